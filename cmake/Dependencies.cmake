@@ -1,0 +1,26 @@
+# Everything the build needs from the system. Debian 12 names in parentheses.
+find_package(Threads REQUIRED)
+
+# Debian's protobuf ships no CMake config: module mode (libprotobuf-dev,
+# protobuf-compiler).
+find_package(Protobuf MODULE REQUIRED)
+
+# gRPC's config exports libraries but not its code generator (libgrpc++-dev,
+# protobuf-compiler-grpc).
+find_package(gRPC CONFIG REQUIRED)
+find_program(MESSENGER_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+
+find_package(absl CONFIG REQUIRED) # libabsl-dev
+find_package(fmt CONFIG REQUIRED) # libfmt-dev
+
+# libxxhash ships pkg-config only (libxxhash-dev).
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+
+if(MESSENGER_BUILD_APPS OR MESSENGER_BUILD_BENCHMARKS)
+  find_package(CLI11 CONFIG REQUIRED) # libcli11-dev
+  find_package(nlohmann_json CONFIG REQUIRED) # nlohmann-json3-dev
+endif()
+if(MESSENGER_BUILD_TESTS)
+  find_package(doctest CONFIG REQUIRED) # doctest-dev
+endif()

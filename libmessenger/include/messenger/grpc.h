@@ -1,0 +1,55 @@
+// For programs that have a gRPC server of their own: the service to register
+// with its builder. The only public header that knows gRPC.
+#pragma once
+
+#include <grpcpp/server_builder.h>
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "messenger/log.h"
+#include "messenger/server.h"
+
+namespace messenger {
+
+//   auto service = messenger::Service::Create(log).value();
+//   grpc::ServerBuilder builder;
+//   service->Register(builder);
+//   auto server = builder.BuildAndStart();
+//   ...
+//   service->Drain();                       // ends the readers
+//   server->Shutdown(deadline);
+//   server.reset();
+//   service.reset();                        // after the server
+//
+// Thread safety: all members may be called from any thread.
+class Service {
+ public:
+  // INVALID_ARGUMENT names an option that is out of bounds.
+  static absl::StatusOr<std::unique_ptr<Service>> Create(
+      std::shared_ptr<MessageLog> log, ServiceOptions options = {});
+
+  // Destroy it after every grpc::Server that it is registered with.
+  ~Service();
+
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  // Registers the service and raises the builder's receive limit above
+  // max_request_bytes, so that the service's own error answers first. Sets
+  // keepalive arguments, so that a peer that is gone is noticed.
+  void Register(grpc::ServerBuilder& builder);
+
+  // Ends every reader with UNAVAILABLE, completes the sends that were accepted,
+  // and refuses new calls with UNAVAILABLE. Does not wait:
+  // grpc::Server::Shutdown does.
+  void Drain();
+
+ private:
+  class Impl;
+  explicit Service(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace messenger

@@ -1,0 +1,223 @@
+// The vocabulary of the log: messages, positions, receipts, and where to start
+// reading. Plain values without behaviour; nothing here blocks or throws.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace messenger {
+
+// Wall-clock time, UTC, in nanoseconds.
+using Timestamp = std::chrono::time_point<std::chrono::system_clock,
+                                          std::chrono::nanoseconds>;
+
+// Identifies a producer (see `Client`): 128 random bits; all zero means none.
+using ProducerId = std::array<std::uint8_t, 16>;
+
+// The channel that an empty channel name stands for.
+inline constexpr std::string_view kDefaultChannel = "general";
+
+// A place in a channel: just after the message with this sequence. Sequence 0
+// lies before the first message, whether the channel exists or not. The epoch
+// names the log; 0 is never a log's epoch.
+struct Position {
+  std::uint64_t epoch = 0;
+  std::uint64_t sequence = 0;
+
+  friend bool operator==(const Position&, const Position&) = default;
+};
+
+// A name and a value that travel with a message. Views: see where it is used
+// for how long they live.
+struct Attribute {
+  std::string_view name;
+  std::string_view value;
+
+  friend bool operator==(const Attribute&, const Attribute&) = default;
+};
+
+// A message to send. The strings are views: they must live until the call that
+// takes the message has returned. All text is UTF-8 and may be empty, except
+// that an attribute name has 1 to 128 bytes. An attribute name may occur more
+// than once; the order is kept.
+struct NewMessage {
+  // 1 to 128 of `A-Z a-z 0-9 . _ -`; empty means "general".
+  std::string_view channel = {};
+  std::string_view author = {};
+  std::string_view text = {};
+  std::vector<Attribute> attributes = {};
+};
+
+// The attributes of a received message, decoded while iterating. Valid as long
+// as the message it was taken from.
+class Attributes {
+ public:
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Attribute;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const Attribute*;
+    using reference = const Attribute&;
+
+    Iterator() = default;
+    explicit Iterator(std::string_view encoded);
+
+    reference operator*() const { return current_; }
+    pointer operator->() const { return &current_; }
+    Iterator& operator++();
+    Iterator operator++(int);
+    friend bool operator==(const Iterator& a, const Iterator& b) {
+      return a.position_ == b.position_;
+    }
+
+   private:
+    std::string_view rest_;
+    const char* position_ = nullptr;
+    Attribute current_;
+  };
+
+  Attributes() = default;
+  // `encoded` is a run of encoded Message.attributes fields, checked before.
+  explicit Attributes(std::string_view encoded) : encoded_(encoded) {}
+
+  Iterator begin() const { return Iterator(encoded_); }
+  Iterator end() const { return {}; }
+  bool empty() const { return encoded_.empty(); }
+
+  // The value of the first attribute with this name. Linear.
+  std::optional<std::string_view> Find(std::string_view name) const;
+
+ private:
+  std::string_view encoded_;
+};
+
+// A message that owns its memory.
+struct OwnedMessage {
+  std::string channel;
+  std::uint64_t epoch = 0;
+  std::uint64_t sequence = 0;
+  Timestamp send_time;
+  std::string author;
+  std::string text;
+  std::vector<std::pair<std::string, std::string>> attributes;
+  ProducerId producer_id{};
+  std::uint64_t producer_sequence = 0;
+};
+
+// A received message. It is a view into the bytes that came off the wire, and
+// valid only during the callback that it is given to; `Own` copies it.
+struct Message {
+  std::string_view channel;
+  std::uint64_t epoch = 0;
+  // 1, 2, 3, … within the channel.
+  std::uint64_t sequence = 0;
+  // The server's clock at the append; never goes backwards within a channel.
+  Timestamp send_time;
+  std::string_view author;
+  std::string_view text;
+  Attributes attributes;
+  // Who sent it, and the producer's own number for it within the channel. Zero
+  // if it was sent without.
+  ProducerId producer_id{};
+  std::uint64_t producer_sequence = 0;
+  // True for the last message of those that arrived together: a good moment to
+  // flush or to commit, since nothing more is at hand.
+  bool last_of_batch = false;
+
+  // Reading resumes right after this message with `Start::After(position())`.
+  Position position() const { return {epoch, sequence}; }
+  OwnedMessage Own() const;
+};
+
+// Where and when a message was stored.
+struct Receipt {
+  Position position;
+  Timestamp send_time;
+  // An earlier attempt of the same producer had stored it; nothing was stored
+  // now.
+  bool duplicate = false;
+};
+
+// Messages that a reader does not get.
+struct Gap {
+  enum class Reason : std::uint8_t {
+    kUnspecified = 0,
+    kRetention = 1,  // dropped by retention before the reader got to them
+    kDamaged = 2,    // damaged records were skipped
+    kDeleted = 3,    // the channel was deleted in between
+    kNewEpoch = 4,   // the position was of another log; begins with the oldest
+  };
+
+  std::uint64_t first_missing = 0;
+  // Where the reader continues. After kNewEpoch it may be less than
+  // `first_missing`: they are sequences of different logs.
+  std::uint64_t next = 0;
+  Reason reason = Reason::kUnspecified;
+
+  friend bool operator==(const Gap&, const Gap&) = default;
+};
+
+// "retention", "damaged", …: the reason as a word.
+std::string_view ToString(Gap::Reason reason);
+
+// Where a reader starts.
+struct Start {
+  enum class Kind : std::uint8_t {
+    kNewOnly,
+    kEarliest,
+    kSequence,
+    kTime,
+    kLast,
+    kAfter,
+  };
+
+  // Only messages that are appended after the reader has joined.
+  static Start NewOnly() { return {}; }
+  // The oldest message that is stored.
+  static Start Earliest() { return {.kind = Kind::kEarliest}; }
+  // This sequence, inclusive: from 1 to one past the head.
+  static Start At(std::uint64_t sequence) {
+    return {.kind = Kind::kSequence, .number = sequence};
+  }
+  // The first message that was not sent before this time.
+  static Start Since(Timestamp time) {
+    return {.kind = Kind::kTime, .time = time};
+  }
+  // The last `count` messages.
+  static Start Last(std::uint64_t count) {
+    return {.kind = Kind::kLast, .number = count};
+  }
+  // The message after this position: resume there.
+  static Start After(Position position) {
+    return {.kind = Kind::kAfter, .position = position};
+  }
+
+  Kind kind = Kind::kNewOnly;
+  std::uint64_t number = 0;
+  Timestamp time = {};
+  Position position = {};
+};
+
+// A channel as the server lists it.
+struct ChannelInfo {
+  std::string name;
+  std::uint64_t epoch = 0;
+  // The oldest stored sequence; one past `head` if none is left.
+  std::uint64_t first_sequence = 0;
+  std::uint64_t head = 0;
+  // Of the stored messages, as encoded.
+  std::uint64_t bytes = 0;
+  // Reading it right now.
+  std::uint64_t readers = 0;
+};
+
+}  // namespace messenger

@@ -1,0 +1,91 @@
+// A server that a program starts and stops.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "messenger/client.h"
+#include "messenger/log.h"
+
+namespace messenger {
+
+// How the service treats its clients. Sizes are of encoded messages and
+// requests, without the transport's framing.
+struct ServiceOptions {
+  // Most bytes of one NewMessage. Bounds: 1 B to 16 MiB. Default 1 MiB.
+  std::size_t max_message_bytes = std::size_t{1} << 20;
+  // Most bytes of one request. Bounds: max_message_bytes + 1 KiB to 64 MiB.
+  // Default 4 MiB.
+  std::size_t max_request_bytes = std::size_t{4} << 20;
+  // Most bytes of messages in one frame, unless a single message is larger.
+  // Bounds: 1 KiB to 3 MiB, since clients accept 4 MiB by default. Smaller
+  // frames cost more per message; larger ones hold more log memory per slow
+  // reader. Default 1 MiB.
+  std::size_t max_frame_bytes = std::size_t{1} << 20;
+  // Limits within which a client's heartbeat interval is kept.
+  std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);
+  std::chrono::milliseconds max_heartbeat_interval = std::chrono::hours(1);
+  // A reader whose transport has not taken a frame for this long is cut off
+  // with UNAVAILABLE; zero waits for ever. It can resume where it was. (Peers
+  // that are gone altogether are noticed by keepalive within a minute.) Default
+  // 15 minutes.
+  std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
+};
+
+struct ServerOptions {
+  // host:port to listen on; port 0 takes a free one (see `Server::port`).
+  // Empty: no TCP port, only `LocalClient`.
+  std::string listen = "0.0.0.0:51075";
+  // The log to serve. Default: a new memory log.
+  std::shared_ptr<MessageLog> log = nullptr;
+  ServiceOptions service = {};
+};
+
+// Thread safety: all members may be called from any thread, but not from a
+// callback of one of this server's local clients, if they block.
+//
+// To add the service to a gRPC server that a program already has, use
+// messenger/grpc.h instead.
+class Server {
+ public:
+  // Starts to listen. INVALID_ARGUMENT names an option that is out of bounds;
+  // UNAVAILABLE means that the address cannot be listened on.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
+
+  // Shuts down with a deadline of one second, if that was not done yet.
+  ~Server();
+
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // The port it listens on; 0 without one.
+  int port() const;
+
+  // The address it listens on, as host:port with the real port; empty without.
+  const std::string& address() const;
+
+  // A client that is connected to this server without a TCP port. It may
+  // outlive the server; its calls then fail with UNAVAILABLE. The options'
+  // target is not used.
+  Client LocalClient(ClientOptions options = {});
+
+  // Drains and stops: no new call is accepted, readers are ended with
+  // UNAVAILABLE, sends that were accepted are completed and answered. Calls
+  // that are still there at the deadline are cancelled. Blocks until all this
+  // has happened; later calls wait for the first. Not from a signal handler.
+  void Shutdown(std::chrono::milliseconds deadline = std::chrono::seconds(5));
+
+  // Blocks until Shutdown has finished, in whichever thread.
+  void Wait();
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace messenger

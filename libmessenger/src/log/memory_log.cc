@@ -1,0 +1,170 @@
+#include "log/memory_log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/random.h"
+
+namespace messenger {
+namespace {
+
+absl::Status NoSuchChannel(std::string_view name) {
+  return absl::NotFoundError(
+      fmt::format("channel: \"{}\" does not exist (it appears with its first "
+                  "message)",
+                  name));
+}
+
+}  // namespace
+
+class MemoryLog::Reader final : public LogReader {
+ public:
+  Reader(const MemoryLog* log, std::string_view channel, const Start& start,
+         bool strict)
+      : log_(log), name_(channel), start_(start), strict_(strict) {}
+
+  std::optional<absl::StatusOr<ReadResult>> Read(const ReadBounds& bounds,
+                                                 ReadDone /*done*/) override {
+    std::optional<Gap> gap;
+    if (next_ == 0) {
+      absl::StatusOr<MemoryChannel::Origin> origin = Resolve();
+      if (!origin.ok()) return origin.status();
+      next_ = origin->next;
+      gap = origin->gap;
+    }
+    ReadResult result;
+    result.next_sequence = next_;
+    if (MemoryChannel* channel = this->channel()) {
+      channel->Read(next_, bounds, &result);
+    }
+    if (gap) {
+      // Retention may have gone on since the start was found.
+      gap->next = result.next_sequence;
+      result.gap = gap;
+    }
+    next_ = result.next_sequence + result.count;
+    return result;
+  }
+
+  void Cancel() override {}
+
+  bool Behind() const override {
+    MemoryChannel* channel = this->channel();
+    return channel != nullptr && channel->head() >= next_;
+  }
+
+ private:
+  absl::StatusOr<MemoryChannel::Origin> Resolve() {
+    if (MemoryChannel* channel = this->channel()) {
+      return channel->Resolve(start_, strict_);
+    }
+    // Like any other channel in which nothing has happened yet.
+    return MemoryChannel(name_, log_->epoch_, log_->options_, log_->clock_)
+        .Resolve(start_, strict_);
+  }
+
+  // Null until the channel's first message.
+  MemoryChannel* channel() const {
+    if (channel_ == nullptr) channel_ = log_->Find(name_);
+    return channel_;
+  }
+
+  const MemoryLog* const log_;
+  const std::string name_;
+  const Start start_;
+  const bool strict_;
+  mutable MemoryChannel* channel_ = nullptr;
+  std::uint64_t next_ = 0;  // 0: the start has not been found yet
+};
+
+MemoryLog::MemoryLog(const LogOptions& options, LogClock clock)
+    : options_(options),
+      clock_(std::move(clock)),
+      epoch_(RandomNonZero64()) {}
+
+MemoryLog::~MemoryLog() = default;
+
+void MemoryLog::Append(AppendBatch batch, AppendDone done) {
+  absl::StatusOr<MemoryChannel*> channel = FindOrCreate(batch.channel);
+  if (!channel.ok()) return done(channel.status());
+  bool advanced = false;
+  AppendResult result = (*channel)->Append(batch, &advanced);
+  if (advanced) {
+    absl::ReaderMutexLock lock(&listeners_mu_);
+    for (TailListener* listener : listeners_) {
+      listener->OnAppend((*channel)->name());
+    }
+  }
+  done(std::move(result));
+}
+
+std::unique_ptr<LogReader> MemoryLog::OpenReader(std::string_view channel,
+                                                 const Start& start,
+                                                 ReaderOptions options) {
+  return std::make_unique<Reader>(this, channel, start, options.strict);
+}
+
+absl::StatusOr<ChannelInfo> MemoryLog::GetChannel(std::string_view channel) {
+  MemoryChannel* const found = Find(channel);
+  std::optional<ChannelInfo> info;
+  if (found != nullptr) info = found->Info();
+  if (!info) return NoSuchChannel(channel);
+  return *std::move(info);
+}
+
+std::vector<ChannelInfo> MemoryLog::ListChannels(std::string_view after,
+                                                 std::size_t max) {
+  std::vector<ChannelInfo> infos;
+  absl::ReaderMutexLock lock(&channels_mu_);
+  for (auto it = channels_.upper_bound(after);
+       it != channels_.end() && infos.size() < max; ++it) {
+    if (std::optional<ChannelInfo> info = it->second->Info()) {
+      infos.push_back(*std::move(info));
+    }
+  }
+  return infos;
+}
+
+void MemoryLog::DeleteChannel(std::string_view channel,
+                              absl::AnyInvocable<void(absl::Status)> done) {
+  MemoryChannel* const found = Find(channel);
+  const bool deleted = found != nullptr && found->Delete();
+  done(deleted ? absl::OkStatus() : NoSuchChannel(channel));
+}
+
+void MemoryLog::AddTailListener(TailListener* listener) {
+  absl::MutexLock lock(&listeners_mu_);
+  listeners_.push_back(listener);
+}
+
+void MemoryLog::RemoveTailListener(TailListener* listener) {
+  absl::MutexLock lock(&listeners_mu_);
+  std::erase(listeners_, listener);
+}
+
+MemoryChannel* MemoryLog::Find(std::string_view name) const {
+  absl::ReaderMutexLock lock(&channels_mu_);
+  const auto it = channels_.find(name);
+  return it == channels_.end() ? nullptr : it->second.get();
+}
+
+absl::StatusOr<MemoryChannel*> MemoryLog::FindOrCreate(std::string_view name) {
+  if (MemoryChannel* found = Find(name)) return found;
+  absl::MutexLock lock(&channels_mu_);
+  const auto it = channels_.find(name);
+  if (it != channels_.end()) return it->second.get();
+  if (channels_.size() >= options_.max_channels) {
+    return absl::ResourceExhaustedError(fmt::format(
+        "channel: \"{}\" would be one more than the {} channels that this "
+        "server keeps",
+        name, options_.max_channels));
+  }
+  return channels_
+      .emplace(name, std::make_unique<MemoryChannel>(std::string(name), epoch_,
+                                                     options_, clock_))
+      .first->second.get();
+}
+
+}  // namespace messenger

@@ -1,0 +1,40 @@
+#include <fmt/format.h>
+
+#include "absl/status/status.h"
+#include "log/memory_log.h"
+#include "messenger/log.h"
+
+namespace messenger {
+namespace {
+
+constexpr std::uint64_t kMinRetentionBytes = std::uint64_t{64} << 10;
+
+absl::Status Check(const LogOptions& options) {
+  if (options.retention.max_bytes < kMinRetentionBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("retention.max_bytes: {}; must be at least {}",
+                    options.retention.max_bytes, kMinRetentionBytes));
+  }
+  if (options.retention.max_age.count() < 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("retention.max_age: {} ns; must not be negative",
+                    options.retention.max_age.count()));
+  }
+  if (options.max_channels == 0 || options.max_producers_per_channel == 0) {
+    return absl::InvalidArgumentError(
+        "max_channels, max_producers_per_channel: must be at least 1");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
+                                                    LogOptions options) {
+  if (absl::Status s = Check(options); !s.ok()) return s;
+  if (uri == "memory:") return std::make_shared<MemoryLog>(options);
+  return absl::InvalidArgumentError(
+      fmt::format("log: \"{}\" is not known; use \"memory:\"", uri));
+}
+
+}  // namespace messenger

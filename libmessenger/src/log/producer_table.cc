@@ -1,0 +1,90 @@
+#include "log/producer_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+
+namespace messenger {
+
+absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
+    const ProducerId& id, std::uint64_t first_producer_sequence,
+    std::uint64_t count) const {
+  const auto it = producers_.find(id);
+  if (it == producers_.end()) {
+    if (first_producer_sequence == 1) return Stored();
+    return absl::FailedPreconditionError(fmt::format(
+        "producer sequence {}: expected 1, since this producer is not known, "
+        "or no longer known, in this channel",
+        first_producer_sequence));
+  }
+  const Producer& producer = it->second;
+  const std::uint64_t expected = producer.last_sequence() + 1;
+  if (first_producer_sequence > expected) {
+    return absl::FailedPreconditionError(
+        fmt::format("producer sequence {}: expected {}",
+                    first_producer_sequence, expected));
+  }
+  if (first_producer_sequence < producer.runs.front().producer_sequence) {
+    return absl::FailedPreconditionError(fmt::format(
+        "producer sequence {}: expected {}; what was stored before {} is no "
+        "longer remembered",
+        first_producer_sequence, expected,
+        producer.runs.front().producer_sequence));
+  }
+  // Runs are contiguous in producer sequence, so the first one to look at is
+  // the last that does not begin after the batch.
+  Stored stored;
+  auto run = std::prev(std::upper_bound(
+      producer.runs.begin(), producer.runs.end(), first_producer_sequence,
+      [](std::uint64_t sequence, const ProducerRun& r) {
+        return sequence < r.producer_sequence;
+      }));
+  std::uint64_t at = first_producer_sequence;
+  const std::uint64_t end =
+      std::min(first_producer_sequence + count, expected);
+  for (; at < end; ++run) {
+    const std::uint64_t skip = at - run->producer_sequence;
+    const std::uint64_t taken = std::min(end - at, run->count - skip);
+    stored.push_back({.producer_sequence = at,
+                      .sequence = run->sequence + skip,
+                      .count = taken});
+    at += taken;
+  }
+  return stored;
+}
+
+void ProducerTable::Record(const ProducerId& id, const ProducerRun& run,
+                           Clock::time_point now) {
+  auto [it, added] = producers_.try_emplace(id);
+  Producer& producer = it->second;
+  if (added) {
+    producer.place = by_use_.insert(by_use_.end(), id);
+  } else {
+    by_use_.splice(by_use_.end(), by_use_, producer.place);
+  }
+  producer.last_used = now;
+  if (!added && producer.runs.back().sequence + producer.runs.back().count ==
+                    run.sequence) {
+    producer.runs.back().count += run.count;
+  } else {
+    producer.runs.push_back(run);
+    if (producer.runs.size() > kMaxRuns) producer.runs.pop_front();
+  }
+  if (added) ForgetIdle(now);
+}
+
+void ProducerTable::ForgetIdle(Clock::time_point now) {
+  while (!by_use_.empty()) {
+    const auto oldest = producers_.find(by_use_.front());
+    if (producers_.size() <= limits_.max_producers &&
+        now - oldest->second.last_used <= limits_.idle_timeout) {
+      return;
+    }
+    producers_.erase(oldest);
+    by_use_.pop_front();
+  }
+}
+
+}  // namespace messenger

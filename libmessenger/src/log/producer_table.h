@@ -1,0 +1,71 @@
+// What a log remembers of the producers of one channel, so that a retried send
+// is stored once. The contract is in proto/messenger/v1/messenger.proto.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "messenger/message.h"
+
+namespace messenger {
+
+// Messages of a producer that are stored next to each other.
+struct ProducerRun {
+  std::uint64_t producer_sequence = 0;  // of the first one
+  std::uint64_t sequence = 0;           // of the first one
+  std::uint64_t count = 0;
+};
+
+// Thread safety: none.
+class ProducerTable {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Runs remembered per producer. Batches that follow each other in the channel
+  // are one run, so that this is reached only where many producers take turns.
+  static constexpr std::size_t kMaxRuns = 256;
+
+  struct Limits {
+    std::size_t max_producers;
+    std::chrono::nanoseconds idle_timeout;
+  };
+  explicit ProducerTable(const Limits& limits) : limits_(limits) {}
+
+  // Where the leading messages of a batch are stored already; the rest, maybe
+  // all, are new. FAILED_PRECONDITION names the expected sequence.
+  using Stored = absl::InlinedVector<ProducerRun, 1>;
+  absl::StatusOr<Stored> Find(const ProducerId& id,
+                              std::uint64_t first_producer_sequence,
+                              std::uint64_t count) const;
+
+  // `run` of this producer was appended. It must follow what Find allowed.
+  void Record(const ProducerId& id, const ProducerRun& run,
+              Clock::time_point now);
+
+  std::size_t size() const { return producers_.size(); }
+
+ private:
+  struct Producer {
+    std::deque<ProducerRun> runs;  // oldest first, never empty
+    Clock::time_point last_used;
+    std::list<ProducerId>::iterator place;  // in by_use_
+
+    std::uint64_t last_sequence() const {
+      return runs.back().producer_sequence + runs.back().count - 1;
+    }
+  };
+
+  void ForgetIdle(Clock::time_point now);
+
+  Limits limits_;
+  absl::flat_hash_map<ProducerId, Producer> producers_;
+  std::list<ProducerId> by_use_;  // longest idle first
+};
+
+}  // namespace messenger

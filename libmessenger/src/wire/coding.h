@@ -1,0 +1,159 @@
+// Protocol Buffers wire format, the part that the log needs: varints, tags, and
+// a reader that walks over the fields of an encoded message.
+// https://protobuf.dev/programming-guides/encoding/
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace messenger::wire {
+
+enum class WireType : std::uint8_t {
+  kVarint = 0,
+  kFixed64 = 1,
+  kBytes = 2,
+  kFixed32 = 5,
+};
+
+constexpr std::uint32_t MakeTag(std::uint32_t field, WireType type) {
+  return field << 3U | static_cast<std::uint32_t>(type);
+}
+
+constexpr std::size_t VarintSize(std::uint64_t value) {
+  return (static_cast<std::size_t>(std::bit_width(value | 1U)) + 6) / 7;
+}
+
+constexpr std::size_t kMaxVarintSize = 10;
+
+// Writes at `out`, which must have room; returns the end of what was written.
+inline char* PutVarint(char* out, std::uint64_t value) {
+  while (value >= 0x80) {
+    *out++ = static_cast<char>(value | 0x80U);
+    value >>= 7U;
+  }
+  *out++ = static_cast<char>(value);
+  return out;
+}
+
+static_assert(std::endian::native == std::endian::little,
+              "fixed64 fields are copied as they are in memory");
+
+inline char* PutFixed64(char* out, std::uint64_t value) {
+  std::memcpy(out, &value, sizeof value);
+  return out + sizeof value;
+}
+
+inline std::uint64_t GetFixed64(const char* in) {
+  std::uint64_t value;
+  std::memcpy(&value, in, sizeof value);
+  return value;
+}
+
+inline char* PutBytes(char* out, std::string_view bytes) {
+  std::memcpy(out, bytes.data(), bytes.size());
+  return out + bytes.size();
+}
+
+// The same, at the end of a string.
+void AppendVarint(std::string& out, std::uint64_t value);
+void AppendVarintField(std::string& out, std::uint32_t field,
+                       std::uint64_t value);
+void AppendFixed64Field(std::string& out, std::uint32_t field,
+                        std::uint64_t value);
+void AppendBytesField(std::string& out, std::uint32_t field,
+                      std::string_view bytes);
+
+// Size of a length-delimited field, tag included; `field` below 16.
+constexpr std::size_t BytesFieldSize(std::size_t size) {
+  return 1 + VarintSize(size) + size;
+}
+
+// Walks over the fields of an encoded message:
+//
+//   FieldReader fields(bytes);
+//   while (fields.Next()) switch (fields.tag()) { ... }
+//   if (!fields.ok()) ...
+class FieldReader {
+ public:
+  explicit FieldReader(std::string_view bytes)
+      : next_(bytes.data()), end_(bytes.data() + bytes.size()) {}
+
+  // Moves to the next field; false at the end and at malformed input.
+  bool Next() {
+    if (next_ == end_) return false;
+    begin_ = next_;
+    std::uint64_t tag;
+    if (!ReadVarint(&tag) || tag > UINT32_MAX || tag < 8) return Fail();
+    tag_ = static_cast<std::uint32_t>(tag);
+    switch (static_cast<WireType>(tag_ & 7U)) {
+      case WireType::kVarint:
+        return ReadVarint(&number_) || Fail();
+      case WireType::kFixed64:
+        if (end_ - next_ < 8) return Fail();
+        number_ = GetFixed64(next_);
+        next_ += 8;
+        return true;
+      case WireType::kBytes: {
+        std::uint64_t size;
+        if (!ReadVarint(&size) ||
+            size > static_cast<std::uint64_t>(end_ - next_)) {
+          return Fail();
+        }
+        bytes_ = std::string_view(next_, size);
+        next_ += size;
+        return true;
+      }
+      case WireType::kFixed32:
+        if (end_ - next_ < 4) return Fail();
+        next_ += 4;
+        return true;
+      default:
+        return Fail();
+    }
+  }
+
+  bool ok() const { return ok_; }
+
+  // Of the current field.
+  std::uint32_t tag() const { return tag_; }
+  std::uint64_t number() const { return number_; }     // varint, fixed64
+  std::string_view bytes() const { return bytes_; }    // length-delimited
+  const char* begin() const { return begin_; }         // its tag
+  const char* end() const { return next_; }            // past its value
+
+ private:
+  bool ReadVarint(std::uint64_t* value) {
+    std::uint64_t result = 0;
+    for (unsigned shift = 0; shift < 70 && next_ != end_; shift += 7) {
+      const auto byte = static_cast<std::uint8_t>(*next_++);
+      // The tenth byte has one significant bit.
+      if (shift == 63 && byte > 1) return false;
+      result |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
+      if (byte < 0x80) {
+        *value = result;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  bool Fail() {
+    ok_ = false;
+    next_ = end_;
+    return false;
+  }
+
+  const char* begin_ = nullptr;
+  const char* next_;
+  const char* end_;
+  std::uint32_t tag_ = 0;
+  bool ok_ = true;
+  std::uint64_t number_ = 0;
+  std::string_view bytes_;
+};
+
+}  // namespace messenger::wire

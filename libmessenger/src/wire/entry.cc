@@ -1,0 +1,156 @@
+#include "wire/entry.h"
+
+#define XXH_INLINE_ALL
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <cstring>
+#include <optional>
+
+#include "wire/coding.h"
+
+namespace messenger::wire {
+namespace {
+
+constexpr std::uint32_t kMessages = MakeTag(1, WireType::kBytes);
+
+constexpr std::uint32_t kSequence = MakeTag(1, WireType::kFixed64);
+constexpr std::uint32_t kSendTime = MakeTag(2, WireType::kBytes);
+constexpr std::uint32_t kAuthor = MakeTag(3, WireType::kBytes);
+constexpr std::uint32_t kText = MakeTag(4, WireType::kBytes);
+constexpr std::uint32_t kAttributes = MakeTag(5, WireType::kBytes);
+constexpr std::uint32_t kProducerId = MakeTag(6, WireType::kBytes);
+constexpr std::uint32_t kProducerSequence = MakeTag(7, WireType::kVarint);
+constexpr std::uint32_t kChecksum = MakeTag(15, WireType::kFixed64);
+
+constexpr std::size_t kFixed64FieldSize = 1 + sizeof(std::uint64_t);
+constexpr std::size_t kProducerIdFieldSize = 2 + sizeof(ProducerId);
+
+std::uint64_t Checksum(std::string_view bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+bool ChecksumMatches(std::string_view bytes) {
+  if (bytes.size() < kFixed64FieldSize) return false;
+  const char* field = bytes.data() + bytes.size() - kFixed64FieldSize;
+  return static_cast<unsigned char>(*field) == kChecksum &&
+         GetFixed64(field + 1) ==
+             Checksum(bytes.substr(0, bytes.size() - kFixed64FieldSize));
+}
+
+}  // namespace
+
+std::size_t MessageSize(const EntryParts& parts) {
+  std::size_t size = kFixed64FieldSize + 2 + parts.encoded_time.size() +
+                     parts.new_message.size() + kFixed64FieldSize;
+  if (parts.producer_id != nullptr) {
+    size += kProducerIdFieldSize + 1 + VarintSize(parts.producer_sequence);
+  }
+  return size;
+}
+
+std::size_t EntrySize(std::size_t message_size) {
+  return BytesFieldSize(message_size);
+}
+
+char* PutEntry(char* out, const EntryParts& parts, std::size_t message_size) {
+  out = PutVarint(out, kMessages);
+  out = PutVarint(out, message_size);
+  const char* const message = out;
+  out = PutVarint(out, kSequence);
+  out = PutFixed64(out, parts.sequence);
+  out = PutVarint(out, kSendTime);
+  out = PutVarint(out, parts.encoded_time.size());
+  out = PutBytes(out, parts.encoded_time);
+  out = PutBytes(out, parts.new_message);
+  if (parts.producer_id != nullptr) {
+    out = PutVarint(out, kProducerId);
+    out = PutVarint(out, sizeof(ProducerId));
+    std::memcpy(out, parts.producer_id->data(), sizeof(ProducerId));
+    out += sizeof(ProducerId);
+    out = PutVarint(out, kProducerSequence);
+    out = PutVarint(out, parts.producer_sequence);
+  }
+  const std::uint64_t checksum = Checksum({message, out});
+  out = PutVarint(out, kChecksum);
+  return PutFixed64(out, checksum);
+}
+
+std::string_view MessageOfEntry(std::string_view entries) {
+  FieldReader fields(entries);
+  return fields.Next() ? fields.bytes() : std::string_view();
+}
+
+absl::Status DecodeMessage(std::string_view bytes, Message* message) {
+  if (!ChecksumMatches(bytes)) {
+    return absl::DataLossError("the checksum does not match");
+  }
+  message->author = {};
+  message->text = {};
+  message->attributes = {};
+  message->producer_id = {};
+  message->producer_sequence = 0;
+  const char* attributes = nullptr;
+  const char* attributes_end = nullptr;
+  std::optional<Timestamp> time;
+  FieldReader fields(bytes);
+  while (fields.Next()) {
+    switch (fields.tag()) {
+      case kSequence:
+        message->sequence = fields.number();
+        break;
+      case kSendTime:
+        time = DecodeTimestamp(fields.bytes());
+        if (!time) return absl::DataLossError("send_time is not valid");
+        break;
+      case kAuthor:
+        message->author = fields.bytes();
+        break;
+      case kText:
+        message->text = fields.bytes();
+        break;
+      case kAttributes:
+        if (attributes == nullptr) attributes = fields.begin();
+        attributes_end = fields.end();
+        break;
+      case kProducerId:
+        if (fields.bytes().size() != sizeof(ProducerId)) {
+          return absl::DataLossError("producer_id is not valid");
+        }
+        std::memcpy(message->producer_id.data(), fields.bytes().data(),
+                    sizeof(ProducerId));
+        break;
+      case kProducerSequence:
+        message->producer_sequence = fields.number();
+        break;
+      default:  // the checksum, or a field from the future
+        break;
+    }
+  }
+  if (!fields.ok() || !time) return absl::DataLossError("malformed");
+  message->send_time = *time;
+  if (attributes != nullptr) {
+    message->attributes = Attributes({attributes, attributes_end});
+  }
+  return absl::OkStatus();
+}
+
+StoredParts SplitMessage(std::string_view bytes) {
+  StoredParts parts;
+  FieldReader fields(bytes);
+  const char* begin = nullptr;
+  const char* end = nullptr;
+  while (fields.Next()) {
+    if (fields.tag() == kSendTime) {
+      parts.send_time = DecodeTimestamp(fields.bytes()).value_or(Timestamp());
+      begin = end = fields.end();
+    } else if (fields.tag() == kAuthor || fields.tag() == kText ||
+               fields.tag() == kAttributes) {
+      end = fields.end();
+    }
+  }
+  parts.new_message = {begin, end};
+  return parts;
+}
+
+}  // namespace messenger::wire

@@ -1,0 +1,53 @@
+// Entries: messages as they are stored and sent.
+//
+// An entry is one `messages` field of ReadMessagesResponse (tag, length,
+// Message bytes), so that entries back to back are a serialized response. The
+// last field of a Message is its checksum: XXH3-64 (https://xxhash.com) of all
+// bytes of the Message before that field.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "messenger/message.h"
+#include "wire/timestamp.h"
+
+namespace messenger::wire {
+
+// What the log adds to a message that was sent.
+struct EntryParts {
+  std::uint64_t sequence = 0;
+  std::string_view encoded_time;  // EncodedTimestamp::bytes
+  std::string_view new_message;   // canonical encoding
+  const ProducerId* producer_id = nullptr;  // null for none
+  std::uint64_t producer_sequence = 0;
+};
+
+// Size of the Message in the entry, and of the whole entry with such a Message.
+std::size_t MessageSize(const EntryParts& parts);
+std::size_t EntrySize(std::size_t message_size);
+
+// Writes the entry at `out`, which must have room for EntrySize(message_size),
+// where `message_size` is MessageSize(parts). Returns the end.
+char* PutEntry(char* out, const EntryParts& parts, std::size_t message_size);
+
+// The Message bytes of the entry at the beginning of `entries`, which must be
+// intact.
+std::string_view MessageOfEntry(std::string_view entries);
+
+// Verifies the checksum of an encoded Message and decodes it; the views in
+// `message` point into `bytes`. Leaves channel, epoch and last_of_batch alone.
+// DATA_LOSS says what is wrong.
+absl::Status DecodeMessage(std::string_view bytes, Message* message);
+
+// The sender's part of an encoded Message, as canonical NewMessage bytes, and
+// its time. For messages that this process has encoded: nothing is checked.
+struct StoredParts {
+  std::string_view new_message;
+  Timestamp send_time;
+};
+StoredParts SplitMessage(std::string_view bytes);
+
+}  // namespace messenger::wire

@@ -1,0 +1,85 @@
+#include "messenger/message.h"
+
+#include "wire/coding.h"
+
+namespace messenger {
+namespace {
+
+using wire::FieldReader;
+using wire::MakeTag;
+using wire::WireType;
+
+constexpr std::uint32_t kAttributes = MakeTag(5, WireType::kBytes);
+constexpr std::uint32_t kName = MakeTag(1, WireType::kBytes);
+constexpr std::uint32_t kValue = MakeTag(2, WireType::kBytes);
+
+}  // namespace
+
+Attributes::Iterator::Iterator(std::string_view encoded) : rest_(encoded) {
+  ++*this;
+}
+
+Attributes::Iterator& Attributes::Iterator::operator++() {
+  FieldReader fields(rest_);
+  while (fields.Next()) {
+    if (fields.tag() != kAttributes) continue;
+    position_ = fields.begin();
+    current_ = {};
+    FieldReader parts(fields.bytes());
+    while (parts.Next()) {
+      if (parts.tag() == kName) current_.name = parts.bytes();
+      if (parts.tag() == kValue) current_.value = parts.bytes();
+    }
+    rest_ = {fields.end(), rest_.data() + rest_.size()};
+    return *this;
+  }
+  *this = Iterator();
+  return *this;
+}
+
+Attributes::Iterator Attributes::Iterator::operator++(int) {
+  Iterator before = *this;
+  ++*this;
+  return before;
+}
+
+std::optional<std::string_view> Attributes::Find(std::string_view name) const {
+  for (const Attribute& attribute : *this) {
+    if (attribute.name == name) return attribute.value;
+  }
+  return std::nullopt;
+}
+
+OwnedMessage Message::Own() const {
+  OwnedMessage owned;
+  owned.channel = channel;
+  owned.epoch = epoch;
+  owned.sequence = sequence;
+  owned.send_time = send_time;
+  owned.author = author;
+  owned.text = text;
+  for (const Attribute& attribute : attributes) {
+    owned.attributes.emplace_back(attribute.name, attribute.value);
+  }
+  owned.producer_id = producer_id;
+  owned.producer_sequence = producer_sequence;
+  return owned;
+}
+
+std::string_view ToString(Gap::Reason reason) {
+  switch (reason) {
+    case Gap::Reason::kRetention:
+      return "retention";
+    case Gap::Reason::kDamaged:
+      return "damaged";
+    case Gap::Reason::kDeleted:
+      return "deleted";
+    case Gap::Reason::kNewEpoch:
+      return "new epoch";
+    case Gap::Reason::kUnspecified:
+      break;
+  }
+  return "unspecified";
+}
+
+}  // namespace messenger

@@ -1,0 +1,50 @@
+// The part of a message that its sender writes: NewMessage, fields 3 to 5.
+//
+// Its *canonical* encoding (fields in ascending order, defaults left out,
+// varints as short as possible) is copied into the stored Message as it is, and
+// two sends are the same exactly if their canonical encodings are.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "messenger/message.h"
+
+namespace messenger::wire {
+
+inline constexpr std::size_t kMaxAttributeNameSize = 128;
+
+// Bytes of the canonical encoding. Does not look at the channel.
+std::size_t NewMessageSize(const NewMessage& message);
+
+// Checks `message` (but for its channel); INVALID_ARGUMENT begins with the field
+// that is wrong, if it is not the message as a whole.
+// `size` is its NewMessageSize.
+absl::Status CheckNewMessage(const NewMessage& message, std::size_t size,
+                             std::size_t max_bytes);
+
+// Writes the canonical encoding at `out`, which must have room for
+// NewMessageSize; returns the end.
+char* PutNewMessage(char* out, const NewMessage& message);
+
+// Reads encoded NewMessages. Keeps scratch memory between calls.
+class NewMessageParser {
+ public:
+  explicit NewMessageParser(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+
+  // Checks `encoded` and returns its canonical encoding: `encoded` itself if it
+  // is canonical, as a rule, else what was appended to `storage`.
+  // INVALID_ARGUMENT as from CheckNewMessage.
+  absl::StatusOr<std::string_view> Parse(std::string_view encoded,
+                                         std::deque<std::string>& storage);
+
+ private:
+  std::size_t max_bytes_;
+  NewMessage scratch_;
+};
+
+}  // namespace messenger::wire

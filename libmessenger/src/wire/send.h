@@ -1,0 +1,67 @@
+// SendMessage and SendMessages on the wire.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "messenger/message.h"
+
+namespace messenger::wire {
+
+// A parsed SendMessageRequest or SendMessagesRequest. Its views point into the
+// request's bytes or into `storage`.
+struct SendRequest {
+  std::string_view channel;  // resolved
+  std::optional<ProducerId> producer_id;
+  std::uint64_t first_producer_sequence = 0;
+  std::vector<std::string_view> messages;  // canonical NewMessages, at least one
+  std::deque<std::string> storage;
+};
+
+struct SendLimits {
+  std::size_t max_request_bytes;
+  std::size_t max_message_bytes;
+};
+
+// INVALID_ARGUMENT names the field, the value and the limit.
+absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
+                                                    const SendLimits& limits);
+absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
+                                                     const SendLimits& limits);
+
+// The beginning of a SendMessagesRequest: all but its messages, which are
+// appended after it by AppendNewMessageField.
+std::string EncodeSendMessagesHeader(std::string_view channel,
+                                     const ProducerId& producer_id,
+                                     std::uint64_t first_producer_sequence);
+
+// Appends one `messages` field of SendMessagesRequest. `size` is its
+// NewMessageSize.
+void AppendNewMessageField(std::string& out, const NewMessage& message,
+                           std::size_t size);
+
+// A run of messages that were stored next to each other.
+struct ReceiptRun {
+  std::uint64_t epoch = 0;
+  std::uint64_t first_sequence = 0;
+  std::uint32_t count = 0;
+  Timestamp send_time;
+  bool duplicate = false;
+};
+
+// Appends one `receipts` field of SendMessagesResponse; of SendMessageResponse,
+// it is the whole.
+void AppendReceipt(std::string& out, const ReceiptRun& run);
+
+// DATA_LOSS if the bytes are malformed.
+absl::StatusOr<std::vector<ReceiptRun>> ParseSendMessagesResponse(
+    std::string_view bytes);
+
+}  // namespace messenger::wire
