@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
@@ -28,7 +29,7 @@ constexpr std::uint32_t kSendTime = 4;
 constexpr std::uint32_t kDuplicate = 5;
 
 absl::Status WithPath(const absl::Status& status, std::string_view path) {
-  return {status.code(), fmt::format("{}: {}", path, status.message())};
+  return {status.code(), fmt::format("{}: {}", path, MessageOf(status))};
 }
 
 // Fills in and checks everything but the messages.
