@@ -31,7 +31,7 @@ struct ClientOptions {
   std::size_t max_in_flight_bytes = std::size_t{16} << 20;
   // Largest NewMessage, encoded, that is offered to the server. Should agree
   // with the server's ServiceOptions::max_message_bytes. Default 1 MiB.
-  std::size_t max_message_bytes = std::size_t{1} << 20;
+  std::size_t max_message_bytes = kDefaultMaxMessageBytes;
   // How long `Send` waits for its receipt before it gives up with
   // DEADLINE_EXCEEDED; the message may still be stored. Default 30 s.
   std::chrono::milliseconds send_timeout = std::chrono::seconds(30);

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace messenger {
 
 // Wall-clock time, UTC, in nanoseconds.
@@ -55,6 +57,15 @@ struct NewMessage {
   std::string_view text = {};
   std::vector<Attribute> attributes = {};
 };
+
+// Most bytes of an encoded message, unless client and server are configured
+// otherwise.
+inline constexpr std::size_t kDefaultMaxMessageBytes = std::size_t{1} << 20;
+
+// Whether `message` can be sent: INVALID_ARGUMENT names the field that breaks a
+// rule, the value and the limit. Sending checks this as well. Linear.
+absl::Status CheckMessage(const NewMessage& message,
+                          std::size_t max_bytes = kDefaultMaxMessageBytes);
 
 // The attributes of a received message, decoded while iterating. Valid as long
 // as the message it was taken from.

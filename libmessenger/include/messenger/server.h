@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "messenger/client.h"
 #include "messenger/log.h"
+#include "messenger/message.h"
 
 namespace messenger {
 
@@ -16,7 +17,7 @@ namespace messenger {
 // requests, without the transport's framing.
 struct ServiceOptions {
   // Most bytes of one NewMessage. Bounds: 1 B to 16 MiB. Default 1 MiB.
-  std::size_t max_message_bytes = std::size_t{1} << 20;
+  std::size_t max_message_bytes = kDefaultMaxMessageBytes;
   // Most bytes of one request. Bounds: max_message_bytes + 1 KiB to 64 MiB.
   // Default 4 MiB.
   std::size_t max_request_bytes = std::size_t{4} << 20;
@@ -28,10 +29,10 @@ struct ServiceOptions {
   // Limits within which a client's heartbeat interval is kept.
   std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);
   std::chrono::milliseconds max_heartbeat_interval = std::chrono::hours(1);
-  // A reader whose transport has not taken a frame for this long is cut off
-  // with UNAVAILABLE; zero waits for ever. It can resume where it was. (Peers
-  // that are gone altogether are noticed by keepalive within a minute.) Default
-  // 15 minutes.
+  // A reader that has not taken a frame for this long is cut off (its stream
+  // ends with CANCELLED, which `Client` reports as UNAVAILABLE); zero waits for
+  // ever. It can resume where it was. Peers that are gone altogether are noticed
+  // by keepalive within a minute. Default 15 minutes.
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
 };
 

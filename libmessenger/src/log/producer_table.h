@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <deque>
 #include <list>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
 
@@ -39,7 +39,7 @@ class ProducerTable {
 
   // Where the leading messages of a batch are stored already; the rest, maybe
   // all, are new. FAILED_PRECONDITION names the expected sequence.
-  using Stored = absl::InlinedVector<ProducerRun, 1>;
+  using Stored = std::vector<ProducerRun>;
   absl::StatusOr<Stored> Find(const ProducerId& id,
                               std::uint64_t first_producer_sequence,
                               std::uint64_t count) const;

@@ -1,6 +1,8 @@
 #include "messenger/message.h"
 
+#include "wire/channel_name.h"
 #include "wire/coding.h"
+#include "wire/new_message.h"
 
 namespace messenger {
 namespace {
@@ -14,6 +16,13 @@ constexpr std::uint32_t kName = MakeTag(1, WireType::kBytes);
 constexpr std::uint32_t kValue = MakeTag(2, WireType::kBytes);
 
 }  // namespace
+
+absl::Status CheckMessage(const NewMessage& message, std::size_t max_bytes) {
+  const auto channel = wire::ResolveChannelName(message.channel);
+  if (!channel.ok()) return channel.status();
+  return wire::CheckNewMessage(message, wire::NewMessageSize(message),
+                               max_bytes);
+}
 
 Attributes::Iterator::Iterator(std::string_view encoded) : rest_(encoded) {
   ++*this;

@@ -1,0 +1,50 @@
+// The channel to the server, and calls that are not streams.
+#pragma once
+
+#include <google/protobuf/message_lite.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <chrono>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "messenger/client.h"
+
+namespace messenger {
+
+using ByteStream =
+    grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+// Thread safety: all members may be called from any thread.
+class Connection {
+ public:
+  static std::shared_ptr<Connection> ToTarget(const ClientOptions& options);
+  // Takes ownership of `fd`.
+  static std::shared_ptr<Connection> ToFd(int fd);
+
+  explicit Connection(std::shared_ptr<grpc::Channel> channel)
+      : stub_(std::move(channel)) {}
+
+  // Prepares a streaming call; StartCall on the reactor starts it. `method` is
+  // its name within the service.
+  void PrepareStream(grpc::ClientContext* context, const char* method,
+                     ByteStream* reactor);
+
+  // Blocks until the answer is there or `timeout` is over.
+  absl::Status Call(const char* method,
+                    const google::protobuf::MessageLite& request,
+                    google::protobuf::MessageLite* response,
+                    std::chrono::milliseconds timeout);
+
+ private:
+  grpc::GenericStub stub_;
+};
+
+// The status of a call that the client did not cancel. A call that broke, in
+// whichever way, is UNAVAILABLE; the server's own answers stay as they are.
+absl::Status StatusOfCall(const grpc::Status& status);
+
+}  // namespace messenger

@@ -1,0 +1,353 @@
+#include "client/send_pipeline.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "rpc/bytes.h"
+#include "wire/channel_name.h"
+#include "wire/coding.h"
+#include "wire/new_message.h"
+
+namespace messenger {
+namespace {
+
+// A batch is closed when it has this much; larger ones gain nothing.
+constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
+// Requests without a receipt. Well below the runs that a server remembers of a
+// producer (each request may be one).
+constexpr std::size_t kMaxRequests = 64;
+
+}  // namespace
+
+// One call. Owns itself from Start until OnDone.
+class SendPipeline::Stream final : public ByteStream {
+ public:
+  explicit Stream(std::shared_ptr<SendPipeline> pipeline)
+      : pipeline_(std::move(pipeline)) {}
+
+  // These are called with the pipeline's mu_ held.
+  void Start(const std::shared_ptr<Stream>& self) {
+    self_ = self;
+    pipeline_->connection_->PrepareStream(&context_, "SendMessages", this);
+    AddHold();  // since StartWrite is called outside of reactions
+    StartRead(&response_);
+    StartCall();
+  }
+  bool can_write() const { return open_ && !writing_; }
+  void Write(grpc::ByteBuffer request) {
+    writing_ = true;
+    request_ = std::move(request);
+    StartWrite(&request_);
+  }
+  void EndWrite() { writing_ = false; }
+  void ReadNext() {
+    response_.Clear();
+    StartRead(&response_);
+  }
+  // No more operations; OnDone follows.
+  void Release() {
+    if (std::exchange(open_, false)) RemoveHold();
+  }
+
+  // Without mu_.
+  void Cancel() { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override {
+    if (ok) {
+      pipeline_->OnResponse(response_);
+    } else {
+      pipeline_->OnBroken();
+    }
+  }
+  void OnWriteDone(bool ok) override { pipeline_->OnWritten(ok); }
+  void OnDone(const grpc::Status& status) override {
+    const std::shared_ptr<Stream> self = std::move(self_);
+    pipeline_->OnEnd(StatusOfCall(status));
+  }
+
+ private:
+  const std::shared_ptr<SendPipeline> pipeline_;
+  std::shared_ptr<Stream> self_;
+  grpc::ClientContext context_;
+  grpc::ByteBuffer request_;   // while writing_
+  grpc::ByteBuffer response_;  // always being read, but in OnReadDone
+  bool open_ = true;
+  bool writing_ = false;
+};
+
+SendPipeline::SendPipeline(std::shared_ptr<Connection> connection,
+                           std::shared_ptr<Executor> executor,
+                           const ClientOptions& options)
+    : connection_(std::move(connection)),
+      strand_(std::make_shared<Strand>(std::move(executor))),
+      options_(options) {}
+
+absl::StatusOr<Receipt> SendPipeline::Send(const NewMessage& message) {
+  const absl::Time deadline =
+      absl::Now() + absl::FromChrono(options_.send_timeout);
+  Completion completion;
+  completion.waiter = std::make_shared<Waiter>();
+  const std::shared_ptr<Waiter> waiter = completion.waiter;
+  if (absl::Status s = Enqueue(message, completion, deadline); !s.ok()) {
+    return s;
+  }
+  if (!waiter->done.WaitForNotificationWithDeadline(deadline)) {
+    return absl::DeadlineExceededError(
+        fmt::format("no receipt within {} ms; the message may still be stored",
+                    options_.send_timeout.count()));
+  }
+  return waiter->result;
+}
+
+void SendPipeline::SendAsync(const NewMessage& message, SendCallback done) {
+  Completion completion;
+  completion.done = std::move(done);
+  absl::Status status = Enqueue(message, completion, absl::InfiniteFuture());
+  if (!status.ok()) Report(std::move(status), std::move(completion.done));
+}
+
+void SendPipeline::Report(absl::Status status, SendCallback done) {
+  Results results;
+  {
+    absl::MutexLock lock(&mu_);
+    Completion completion;
+    completion.done = std::move(done);
+    Complete(completion, std::move(status), &results);
+  }
+  Deliver(std::move(results));
+}
+
+absl::Status SendPipeline::Enqueue(const NewMessage& message,
+                                   Completion& completion,
+                                   absl::Time deadline) {
+  const absl::StatusOr<std::string_view> channel =
+      wire::ResolveChannelName(message.channel);
+  if (!channel.ok()) return channel.status();
+  const std::size_t size = wire::NewMessageSize(message);
+  if (absl::Status s =
+          wire::CheckNewMessage(message, size, options_.max_message_bytes);
+      !s.ok()) {
+    return absl::InvalidArgumentError(fmt::format("message: {}", MessageOf(s)));
+  }
+  const std::size_t field_size = wire::BytesFieldSize(size);
+  absl::MutexLock lock(&mu_);
+  if (absl::Status s = AwaitRoom(field_size, deadline); !s.ok()) return s;
+  Batch* const batch = OpenBatch(*channel, field_size);
+  wire::AppendNewMessageField(batch->messages, message, size);
+  batch->completions.push_back(std::move(completion));
+  batch->bytes += field_size;
+  ++messages_;
+  bytes_ += field_size;
+  Advance();
+  return absl::OkStatus();
+}
+
+absl::Status SendPipeline::AwaitRoom(std::size_t size, absl::Time deadline) {
+  const bool inside = strand_->RunningInside();
+  while (!closed_ &&
+         (messages_ >= options_.max_in_flight_messages ||
+          // A message larger than the window goes alone.
+          (messages_ > 0 && bytes_ + size > options_.max_in_flight_bytes) ||
+          // Inside a callback, results cannot be waited for.
+          (!inside && undelivered_ >= options_.max_in_flight_messages))) {
+    if (changed_.WaitWithDeadline(&mu_, deadline)) {
+      return absl::DeadlineExceededError(fmt::format(
+          "no room in the window of {} messages and {} bytes within {} ms; the "
+          "message was not sent",
+          options_.max_in_flight_messages, options_.max_in_flight_bytes,
+          options_.send_timeout.count()));
+    }
+  }
+  if (closed_) return absl::CancelledError("the client was destroyed");
+  return absl::OkStatus();
+}
+
+SendPipeline::Batch* SendPipeline::OpenBatch(std::string_view name,
+                                             std::size_t size) {
+  const absl::string_view key(name.data(), name.size());
+  const auto it = channels_.find(key);
+  Channel& channel =
+      it != channels_.end()
+          ? it->second
+          : channels_.try_emplace(std::string(name)).first->second;
+  if (channel.open == nullptr ||
+      channel.open->messages.size() + size > kMaxBatchBytes) {
+    auto batch = std::make_unique<Batch>();
+    batch->channel = name;
+    batch->id = ++last_batch_;
+    channel.open = batch.get();
+    queue_.push_back(std::move(batch));
+  }
+  return channel.open;
+}
+
+void SendPipeline::Advance() {
+  if (closed_ || queue_.empty()) return;
+  if (!stream_) {
+    // Producer sequences of a broken stream leave a hole, so start anew.
+    producer_id_ = RandomProducerId();
+    for (auto& [name, channel] : channels_) channel.next_producer_sequence = 1;
+    stream_ = std::make_shared<Stream>(shared_from_this());
+    stream_->Start(stream_);
+  }
+  if (stream_->can_write() && in_flight_.size() < kMaxRequests) WriteBatch();
+}
+
+void SendPipeline::WriteBatch() {
+  std::unique_ptr<Batch> batch = std::move(queue_.front());
+  queue_.pop_front();
+  Channel& channel = channels_[batch->channel];
+  if (channel.open == batch.get()) channel.open = nullptr;
+  const std::array<grpc::Slice, 2> slices = {
+      rpc::MakeSlice(wire::EncodeSendMessagesHeader(
+          batch->channel, producer_id_, channel.next_producer_sequence)),
+      rpc::MakeSlice(std::move(batch->messages))};
+  channel.next_producer_sequence += batch->completions.size();
+  in_flight_.push_back(std::move(batch));
+  stream_->Write(grpc::ByteBuffer(slices.data(), slices.size()));
+}
+
+void SendPipeline::OnWritten(bool ok) {
+  absl::MutexLock lock(&mu_);
+  stream_->EndWrite();
+  // If not, the read fails as well, and then the stream ends.
+  if (ok) Advance();
+}
+
+void SendPipeline::OnBroken() {
+  absl::MutexLock lock(&mu_);
+  stream_->Release();
+}
+
+void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
+  const grpc::Slice bytes = rpc::Flatten(response);
+  const absl::StatusOr<std::vector<wire::ReceiptRun>> runs =
+      wire::ParseSendMessagesResponse(rpc::View(bytes));
+  Results results;
+  std::shared_ptr<Stream> misled;
+  {
+    absl::MutexLock lock(&mu_);
+    bool expected = runs.ok();
+    if (expected) {
+      for (const wire::ReceiptRun& run : *runs) {
+        expected = expected && Acknowledge(run, &results);
+      }
+    }
+    if (!expected) misled = stream_;
+    changed_.SignalAll();
+    stream_->ReadNext();
+    Advance();
+  }
+  if (misled) misled->Cancel();
+  Deliver(std::move(results));
+}
+
+// False if there were fewer messages without a receipt.
+bool SendPipeline::Acknowledge(const wire::ReceiptRun& run, Results* results) {
+  for (std::uint32_t i = 0; i < run.count; ++i) {
+    if (in_flight_.empty()) return false;
+    Batch& batch = *in_flight_.front();
+    Complete(batch.completions[batch.acknowledged],
+             Receipt{.position = {run.epoch, run.first_sequence + i},
+                     .send_time = run.send_time,
+                     .duplicate = run.duplicate},
+             results);
+    --messages_;
+    if (++batch.acknowledged == batch.completions.size()) {
+      bytes_ -= batch.bytes;
+      in_flight_.pop_front();
+    }
+  }
+  return true;
+}
+
+void SendPipeline::OnEnd(const absl::Status& status) {
+  Results results;
+  {
+    absl::MutexLock lock(&mu_);
+    const absl::Status failure =
+        closed_ ? absl::CancelledError("the client was destroyed")
+        : status.ok()
+            ? absl::UnavailableError("the server ended the stream")
+            : status;
+    stream_.reset();
+    FailBatches(in_flight_, failure, &results);
+    FailBatches(queue_, failure, &results);
+    for (auto& [name, channel] : channels_) channel.open = nullptr;
+    messages_ = 0;
+    bytes_ = 0;
+    changed_.SignalAll();
+  }
+  Deliver(std::move(results));
+}
+
+void SendPipeline::FailBatches(std::deque<std::unique_ptr<Batch>>& batches,
+                               const absl::Status& status, Results* results) {
+  for (const auto& batch : batches) {
+    for (std::size_t i = batch->acknowledged; i < batch->completions.size();
+         ++i) {
+      Complete(batch->completions[i], status, results);
+    }
+  }
+  batches.clear();
+}
+
+void SendPipeline::Complete(Completion& completion,
+                            absl::StatusOr<Receipt> result, Results* results) {
+  if (completion.waiter) {
+    completion.waiter->result = std::move(result);
+    completion.waiter->done.Notify();
+    return;
+  }
+  if (!result.ok() && first_error_.ok()) first_error_ = result.status();
+  if (!completion.done) return;
+  ++undelivered_;
+  results->push_back({std::move(completion.done), std::move(result)});
+}
+
+void SendPipeline::Deliver(Results results) {
+  if (results.empty()) return;
+  strand_->Post([self = shared_from_this(),
+                 results = std::move(results)]() mutable {
+    for (Result& result : results) result.done(std::move(result.result));
+    const std::size_t count = results.size();
+    results.clear();
+    absl::MutexLock lock(&self->mu_);
+    self->undelivered_ -= count;
+    self->changed_.SignalAll();
+  });
+}
+
+std::uint64_t SendPipeline::OldestBatch() const {
+  if (!in_flight_.empty()) return in_flight_.front()->id;
+  if (!queue_.empty()) return queue_.front()->id;
+  return UINT64_MAX;
+}
+
+absl::Status SendPipeline::Flush() {
+  absl::MutexLock lock(&mu_);
+  const std::uint64_t last = last_batch_;
+  while (OldestBatch() <= last) changed_.Wait(&mu_);
+  return std::exchange(first_error_, absl::OkStatus());
+}
+
+void SendPipeline::Close() {
+  std::shared_ptr<Stream> stream;
+  {
+    absl::MutexLock lock(&mu_);
+    closed_ = true;
+    stream = stream_;
+    changed_.SignalAll();
+  }
+  if (stream) stream->Cancel();
+  if (strand_->RunningInside()) return;
+  absl::MutexLock lock(&mu_);
+  while (stream_ || undelivered_ > 0) changed_.Wait(&mu_);
+}
+
+}  // namespace messenger

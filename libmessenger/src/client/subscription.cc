@@ -1,0 +1,263 @@
+#include "client/subscription.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <utility>
+
+#include "base/status.h"
+#include "rpc/bytes.h"
+#include "wire/channel_name.h"
+#include "wire/coding.h"
+#include "wire/entry.h"
+
+namespace messenger {
+namespace {
+
+// Frames that wait while a callback runs: one to go on with at once, and one to
+// cover the way to the server and back.
+constexpr int kMaxWaitingFrames = 2;
+
+}  // namespace
+
+Subscription::Impl::Impl(std::shared_ptr<Connection> connection,
+                         std::shared_ptr<Executor> executor,
+                         ReadOptions options, ReadCallbacks callbacks)
+    : connection_(std::move(connection)),
+      strand_(std::make_shared<Strand>(std::move(executor))),
+      options_(std::move(options)),
+      callbacks_(std::move(callbacks)) {}
+
+void Subscription::Impl::Start(const absl::Status& status) {
+  absl::Status valid = status;
+  const absl::StatusOr<std::string_view> channel =
+      wire::ResolveChannelName(options_.channel);
+  if (valid.ok()) valid = channel.status();
+  if (!valid.ok()) {
+    strand_->Post([self = shared_from_this(), valid] { self->End(valid); });
+    return;
+  }
+  channel_ = *channel;
+  request_ = rpc::MakeBuffer(wire::EncodeReadMessagesRequest(
+      {.channel = channel_,
+       .start = options_.start,
+       .limit = options_.limit,
+       .until_caught_up = options_.until_caught_up,
+       .strict = options_.strict,
+       .skip_damaged = options_.skip_damaged,
+       .heartbeat_interval = options_.heartbeat_interval}));
+  self_ = shared_from_this();
+  connection_->PrepareStream(&context_, "ReadMessages", this);
+  absl::MutexLock lock(&mu_);
+  in_call_ = true;
+  AddHold();
+  StartWriteLast(&request_, grpc::WriteOptions());
+  MaybeStartRead();
+  StartCall();
+}
+
+void Subscription::Impl::StartCancel() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (cancelled_.exchange(true)) return;
+    // Otherwise the read that is under way comes back.
+    if (!reading_) ReleaseCall();
+  }
+  context_.TryCancel();
+}
+
+void Subscription::Impl::AwaitEnd() {
+  if (strand_->RunningInside()) return;
+  absl::MutexLock lock(&mu_);
+  while (!end_) changed_.Wait(&mu_);
+}
+
+absl::Status Subscription::Impl::Wait() {
+  if (strand_->RunningInside()) {
+    return absl::FailedPreconditionError(
+        "Wait was called from inside a callback, for whose end it would wait");
+  }
+  absl::MutexLock lock(&mu_);
+  while (!end_) changed_.Wait(&mu_);
+  return *end_;
+}
+
+std::optional<Position> Subscription::Impl::position() const {
+  absl::MutexLock lock(&mu_);
+  return position_;
+}
+
+bool Subscription::Impl::ended() const {
+  absl::MutexLock lock(&mu_);
+  return end_.has_value();
+}
+
+void Subscription::Impl::MaybeStartRead() {
+  if (!in_call_ || reading_ || waiting_frames_ >= kMaxWaitingFrames) return;
+  reading_ = true;
+  StartRead(&incoming_);
+}
+
+void Subscription::Impl::ReleaseCall() {
+  if (!std::exchange(in_call_, false)) return;
+  RemoveHold();
+}
+
+void Subscription::Impl::OnReadDone(bool ok) {
+  grpc::ByteBuffer frame;
+  {
+    absl::MutexLock lock(&mu_);
+    reading_ = false;
+    if (!ok || cancelled()) return ReleaseCall();
+    frame.Swap(&incoming_);
+    ++waiting_frames_;
+    MaybeStartRead();
+  }
+  strand_->Post([self = shared_from_this(), frame = std::move(frame)] {
+    self->HandleFrame(frame);
+  });
+}
+
+void Subscription::Impl::OnDone(const grpc::Status& status) {
+  const std::shared_ptr<Impl> self = std::move(self_);
+  strand_->Post([self, status = StatusOfCall(status)] { self->End(status); });
+}
+
+void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
+  if (!cancelled() && failure_.ok()) {
+    absl::StatusOr<wire::Frame> frame = wire::ParseFrame(Flatten(bytes));
+    failure_ = frame.ok() ? Deliver(*frame) : frame.status();
+    if (!failure_.ok()) context_.TryCancel();
+  }
+  absl::MutexLock lock(&mu_);
+  --waiting_frames_;
+  MaybeStartRead();
+}
+
+std::string_view Subscription::Impl::Flatten(const grpc::ByteBuffer& frame) {
+  std::vector<grpc::Slice> slices;
+  if (!frame.Dump(&slices).ok()) return {};
+  if (bytes_.size() < frame.Length()) bytes_.resize(frame.Length());
+  char* out = bytes_.data();
+  for (const grpc::Slice& slice : slices) {
+    out = wire::PutBytes(out, rpc::View(slice));
+  }
+  return {bytes_.data(), out};
+}
+
+absl::Status Subscription::Impl::Deliver(const wire::Frame& frame) {
+  if (absl::Status s = DeliverHeader(frame.header); !s.ok()) return s;
+  if (absl::Status s = DeliverMessages(frame); !s.ok()) return s;
+  if (cancelled()) return absl::OkStatus();
+  const bool was_caught_up = std::exchange(caught_up_, frame.header.caught_up);
+  const std::uint64_t head = frame.header.head.value_or(next_sequence_ - 1);
+  if (caught_up_ && !was_caught_up) {
+    if (callbacks_.on_caught_up) callbacks_.on_caught_up(head);
+  } else if (frame.message_count == 0 && !frame.header.gap) {
+    if (callbacks_.on_heartbeat) callbacks_.on_heartbeat(head);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Subscription::Impl::DeliverHeader(
+    const wire::FrameHeader& header) {
+  const bool joining = next_sequence_ == 0;
+  if (joining && (header.epoch == 0 || header.next_sequence == 0)) {
+    return absl::DataLossError(
+        "the first frame has no epoch or no next_sequence");
+  }
+  if (header.epoch != 0) epoch_ = header.epoch;
+  if (joining) {
+    next_sequence_ = header.gap ? header.gap->next : header.next_sequence;
+    SetPosition({epoch_, next_sequence_ - 1});
+    if (callbacks_.on_joined) {
+      callbacks_.on_joined({.epoch = epoch_,
+                            .next_sequence = next_sequence_,
+                            .head = header.head.value_or(0)});
+    }
+  }
+  if (header.gap && !cancelled()) {
+    next_sequence_ = header.gap->next;
+    if (callbacks_.on_gap) callbacks_.on_gap(*header.gap);
+    SetPosition({epoch_, next_sequence_ - 1});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
+  Message message;
+  message.channel = channel_;
+  message.epoch = epoch_;
+  std::uint64_t left = frame.message_count;
+  wire::FieldReader fields(frame.bytes);
+  while (left > 0 && fields.Next()) {
+    if (fields.tag() != wire::kMessagesTag) continue;
+    if (absl::Status s = wire::DecodeMessage(fields.bytes(), &message);
+        !s.ok()) {
+      return absl::DataLossError(fmt::format(
+          "the message after {} of channel \"{}\" arrived damaged: {}",
+          next_sequence_ - 1, channel_, MessageOf(s)));
+    }
+    if (message.sequence != next_sequence_) {
+      return absl::DataLossError(
+          fmt::format("channel \"{}\": expected message {}, but {} arrived",
+                      channel_, next_sequence_, message.sequence));
+    }
+    message.last_of_batch = --left == 0;
+    if (cancelled()) break;
+    if (callbacks_.on_message) callbacks_.on_message(message);
+    ++next_sequence_;
+    SetPosition(message.position());
+  }
+  return absl::OkStatus();
+}
+
+void Subscription::Impl::End(const absl::Status& status) {
+  const absl::Status final_status =
+      cancelled() ? absl::CancelledError("the subscription was cancelled")
+      : !failure_.ok() ? failure_
+                       : status;
+  if (callbacks_.on_end) callbacks_.on_end(final_status);
+  // What the callbacks own may be the last reference to many things.
+  { const ReadCallbacks ended = std::exchange(callbacks_, {}); }
+  absl::MutexLock lock(&mu_);
+  end_ = final_status;
+  changed_.SignalAll();
+}
+
+void Subscription::Impl::SetPosition(Position position) {
+  absl::MutexLock lock(&mu_);
+  position_ = position;
+}
+
+Subscription::Subscription(std::shared_ptr<Impl> impl)
+    : impl_(std::move(impl)) {}
+
+Subscription::~Subscription() { Cancel(); }
+
+Subscription::Subscription(Subscription&&) noexcept = default;
+
+Subscription& Subscription::operator=(Subscription&& other) noexcept {
+  if (this != &other) {
+    Cancel();
+    impl_ = std::move(other.impl_);
+  }
+  return *this;
+}
+
+void Subscription::Cancel() const {
+  if (!impl_) return;
+  impl_->StartCancel();
+  impl_->AwaitEnd();
+}
+
+absl::Status Subscription::Wait() const {
+  if (!impl_) return absl::FailedPreconditionError("no subscription");
+  return impl_->Wait();
+}
+
+std::optional<Position> Subscription::position() const {
+  return impl_ ? impl_->position() : std::nullopt;
+}
+
+}  // namespace messenger

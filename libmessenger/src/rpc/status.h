@@ -1,0 +1,13 @@
+// gRPC's status type and ours. The codes have the same numbers.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+
+namespace messenger::rpc {
+
+grpc::Status ToGrpc(const absl::Status& status);
+absl::Status FromGrpc(const grpc::Status& status);
+
+}  // namespace messenger::rpc

@@ -1,0 +1,20 @@
+// From a request's bytes to a batch for the log.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include "absl/status/statusor.h"
+#include "log/message_log.h"
+#include "wire/send.h"
+
+namespace messenger {
+
+using SendRequestParser = absl::StatusOr<wire::SendRequest> (*)(
+    std::string_view bytes, const wire::SendLimits& limits);
+
+// The batch keeps the request's bytes alive.
+absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
+                                       const wire::SendLimits& limits,
+                                       SendRequestParser parse);
+
+}  // namespace messenger

@@ -1,0 +1,214 @@
+#include "server/read_stream.h"
+
+#include <grpcpp/server_context.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "rpc/bytes.h"
+#include "rpc/status.h"
+
+namespace messenger {
+namespace {
+
+using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+// A call that fails before there is a stream.
+class FailedRead final : public Reactor {
+ public:
+  explicit FailedRead(const absl::Status& status) {
+    Finish(rpc::ToGrpc(status));
+  }
+  void OnDone() override { delete this; }
+};
+
+// Refers to log memory and keeps it alive.
+grpc::Slice MakeSlice(const LogBytes& bytes) {
+  using Owner = std::shared_ptr<const void>;
+  return {const_cast<char*>(bytes.bytes.data()), bytes.bytes.size(),
+          [](void* owner) { delete static_cast<Owner*>(owner); },
+          new Owner(bytes.owner)};
+}
+
+std::chrono::nanoseconds ClampHeartbeat(std::chrono::milliseconds interval,
+                                        const ServiceOptions& options) {
+  if (interval.count() == 0) return interval;
+  return std::clamp(interval, options.min_heartbeat_interval,
+                    options.max_heartbeat_interval);
+}
+
+}  // namespace
+
+Reactor* ReadStream::Start(ServiceCore* core,
+                           grpc::CallbackServerContext* context,
+                           const grpc::ByteBuffer& request) {
+  if (absl::Status s = core->CheckServing(); !s.ok()) return new FailedRead(s);
+  const grpc::Slice bytes = rpc::Flatten(request);
+  absl::StatusOr<wire::ReadRequest> parsed =
+      wire::ParseReadMessagesRequest(rpc::View(bytes));
+  if (!parsed.ok()) return new FailedRead(parsed.status());
+  auto stream = std::make_shared<ReadStream>(core, context, *parsed);
+  stream->self_ = stream;
+  core->fan_out().Join(stream.get(), parsed->channel);
+  if (stream->heartbeat_interval_.count() > 0) {
+    const TimePoint now = FanOut::Clock::now();
+    stream->last_frame_ = now;
+    stream->timer_set_ = true;
+    core->fan_out().SetTimer(stream.get(), now + stream->heartbeat_interval_);
+  }
+  stream->Run();
+  return stream.get();
+}
+
+ReadStream::ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
+                       const wire::ReadRequest& request)
+    : core_(core),
+      heartbeat_interval_(
+          ClampHeartbeat(request.heartbeat_interval, core->options())),
+      until_caught_up_(request.until_caught_up),
+      log_reader_(core->log().OpenReader(request.channel, request.start,
+                                         {.strict = request.strict,
+                                          .skip_damaged =
+                                              request.skip_damaged})),
+      remaining_(request.limit.value_or(UINT64_MAX)),
+      last_sequence_(UINT64_MAX),
+      context_(context) {}
+
+void ReadStream::Run() {
+  while (!EndIfOver()) {
+    std::optional<absl::StatusOr<ReadResult>> result = log_reader_->Read(
+        {.max_bytes = core_->options().max_frame_bytes,
+         .max_count = remaining_,
+         .last_sequence = last_sequence_},
+        [self = self_](absl::StatusOr<ReadResult> later) {
+          if (!self->Consume(std::move(later))) self->Run();
+        });
+    if (!result) return;
+    if (Consume(*std::move(result))) return;
+  }
+}
+
+bool ReadStream::EndIfOver() {
+  if (cancelled_) {
+    Finish(grpc::Status::CANCELLED);
+    return true;
+  }
+  if (absl::Status s = core_->CheckServing(); !s.ok()) {
+    Finish(rpc::ToGrpc(s));
+    return true;
+  }
+  return false;
+}
+
+bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
+  if (!result.ok()) {
+    Finish(rpc::ToGrpc(result.status()));
+    return true;
+  }
+  if (!joined_ && until_caught_up_) last_sequence_ = result->head;
+  remaining_ -= result->count;
+  next_sequence_ = result->next_sequence + result->count;
+  head_ = result->head;
+  const bool last = remaining_ == 0 || next_sequence_ > last_sequence_;
+  if (!joined_ || result->count > 0 || result->gap || last) {
+    return SendFrame(*result, last);
+  }
+  return core_->fan_out().Park(this);
+}
+
+bool ReadStream::SendFrame(const ReadResult& result, bool last) {
+  wire::FrameHeader header = {.head = result.head,
+                              .caught_up = next_sequence_ > result.head,
+                              .gap = result.gap};
+  if (!joined_) header.epoch = core_->log().epoch();
+  if (!joined_ || result.count == 0) {
+    header.next_sequence = result.next_sequence;
+  }
+  joined_ = true;
+  absl::InlinedVector<grpc::Slice, 8> slices;
+  slices.emplace_back(wire::EncodeFrameHeader(header));
+  for (const LogBytes& bytes : result.entries) {
+    slices.push_back(MakeSlice(bytes));
+  }
+  grpc::ByteBuffer frame(slices.data(), slices.size());
+  if (last) {
+    frame_ = std::move(frame);
+    StartWriteAndFinish(&frame_, grpc::WriteOptions(), grpc::Status::OK);
+  } else {
+    StartFrame(std::move(frame));
+  }
+  return true;
+}
+
+void ReadStream::SendHeartbeat() {
+  const wire::FrameHeader header = {.next_sequence = next_sequence_,
+                                    .head = head_,
+                                    .caught_up = true};
+  StartFrame(rpc::MakeBuffer(wire::EncodeFrameHeader(header)));
+}
+
+void ReadStream::StartFrame(grpc::ByteBuffer frame) {
+  frame_ = std::move(frame);
+  const TimePoint now = FanOut::Clock::now();
+  last_frame_ = now;
+  writing_ = true;
+  const std::chrono::nanoseconds stall = core_->options().stall_timeout;
+  if (stall.count() > 0 && !timer_set_.exchange(true)) {
+    core_->fan_out().SetTimer(this, now + stall);
+  }
+  StartWrite(&frame_);
+}
+
+void ReadStream::OnWriteDone(bool ok) {
+  writing_ = false;
+  if (!ok) return Finish(grpc::Status::CANCELLED);
+  Run();
+}
+
+void ReadStream::OnCancel() {
+  cancelled_ = true;
+  log_reader_->Cancel();
+  if (core_->fan_out().Unpark(this)) Finish(grpc::Status::CANCELLED);
+}
+
+void ReadStream::OnDone() {
+  {
+    absl::MutexLock lock(&context_mu_);
+    context_ = nullptr;
+  }
+  core_->fan_out().Leave(this);
+  self_.reset();
+}
+
+bool ReadStream::MustNotPark() const {
+  return cancelled_ || log_reader_->Behind();
+}
+
+FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
+  // Before writing_ is looked at: StartFrame sets it before it looks here.
+  timer_set_ = false;
+  TimePoint next = FanOut::kNever;
+  const std::chrono::nanoseconds stall = core_->options().stall_timeout;
+  if (stall.count() > 0 && writing_) {
+    const TimePoint due = last_frame_.load() + stall;
+    if (due <= now) {
+      absl::MutexLock lock(&context_mu_);
+      if (context_ != nullptr) context_->TryCancel();
+      return FanOut::kNever;
+    }
+    next = due;
+  }
+  if (heartbeat_interval_.count() > 0) {
+    TimePoint due = last_frame_.load() + heartbeat_interval_;
+    if (due <= now) {
+      due = now + heartbeat_interval_;
+      if (core_->fan_out().Unpark(this)) SendHeartbeat();
+    }
+    next = std::min(next, due);
+  }
+  if (next != FanOut::kNever) timer_set_ = true;
+  return next;
+}
+
+}  // namespace messenger

@@ -1,0 +1,83 @@
+// ReadMessages: one reader.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "log/message_log.h"
+#include "server/fan_out.h"
+#include "server/service_core.h"
+#include "wire/read.h"
+
+namespace messenger {
+
+// A cursor in the log and at most one frame on its way. Whoever has the turn
+// (see FanOut) reads the log and then passes the turn on: to the write that it
+// starts, to the log's completion if it has to wait, to the parking list at the
+// tail, or to nobody with the call's one Finish.
+//
+// Owns itself from Start until OnDone.
+class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                         public FanOut::Reader {
+ public:
+  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(
+      ServiceCore* core, grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer& request);
+
+  ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
+             const wire::ReadRequest& request);
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  void OnWake() override { Run(); }
+  TimePoint OnTimer(TimePoint now) override;
+  bool MustNotPark() const override;
+
+ private:
+  // Reads and sends until the turn is passed on.
+  void Run();
+  // Sends what was read; false if there was nothing to send and the turn was
+  // kept.
+  bool Consume(absl::StatusOr<ReadResult> result);
+  bool SendFrame(const ReadResult& result, bool last);
+  // Finishes, if the stream must not go on; false if it may.
+  bool EndIfOver();
+  void SendHeartbeat();
+  void StartFrame(grpc::ByteBuffer frame);
+
+  ServiceCore* const core_;
+  const std::chrono::nanoseconds heartbeat_interval_;  // 0: none
+  const bool until_caught_up_;
+  const std::unique_ptr<LogReader> log_reader_;
+  std::shared_ptr<ReadStream> self_;
+
+  std::atomic<bool> cancelled_{false};
+
+  // With the turn.
+  bool joined_ = false;
+  std::uint64_t remaining_;                 // messages until the limit
+  std::uint64_t last_sequence_;             // messages after it are not wanted
+  std::uint64_t next_sequence_ = 0;
+  std::uint64_t head_ = 0;                  // as last sent
+  grpc::ByteBuffer frame_;                  // on its way
+
+  // For OnTimer, which runs without the turn.
+  std::atomic<TimePoint> last_frame_{TimePoint()};
+  std::atomic<bool> writing_{false};
+  std::atomic<bool> timer_set_{false};
+  absl::Mutex context_mu_;
+  // Null after OnDone.
+  grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(context_mu_);
+};
+
+}  // namespace messenger

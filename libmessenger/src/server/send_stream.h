@@ -1,0 +1,79 @@
+// SendMessages: one pipelined sender.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "log/message_log.h"
+#include "server/service_core.h"
+
+namespace messenger {
+
+// Reads requests, hands them to the log one after the other without waiting,
+// and sends the receipts in that order. Receipts that become due while a
+// response is on its way gather in the next one. Reading pauses while too many
+// appends are under way or the client does not take its receipts.
+//
+// mu_ is held over StartRead, StartWrite and Finish: they start operations and
+// never run reactions, and it makes sure that none is started after Finish.
+//
+// Owns itself from Start until OnDone.
+class SendStream final
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+      public std::enable_shared_from_this<SendStream> {
+ public:
+  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
+      ServiceCore* core);
+
+  explicit SendStream(ServiceCore* core) : core_(core) {}
+
+  // Accepts no more requests, and ends with UNAVAILABLE when what was accepted
+  // is answered.
+  void Drain() ABSL_LOCKS_EXCLUDED(mu_);
+
+  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnCancel() override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnDone() override;
+
+ private:
+  // Parses request_ and hands it to the log.
+  absl::Status Accept() ABSL_LOCKS_EXCLUDED(mu_);
+  void OnAppended(std::uint64_t index, AppendResult result)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // Stops reading; the first call decides the status.
+  void EndWith(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The call is gone: nothing more can be sent.
+  void Abort() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Starts whatever can be started now.
+  void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CollectReceipts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  ServiceCore* const core_;
+  std::shared_ptr<SendStream> self_;
+
+  absl::Mutex mu_;
+  // Appends that have no receipt in outgoing_ yet, oldest first; empty until
+  // the log has answered.
+  std::deque<std::optional<AppendResult>> appends_ ABSL_GUARDED_BY(mu_);
+  std::uint64_t first_append_ ABSL_GUARDED_BY(mu_) = 0;  // index of the oldest
+  std::string outgoing_ ABSL_GUARDED_BY(mu_);  // encoded receipts
+  bool reading_ ABSL_GUARDED_BY(mu_) = false;
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  // How the stream ends once all receipts are sent.
+  std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mu_);
+
+  grpc::ByteBuffer request_;   // while reading_
+  grpc::ByteBuffer response_;  // while writing_
+};
+
+}  // namespace messenger

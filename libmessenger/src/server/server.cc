@@ -1,0 +1,150 @@
+#include "messenger/server.h"
+
+#include <fmt/format.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "messenger/grpc.h"
+
+namespace messenger {
+namespace {
+
+constexpr char kServiceName[] = "messenger.v1.MessengerServer";
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(std::unique_ptr<Service> service, std::unique_ptr<grpc::Server> server,
+       int port, std::string address)
+      : service_(std::move(service)),
+        server_(std::move(server)),
+        port_(port),
+        address_(std::move(address)) {
+    SetHealthy(true);
+  }
+
+  ~Impl() { server_.reset(); }  // before service_
+
+  int port() const { return port_; }
+  const std::string& address() const { return address_; }
+
+  Client LocalClient(ClientOptions options) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                   ends) != 0) {
+      // A client whose calls fail.
+      return Client::FromFd(-1, std::move(options));
+    }
+    {
+      absl::MutexLock lock(&mu_);
+      if (shutting_down_) {
+        close(ends[0]);
+      } else {
+        grpc::AddInsecureChannelFromFd(server_.get(), ends[0]);
+      }
+    }
+    return Client::FromFd(ends[1], std::move(options));
+  }
+
+  void Shutdown(std::chrono::milliseconds deadline) {
+    bool first;
+    {
+      absl::MutexLock lock(&mu_);
+      first = !std::exchange(shutting_down_, true);
+    }
+    if (first) {
+      SetHealthy(false);
+      service_->Drain();
+      server_->Shutdown(std::chrono::system_clock::now() + deadline);
+      down_.Notify();
+    }
+    Wait();
+  }
+
+  void Wait() { down_.WaitForNotification(); }
+
+ private:
+  void SetHealthy(bool healthy) {
+    // There only if the program has enabled it.
+    if (auto* const health = server_->GetHealthCheckService()) {
+      health->SetServingStatus(kServiceName, healthy);
+      if (!healthy) health->SetServingStatus(false);
+    }
+  }
+
+  const std::unique_ptr<Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+  const int port_;
+  const std::string address_;
+  absl::Mutex mu_;
+  bool shutting_down_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Notification down_;
+};
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
+  if (!options.log) {
+    absl::StatusOr<std::shared_ptr<MessageLog>> log = OpenLog("memory:");
+    if (!log.ok()) return log.status();
+    options.log = *std::move(log);
+  }
+  absl::StatusOr<std::unique_ptr<Service>> service =
+      Service::Create(std::move(options.log), options.service);
+  if (!service.ok()) return service.status();
+
+  grpc::ServerBuilder builder;
+  (*service)->Register(builder);
+  // A second server on the same port must fail, not take half of the clients.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  int port = 0;
+  if (!options.listen.empty()) {
+    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
+                             &port);
+  }
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (!server || (!options.listen.empty() && port == 0)) {
+    return absl::UnavailableError(fmt::format(
+        "listen: cannot listen on \"{}\"; it must be host:port with an address "
+        "of this machine, and a port that no other program uses",
+        options.listen));
+  }
+  std::string address;
+  if (!options.listen.empty()) {
+    address = fmt::format(
+        "{}:{}", options.listen.substr(0, options.listen.rfind(':')), port);
+  }
+  return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(
+      *std::move(service), std::move(server), port, std::move(address))));
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() { Shutdown(std::chrono::seconds(1)); }
+
+int Server::port() const { return impl_->port(); }
+
+const std::string& Server::address() const { return impl_->address(); }
+
+Client Server::LocalClient(ClientOptions options) {
+  return impl_->LocalClient(std::move(options));
+}
+
+void Server::Shutdown(std::chrono::milliseconds deadline) {
+  impl_->Shutdown(deadline);
+}
+
+void Server::Wait() { impl_->Wait(); }
+
+}  // namespace messenger

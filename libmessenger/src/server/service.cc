@@ -1,0 +1,254 @@
+// The six methods, all of them raw: typed methods would answer malformed bytes
+// with UNIMPLEMENTED before a handler sees them.
+#include <fmt/format.h>
+#include <grpcpp/server_builder.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+#include "messenger/grpc.h"
+#include "messenger/v1/messenger.grpc.pb.h"
+#include "rpc/bytes.h"
+#include "rpc/keepalive.h"
+#include "rpc/status.h"
+#include "server/append_batch.h"
+#include "server/read_stream.h"
+#include "server/send_stream.h"
+#include "server/service_core.h"
+#include "wire/channel_name.h"
+
+namespace messenger {
+namespace {
+
+using v1::MessengerServer;
+using RawService = MessengerServer::WithRawCallbackMethod_SendMessage<
+    MessengerServer::WithRawCallbackMethod_SendMessages<
+        MessengerServer::WithRawCallbackMethod_ReadMessages<
+            MessengerServer::WithRawCallbackMethod_ListChannels<
+                MessengerServer::WithRawCallbackMethod_GetChannel<
+                    MessengerServer::WithRawCallbackMethod_DeleteChannel<
+                        MessengerServer::Service>>>>>>;
+
+constexpr std::size_t kMaxPageSize = 1000;
+
+template <typename Request>
+absl::StatusOr<Request> Parse(const grpc::ByteBuffer& buffer) {
+  const grpc::Slice bytes = rpc::Flatten(buffer);
+  Request request;
+  if (bytes.size() > INT32_MAX ||
+      !request.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError(
+        fmt::format("request: not an encoded {}",
+                    Request::descriptor()->full_name()));
+  }
+  return request;
+}
+
+// Parses a request that names a channel.
+template <typename Request>
+absl::StatusOr<std::string> ParseChannel(const grpc::ByteBuffer& buffer) {
+  absl::StatusOr<Request> request = Parse<Request>(buffer);
+  if (!request.ok()) return request.status();
+  absl::StatusOr<std::string_view> channel =
+      wire::ResolveChannelName(request->channel());
+  if (!channel.ok()) return channel.status();
+  return std::string(*channel);
+}
+
+void FillIn(const ChannelInfo& info, std::uint64_t readers,
+            v1::Channel* channel) {
+  channel->set_name(info.name);
+  channel->set_epoch(info.epoch);
+  channel->set_first_sequence(info.first_sequence);
+  channel->set_head(info.head);
+  channel->set_bytes(info.bytes);
+  channel->set_readers(readers);
+}
+
+absl::Status CheckBounds(std::string_view name, std::size_t value,
+                         std::size_t low, std::size_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{}: {}; must be {} to {}", name, value, low, high));
+}
+
+absl::Status Check(const ServiceOptions& options) {
+  constexpr std::size_t kKiB = std::size_t{1} << 10;
+  constexpr std::size_t kMiB = std::size_t{1} << 20;
+  if (absl::Status s = CheckBounds("max_message_bytes",
+                                   options.max_message_bytes, 1, 16 * kMiB);
+      !s.ok()) {
+    return s;
+  }
+  if (absl::Status s = CheckBounds(
+          "max_request_bytes", options.max_request_bytes,
+          options.max_message_bytes + kKiB, 64 * kMiB);
+      !s.ok()) {
+    return s;
+  }
+  if (absl::Status s = CheckBounds("max_frame_bytes", options.max_frame_bytes,
+                                   kKiB, 3 * kMiB);
+      !s.ok()) {
+    return s;
+  }
+  if (options.min_heartbeat_interval.count() < 1 ||
+      options.max_heartbeat_interval < options.min_heartbeat_interval) {
+    return absl::InvalidArgumentError(
+        fmt::format("min_heartbeat_interval, max_heartbeat_interval: {} ms and "
+                    "{} ms; must be positive and in order",
+                    options.min_heartbeat_interval.count(),
+                    options.max_heartbeat_interval.count()));
+  }
+  if (options.stall_timeout.count() < 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("stall_timeout: {} ms; must not be negative",
+                    options.stall_timeout.count()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+class Service::Impl final : public RawService {
+ public:
+  Impl(std::shared_ptr<MessageLog> log, const ServiceOptions& options)
+      : core_(std::move(log), options) {}
+
+  ServiceCore& core() { return core_; }
+
+  grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
+                                        const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override {
+    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
+      absl::StatusOr<AppendBatch> batch = ParseBatch(
+          *request, core_.send_limits(), wire::ParseSendMessageRequest);
+      if (!batch.ok()) return reactor->Finish(rpc::ToGrpc(batch.status()));
+      core_.log().Append(*std::move(batch), [=](AppendResult result) {
+        if (result.ok()) {
+          std::string receipt;
+          wire::AppendReceipt(receipt, result->front());
+          *response = rpc::MakeBuffer(std::move(receipt));
+        }
+        reactor->Finish(rpc::ToGrpc(result.status()));
+      });
+    });
+  }
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendMessages(
+      grpc::CallbackServerContext* /*context*/) override {
+    return SendStream::Start(&core_);
+  }
+
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* ReadMessages(
+      grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer* request) override {
+    return ReadStream::Start(&core_, context, *request);
+  }
+
+  grpc::ServerUnaryReactor* ListChannels(grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override {
+    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
+      const auto parsed = Parse<v1::ListChannelsRequest>(*request);
+      if (!parsed.ok()) return reactor->Finish(rpc::ToGrpc(parsed.status()));
+      const std::size_t size = parsed->page_size() == 0
+                                   ? kMaxPageSize
+                                   : std::min<std::size_t>(parsed->page_size(),
+                                                           kMaxPageSize);
+      v1::ListChannelsResponse list;
+      for (const ChannelInfo& info :
+           core_.log().ListChannels(parsed->page_token(), size)) {
+        FillIn(info, core_.fan_out().CountReaders(info.name),
+               list.add_channels());
+      }
+      if (static_cast<std::size_t>(list.channels_size()) == size) {
+        list.set_next_page_token(list.channels().rbegin()->name());
+      }
+      *response = rpc::MakeBuffer(list.SerializeAsString());
+      reactor->Finish(grpc::Status::OK);
+    });
+  }
+
+  grpc::ServerUnaryReactor* GetChannel(grpc::CallbackServerContext* context,
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override {
+    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
+      const auto name = ParseChannel<v1::GetChannelRequest>(*request);
+      if (!name.ok()) return reactor->Finish(rpc::ToGrpc(name.status()));
+      const auto info = core_.log().GetChannel(*name);
+      if (info.ok()) {
+        v1::GetChannelResponse answer;
+        FillIn(*info, core_.fan_out().CountReaders(*name),
+               answer.mutable_channel());
+        *response = rpc::MakeBuffer(answer.SerializeAsString());
+      }
+      reactor->Finish(rpc::ToGrpc(info.status()));
+    });
+  }
+
+  grpc::ServerUnaryReactor* DeleteChannel(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override {
+    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
+      const auto name = ParseChannel<v1::DeleteChannelRequest>(*request);
+      if (!name.ok()) return reactor->Finish(rpc::ToGrpc(name.status()));
+      *response = rpc::MakeBuffer(std::string());
+      core_.log().DeleteChannel(*name, [=](const absl::Status& status) {
+        reactor->Finish(rpc::ToGrpc(status));
+      });
+    });
+  }
+
+ private:
+  // Runs `handle`, which must see to it that Finish is called, unless the
+  // service is draining.
+  template <typename Handle>
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                   Handle handle) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    if (absl::Status s = core_.CheckServing(); !s.ok()) {
+      reactor->Finish(rpc::ToGrpc(s));
+    } else {
+      handle(reactor);
+    }
+    return reactor;
+  }
+
+  ServiceCore core_;
+};
+
+absl::StatusOr<std::unique_ptr<Service>> Service::Create(
+    std::shared_ptr<MessageLog> log, ServiceOptions options) {
+  if (!log) return absl::InvalidArgumentError("log: null");
+  if (absl::Status s = Check(options); !s.ok()) return s;
+  return std::unique_ptr<Service>(
+      new Service(std::make_unique<Impl>(std::move(log), options)));
+}
+
+Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Service::~Service() = default;
+
+void Service::Register(grpc::ServerBuilder& builder) {
+  // Twice the limit and something: a request that is a little too large still
+  // arrives, and gets our error.
+  constexpr std::size_t kMargin = std::size_t{1} << 20;
+  builder.SetMaxReceiveMessageSize(static_cast<int>(
+      2 * impl_->core().options().max_request_bytes + kMargin));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             rpc::ToArgument(rpc::kKeepaliveTime));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             rpc::ToArgument(rpc::kKeepaliveTimeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      rpc::ToArgument(rpc::kMinPingInterval));
+  builder.RegisterService(impl_.get());
+}
+
+void Service::Drain() { impl_->core().Drain(); }
+
+}  // namespace messenger
