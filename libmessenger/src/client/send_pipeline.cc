@@ -112,13 +112,11 @@ void SendPipeline::SendAsync(const NewMessage& message, SendCallback done) {
 }
 
 void SendPipeline::Report(absl::Status status, SendCallback done) {
+  absl::MutexLock lock(&mu_);
   Results results;
-  {
-    absl::MutexLock lock(&mu_);
-    Completion completion;
-    completion.done = std::move(done);
-    Complete(completion, std::move(status), &results);
-  }
+  Completion completion;
+  completion.done = std::move(done);
+  Complete(completion, std::move(status), &results);
   Deliver(std::move(results));
 }
 
@@ -228,10 +226,10 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
   const grpc::Slice bytes = rpc::Flatten(response);
   const absl::StatusOr<std::vector<wire::ReceiptRun>> runs =
       wire::ParseSendMessagesResponse(rpc::View(bytes));
-  Results results;
   std::shared_ptr<Stream> misled;
   {
     absl::MutexLock lock(&mu_);
+    Results results;
     bool expected = runs.ok();
     if (expected) {
       for (const wire::ReceiptRun& run : *runs) {
@@ -240,11 +238,12 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
     }
     if (!expected) misled = stream_;
     changed_.SignalAll();
+    // Before the next read is started: it may come back on another thread.
+    Deliver(std::move(results));
     stream_->ReadNext();
     Advance();
   }
   if (misled) misled->Cancel();
-  Deliver(std::move(results));
 }
 
 // False if there were fewer messages without a receipt.
@@ -267,23 +266,20 @@ bool SendPipeline::Acknowledge(const wire::ReceiptRun& run, Results* results) {
 }
 
 void SendPipeline::OnEnd(const absl::Status& status) {
+  absl::MutexLock lock(&mu_);
+  const absl::Status failure =
+      closed_ ? absl::CancelledError("the client was destroyed")
+      : status.ok() ? absl::UnavailableError("the server ended the stream")
+                    : status;
   Results results;
-  {
-    absl::MutexLock lock(&mu_);
-    const absl::Status failure =
-        closed_ ? absl::CancelledError("the client was destroyed")
-        : status.ok()
-            ? absl::UnavailableError("the server ended the stream")
-            : status;
-    stream_.reset();
-    FailBatches(in_flight_, failure, &results);
-    FailBatches(queue_, failure, &results);
-    for (auto& [name, channel] : channels_) channel.open = nullptr;
-    messages_ = 0;
-    bytes_ = 0;
-    changed_.SignalAll();
-  }
+  FailBatches(in_flight_, failure, &results);
+  FailBatches(queue_, failure, &results);
   Deliver(std::move(results));
+  for (auto& [name, channel] : channels_) channel.open = nullptr;
+  messages_ = 0;
+  bytes_ = 0;
+  stream_.reset();
+  changed_.SignalAll();
 }
 
 void SendPipeline::FailBatches(std::deque<std::unique_ptr<Batch>>& batches,

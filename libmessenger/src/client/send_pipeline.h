@@ -88,7 +88,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     Batch* open = nullptr;  // the one in queue_ that takes more messages
   };
 
-  // Results to hand out, once mu_ is released.
+  // Results to hand out in the strand.
   struct Result {
     SendCallback done;
     absl::StatusOr<Receipt> result;
@@ -118,7 +118,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   void FailBatches(std::deque<std::unique_ptr<Batch>>& batches,
                    const absl::Status& status, Results* results)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Deliver(Results results) ABSL_LOCKS_EXCLUDED(mu_);
+  void Deliver(Results results) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t OldestBatch() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::shared_ptr<Connection> connection_;

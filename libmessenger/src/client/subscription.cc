@@ -104,18 +104,17 @@ void Subscription::Impl::ReleaseCall() {
 }
 
 void Subscription::Impl::OnReadDone(bool ok) {
+  absl::MutexLock lock(&mu_);
+  reading_ = false;
+  if (!ok || cancelled()) return ReleaseCall();
   grpc::ByteBuffer frame;
-  {
-    absl::MutexLock lock(&mu_);
-    reading_ = false;
-    if (!ok || cancelled()) return ReleaseCall();
-    frame.Swap(&incoming_);
-    ++waiting_frames_;
-    MaybeStartRead();
-  }
+  frame.Swap(&incoming_);
+  ++waiting_frames_;
+  // Before the next read is started: it may come back on another thread.
   strand_->Post([self = shared_from_this(), frame = std::move(frame)] {
     self->HandleFrame(frame);
   });
+  MaybeStartRead();
 }
 
 void Subscription::Impl::OnDone(const grpc::Status& status) {
