@@ -35,7 +35,7 @@ namespace messenger {
 // another producer.
 //
 // mu_ is held over StartCall, StartRead, StartWrite and RemoveHold, which never
-// run reactions.
+// run reactions, and over Strand::Post, which never runs the task.
 //
 // Thread safety: all members may be called from any thread.
 class SendPipeline : public std::enable_shared_from_this<SendPipeline> {

@@ -1,0 +1,258 @@
+// The contract of Client::Send, SendAsync and Flush (messenger/client.h).
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "messenger/server.h"
+#include "support/recorder.h"
+#include "support/test_log.h"
+
+namespace messenger::test {
+namespace {
+
+struct Fixture {
+  Client Connect(ClientOptions options = {}) {
+    options.target = server->address();
+    return Client::Connect(options);
+  }
+
+  std::shared_ptr<TestLog> log = std::make_shared<TestLog>();
+  std::unique_ptr<Server> server =
+      *Server::Start({.listen = "127.0.0.1:0", .log = log});
+};
+
+// Collects the results of SendAsync, in the order in which they come.
+class Results {
+ public:
+  SendCallback Add() {
+    return [this](absl::StatusOr<Receipt> result) {
+      absl::MutexLock lock(&mu_);
+      results_.push_back(std::move(result));
+    };
+  }
+  std::vector<absl::StatusOr<Receipt>> Await(std::size_t count) {
+    absl::MutexLock lock(&mu_);
+    CHECK(test::Await(mu_, [&] { return results_.size() >= count; }));
+    return results_;
+  }
+  std::size_t size() {
+    absl::MutexLock lock(&mu_);
+    return results_.size();
+  }
+
+ private:
+  absl::Mutex mu_;
+  std::vector<absl::StatusOr<Receipt>> results_;
+};
+
+TEST_CASE_FIXTURE(Fixture, "SendAsync reports each result once, in order") {
+  Client client = Connect();
+  Results results;
+  for (int i = 0; i < 1000; ++i) {
+    client.SendAsync({.text = std::to_string(i)}, results.Add());
+  }
+  CHECK(client.Flush() == absl::OkStatus());
+  const auto received = results.Await(1000);
+  REQUIRE(received.size() == 1000);
+  for (std::size_t i = 0; i < received.size(); ++i) {
+    REQUIRE(received[i].ok());
+    CHECK(received[i]->position.sequence == i + 1);
+    CHECK(received[i]->position.epoch == log->epoch());
+    CHECK_FALSE(received[i]->duplicate);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "sends of several threads each keep their order") {
+  Client client = Connect();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&client, t] {
+      std::uint64_t last = 0;
+      for (int i = 0; i < 200; ++i) {
+        const auto receipt = client.Send(
+            {.channel = t % 2 == 0 ? "even" : "odd", .text = "x"});
+        CHECK(receipt.ok());
+        if (!receipt.ok()) return;
+        CHECK(receipt->position.sequence > last);
+        last = receipt->position.sequence;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(client.GetChannel("even")->head == 400);
+  CHECK(client.GetChannel("odd")->head == 400);
+}
+
+TEST_CASE_FIXTURE(Fixture, "messages gather while a request is on its way") {
+  Client client = Connect();
+  log->Hold();
+  constexpr int kMessages = 20'000;
+  Results results;
+  for (int i = 0; i < kMessages; ++i) {
+    client.SendAsync({.text = "x"}, results.Add());
+  }
+  log->Release();
+  CHECK(client.Flush() == absl::OkStatus());
+  const auto received = results.Await(kMessages);
+  // Messages of one request share a send time.
+  std::size_t requests = 1;
+  for (std::size_t i = 1; i < received.size(); ++i) {
+    if (received[i]->send_time != received[i - 1]->send_time) ++requests;
+  }
+  CHECK(requests < kMessages / 10);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a message that breaks a rule is not sent") {
+  Client client = Connect({.max_message_bytes = 100});
+  Results results;
+  const auto refused = [&](const NewMessage& message) {
+    const auto sent = client.Send(message);
+    CHECK(absl::IsInvalidArgument(sent.status()));
+    client.SendAsync(message, results.Add());
+    return std::string(sent.status().message());
+  };
+  CHECK(refused({.channel = "a b"}).find("channel") != std::string::npos);
+  CHECK(refused({.text = "\xff"}).find("text: not valid UTF-8") !=
+        std::string::npos);
+  CHECK(refused({.author = "a\xc3"}).find("author") != std::string::npos);
+  const std::string large(101, 'x');
+  CHECK(refused({.text = large}).find("limit of 100") != std::string::npos);
+  CHECK(refused({.attributes = {{"", "v"}}}).find("attributes[0].name") !=
+        std::string::npos);
+  for (const auto& result : results.Await(5)) {
+    CHECK(absl::IsInvalidArgument(result.status()));
+  }
+  CHECK(absl::IsInvalidArgument(client.Flush()));
+  CHECK(client.Flush() == absl::OkStatus());
+  CHECK(client.Send({.text = "fine"})->position.sequence == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a full window holds SendAsync back") {
+  Client client = Connect({.max_in_flight_messages = 10});
+  log->Hold();
+  std::atomic<int> sent = 0;
+  Results results;
+  std::thread sender([&] {
+    for (; sent < 100; ++sent) client.SendAsync({.text = "x"}, results.Add());
+  });
+  REQUIRE(log->AwaitPending(1));
+  CHECK(results.size() == 0);
+  CHECK(sent <= 10);
+  log->Release();
+  sender.join();
+  CHECK(client.Flush() == absl::OkStatus());
+  CHECK(results.Await(100).size() == 100);
+}
+
+TEST_CASE_FIXTURE(Fixture, "Send works inside a callback with a full window") {
+  Client client =
+      Connect({.callback_threads = 1, .max_in_flight_messages = 1});
+  absl::Notification done;
+  client.SendAsync({.text = "outer"}, [&](const absl::StatusOr<Receipt>& r) {
+    CHECK(r.ok());
+    for (int i = 0; i < 10; ++i) {
+      client.SendAsync({.text = "async"}, [](const auto&) {});
+      CHECK(client.Send({.text = "inner"}).ok());
+    }
+    done.Notify();
+  });
+  REQUIRE(done.WaitForNotificationWithTimeout(kDeadline));
+  CHECK(client.Flush() == absl::OkStatus());
+  CHECK(client.GetChannel("")->head == 21);
+}
+
+TEST_CASE_FIXTURE(Fixture, "Send gives up after its timeout") {
+  Client client = Connect({.send_timeout = std::chrono::milliseconds(50)});
+  log->Hold();
+  const auto result = client.Send({.text = "x"});
+  CHECK(absl::IsDeadlineExceeded(result.status()));
+  log->Release();
+  CHECK(client.Flush() == absl::OkStatus());
+}
+
+TEST_CASE_FIXTURE(Fixture, "the end of the client fails what has no receipt") {
+  auto client = std::make_unique<Client>(Connect());
+  log->Hold();
+  Results results;
+  for (int i = 0; i < 100; ++i) {
+    client->SendAsync({.text = "x"}, results.Add());
+  }
+  REQUIRE(log->AwaitPending(1));
+  client.reset();
+  CHECK(results.size() == 100);
+  for (const auto& result : results.Await(100)) {
+    CHECK(absl::IsCancelled(result.status()));
+  }
+  log->Release();
+}
+
+TEST_CASE("a client finds a server that starts later") {
+  Client client = Client::Connect({.target = "127.0.0.1:1"});
+  CHECK(absl::IsUnavailable(client.Send({.text = "x"}).status()));
+  CHECK(absl::IsUnavailable(client.Ping().status()));
+
+  auto server = *Server::Start({.listen = "127.0.0.1:0"});
+  const std::string address = server->address();
+  Client late = Client::Connect({.target = address});
+  CHECK(late.Send({.text = "x"}).ok());
+  server->Shutdown();
+  server.reset();
+  CHECK(absl::IsUnavailable(late.Send({.text = "x"}).status()));
+  auto again = Server::Start({.listen = address});
+  REQUIRE(again.ok());
+  const absl::Time deadline = absl::Now() + kDeadline;
+  absl::StatusOr<Receipt> receipt = absl::UnavailableError("");
+  while (!receipt.ok() && absl::Now() < deadline) {
+    receipt = late.Send({.text = "x"});
+  }
+  CHECK(receipt.ok());
+}
+
+TEST_CASE_FIXTURE(Fixture, "every send gets its answer when the server goes") {
+  Client client = Connect();
+  Results results;
+  log->Hold();
+  for (int i = 0; i < 10'000; ++i) {
+    client.SendAsync({.text = "x"}, results.Add());
+  }
+  REQUIRE(log->AwaitPending(1));
+  std::thread stopper([&] { server->Shutdown(); });
+  log->Release();
+  stopper.join();
+  static_cast<void>(client.Flush());
+  const auto received = results.Await(10'000);
+  CHECK(received.size() == 10'000);
+  // What was acknowledged is stored, and nothing after the first failure is.
+  std::size_t acknowledged = 0;
+  while (acknowledged < received.size() && received[acknowledged].ok()) {
+    ++acknowledged;
+  }
+  for (std::size_t i = acknowledged; i < received.size(); ++i) {
+    CHECK(absl::IsUnavailable(received[i].status()));
+  }
+  CHECK(log->GetChannel("general")->head == acknowledged);
+}
+
+TEST_CASE("a client with options out of bounds says so in every call") {
+  Client client = Client::Connect({.callback_threads = 0});
+  const auto named = [](const absl::Status& status) {
+    return absl::IsInvalidArgument(status) &&
+           std::string(status.message()).find("callback_threads: 0") !=
+               std::string::npos;
+  };
+  CHECK(named(client.Send({}).status()));
+  CHECK(named(client.Ping().status()));
+  CHECK(named(client.ListChannels().status()));
+  CHECK(named(client.Read({}, {}).Wait()));
+  Results results;
+  client.SendAsync({}, results.Add());
+  CHECK(named(results.Await(1)[0].status()));
+}
+
+}  // namespace
+}  // namespace messenger::test

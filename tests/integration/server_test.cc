@@ -1,0 +1,199 @@
+// Server and Service (messenger/server.h, messenger/grpc.h): start, embedding,
+// draining, and what is left afterwards.
+#include <doctest/doctest.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "messenger/grpc.h"
+#include "messenger/server.h"
+#include "support/recorder.h"
+#include "support/test_log.h"
+
+namespace messenger::test {
+namespace {
+
+std::string Text(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+TEST_CASE("a port that is taken is an error that names it") {
+  const auto first = Server::Start({.listen = "127.0.0.1:0"});
+  REQUIRE(first.ok());
+  const auto second = Server::Start({.listen = (*first)->address()});
+  CHECK(absl::IsUnavailable(second.status()));
+  CHECK(Text(second.status()).find((*first)->address()) != std::string::npos);
+}
+
+TEST_CASE("an address that is none is an error") {
+  CHECK_FALSE(Server::Start({.listen = "nonsense::1:2:x"}).ok());
+}
+
+TEST_CASE("options out of bounds are named with value and limits") {
+  const auto error = [](const ServiceOptions& options) {
+    const auto server = Server::Start({.listen = "", .service = options});
+    CHECK(absl::IsInvalidArgument(server.status()));
+    return Text(server.status());
+  };
+  CHECK(error({.max_message_bytes = 0}) ==
+        "max_message_bytes: 0; must be 1 to 16777216");
+  CHECK(error({.max_request_bytes = 5}).find("max_request_bytes: 5") == 0);
+  CHECK(error({.max_frame_bytes = 1}).find("max_frame_bytes: 1") == 0);
+  CHECK_FALSE(OpenLog("nosuch:").ok());
+  CHECK_FALSE(OpenLog("memory:", {.retention = {.max_bytes = 1}}).ok());
+}
+
+TEST_CASE("a local client needs no port") {
+  auto server = Server::Start({.listen = ""});
+  REQUIRE(server.ok());
+  CHECK((*server)->port() == 0);
+  Client client = (*server)->LocalClient();
+  CHECK(client.Send({.text = "hello"}).ok());
+  Recorder recorder;
+  const Subscription subscription = client.Read(
+      {.start = Start::Earliest(), .limit = 1}, recorder.Callbacks());
+  CHECK(subscription.Wait() == absl::OkStatus());
+  CHECK(recorder.events().texts() == std::vector<std::string>{"hello"});
+}
+
+TEST_CASE("a local client outlives its server") {
+  auto server = *Server::Start({.listen = ""});
+  Client client = server->LocalClient();
+  REQUIRE(client.Send({.text = "x"}).ok());
+  const auto check = [&](Client& c) {
+    CHECK(absl::IsUnavailable(c.Send({.text = "x"}).status()));
+    CHECK(absl::IsUnavailable(c.Ping().status()));
+    CHECK(absl::IsUnavailable(c.Read({}, {}).Wait()));
+    c.SendAsync({.text = "x"});
+    CHECK(absl::IsUnavailable(c.Flush()));
+  };
+  server->Shutdown();
+  check(client);
+  Client too_late = server->LocalClient();
+  check(too_late);
+  server.reset();
+  check(client);
+  check(too_late);
+}
+
+TEST_CASE("the service joins a gRPC server that is there already") {
+  auto service = Service::Create(*OpenLog("memory:"));
+  REQUIRE(service.ok());
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  (*service)->Register(builder);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  REQUIRE(server);
+  Client client =
+      Client::Connect({.target = "127.0.0.1:" + std::to_string(port)});
+  Recorder recorder;
+  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  REQUIRE(recorder.AwaitJoined());
+  CHECK(client.Send({.text = "embedded"}).ok());
+  CHECK(recorder.AwaitMessages(1));
+  (*service)->Drain();
+  CHECK(absl::IsUnavailable(subscription.Wait()));
+  CHECK(absl::IsUnavailable(client.Send({.text = "late"}).status()));
+  server->Shutdown();
+  server.reset();
+  service->reset();
+}
+
+TEST_CASE("servers that share a log serve the same messages") {
+  auto log = *OpenLog("memory:");
+  auto a = *Server::Start({.listen = "", .log = log});
+  auto b = *Server::Start({.listen = "", .log = log});
+  Client reader = a->LocalClient();
+  Recorder recorder;
+  const Subscription subscription = reader.Read({}, recorder.Callbacks());
+  REQUIRE(recorder.AwaitJoined());
+  CHECK(b->LocalClient().Send({.text = "over there"}).ok());
+  CHECK(recorder.AwaitMessages(1));
+}
+
+TEST_CASE("a shutdown ends readers wherever they are") {
+  auto log = std::make_shared<TestLog>();
+  auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
+  Client client = Client::Connect({.target = server->address()});
+  Recorder parked;
+  Recorder reading;
+  Recorder idle_heartbeat;
+  const Subscription a = client.Read({}, parked.Callbacks());
+  const Subscription b =
+      client.Read({.heartbeat_interval = std::chrono::seconds(1)},
+                  idle_heartbeat.Callbacks());
+  REQUIRE(parked.AwaitJoined());
+  REQUIRE(idle_heartbeat.AwaitJoined());
+  log->Hold();
+  const Subscription c = client.Read({}, reading.Callbacks());
+  REQUIRE(log->AwaitPending(1));
+  std::thread releaser([&] {
+    // The parked ones end at once; the one that reads, when the log answers.
+    CHECK(parked.AwaitEnd());
+    CHECK(idle_heartbeat.AwaitEnd());
+    log->Release();
+  });
+  server->Shutdown(std::chrono::seconds(10));
+  releaser.join();
+  CHECK(absl::IsUnavailable(a.Wait()));
+  CHECK(absl::IsUnavailable(b.Wait()));
+  CHECK(absl::IsUnavailable(c.Wait()));
+}
+
+TEST_CASE("a shutdown completes the sends that were accepted") {
+  auto log = std::make_shared<TestLog>();
+  auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
+  Client client = Client::Connect({.target = server->address()});
+  log->Hold();
+  absl::StatusOr<Receipt> receipt;
+  std::thread sender([&] { receipt = client.Send({.text = "accepted"}); });
+  REQUIRE(log->AwaitPending(1));
+  std::thread stopper([&] { server->Shutdown(std::chrono::seconds(10)); });
+  // The drain has begun when new calls are refused.
+  Client another = Client::Connect({.target = server->address()});
+  while (another.Ping().ok()) std::this_thread::yield();
+  log->Release();
+  sender.join();
+  stopper.join();
+  CHECK(receipt.ok());
+  CHECK(log->GetChannel("general")->head == 1);
+}
+
+TEST_CASE("a shutdown is over by its deadline, whatever hangs") {
+  auto log = std::make_shared<TestLog>();
+  auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
+  // A reader that takes nothing any more: its callback blocks.
+  auto reader = std::make_unique<Client>(
+      Client::Connect({.target = server->address()}));
+  absl::Notification blocked;
+  absl::Notification unblock;
+  const Subscription stuck = reader->Read(
+      {.start = Start::Earliest()},
+      {.on_message = [&](const Message& message) {
+        if (message.sequence != 1) return;
+        blocked.Notify();
+        unblock.WaitForNotification();
+      }});
+  Client client = Client::Connect({.target = server->address()});
+  const std::string text(100'000, 'x');
+  for (int i = 0; i < 300; ++i) client.SendAsync({.text = text});
+  CHECK(client.Flush() == absl::OkStatus());
+  REQUIRE(blocked.WaitForNotificationWithTimeout(kDeadline));
+  const auto start = std::chrono::steady_clock::now();
+  server->Shutdown(std::chrono::milliseconds(300));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+  server.reset();
+  unblock.Notify();
+  CHECK(absl::IsUnavailable(stuck.Wait()));
+}
+
+}  // namespace
+}  // namespace messenger::test
