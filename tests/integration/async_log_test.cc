@@ -36,9 +36,9 @@ TEST_CASE_FIXTURE(Fixture, "reads that complete later deliver everything") {
   const Subscription following = client.Read({}, live.Callbacks());
   REQUIRE(live.AwaitJoined());
   SendMany(5000);
-  const Subscription replaying = client.Read(
-      {.start = Start::Earliest(), .until_caught_up = true},
-      replay.Callbacks());
+  const Subscription replaying =
+      client.Read({.start = Start::Earliest(), .until_caught_up = true},
+                  replay.Callbacks());
   CHECK(replaying.Wait() == absl::OkStatus());
   REQUIRE(live.AwaitMessages(5000));
   CHECK(replay.events().texts() == live.events().texts());
@@ -79,8 +79,8 @@ TEST_CASE("a bit that flips on the way is detected, and never delivered") {
   REQUIRE(fixture.client.Send({.text = std::string(100, 'a')}).ok());
   damage = true;
   Recorder recorder;
-  const Subscription subscription = fixture.client.Read(
-      {.start = Start::Earliest()}, recorder.Callbacks());
+  const Subscription subscription =
+      fixture.client.Read({.start = Start::Earliest()}, recorder.Callbacks());
   CHECK(absl::IsDataLoss(subscription.Wait()));
   CHECK(recorder.events().messages.empty());
 }
@@ -98,8 +98,8 @@ TEST_CASE("a message that is missing on the way is detected") {
   fixture.SendMany(3);
   damage = true;
   Recorder recorder;
-  const Subscription subscription = fixture.client.Read(
-      {.start = Start::Earliest()}, recorder.Callbacks());
+  const Subscription subscription =
+      fixture.client.Read({.start = Start::Earliest()}, recorder.Callbacks());
   const absl::Status end = subscription.Wait();
   CHECK(absl::IsDataLoss(end));
   CHECK(std::string(end.message()).find("expected message 1, but 2 arrived") !=

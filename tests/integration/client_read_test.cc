@@ -18,9 +18,7 @@ namespace {
 struct Fixture {
   Fixture() : server(*Server::Start({.listen = "127.0.0.1:0"})) {}
 
-  Client Connect() {
-    return Client::Connect({.target = server->address()});
-  }
+  Client Connect() { return Client::Connect({.target = server->address()}); }
 
   // Sends texts "<prefix>1" to "<prefix>N" and waits for their receipts.
   static void SendMany(Client& client, const std::string& prefix, int count) {
@@ -47,9 +45,8 @@ TEST_CASE_FIXTURE(Fixture, "a message sent is a message read") {
   CHECK(message.channel == "general");
   CHECK(message.author == "ann");
   CHECK(message.text == "hello");
-  CHECK(message.attributes ==
-        std::vector<std::pair<std::string, std::string>>{{"k", "v"},
-                                                         {"k", ""}});
+  CHECK(message.attributes == std::vector<std::pair<std::string, std::string>>{
+                                  {"k", "v"}, {"k", ""}});
   CHECK(message.sequence == receipt->position.sequence);
   CHECK(message.epoch == receipt->position.epoch);
   CHECK(message.send_time == receipt->send_time);
@@ -114,8 +111,9 @@ TEST_CASE_FIXTURE(Fixture, "each start kind starts where it says") {
   CHECK(read(Start::After({info->epoch, 8})) == Sequences{9, 10});
 }
 
-TEST_CASE_FIXTURE(Fixture, "callbacks of a subscription run one at a time, on "
-                           "the client's threads") {
+TEST_CASE_FIXTURE(Fixture,
+                  "callbacks of a subscription run one at a time, on "
+                  "the client's threads") {
   Client client = Connect();
   std::atomic<int> running = 0;
   std::atomic<int> most = 0;
@@ -155,8 +153,9 @@ TEST_CASE_FIXTURE(Fixture, "callbacks of a subscription run one at a time, on "
   CHECK(threads.count(std::this_thread::get_id()) == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a callback that blocks holds back its stream and "
-                           "nothing else") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a callback that blocks holds back its stream and "
+                  "nothing else") {
   Client client = Connect();
   Recorder other;
   absl::Notification blocked;
@@ -173,8 +172,8 @@ TEST_CASE_FIXTURE(Fixture, "a callback that blocks holds back its stream and "
   };
   const Subscription slow = client.Read(
       {.start = Start::Earliest(), .limit = 5001}, std::move(callbacks));
-  const Subscription fast = client.Read({.start = Start::Earliest()},
-                                        other.Callbacks());
+  const Subscription fast =
+      client.Read({.start = Start::Earliest()}, other.Callbacks());
   REQUIRE(client.Send({.text = "first"}).ok());
   REQUIRE(blocked.WaitForNotificationWithTimeout(kDeadline));
   SendMany(client, std::string(1000, 'x'), 5000);
@@ -193,13 +192,12 @@ TEST_CASE_FIXTURE(Fixture, "on_end is called once, with the reason") {
     const Subscription subscription = client.Read(
         {.start = Start::Earliest(), .limit = 3}, recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
-    CHECK(recorder.events().sequences() ==
-          std::vector<std::uint64_t>{1, 2, 3});
+    CHECK(recorder.events().sequences() == std::vector<std::uint64_t>{1, 2, 3});
   }
   SUBCASE("OK when caught up") {
-    const Subscription subscription = client.Read(
-        {.start = Start::Earliest(), .until_caught_up = true},
-        recorder.Callbacks());
+    const Subscription subscription =
+        client.Read({.start = Start::Earliest(), .until_caught_up = true},
+                    recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
     CHECK(recorder.events().messages.size() == 5);
     CHECK(recorder.events().caught_up == std::vector<std::uint64_t>{5});
@@ -319,18 +317,18 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
   }
   SUBCASE("Cancel") {
     std::atomic<int> messages = 0;
-    *subscription = client->Read(
-        {}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-             .on_message =
-                 [&](const Message&) {
-                   ++messages;
-                   subscription->Cancel();
-                 },
-             .on_end =
-                 [&](const absl::Status& status) {
-                   end = status;
-                   ended.Notify();
-                 }});
+    *subscription =
+        client->Read({}, {.on_joined = [&](const Joined&) { ready.Notify(); },
+                          .on_message =
+                              [&](const Message&) {
+                                ++messages;
+                                subscription->Cancel();
+                              },
+                          .on_end =
+                              [&](const absl::Status& status) {
+                                end = status;
+                                ended.Notify();
+                              }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     SendMany(outside, "m", 10);
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -352,14 +350,14 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
     CHECK(absl::IsCancelled(end));
   }
   SUBCASE("the end of the client") {
-    *subscription = client->Read(
-        {}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-             .on_message = [&](const Message&) { client.reset(); },
-             .on_end =
-                 [&](const absl::Status& status) {
-                   end = status;
-                   ended.Notify();
-                 }});
+    *subscription =
+        client->Read({}, {.on_joined = [&](const Joined&) { ready.Notify(); },
+                          .on_message = [&](const Message&) { client.reset(); },
+                          .on_end =
+                              [&](const absl::Status& status) {
+                                end = status;
+                                ended.Notify();
+                              }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     CHECK(outside.Send({.text = "m"}).ok());
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -367,17 +365,17 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
   }
   SUBCASE("the end of another subscription") {
     // One thread: waiting for the other one's end would wait for ever.
-    client = std::make_shared<Client>(Client::Connect(
-        {.target = server->address(), .callback_threads = 1}));
-    auto other = std::make_shared<Subscription>(
-        client->Read({}, nested.Callbacks()));
-    *subscription = client->Read(
-        {}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-             .on_message =
-                 [&](const Message&) {
-                   *other = {};
-                   ended.Notify();
-                 }});
+    client = std::make_shared<Client>(
+        Client::Connect({.target = server->address(), .callback_threads = 1}));
+    auto other =
+        std::make_shared<Subscription>(client->Read({}, nested.Callbacks()));
+    *subscription =
+        client->Read({}, {.on_joined = [&](const Joined&) { ready.Notify(); },
+                          .on_message =
+                              [&](const Message&) {
+                                *other = {};
+                                ended.Notify();
+                              }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     CHECK(outside.Send({.text = "m"}).ok());
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -437,8 +435,7 @@ TEST_CASE_FIXTURE(Fixture, "a position of another log begins with a gap") {
                     recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
     const Recorder::Events events = recorder.events();
-    CHECK(events.gaps ==
-          std::vector<Gap>{{71, 1, Gap::Reason::kNewEpoch}});
+    CHECK(events.gaps == std::vector<Gap>{{71, 1, Gap::Reason::kNewEpoch}});
     CHECK(events.sequences() == std::vector<std::uint64_t>{1, 2, 3});
     CHECK(events.joined->epoch == info->epoch);
   }
@@ -461,7 +458,8 @@ TEST_CASE_FIXTURE(Fixture, "a channel can be read before it exists") {
   CHECK(client.GetChannel("later")->readers == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a deleted channel goes on after its last sequence") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a deleted channel goes on after its last sequence") {
   Client client = Connect();
   SendMany(client, "m", 5);
   Recorder live;
@@ -478,8 +476,7 @@ TEST_CASE_FIXTURE(Fixture, "a deleted channel goes on after its last sequence") 
   const Subscription reread = client.Read(
       {.start = Start::At(2), .until_caught_up = true}, late.Callbacks());
   CHECK(reread.Wait() == absl::OkStatus());
-  CHECK(late.events().gaps ==
-        std::vector<Gap>{{2, 6, Gap::Reason::kDeleted}});
+  CHECK(late.events().gaps == std::vector<Gap>{{2, 6, Gap::Reason::kDeleted}});
   CHECK(late.events().sequences() == std::vector<std::uint64_t>{6});
 }
 

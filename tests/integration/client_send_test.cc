@@ -74,8 +74,8 @@ TEST_CASE_FIXTURE(Fixture, "sends of several threads each keep their order") {
     threads.emplace_back([&client, t] {
       std::uint64_t last = 0;
       for (int i = 0; i < 200; ++i) {
-        const auto receipt = client.Send(
-            {.channel = t % 2 == 0 ? "even" : "odd", .text = "x"});
+        const auto receipt =
+            client.Send({.channel = t % 2 == 0 ? "even" : "odd", .text = "x"});
         CHECK(receipt.ok());
         if (!receipt.ok()) return;
         CHECK(receipt->position.sequence > last);
@@ -150,8 +150,7 @@ TEST_CASE_FIXTURE(Fixture, "a full window holds SendAsync back") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "Send works inside a callback with a full window") {
-  Client client =
-      Connect({.callback_threads = 1, .max_in_flight_messages = 1});
+  Client client = Connect({.callback_threads = 1, .max_in_flight_messages = 1});
   absl::Notification done;
   client.SendAsync({.text = "outer"}, [&](const absl::StatusOr<Receipt>& r) {
     CHECK(r.ok());
@@ -227,7 +226,8 @@ TEST_CASE_FIXTURE(Fixture, "every send gets its answer when the server goes") {
   static_cast<void>(client.Flush());
   const auto received = results.Await(10'000);
   CHECK(received.size() == 10'000);
-  // What was acknowledged is stored, and nothing after the first failure is.
+  // What was acknowledged is stored. More may be: a connection that is closed
+  // while requests are on their way can lose receipts.
   std::size_t acknowledged = 0;
   while (acknowledged < received.size() && received[acknowledged].ok()) {
     ++acknowledged;
@@ -235,7 +235,7 @@ TEST_CASE_FIXTURE(Fixture, "every send gets its answer when the server goes") {
   for (std::size_t i = acknowledged; i < received.size(); ++i) {
     CHECK(absl::IsUnavailable(received[i].status()));
   }
-  CHECK(log->GetChannel("general")->head == acknowledged);
+  CHECK(log->GetChannel("general")->head >= acknowledged);
 }
 
 TEST_CASE("a client with options out of bounds says so in every call") {

@@ -1,5 +1,7 @@
 // Server and Service (messenger/server.h, messenger/grpc.h): start, embedding,
 // draining, and what is left afterwards.
+#include "messenger/server.h"
+
 #include <doctest/doctest.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/server_credentials.h>
@@ -12,7 +14,6 @@
 
 #include "absl/synchronization/notification.h"
 #include "messenger/grpc.h"
-#include "messenger/server.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
 
@@ -171,13 +172,12 @@ TEST_CASE("a shutdown is over by its deadline, whatever hangs") {
   auto log = std::make_shared<TestLog>();
   auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
   // A reader that takes nothing any more: its callback blocks.
-  auto reader = std::make_unique<Client>(
-      Client::Connect({.target = server->address()}));
+  auto reader =
+      std::make_unique<Client>(Client::Connect({.target = server->address()}));
   absl::Notification blocked;
   absl::Notification unblock;
   const Subscription stuck = reader->Read(
-      {.start = Start::Earliest()},
-      {.on_message = [&](const Message& message) {
+      {.start = Start::Earliest()}, {.on_message = [&](const Message& message) {
         if (message.sequence != 1) return;
         blocked.Notify();
         unblock.WaitForNotification();

@@ -81,6 +81,9 @@ class Client::Impl {
     for (const auto& subscription : live) subscription->StartCancel();
     sends_->Close();
     for (const auto& subscription : live) subscription->AwaitEnd();
+    live.clear();
+    // Inside a callback, what is left is kept alive by the tasks that need it.
+    if (!executor_->RunningInside()) executor_->Stop();
   }
 
   const absl::Status& status() const { return status_; }

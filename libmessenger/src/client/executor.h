@@ -12,19 +12,23 @@ namespace messenger {
 
 // A pool of threads, started as they are needed.
 //
-// Thread safety: all members may be called from any thread. Destroying it lets
-// the tasks that were posted run, and joins the threads; on one of its own
-// threads it cannot join and leaves them to end by themselves.
+// Thread safety: all members may be called from any thread.
 class Executor {
  public:
   using Task = absl::AnyInvocable<void()>;
 
   explicit Executor(int max_threads);
-  ~Executor();
+  ~Executor();  // as Stop
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
+  // Not after Stop.
   void Post(Task task);
+
+  // Lets the tasks that were posted run, and those that they post, and joins
+  // the threads. On one of its own threads it cannot join: the threads then end
+  // by themselves.
+  void Stop();
 
   // Whether the calling thread is one of this executor's.
   bool RunningInside() const;

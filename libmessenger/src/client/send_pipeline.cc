@@ -66,8 +66,14 @@ class SendPipeline::Stream final : public ByteStream {
   }
   void OnWriteDone(bool ok) override { pipeline_->OnWritten(ok); }
   void OnDone(const grpc::Status& status) override {
-    const std::shared_ptr<Stream> self = std::move(self_);
     pipeline_->OnEnd(StatusOfCall(status));
+    // See Connection for why the stream must not be destroyed on this thread.
+    const std::shared_ptr<Strand> strand = pipeline_->strand_;
+    strand->Post([self = std::move(self_)]() mutable {
+      const std::shared_ptr<SendPipeline> pipeline = self->pipeline_;
+      self.reset();
+      pipeline->OnDestroyed();
+    });
   }
 
  private:
@@ -191,6 +197,7 @@ void SendPipeline::Advance() {
     producer_id_ = RandomProducerId();
     for (auto& [name, channel] : channels_) channel.next_producer_sequence = 1;
     stream_ = std::make_shared<Stream>(shared_from_this());
+    ++streams_;
     stream_->Start(stream_);
   }
   if (stream_->can_write() && in_flight_.size() < kMaxRequests) WriteBatch();
@@ -282,6 +289,12 @@ void SendPipeline::OnEnd(const absl::Status& status) {
   changed_.SignalAll();
 }
 
+void SendPipeline::OnDestroyed() {
+  absl::MutexLock lock(&mu_);
+  --streams_;
+  changed_.SignalAll();
+}
+
 void SendPipeline::FailBatches(std::deque<std::unique_ptr<Batch>>& batches,
                                const absl::Status& status, Results* results) {
   for (const auto& batch : batches) {
@@ -343,7 +356,7 @@ void SendPipeline::Close() {
   if (stream) stream->Cancel();
   if (strand_->RunningInside()) return;
   absl::MutexLock lock(&mu_);
-  while (stream_ || undelivered_ > 0) changed_.Wait(&mu_);
+  while (streams_ > 0 || undelivered_ > 0) changed_.Wait(&mu_);
 }
 
 }  // namespace messenger

@@ -110,6 +110,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   void OnWritten(bool ok) ABSL_LOCKS_EXCLUDED(mu_);
   void OnBroken() ABSL_LOCKS_EXCLUDED(mu_);
   void OnEnd(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void OnDestroyed() ABSL_LOCKS_EXCLUDED(mu_);
 
   bool Acknowledge(const wire::ReceiptRun& run, Results* results)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -129,6 +130,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   absl::CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   std::shared_ptr<Stream> stream_ ABSL_GUARDED_BY(mu_);  // null: none is open
+  int streams_ ABSL_GUARDED_BY(mu_) = 0;  // with those that have ended
   ProducerId producer_id_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Channel> channels_ ABSL_GUARDED_BY(mu_);
   std::deque<std::unique_ptr<Batch>> queue_ ABSL_GUARDED_BY(mu_);

@@ -118,8 +118,11 @@ void Subscription::Impl::OnReadDone(bool ok) {
 }
 
 void Subscription::Impl::OnDone(const grpc::Status& status) {
-  const std::shared_ptr<Impl> self = std::move(self_);
-  strand_->Post([self, status = StatusOfCall(status)] { self->End(status); });
+  // The task may be over, and *this gone, before Post returns.
+  const std::shared_ptr<Strand> strand = strand_;
+  strand->Post([self = std::move(self_), status = StatusOfCall(status)] {
+    self->End(status);
+  });
 }
 
 void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {

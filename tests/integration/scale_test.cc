@@ -1,0 +1,204 @@
+// Many of everything, against a server in a process of its own.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "messenger/v1/messenger.pb.h"
+#include "support/raw_client.h"
+#include "support/server_child.h"
+
+namespace messenger {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+// Sanitizers keep freed memory, and need time of their own.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kMeasures = false;
+#else
+constexpr bool kMeasures = true;
+#endif
+
+v1::ReadMessagesRequest Tail(const std::string& channel) {
+  v1::ReadMessagesRequest request;
+  request.set_channel(channel);
+  return request;
+}
+
+std::int64_t Difference(std::size_t after, std::size_t before) {
+  return static_cast<std::int64_t>(after) - static_cast<std::int64_t>(before);
+}
+
+TEST_CASE("ten thousand readers that come and go leave nothing behind") {
+  const ServerChild server;
+  RawClient client(server.port());
+  client.MustSend("c", 100, "hello");
+  v1::ReadMessagesRequest earliest = Tail("c");
+  earliest.mutable_earliest();
+  const auto come_and_go = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      RawStream stream = client.Read(i % 2 == 0 ? earliest : Tail("c"));
+      // Some stay until they have joined.
+      if (i % 4 < 2) CHECK(stream.Read());
+    }
+    client.AwaitReaders("c", 0);
+  };
+  come_and_go(1'000);
+  const std::size_t memory = server.ResidentBytes();
+  const std::size_t descriptors = server.OpenDescriptors();
+  come_and_go(9'000);
+  const std::int64_t growth = Difference(server.ResidentBytes(), memory);
+  MESSAGE("memory grew by ", growth >> 10, " KiB over 9,000 readers");
+  if (kMeasures) CHECK(growth < std::int64_t{4 * kMiB});
+  CHECK(server.OpenDescriptors() == descriptors);
+  CHECK(SendAndReadBack(server.port()) == "OK");
+}
+
+TEST_CASE("a thousand connections that come and go leave nothing behind") {
+  const ServerChild server;
+  RawClient client(server.port());
+  client.MustSend("c", 1, "hello");
+  const auto come_and_go = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      RawClient own(server.port());
+      RawStream stream = own.Read(Tail("c"));
+      CHECK(stream.Read());
+    }
+    client.AwaitReaders("c", 0);
+  };
+  const std::size_t descriptors = server.OpenDescriptors();
+  come_and_go(100);
+  const std::size_t memory = server.ResidentBytes();
+  come_and_go(900);
+  const std::int64_t growth = Difference(server.ResidentBytes(), memory);
+  MESSAGE("memory grew by ", growth >> 10, " KiB over 900 connections");
+  if (kMeasures) CHECK(growth < std::int64_t{8 * kMiB});
+  CHECK(SendAndReadBack(server.port()) == "OK");
+  // The server hears of the last ones a little later.
+  const auto end = std::chrono::steady_clock::now() + kRawDeadline;
+  while (server.OpenDescriptors() > descriptors + 2 &&
+         std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+  CHECK(server.OpenDescriptors() <= descriptors + 2);
+}
+
+TEST_CASE(
+    "a thousand readers that wait cost no processor time, and one message "
+    "reaches all of them") {
+  constexpr std::size_t kReaders = 1'000;
+  constexpr std::size_t kConnections = 10;
+  const ServerChild server;
+  std::vector<RawClient> clients;
+  for (std::size_t i = 0; i < kConnections; ++i) {
+    clients.emplace_back(server.port());
+  }
+  std::vector<RawStream> readers;
+  for (std::size_t i = 0; i < kReaders; ++i) {
+    readers.push_back(clients[i % kConnections].Read(Tail("c")));
+    readers.back().StartRead();
+  }
+  for (RawStream& reader : readers) {
+    REQUIRE(reader.Read());
+    reader.StartRead();
+  }
+  // The only way to see that nothing happens is to wait. What the joining has
+  // left over may fall into the first second.
+  std::uint64_t least = UINT64_MAX;
+  for (int i = 0; i < 3 && least > 1; ++i) {
+    const std::uint64_t before = server.CpuTicks();
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    least = std::min(least, server.CpuTicks() - before);
+  }
+  MESSAGE(least, " ticks in an idle second");
+  CHECK(least <= (kMeasures ? 1U : 10U));
+
+  RawClient sender(server.port());
+  sender.MustSend("c", 1, "hello");
+  CHECK(sender.GetChannel("c").readers() == kReaders);
+  std::size_t reached = 0;
+  for (RawStream& reader : readers) {
+    const auto frame = reader.MustRead<v1::ReadMessagesResponse>();
+    if (frame.messages_size() == 1 && frame.messages(0).sequence() == 1) {
+      ++reached;
+    }
+  }
+  CHECK(reached == kReaders);
+  readers.clear();
+  sender.AwaitReaders("c", 0);
+  CHECK(SendAndReadBack(server.port()) == "OK");
+}
+
+TEST_CASE(
+    "readers that have stopped reading delay nobody, and hold a few chunks "
+    "each, however much is sent") {
+  constexpr std::size_t kStalled = 64;
+  constexpr std::size_t kTotal = 200;  // MiB
+  constexpr std::size_t kAlone = kTotal / 2;
+  const ServerChild server(
+      {.retention_bytes = 8 * kMiB, .max_frame_bytes = 64 << 10});
+  v1::SendMessagesRequest batch;
+  batch.set_channel("c");
+  for (int i = 0; i < 16; ++i) {
+    batch.add_messages()->set_text(std::string((64 << 10) - 200, 'x'));
+  }
+  const std::string request = batch.SerializeAsString();
+
+  RawClient slow(server.port());
+  RawClient fast(server.port());
+  RawClient client(server.port());
+  RawStream sender = client.Open("SendMessages");
+  RawStream reader = fast.Read(Tail("c"));
+  REQUIRE(reader.Read());
+  std::uint64_t next = 1;
+  std::vector<RawStream> stalled;
+  const auto stall = [&] {
+    stalled.push_back(slow.Read(Tail("c")));
+    REQUIRE(stalled.back().Read());
+  };
+  // Returns once the fast reader has it.
+  const auto send = [&] {
+    sender.Write(request);
+    REQUIRE(sender.Read());
+    for (const std::uint64_t end = next + 16; next < end;) {
+      const auto frame = reader.MustRead<v1::ReadMessagesResponse>();
+      REQUIRE_FALSE(frame.has_gap());
+      for (const v1::Message& message : frame.messages()) {
+        REQUIRE(message.sequence() == next);
+        ++next;
+      }
+    }
+  };
+
+  stall();
+  for (std::size_t i = 0; i < kAlone; ++i) send();
+  const std::size_t with_one = server.ResidentBytes();
+  // Each at another place, so that each holds chunks of its own.
+  while (stalled.size() < kStalled) {
+    stall();
+    send();
+  }
+  for (std::size_t i = kAlone + kStalled; i < kTotal; ++i) send();
+  const std::int64_t growth = Difference(server.ResidentBytes(), with_one);
+  MESSAGE("each stalled reader costs ",
+          (growth >> 10) / static_cast<std::int64_t>(kStalled - 1), " KiB");
+  if (kMeasures) {
+    CHECK(growth / static_cast<std::int64_t>(kStalled - 1) <
+          std::int64_t{1 * kMiB});
+  }
+  CHECK(client.GetChannel("c").readers() == kStalled + 1);
+  CHECK(SendAndReadBack(server.port()) == "OK");
+}
+
+}  // namespace
+}  // namespace messenger
