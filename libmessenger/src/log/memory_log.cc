@@ -87,14 +87,18 @@ MemoryLog::MemoryLog(const LogOptions& options, LogClock clock)
 MemoryLog::~MemoryLog() = default;
 
 void MemoryLog::Append(AppendBatch batch, AppendDone done) {
-  absl::StatusOr<MemoryChannel*> channel = FindOrCreate(batch.channel);
-  if (!channel.ok()) return done(channel.status());
+  MemoryChannel* channel = Find(batch.channel);
+  if (channel == nullptr) {
+    absl::StatusOr<MemoryChannel*> created = Create(batch);
+    if (!created.ok()) return done(created.status());
+    channel = *created;
+  }
   bool advanced = false;
-  AppendResult result = (*channel)->Append(batch, &advanced);
+  AppendResult result = channel->Append(batch, &advanced);
   if (advanced) {
     absl::ReaderMutexLock lock(&listeners_mu_);
     for (TailListener* listener : listeners_) {
-      listener->OnAppend((*channel)->name());
+      listener->OnAppend(channel->name());
     }
   }
   done(std::move(result));
@@ -150,20 +154,28 @@ MemoryChannel* MemoryLog::Find(std::string_view name) const {
   return it == channels_.end() ? nullptr : it->second.get();
 }
 
-absl::StatusOr<MemoryChannel*> MemoryLog::FindOrCreate(std::string_view name) {
-  if (MemoryChannel* found = Find(name)) return found;
+absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
+  if (batch.producer_id) {
+    // What an empty channel would refuse must not leave one behind.
+    const auto stored = ProducerTable(ProducerTable::Limits())
+                            .Find(*batch.producer_id,
+                                  batch.first_producer_sequence,
+                                  batch.messages.size());
+    if (!stored.ok()) return stored.status();
+  }
   absl::MutexLock lock(&channels_mu_);
-  const auto it = channels_.find(name);
+  const auto it = channels_.find(batch.channel);
   if (it != channels_.end()) return it->second.get();
   if (channels_.size() >= options_.max_channels) {
     return absl::ResourceExhaustedError(fmt::format(
         "channel: \"{}\" would be one more than the {} channels that this "
         "server keeps",
-        name, options_.max_channels));
+        batch.channel, options_.max_channels));
   }
   return channels_
-      .emplace(name, std::make_unique<MemoryChannel>(std::string(name), epoch_,
-                                                     options_, clock_))
+      .emplace(batch.channel,
+               std::make_unique<MemoryChannel>(batch.channel, epoch_, options_,
+                                               clock_))
       .first->second.get();
 }
 

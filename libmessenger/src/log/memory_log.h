@@ -45,7 +45,8 @@ class MemoryLog final : public MessageLog {
   // valid.
   MemoryChannel* Find(std::string_view name) const
       ABSL_LOCKS_EXCLUDED(channels_mu_);
-  absl::StatusOr<MemoryChannel*> FindOrCreate(std::string_view name)
+  // The channel for its first batch, unless that would be refused.
+  absl::StatusOr<MemoryChannel*> Create(const AppendBatch& batch)
       ABSL_LOCKS_EXCLUDED(channels_mu_);
 
   const LogOptions options_;

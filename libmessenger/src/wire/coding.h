@@ -54,7 +54,7 @@ inline std::uint64_t GetFixed64(const char* in) {
 }
 
 inline char* PutBytes(char* out, std::string_view bytes) {
-  std::memcpy(out, bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
   return out + bytes.size();
 }
 

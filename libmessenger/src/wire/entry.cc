@@ -85,6 +85,7 @@ absl::Status DecodeMessage(std::string_view bytes, Message* message) {
   if (!ChecksumMatches(bytes)) {
     return absl::DataLossError("the checksum does not match");
   }
+  message->sequence = 0;
   message->author = {};
   message->text = {};
   message->attributes = {};

@@ -27,6 +27,10 @@ constexpr std::uint32_t kSkipDamaged = 12;
 constexpr std::uint32_t kPositionEpoch = 1;
 constexpr std::uint32_t kPositionSequence = 2;
 
+// google.protobuf.Duration.
+constexpr std::uint32_t kDurationSeconds = 1;
+constexpr std::uint32_t kDurationNanos = 2;
+
 // ReadMessagesResponse.
 static_assert(kMessagesTag == MakeTag(1, WireType::kBytes));
 constexpr std::uint32_t kEpoch = 2;
@@ -41,8 +45,16 @@ constexpr std::uint32_t kNext = 2;
 constexpr std::uint32_t kReason = 3;
 
 std::string EncodeDuration(std::chrono::milliseconds duration) {
-  // A Duration has the fields of a Timestamp.
-  return std::string(EncodedTimestamp(Timestamp(duration)).bytes());
+  const auto whole = std::chrono::floor<std::chrono::seconds>(duration);
+  const std::chrono::nanoseconds nanos = duration - whole;
+  std::string out;
+  AppendVarintField(out, kDurationSeconds,
+                    static_cast<std::uint64_t>(whole.count()));
+  if (nanos.count() != 0) {
+    AppendVarintField(out, kDurationNanos,
+                      static_cast<std::uint64_t>(nanos.count()));
+  }
+  return out;
 }
 
 std::string EncodePosition(const Position& position) {

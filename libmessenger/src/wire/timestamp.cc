@@ -1,7 +1,5 @@
 #include "wire/timestamp.h"
 
-#include <limits>
-
 #include "wire/coding.h"
 
 namespace messenger::wire {
@@ -38,31 +36,42 @@ std::optional<SecondsAndNanos> Decode(std::string_view bytes) {
 }  // namespace
 
 EncodedTimestamp::EncodedTimestamp(Timestamp time) {
-  const auto whole = std::chrono::floor<seconds>(time);
-  const auto nanos =
-      static_cast<std::uint64_t>(nanoseconds(time - whole).count());
+  const std::int64_t count = time.time_since_epoch().count();
+  std::int64_t whole = count / kNanosPerSecond;
+  std::int64_t nanos = count % kNanosPerSecond;
+  if (nanos < 0) {
+    --whole;
+    nanos += kNanosPerSecond;
+  }
   char* out = bytes_.data();
-  if (whole.time_since_epoch().count() != 0) {
+  if (whole != 0) {
     out = PutVarint(out, kSeconds);
-    out = PutVarint(
-        out, static_cast<std::uint64_t>(whole.time_since_epoch().count()));
+    out = PutVarint(out, static_cast<std::uint64_t>(whole));
   }
   if (nanos != 0) {
     out = PutVarint(out, kNanos);
-    out = PutVarint(out, nanos);
+    out = PutVarint(out, static_cast<std::uint64_t>(nanos));
   }
   size_ = static_cast<std::size_t>(out - bytes_.data());
 }
 
 std::optional<Timestamp> DecodeTimestamp(std::string_view bytes) {
   const std::optional<SecondsAndNanos> time = Decode(bytes);
-  constexpr std::int64_t kMaxSeconds =
-      std::numeric_limits<std::int64_t>::max() / kNanosPerSecond - 1;
-  if (!time || time->seconds > kMaxSeconds || time->seconds < -kMaxSeconds) {
+  if (!time) return std::nullopt;
+  std::int64_t whole = time->seconds;
+  std::int64_t nanos = time->nanos;
+  // Both of one sign, so that no partial result is beyond the range when the
+  // whole is not.
+  if (whole < 0) {
+    ++whole;
+    nanos -= kNanosPerSecond;
+  }
+  std::int64_t count = 0;
+  if (__builtin_mul_overflow(whole, kNanosPerSecond, &count) ||
+      __builtin_add_overflow(count, nanos, &count)) {
     return std::nullopt;
   }
-  return Timestamp(
-      nanoseconds(time->seconds * kNanosPerSecond + time->nanos));
+  return Timestamp(nanoseconds(count));
 }
 
 std::optional<std::chrono::milliseconds> DecodeDuration(

@@ -1,0 +1,161 @@
+#include "log/producer_table.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "base/status.h"
+#include "support/log_access.h"
+#include "support/printing.h"
+
+namespace messenger {
+namespace {
+
+using test::Producer;
+
+using Time = ProducerTable::Clock::time_point;
+using std::chrono::hours;
+
+constexpr Time kStart{hours(1000)};
+
+ProducerTable::Limits Limits(std::size_t max_producers = 100) {
+  return {.max_producers = max_producers, .idle_timeout = hours(1)};
+}
+
+// What Find says, in a line: "1→101 ×3, 4→110 ×1" or the error.
+std::string Find(const ProducerTable& table, const ProducerId& id,
+                 std::uint64_t first, std::uint64_t count) {
+  const auto stored = table.Find(id, first, count);
+  if (!stored.ok()) {
+    CHECK(stored.status().code() == absl::StatusCode::kFailedPrecondition);
+    return std::string(MessageOf(stored.status()));
+  }
+  std::string line;
+  for (const ProducerRun& run : *stored) {
+    line += fmt::format("{}{}→{} ×{}", line.empty() ? "" : ", ",
+                        run.producer_sequence, run.sequence, run.count);
+  }
+  return line.empty() ? "new" : line;
+}
+
+TEST_CASE("producer table: a producer that is not known starts at 1") {
+  const ProducerTable table(Limits());
+  CHECK(Find(table, Producer(1), 1, 5) == "new");
+  CHECK(Find(table, Producer(1), 2, 5) ==
+        "producer sequence 2: expected 1, since this producer is not known, or "
+        "no longer known, in this channel");
+}
+
+TEST_CASE(
+    "producer table: what follows the last one is new, and what skips is "
+    "refused with what was expected") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 3}, kStart);
+  CHECK(Find(table, Producer(1), 4, 2) == "new");
+  CHECK(Find(table, Producer(1), 5, 2) == "producer sequence 5: expected 4");
+  CHECK(Find(table, Producer(1), UINT64_MAX, 1) ==
+        "producer sequence 18446744073709551615: expected 4");
+}
+
+TEST_CASE("producer table: repeated messages are found however they are cut") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 3}, kStart);  // 1 2 3
+  table.Record(Producer(1), {4, 110, 2}, kStart);  // 4 5
+  table.Record(Producer(1), {6, 200, 1}, kStart);  // 6
+  CHECK(Find(table, Producer(1), 1, 3) == "1→101 ×3");
+  CHECK(Find(table, Producer(1), 2, 1) == "2→102 ×1");
+  CHECK(Find(table, Producer(1), 3, 1) == "3→103 ×1");
+  CHECK(Find(table, Producer(1), 4, 1) == "4→110 ×1");
+  CHECK(Find(table, Producer(1), 2, 3) == "2→102 ×2, 4→110 ×1");
+  CHECK(Find(table, Producer(1), 3, 4) == "3→103 ×1, 4→110 ×2, 6→200 ×1");
+  CHECK(Find(table, Producer(1), 6, 1) == "6→200 ×1");
+}
+
+TEST_CASE("producer table: only the leading part of a batch may be repeated") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 3}, kStart);
+  CHECK(Find(table, Producer(1), 3, 10) == "3→103 ×1");
+}
+
+TEST_CASE(
+    "producer table: batches next to each other in the channel are one "
+    "run") {
+  ProducerTable table(Limits());
+  for (std::uint64_t i = 0; i < ProducerTable::kMaxRuns * 4; ++i) {
+    table.Record(Producer(1), {1 + i, 101 + i, 1}, kStart);
+  }
+  CHECK(Find(table, Producer(1), 1, 1024) == "1→101 ×1024");
+}
+
+TEST_CASE(
+    "producer table: so many runs are remembered, then the oldest are "
+    "not") {
+  ProducerTable table(Limits());
+  std::uint64_t next = 1;
+  const auto record_run = [&] {
+    table.Record(Producer(1), {next, 10 * next, 2}, kStart);
+    next += 2;
+  };
+  for (std::size_t i = 0; i < ProducerTable::kMaxRuns; ++i) record_run();
+  CHECK(Find(table, Producer(1), 1, 2) == "1→10 ×2");
+  record_run();
+  CHECK(Find(table, Producer(1), 2, 2) ==
+        "producer sequence 2: expected 515; what was stored before 3 is no "
+        "longer remembered");
+  CHECK(Find(table, Producer(1), 3, 2) == "3→30 ×2");
+  CHECK(Find(table, Producer(1), next, 1) == "new");
+}
+
+TEST_CASE("producer table: producers do not see each other") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 3}, kStart);
+  table.Record(Producer(2), {1, 104, 1}, kStart);
+  CHECK(Find(table, Producer(1), 1, 3) == "1→101 ×3");
+  CHECK(Find(table, Producer(2), 1, 3) == "1→104 ×1");
+  CHECK(Find(table, Producer(3), 1, 3) == "new");
+  CHECK(table.size() == 2);
+}
+
+TEST_CASE(
+    "producer table: beyond the limit, the one idle longest is "
+    "forgotten") {
+  ProducerTable table(Limits(2));
+  table.Record(Producer(1), {1, 101, 1}, kStart);
+  table.Record(Producer(2), {1, 102, 1}, kStart);
+  table.Record(Producer(1), {2, 103, 1}, kStart);
+  table.Record(Producer(3), {1, 104, 1}, kStart);
+  CHECK(table.size() == 2);
+  CHECK(Find(table, Producer(1), 3, 1) == "new");
+  CHECK(Find(table, Producer(3), 2, 1) == "new");
+  CHECK(test::Contains(Find(table, Producer(2), 2, 1), "expected 1"));
+}
+
+TEST_CASE(
+    "producer table: those idle for longer than the timeout are forgotten "
+    "when another one comes") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 1}, kStart);
+  table.Record(Producer(2), {1, 102, 1}, kStart + hours(1));
+  CHECK(table.size() == 2);
+  table.Record(Producer(2), {2, 103, 1}, kStart + hours(2));
+  CHECK(table.size() == 2);
+  table.Record(Producer(3), {1, 104, 1}, kStart + hours(2));
+  CHECK(table.size() == 2);
+  CHECK(test::Contains(Find(table, Producer(1), 2, 1), "expected 1"));
+  CHECK(Find(table, Producer(2), 3, 1) == "new");
+}
+
+TEST_CASE("producer table: a forgotten producer may start again") {
+  ProducerTable table(Limits(1));
+  table.Record(Producer(1), {1, 101, 1}, kStart);
+  table.Record(Producer(2), {1, 102, 1}, kStart);
+  REQUIRE(Find(table, Producer(1), 1, 1) == "new");
+  table.Record(Producer(1), {1, 103, 1}, kStart);
+  CHECK(Find(table, Producer(1), 1, 1) == "1→103 ×1");
+}
+
+}  // namespace
+}  // namespace messenger

@@ -1,0 +1,329 @@
+#include <doctest/doctest.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "messenger/v1/messenger.pb.h"
+#include "support/log_access.h"
+#include "support/printing.h"
+#include "wire/coding.h"
+#include "wire/entry.h"
+#include "wire/timestamp.h"
+
+namespace messenger::wire {
+namespace {
+
+constexpr Timestamp kTime{std::chrono::nanoseconds(1'700'000'000'123'456'789)};
+
+struct Sample {
+  std::uint64_t sequence = 1;
+  Timestamp time = kTime;
+  NewMessage message;
+  bool has_producer = false;
+  ProducerId producer_id{};
+  std::uint64_t producer_sequence = 0;
+};
+
+std::vector<Sample> Samples() {
+  static const std::string long_text(20'000, 'x');
+  return {
+      {},
+      {.sequence = UINT64_MAX, .message = {.text = "hello"}},
+      {.sequence = 300, .time = Timestamp(), .message = {.author = "ann"}},
+      {.time = Timestamp(std::chrono::nanoseconds(-1)),
+       .message = {.text = "before 1970"}},
+      {.sequence = 7,
+       .message = {.author = "ann",
+                   .text = "hello",
+                   .attributes = {{"a", "1"}, {"b", ""}, {"a", "2"}}},
+       .has_producer = true,
+       .producer_id = test::Producer(9),
+       .producer_sequence = 300},
+      {.sequence = 8,
+       .message = {.text = long_text},
+       .has_producer = true,
+       .producer_id = test::Producer(1),
+       .producer_sequence = UINT64_MAX},
+  };
+}
+
+std::string EncodeEntry(const Sample& sample) {
+  const EncodedTimestamp time(sample.time);
+  const std::string encoded = test::Encode(sample.message);
+  const EntryParts parts{
+      .sequence = sample.sequence,
+      .encoded_time = time.bytes(),
+      .new_message = encoded,
+      .producer_id = sample.has_producer ? &sample.producer_id : nullptr,
+      .producer_sequence = sample.producer_sequence};
+  const std::size_t message_size = MessageSize(parts);
+  // More room than needed, to see that it is not used.
+  std::string entry(EntrySize(message_size) + 8, '#');
+  const char* const end = PutEntry(entry.data(), parts, message_size);
+  CHECK(end == entry.data() + EntrySize(message_size));
+  CHECK(entry.substr(EntrySize(message_size)) == "########");
+  entry.resize(EntrySize(message_size));
+  CHECK(MessageOfEntry(entry).size() == message_size);
+  return entry;
+}
+
+std::string EncodeMessage(const Sample& sample) {
+  return std::string(MessageOfEntry(EncodeEntry(sample)));
+}
+
+// A Message with a checksum that matches, whatever else is in it.
+std::string Sealed(std::string bytes) {
+  AppendFixed64Field(bytes, 15, XXH3_64bits(bytes.data(), bytes.size()));
+  return bytes;
+}
+
+absl::Status Decode(std::string_view bytes) {
+  Message message;
+  return DecodeMessage(bytes, &message);
+}
+
+TEST_CASE(
+    "entry: it is a response with the one message, as protobuf reads it") {
+  for (const Sample& sample : Samples()) {
+    CAPTURE(sample.sequence);
+    v1::ReadMessagesResponse response;
+    REQUIRE(response.ParseFromString(EncodeEntry(sample)));
+    REQUIRE(response.messages_size() == 1);
+    const v1::Message& message = response.messages(0);
+    CHECK(message.sequence() == sample.sequence);
+    CHECK(message.send_time().seconds() * 1'000'000'000 +
+              message.send_time().nanos() ==
+          sample.time.time_since_epoch().count());
+    CHECK(message.author() == sample.message.author);
+    CHECK(message.text() == sample.message.text);
+    REQUIRE(message.attributes_size() ==
+            static_cast<int>(sample.message.attributes.size()));
+    for (int i = 0; i < message.attributes_size(); ++i) {
+      const Attribute& expected =
+          sample.message.attributes[static_cast<std::size_t>(i)];
+      CHECK(message.attributes(i).name() == expected.name);
+      CHECK(message.attributes(i).value() == expected.value);
+    }
+    const std::string id(sample.producer_id.begin(), sample.producer_id.end());
+    CHECK(message.producer_id() == (sample.has_producer ? id : ""));
+    CHECK(message.producer_sequence() == sample.producer_sequence);
+    CHECK(message.GetReflection()->GetUnknownFields(message).empty());
+  }
+}
+
+TEST_CASE("entry: its bytes are those of protobuf") {
+  for (const Sample& sample : Samples()) {
+    CAPTURE(sample.sequence);
+    const std::string entry = EncodeEntry(sample);
+    v1::ReadMessagesResponse response;
+    REQUIRE(response.ParseFromString(entry));
+    CHECK(test::Hex(response.SerializeAsString()) == test::Hex(entry));
+  }
+}
+
+TEST_CASE(
+    "entry: the checksum is XXH3-64 of the message serialized without "
+    "it") {
+  for (const Sample& sample : Samples()) {
+    CAPTURE(sample.sequence);
+    const std::string bytes = EncodeMessage(sample);
+    v1::Message message;
+    REQUIRE(message.ParseFromString(bytes));
+    const std::uint64_t checksum = message.checksum();
+    message.clear_checksum();
+    const std::string hashed = message.SerializeAsString();
+    CHECK(hashed == bytes.substr(0, bytes.size() - 9));
+    CHECK(XXH3_64bits(hashed.data(), hashed.size()) == checksum);
+  }
+}
+
+TEST_CASE("entry: entries back to back are a response with all the messages") {
+  std::string entries;
+  for (const Sample& sample : Samples()) entries += EncodeEntry(sample);
+  v1::ReadMessagesResponse response;
+  REQUIRE(response.ParseFromString(entries));
+  REQUIRE(response.messages_size() == static_cast<int>(Samples().size()));
+  for (int i = 0; i < response.messages_size(); ++i) {
+    CHECK(response.messages(i).sequence() ==
+          Samples()[static_cast<std::size_t>(i)].sequence);
+  }
+  CHECK(response.GetReflection()->GetUnknownFields(response).empty());
+}
+
+TEST_CASE("entry: the message of the first of several entries is found") {
+  const std::string first = EncodeEntry({.message = {.text = "first"}});
+  const std::string second = EncodeEntry({.message = {.text = "second"}});
+  const std::string both = first + second;
+  const std::string_view message = MessageOfEntry(both);
+  CHECK(message.data() + message.size() == both.data() + first.size());
+  CHECK(message == MessageOfEntry(first));
+}
+
+TEST_CASE("entry: decoding gives back what was encoded") {
+  for (const Sample& sample : Samples()) {
+    CAPTURE(sample.sequence);
+    const std::string bytes = EncodeMessage(sample);
+    Message message;
+    REQUIRE(DecodeMessage(bytes, &message).ToString() == "OK");
+    CHECK(message.sequence == sample.sequence);
+    CHECK(message.send_time.time_since_epoch().count() ==
+          sample.time.time_since_epoch().count());
+    CHECK(message.author == sample.message.author);
+    CHECK(message.text == sample.message.text);
+    const std::vector<Attribute> attributes(message.attributes.begin(),
+                                            message.attributes.end());
+    const bool same_attributes = attributes == sample.message.attributes;
+    CHECK(same_attributes);
+    const bool same_producer =
+        message.producer_id ==
+        (sample.has_producer ? sample.producer_id : ProducerId{});
+    CHECK(same_producer);
+    CHECK(message.producer_sequence == sample.producer_sequence);
+  }
+}
+
+TEST_CASE("entry: decoding keeps nothing of the message before") {
+  const std::string full = EncodeMessage(Samples()[4]);
+  const std::string plain = EncodeMessage({.sequence = 8});
+  Message message;
+  message.channel = "channel";
+  message.epoch = 5;
+  REQUIRE(DecodeMessage(full, &message).ok());
+  REQUIRE(DecodeMessage(plain, &message).ok());
+  CHECK(message.sequence == 8);
+  CHECK(message.author == "");
+  CHECK(message.text == "");
+  CHECK(message.attributes.empty());
+  CHECK(message.producer_id == ProducerId{});
+  CHECK(message.producer_sequence == 0);
+  CHECK(message.channel == "channel");
+  CHECK(message.epoch == 5);
+}
+
+TEST_CASE("entry: every flipped bit of a message is detected") {
+  for (const Sample& sample : Samples()) {
+    if (sample.message.text.size() > 1000) continue;
+    CAPTURE(sample.sequence);
+    std::string bytes = EncodeMessage(sample);
+    REQUIRE(Decode(bytes).ok());
+    for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+      const auto mask = static_cast<char>(1U << (bit % 8));
+      bytes[bit / 8] ^= mask;
+      const absl::Status status = Decode(bytes);
+      if (status.code() != absl::StatusCode::kDataLoss) {
+        CAPTURE(bit);
+        CHECK(status.ToString() == "DATA_LOSS");
+      }
+      bytes[bit / 8] ^= mask;
+    }
+  }
+}
+
+TEST_CASE("entry: a message that is cut off or too long is detected") {
+  const std::string bytes = EncodeMessage(Samples()[4]);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    CAPTURE(size);
+    CHECK(Decode(bytes.substr(0, size)).code() == absl::StatusCode::kDataLoss);
+    CHECK(Decode(bytes.substr(size + 1)).code() == absl::StatusCode::kDataLoss);
+  }
+  CHECK(Decode(bytes + '\0').code() == absl::StatusCode::kDataLoss);
+}
+
+TEST_CASE("entry: with a matching checksum, too, a message must be one") {
+  std::string bytes;
+  AppendFixed64Field(bytes, 1, 5);
+  const auto error = [](const std::string& sealed) {
+    const absl::Status status = Decode(sealed);
+    CHECK(status.code() == absl::StatusCode::kDataLoss);
+    return std::string(MessageOf(status));
+  };
+  SUBCASE("without a time") {
+    CHECK(error(Sealed(bytes)) == "malformed");
+  }
+  SUBCASE("with a time that does not exist") {
+    AppendBytesField(bytes, 2, "\x10\xFF\xFF\xFF\xFF\x0F");
+    CHECK(error(Sealed(bytes)) == "send_time is not valid");
+  }
+  SUBCASE("with a producer_id of 15 bytes") {
+    AppendBytesField(bytes, 2, "");
+    AppendBytesField(bytes, 6, "123456789012345");
+    CHECK(error(Sealed(bytes)) == "producer_id is not valid");
+  }
+  SUBCASE("with a field that is cut off") {
+    AppendBytesField(bytes, 2, "");
+    bytes +=
+        "\x22\x7F"
+        "hello";
+    CHECK(error(Sealed(bytes)) == "malformed");
+  }
+}
+
+TEST_CASE("entry: fields of versions to come are passed over") {
+  std::string bytes;
+  AppendFixed64Field(bytes, 1, 5);
+  AppendBytesField(bytes, 2, EncodedTimestamp(kTime).bytes());
+  AppendBytesField(bytes, 4, "hello");
+  AppendBytesField(bytes, 8, "what is to come");
+  AppendVarintField(bytes, 9, 1);
+  const std::string sealed = Sealed(bytes);
+  Message message;
+  REQUIRE(DecodeMessage(sealed, &message).ToString() == "OK");
+  CHECK(message.sequence == 5);
+  CHECK(message.text == "hello");
+}
+
+TEST_CASE("entry: the sender's part and the time can be split off") {
+  for (const Sample& sample : Samples()) {
+    CAPTURE(sample.sequence);
+    const std::string bytes = EncodeMessage(sample);
+    const StoredParts parts = SplitMessage(bytes);
+    CHECK(parts.new_message == test::Encode(sample.message));
+    CHECK(parts.send_time.time_since_epoch().count() ==
+          sample.time.time_since_epoch().count());
+  }
+}
+
+TEST_CASE("message: its attributes can be looked up by name") {
+  const std::string bytes = EncodeMessage(Samples()[4]);
+  Message message;
+  REQUIRE(DecodeMessage(bytes, &message).ok());
+  CHECK_FALSE(message.attributes.empty());
+  CHECK(message.attributes.Find("a") == "1");
+  CHECK(message.attributes.Find("b") == "");
+  CHECK_FALSE(message.attributes.Find("c").has_value());
+  CHECK_FALSE(Attributes().Find("a").has_value());
+  CHECK(Attributes().begin() == Attributes().end());
+}
+
+TEST_CASE("message: its own copy outlives the bytes") {
+  OwnedMessage owned;
+  {
+    const std::string bytes = EncodeMessage(Samples()[4]);
+    Message message;
+    message.channel = "channel";
+    message.epoch = 5;
+    REQUIRE(DecodeMessage(bytes, &message).ok());
+    CHECK(message.position() == Position{5, 7});
+    owned = message.Own();
+  }
+  CHECK(owned.channel == "channel");
+  CHECK(owned.epoch == 5);
+  CHECK(owned.sequence == 7);
+  CHECK(owned.author == "ann");
+  CHECK(owned.text == "hello");
+  const std::vector<std::pair<std::string, std::string>> attributes = {
+      {"a", "1"}, {"b", ""}, {"a", "2"}};
+  CHECK((owned.attributes == attributes));
+  CHECK((owned.producer_id == test::Producer(9)));
+  CHECK(owned.producer_sequence == 300);
+}
+
+}  // namespace
+}  // namespace messenger::wire

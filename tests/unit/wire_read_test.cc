@@ -1,0 +1,387 @@
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "messenger/v1/messenger.pb.h"
+#include "support/printing.h"
+#include "support/seed.h"
+#include "wire/coding.h"
+#include "wire/read.h"
+
+namespace messenger::wire {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using test::Contains;
+
+constexpr Timestamp kTime{std::chrono::nanoseconds(5'000'000'007)};
+
+std::string ErrorOf(const std::string& bytes) {
+  const auto request = ParseReadMessagesRequest(bytes);
+  if (request.ok()) return "OK";
+  CHECK(request.status().code() == absl::StatusCode::kInvalidArgument);
+  return std::string(MessageOf(request.status()));
+}
+
+std::string ErrorOf(const v1::ReadMessagesRequest& proto) {
+  return ErrorOf(proto.SerializeAsString());
+}
+
+v1::ReadMessagesRequest ToProto(const ReadRequest& request) {
+  v1::ReadMessagesRequest proto;
+  REQUIRE(proto.ParseFromString(EncodeReadMessagesRequest(request)));
+  CHECK(proto.GetReflection()->GetUnknownFields(proto).empty());
+  return proto;
+}
+
+void CheckSameStart(const Start& a, const Start& b) {
+  CHECK((a.kind == b.kind));
+  CHECK(a.number == b.number);
+  CHECK((a.time == b.time));
+  CHECK(a.position == b.position);
+}
+
+TEST_CASE(
+    "ReadMessagesRequest: every start is encoded for protobuf and comes "
+    "back") {
+  using v1::ReadMessagesRequest;
+  struct Case {
+    Start start;
+    ReadMessagesRequest::StartCase start_case;
+  };
+  for (const auto& [start, start_case] : std::vector<Case>{
+           {Start::NewOnly(), ReadMessagesRequest::kNewOnly},
+           {Start::Earliest(), ReadMessagesRequest::kEarliest},
+           {Start::At(300), ReadMessagesRequest::kSequence},
+           {Start::At(UINT64_MAX), ReadMessagesRequest::kSequence},
+           {Start::Since(kTime), ReadMessagesRequest::kTime},
+           {Start::Since(Timestamp()), ReadMessagesRequest::kTime},
+           {Start::Last(0), ReadMessagesRequest::kLast},
+           {Start::Last(300), ReadMessagesRequest::kLast},
+           {Start::After({UINT64_MAX, 300}), ReadMessagesRequest::kResumeAfter},
+           {Start::After({1, 0}), ReadMessagesRequest::kResumeAfter}}) {
+    CAPTURE(start_case);
+    const ReadRequest request{.channel = "news", .start = start};
+    const ReadMessagesRequest proto = ToProto(request);
+    CHECK(proto.start_case() == start_case);
+    switch (start_case) {
+      case ReadMessagesRequest::kSequence:
+        CHECK(proto.sequence() == start.number);
+        break;
+      case ReadMessagesRequest::kLast:
+        CHECK(proto.last() == start.number);
+        break;
+      case ReadMessagesRequest::kTime:
+        CHECK(proto.time().seconds() * 1'000'000'000 + proto.time().nanos() ==
+              start.time.time_since_epoch().count());
+        break;
+      case ReadMessagesRequest::kResumeAfter:
+        CHECK(proto.resume_after().epoch() == start.position.epoch);
+        CHECK(proto.resume_after().sequence() == start.position.sequence);
+        break;
+      default:
+        break;
+    }
+    for (const std::string& bytes :
+         {EncodeReadMessagesRequest(request), proto.SerializeAsString()}) {
+      const auto parsed = ParseReadMessagesRequest(bytes);
+      REQUIRE(parsed.ok());
+      CheckSameStart(parsed->start, start);
+    }
+  }
+}
+
+TEST_CASE(
+    "ReadMessagesRequest: all other fields are encoded for protobuf and "
+    "come back") {
+  const ReadRequest request{.channel = "news",
+                            .limit = 300,
+                            .until_caught_up = true,
+                            .strict = true,
+                            .skip_damaged = true,
+                            .heartbeat_interval = milliseconds(1500)};
+  const v1::ReadMessagesRequest proto = ToProto(request);
+  CHECK(proto.channel() == "news");
+  CHECK(proto.limit() == 300);
+  CHECK(proto.until_caught_up());
+  CHECK(proto.strict());
+  CHECK(proto.skip_damaged());
+  CHECK(proto.heartbeat_interval().seconds() == 1);
+  CHECK(proto.heartbeat_interval().nanos() == 500'000'000);
+  for (const std::string& bytes :
+       {EncodeReadMessagesRequest(request), proto.SerializeAsString()}) {
+    const auto parsed = ParseReadMessagesRequest(bytes);
+    REQUIRE(parsed.ok());
+    CHECK(parsed->channel == "news");
+    CHECK(parsed->limit == 300U);
+    CHECK(parsed->until_caught_up);
+    CHECK(parsed->strict);
+    CHECK(parsed->skip_damaged);
+    CHECK(parsed->heartbeat_interval == milliseconds(1500));
+  }
+}
+
+TEST_CASE("ReadMessagesRequest: each flag is a field of its own") {
+  const auto parse = [](const ReadRequest& request) {
+    const std::string bytes = EncodeReadMessagesRequest(request);
+    const auto parsed = ParseReadMessagesRequest(bytes);
+    REQUIRE(parsed.ok());
+    return std::vector<bool>{parsed->until_caught_up, parsed->strict,
+                             parsed->skip_damaged};
+  };
+  CHECK((parse({.until_caught_up = true}) ==
+         std::vector<bool>{true, false, false}));
+  CHECK((parse({.strict = true}) == std::vector<bool>{false, true, false}));
+  CHECK(
+      (parse({.skip_damaged = true}) == std::vector<bool>{false, false, true}));
+}
+
+TEST_CASE(
+    "ReadMessagesRequest: without any field it reads what is new in "
+    "general") {
+  const auto request = ParseReadMessagesRequest("");
+  REQUIRE(request.ok());
+  CHECK(request->channel == "general");
+  CHECK((request->start.kind == Start::Kind::kNewOnly));
+  CHECK_FALSE(request->limit.has_value());
+  CHECK_FALSE(request->until_caught_up);
+  CHECK_FALSE(request->strict);
+  CHECK_FALSE(request->skip_damaged);
+  CHECK(request->heartbeat_interval.count() == 0);
+}
+
+TEST_CASE("ReadMessagesRequest: the last start counts, as for any oneof") {
+  std::string bytes;
+  AppendVarintField(bytes, 4, 5);
+  AppendBytesField(bytes, 3, "");
+  AppendVarintField(bytes, 6, 7);
+  const auto request = ParseReadMessagesRequest(bytes);
+  REQUIRE(request.ok());
+  CheckSameStart(request->start, Start::Last(7));
+}
+
+TEST_CASE(
+    "ReadMessagesRequest: the longest heartbeat interval that is allowed "
+    "can be asked for") {
+  const ReadRequest request{.heartbeat_interval = hours(24 * 365 * 1000)};
+  const std::string bytes = EncodeReadMessagesRequest(request);
+  const auto parsed = ParseReadMessagesRequest(bytes);
+  REQUIRE(parsed.status().ToString() == "OK");
+  CHECK(parsed->heartbeat_interval == request.heartbeat_interval);
+}
+
+TEST_CASE(
+    "ReadMessagesRequest: errors name the field, the value and the "
+    "limit") {
+  v1::ReadMessagesRequest proto;
+  SUBCASE("channel") {
+    proto.set_channel("a/b");
+    CHECK(ErrorOf(proto) ==
+          "channel: \"a/b\" has '/' at byte 1; allowed are A-Z a-z 0-9 . _ -");
+  }
+  SUBCASE("sequence") {
+    proto.set_sequence(0);
+    CHECK(ErrorOf(proto) == "sequence: 0; sequences start at 1");
+  }
+  SUBCASE("time") {
+    proto.mutable_time()->set_nanos(-1);
+    const std::string error = ErrorOf(proto);
+    CAPTURE(error);
+    CHECK(Contains(error, "time: not a valid google.protobuf.Timestamp"));
+    CHECK(Contains(error, "2262"));
+  }
+  SUBCASE("resume_after.epoch") {
+    proto.mutable_resume_after()->set_sequence(5);
+    CHECK(ErrorOf(proto) ==
+          "resume_after.epoch: 0; a position carries its log's epoch");
+  }
+  SUBCASE("resume_after") {
+    std::string bytes;
+    AppendBytesField(bytes, 7,
+                     "\x09"
+                     "123");
+    CHECK(ErrorOf(bytes) == "resume_after: malformed");
+  }
+  SUBCASE("limit") {
+    proto.set_limit(0);
+    CHECK(ErrorOf(proto) ==
+          "limit: 0; must be at least 1, or absent for no limit");
+  }
+  SUBCASE("heartbeat_interval") {
+    proto.mutable_heartbeat_interval()->set_seconds(-1);
+    const std::string error = ErrorOf(proto);
+    CAPTURE(error);
+    CHECK(Contains(error,
+                   "heartbeat_interval: not a valid google.protobuf.Duration"));
+  }
+  SUBCASE("not a request") {
+    CHECK(ErrorOf(std::string("\x0A\x05")) ==
+          "request: not an encoded messenger.v1.ReadMessagesRequest");
+  }
+}
+
+TEST_CASE(
+    "ReadMessagesRequest: mutilated bytes are refused or understood as "
+    "protobuf does") {
+  INFO("MESSENGER_TEST_SEED=", test::TestSeed());
+  test::Random random(test::TestSeed());
+  google::protobuf::LogSilencer silence;
+  int accepted = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    std::string bytes = EncodeReadMessagesRequest(
+        {.channel = "news",
+         .start = random.OneIn(2)
+                      ? Start::After({random.Next() | 1U, random.AnySize()})
+                      : Start::Last(random.AnySize()),
+         .limit = random.AnySize() | 1U,
+         .strict = true,
+         .heartbeat_interval = milliseconds(1500)});
+    bytes[random.Between(0, bytes.size() - 1)] ^=
+        static_cast<char>(1U << random.Between(0, 7));
+    const auto request = ParseReadMessagesRequest(bytes);
+    v1::ReadMessagesRequest proto;
+    if (!request.ok() || !proto.ParseFromString(bytes)) continue;
+    ++accepted;
+    // Each by itself, in the order of the fields.
+    const bool same =
+        request->limit.value_or(0) == proto.limit() &&
+        request->strict == proto.strict() &&
+        request->until_caught_up == proto.until_caught_up() &&
+        request->skip_damaged == proto.skip_damaged() &&
+        (request->start.kind != Start::Kind::kLast ||
+         request->start.number == proto.last()) &&
+        (request->start.kind != Start::Kind::kAfter ||
+         (request->start.position.epoch == proto.resume_after().epoch() &&
+          request->start.position.sequence == proto.resume_after().sequence()));
+    if (same) continue;
+    CAPTURE(test::Hex(bytes));
+    CAPTURE(proto.ShortDebugString());
+    CHECK(same);
+    break;
+  }
+  CHECK(accepted > 1000);
+}
+
+TEST_CASE("frame: its header is encoded for protobuf and comes back") {
+  const FrameHeader header{
+      .epoch = UINT64_MAX,
+      .next_sequence = 300,
+      .head = 299,
+      .caught_up = true,
+      .gap = Gap{
+          .first_missing = 5, .next = 300, .reason = Gap::Reason::kDeleted}};
+  const std::string bytes = EncodeFrameHeader(header);
+  v1::ReadMessagesResponse proto;
+  REQUIRE(proto.ParseFromString(bytes));
+  CHECK(proto.epoch() == UINT64_MAX);
+  CHECK(proto.next_sequence() == 300);
+  CHECK(proto.has_head());
+  CHECK(proto.head() == 299);
+  CHECK(proto.caught_up());
+  CHECK(proto.gap().first_missing() == 5);
+  CHECK(proto.gap().next() == 300);
+  CHECK(proto.gap().reason() == v1::Gap::REASON_DELETED);
+  CHECK(test::Hex(proto.SerializeAsString()) == test::Hex(bytes));
+
+  const auto frame = ParseFrame(bytes);
+  REQUIRE(frame.ok());
+  CHECK(frame->header.epoch == header.epoch);
+  CHECK(frame->header.next_sequence == header.next_sequence);
+  CHECK(frame->header.head == header.head);
+  CHECK(frame->header.caught_up);
+  REQUIRE(frame->header.gap.has_value());
+  CHECK(*frame->header.gap == *header.gap);
+  CHECK(frame->message_count == 0);
+}
+
+TEST_CASE("frame: each reason of a gap is the one of the contract") {
+  for (const auto reason :
+       {Gap::Reason::kUnspecified, Gap::Reason::kRetention,
+        Gap::Reason::kDamaged, Gap::Reason::kDeleted, Gap::Reason::kNewEpoch}) {
+    const Gap gap{.first_missing = 1, .next = 2, .reason = reason};
+    CAPTURE(gap);
+    const std::string bytes = EncodeFrameHeader({.gap = gap});
+    v1::ReadMessagesResponse proto;
+    REQUIRE(proto.ParseFromString(bytes));
+    CHECK(static_cast<int>(proto.gap().reason()) == static_cast<int>(reason));
+    const auto frame = ParseFrame(bytes);
+    REQUIRE(frame.ok());
+    CHECK(*frame->header.gap == gap);
+  }
+}
+
+TEST_CASE("frame: a reason of a version to come is an unspecified one") {
+  v1::ReadMessagesResponse proto;
+  proto.mutable_gap()->set_first_missing(1);
+  proto.mutable_gap()->set_reason(static_cast<v1::Gap::Reason>(5));
+  const auto frame = ParseFrame(proto.SerializeAsString());
+  REQUIRE(frame.ok());
+  CHECK((frame->header.gap->reason == Gap::Reason::kUnspecified));
+}
+
+TEST_CASE("frame: a head of 0 is told from none") {
+  CHECK(EncodeFrameHeader({}) == "");
+  const auto none = ParseFrame("");
+  REQUIRE(none.ok());
+  CHECK_FALSE(none->header.head.has_value());
+  const std::string bytes = EncodeFrameHeader({.head = 0});
+  const auto zero = ParseFrame(bytes);
+  REQUIRE(zero.ok());
+  CHECK(zero->header.head == 0U);
+  v1::ReadMessagesResponse proto;
+  REQUIRE(proto.ParseFromString(bytes));
+  CHECK(proto.has_head());
+}
+
+TEST_CASE("frame: messages are counted and found, wherever the header is") {
+  v1::ReadMessagesResponse proto;
+  proto.add_messages()->set_sequence(5);
+  proto.add_messages()->set_sequence(6);
+  const std::string messages = proto.SerializeAsString();
+  const std::string header = EncodeFrameHeader({.epoch = 1, .head = 6});
+  for (const std::string& bytes : {header + messages, messages + header}) {
+    const auto frame = ParseFrame(bytes);
+    REQUIRE(frame.ok());
+    CHECK(frame->message_count == 2);
+    CHECK(frame->header.head == 6U);
+    std::vector<std::uint64_t> sequences;
+    FieldReader fields(frame->bytes);
+    while (fields.Next()) {
+      if (fields.tag() != kMessagesTag) continue;
+      v1::Message message;
+      REQUIRE(message.ParseFromString(std::string(fields.bytes())));
+      sequences.push_back(message.sequence());
+    }
+    CHECK(sequences == std::vector<std::uint64_t>{5, 6});
+  }
+}
+
+TEST_CASE("frame: malformed bytes are data loss") {
+  std::string bytes;
+  SUBCASE("not a message") {
+    bytes = "\x0A\x05";
+  }
+  SUBCASE("not a gap") {
+    AppendBytesField(bytes, 6, "\x08");
+  }
+  const auto frame = ParseFrame(bytes);
+  CHECK(frame.status().code() == absl::StatusCode::kDataLoss);
+  CHECK(Contains(MessageOf(frame.status()), "ReadMessagesResponse"));
+}
+
+TEST_CASE("gap: its reason can be said in a word") {
+  CHECK(ToString(Gap::Reason::kRetention) == "retention");
+  CHECK(ToString(Gap::Reason::kDamaged) == "damaged");
+  CHECK(ToString(Gap::Reason::kDeleted) == "deleted");
+  CHECK(ToString(Gap::Reason::kNewEpoch) == "new epoch");
+  CHECK(ToString(Gap::Reason::kUnspecified) == "unspecified");
+}
+
+}  // namespace
+}  // namespace messenger::wire

@@ -1,0 +1,395 @@
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "messenger/v1/messenger.pb.h"
+#include "support/log_access.h"
+#include "support/printing.h"
+#include "support/seed.h"
+#include "wire/coding.h"
+#include "wire/new_message.h"
+#include "wire/send.h"
+
+namespace messenger::wire {
+namespace {
+
+using test::Contains;
+using test::Producer;
+
+constexpr SendLimits kLimits{.max_request_bytes = 2000,
+                             .max_message_bytes = 1000};
+
+std::string Bytes(const ProducerId& id) {
+  return std::string(id.begin(), id.end());
+}
+
+template <typename T>
+std::string ErrorOf(
+    const absl::StatusOr<T>& result,
+    absl::StatusCode code = absl::StatusCode::kInvalidArgument) {
+  if (result.ok()) return "OK";
+  CHECK(result.status().code() == code);
+  return std::string(MessageOf(result.status()));
+}
+
+std::string SendMessageError(const std::string& bytes) {
+  return ErrorOf(ParseSendMessageRequest(bytes, kLimits));
+}
+
+std::string SendMessagesError(const std::string& bytes) {
+  return ErrorOf(ParseSendMessagesRequest(bytes, kLimits));
+}
+
+TEST_CASE("SendMessageRequest: what protobuf encodes is understood") {
+  v1::SendMessageRequest proto;
+  proto.set_channel("news");
+  proto.mutable_message()->set_author("ann");
+  proto.mutable_message()->set_text("hello");
+  proto.set_producer_id(Bytes(Producer(3)));
+  proto.set_producer_sequence(300);
+  const std::string bytes = proto.SerializeAsString();
+  const auto request = ParseSendMessageRequest(bytes, kLimits);
+  REQUIRE(request.ok());
+  CHECK(request->channel == "news");
+  REQUIRE(request->messages.size() == 1);
+  CHECK(request->messages[0] == proto.message().SerializeAsString());
+  CHECK((request->producer_id == Producer(3)));
+  CHECK(request->first_producer_sequence == 300);
+}
+
+TEST_CASE("SendMessageRequest: all of it may be left out") {
+  const auto request = ParseSendMessageRequest("", kLimits);
+  REQUIRE(request.ok());
+  CHECK(request->channel == "general");
+  REQUIRE(request->messages.size() == 1);
+  CHECK(request->messages[0] == "");
+  CHECK_FALSE(request->producer_id.has_value());
+  CHECK(request->first_producer_sequence == 0);
+}
+
+TEST_CASE(
+    "SendMessageRequest: errors name the field, the value and the "
+    "limit") {
+  v1::SendMessageRequest proto;
+  SUBCASE("channel") {
+    proto.set_channel("a b");
+    const std::string error = SendMessageError(proto.SerializeAsString());
+    CAPTURE(error);
+    CHECK(Contains(error, "channel: \"a b\""));
+  }
+  SUBCASE("message") {
+    proto.mutable_message()->set_text(std::string(1000, 'x'));
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "message: 1003 bytes, encoded, exceed the limit of 1000");
+  }
+  SUBCASE("text") {
+    std::string bytes;
+    AppendBytesField(bytes, 2, "\x22\x01\xFF");
+    CHECK(SendMessageError(bytes) ==
+          "message: text: not valid UTF-8: byte 0xff at offset 0");
+  }
+  SUBCASE("request") {
+    CHECK(SendMessageError(std::string(2001, 'x')) ==
+          "request: 2001 bytes exceed the limit of 2000");
+  }
+  SUBCASE("producer_id") {
+    proto.set_producer_id("123456789012345");
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "producer_id: 15 bytes; must be 16, or none");
+  }
+  SUBCASE("producer_sequence is missing") {
+    proto.set_producer_id(Bytes(Producer(3)));
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "producer_sequence: 0; a producer counts from 1");
+  }
+  SUBCASE("producer_id is missing") {
+    proto.set_producer_sequence(5);
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "producer_sequence: 5 without a producer_id");
+  }
+  SUBCASE("producer_sequence leaves no room for the next one") {
+    proto.set_producer_id(Bytes(Producer(3)));
+    proto.set_producer_sequence(UINT64_MAX);
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "producer_sequence: 18446744073709551615 is too large");
+  }
+  SUBCASE("not a request") {
+    CHECK(SendMessageError("\x0A\x7F") ==
+          "request: not an encoded messenger.v1.SendMessageRequest");
+  }
+}
+
+TEST_CASE("SendMessagesRequest: what protobuf encodes is understood") {
+  v1::SendMessagesRequest proto;
+  proto.set_channel("news");
+  proto.set_producer_id(Bytes(Producer(3)));
+  proto.set_first_producer_sequence(300);
+  for (const char* text : {"one", "", "three"}) {
+    proto.add_messages()->set_text(text);
+  }
+  const std::string bytes = proto.SerializeAsString();
+  const auto request = ParseSendMessagesRequest(bytes, kLimits);
+  REQUIRE(request.ok());
+  CHECK(request->channel == "news");
+  CHECK((request->producer_id == Producer(3)));
+  CHECK(request->first_producer_sequence == 300);
+  REQUIRE(request->messages.size() == 3);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(request->messages[static_cast<std::size_t>(i)] ==
+          proto.messages(i).SerializeAsString());
+  }
+  CHECK(request->storage.empty());
+}
+
+TEST_CASE(
+    "SendMessagesRequest: what is encoded here is what protobuf would "
+    "encode") {
+  const std::vector<NewMessage> messages = {
+      {.text = "one"},
+      {},
+      {.author = "ann",
+       .text = "three",
+       .attributes = {{"a", "1"}, {"b", ""}}}};
+  std::string bytes = EncodeSendMessagesHeader("news", Producer(3), 300);
+  for (const NewMessage& message : messages) {
+    AppendNewMessageField(bytes, message, NewMessageSize(message));
+  }
+  v1::SendMessagesRequest proto;
+  REQUIRE(proto.ParseFromString(bytes));
+  CHECK(proto.channel() == "news");
+  CHECK(proto.producer_id() == Bytes(Producer(3)));
+  CHECK(proto.first_producer_sequence() == 300);
+  REQUIRE(proto.messages_size() == 3);
+  CHECK(proto.messages(0).text() == "one");
+  CHECK(proto.messages(2).author() == "ann");
+  CHECK(proto.messages(2).attributes(1).name() == "b");
+  CHECK(test::Hex(proto.SerializeAsString()) == test::Hex(bytes));
+
+  const auto request = ParseSendMessagesRequest(bytes, kLimits);
+  REQUIRE(request.ok());
+  CHECK(request->storage.empty());
+  REQUIRE(request->messages.size() == 3);
+  CHECK(request->messages[2] == test::Encode(messages[2]));
+}
+
+TEST_CASE(
+    "SendMessagesRequest: messages that are not canonical are rewritten "
+    "and stay where they are") {
+  std::string bytes;
+  std::vector<std::string> expected;
+  for (int i = 0; i < 20; ++i) {
+    v1::NewMessage message;
+    message.set_author("ann");
+    message.set_text(std::to_string(i));
+    expected.push_back(message.SerializeAsString());
+    std::string encoded;
+    if (i % 2 == 0) {
+      encoded = expected.back();
+    } else {
+      AppendBytesField(encoded, 4, message.text());
+      AppendBytesField(encoded, 3, message.author());
+    }
+    AppendBytesField(bytes, 4, encoded);
+  }
+  auto parsed = ParseSendMessagesRequest(bytes, kLimits);
+  REQUIRE(parsed.ok());
+  const SendRequest request = *std::move(parsed);
+  const std::vector<std::string> messages(request.messages.begin(),
+                                          request.messages.end());
+  CHECK(messages == expected);
+  CHECK(request.storage.size() == 10);
+}
+
+TEST_CASE(
+    "SendMessagesRequest: fields in any order and unknown ones do no "
+    "harm") {
+  std::string bytes;
+  AppendVarintField(bytes, 100, 5);
+  AppendBytesField(bytes, 4,
+                   "\x22\x01"
+                   "a");
+  AppendVarintField(bytes, 3, 9);
+  AppendBytesField(bytes, 2, Bytes(Producer(1)));
+  AppendBytesField(bytes, 1, "first");
+  AppendBytesField(bytes, 1, "news");
+  const auto request = ParseSendMessagesRequest(bytes, kLimits);
+  REQUIRE(request.ok());
+  CHECK(request->channel == "news");
+  CHECK(request->first_producer_sequence == 9);
+  CHECK(request->messages.size() == 1);
+}
+
+TEST_CASE(
+    "SendMessagesRequest: errors name the field, the value and the "
+    "limit") {
+  v1::SendMessagesRequest proto;
+  proto.add_messages()->set_text("fine");
+  SUBCASE("channel") {
+    proto.set_channel(std::string(129, 'x'));
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "channel: 129 bytes exceed the limit of 128");
+  }
+  SUBCASE("one of the messages") {
+    proto.add_messages()->set_text(std::string(1000, 'x'));
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "messages[1]: 1003 bytes, encoded, exceed the limit of 1000");
+  }
+  SUBCASE("text of one of the messages") {
+    std::string bytes = proto.SerializeAsString();
+    AppendBytesField(bytes, 4, "\x22\x01\xFF");
+    CHECK(SendMessagesError(bytes) ==
+          "messages[1]: text: not valid UTF-8: byte 0xff at offset 0");
+  }
+  SUBCASE("no messages") {
+    proto.clear_messages();
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "messages: none; a request holds at least one");
+  }
+  SUBCASE("request") {
+    CHECK(SendMessagesError(std::string(2001, 'x')) ==
+          "request: 2001 bytes exceed the limit of 2000");
+  }
+  SUBCASE("producer_id") {
+    proto.set_producer_id("12345678901234567");
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "producer_id: 17 bytes; must be 16, or none");
+  }
+  SUBCASE("first_producer_sequence is missing") {
+    proto.set_producer_id(Bytes(Producer(3)));
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "first_producer_sequence: 0; a producer counts from 1");
+  }
+  SUBCASE("producer_id is missing") {
+    proto.set_first_producer_sequence(5);
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "first_producer_sequence: 5 without a producer_id");
+  }
+  SUBCASE("first_producer_sequence leaves no room") {
+    proto.set_producer_id(Bytes(Producer(3)));
+    proto.set_first_producer_sequence(UINT64_MAX);
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "first_producer_sequence: 18446744073709551615 is too large");
+  }
+  SUBCASE("not a request") {
+    CHECK(SendMessagesError("\x22\x7F") ==
+          "request: not an encoded messenger.v1.SendMessagesRequest");
+  }
+}
+
+TEST_CASE(
+    "send requests: mutilated bytes are refused or understood as "
+    "protobuf does") {
+  INFO("MESSENGER_TEST_SEED=", test::TestSeed());
+  test::Random random(test::TestSeed());
+  google::protobuf::LogSilencer silence;
+  int accepted = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    v1::SendMessagesRequest proto;
+    proto.set_channel("news");
+    proto.set_producer_id(Bytes(Producer(3)));
+    proto.set_first_producer_sequence(random.Between(1, 1000));
+    for (auto n = random.Between(1, 3); n > 0; --n) {
+      proto.add_messages()->set_text(random.Text(random.Between(0, 5)));
+    }
+    std::string bytes = proto.SerializeAsString();
+    bytes[random.Between(0, bytes.size() - 1)] ^=
+        static_cast<char>(1U << random.Between(0, 7));
+    const auto request = ParseSendMessagesRequest(bytes, kLimits);
+    static_cast<void>(ParseSendMessageRequest(bytes, kLimits));
+    if (!request.ok() || !proto.ParseFromString(bytes)) continue;
+    ++accepted;
+    if (request->messages.size() ==
+            static_cast<std::size_t>(proto.messages_size()) &&
+        request->first_producer_sequence == proto.first_producer_sequence() &&
+        (request->channel == proto.channel() || proto.channel().empty())) {
+      continue;
+    }
+    CAPTURE(test::Hex(bytes));
+    CHECK(request->messages.size() ==
+          static_cast<std::size_t>(proto.messages_size()));
+    CHECK(request->first_producer_sequence == proto.first_producer_sequence());
+    CHECK(request->channel == proto.channel());
+    break;
+  }
+  CHECK(accepted > 1000);
+}
+
+TEST_CASE("SendMessagesResponse: receipts encoded here are read by protobuf") {
+  const Timestamp time{std::chrono::nanoseconds(5'000'000'007)};
+  std::string bytes;
+  AppendReceipt(bytes, {.epoch = UINT64_MAX,
+                        .first_sequence = 300,
+                        .count = 7,
+                        .send_time = time,
+                        .duplicate = true});
+  AppendReceipt(bytes, {.epoch = 1, .first_sequence = 307, .count = 1});
+  v1::SendMessagesResponse proto;
+  REQUIRE(proto.ParseFromString(bytes));
+  REQUIRE(proto.receipts_size() == 2);
+  CHECK(proto.receipts(0).epoch() == UINT64_MAX);
+  CHECK(proto.receipts(0).first_sequence() == 300);
+  CHECK(proto.receipts(0).count() == 7);
+  CHECK(proto.receipts(0).send_time().seconds() == 5);
+  CHECK(proto.receipts(0).send_time().nanos() == 7);
+  CHECK(proto.receipts(0).duplicate());
+  CHECK_FALSE(proto.receipts(1).duplicate());
+  CHECK(test::Hex(proto.SerializeAsString()) == test::Hex(bytes));
+}
+
+TEST_CASE("SendMessageResponse: one receipt is the whole of it") {
+  std::string bytes;
+  AppendReceipt(bytes, {.epoch = 5, .first_sequence = 300, .count = 1});
+  v1::SendMessageResponse proto;
+  REQUIRE(proto.ParseFromString(bytes));
+  CHECK(proto.receipt().epoch() == 5);
+  CHECK(proto.receipt().first_sequence() == 300);
+  CHECK(proto.receipt().count() == 1);
+}
+
+TEST_CASE("SendMessagesResponse: what protobuf encodes is understood") {
+  v1::SendMessagesResponse proto;
+  v1::Receipt* const first = proto.add_receipts();
+  first->set_epoch(5);
+  first->set_first_sequence(300);
+  first->set_count(UINT32_MAX);
+  first->mutable_send_time()->set_seconds(5);
+  first->mutable_send_time()->set_nanos(7);
+  first->set_duplicate(true);
+  proto.add_receipts();
+  const auto runs = ParseSendMessagesResponse(proto.SerializeAsString());
+  REQUIRE(runs.ok());
+  REQUIRE(runs->size() == 2);
+  CHECK(runs->at(0).epoch == 5);
+  CHECK(runs->at(0).first_sequence == 300);
+  CHECK(runs->at(0).count == UINT32_MAX);
+  CHECK(runs->at(0).send_time.time_since_epoch().count() == 5'000'000'007);
+  CHECK(runs->at(0).duplicate);
+  CHECK(runs->at(1).epoch == 0);
+  CHECK_FALSE(runs->at(1).duplicate);
+}
+
+TEST_CASE("SendMessagesResponse: malformed bytes are data loss") {
+  std::string bytes;
+  SUBCASE("not a message") {
+    bytes = "\x0A\x05";
+  }
+  SUBCASE("not a receipt") {
+    AppendBytesField(bytes, 1,
+                     "\x09"
+                     "1");
+  }
+  SUBCASE("not a time") {
+    AppendBytesField(bytes, 1, "\x22\x06\x10\xFF\xFF\xFF\xFF\x0F");
+  }
+  const std::string error =
+      ErrorOf(ParseSendMessagesResponse(bytes), absl::StatusCode::kDataLoss);
+  CAPTURE(error);
+  CHECK(Contains(error, "SendMessagesResponse"));
+}
+
+}  // namespace
+}  // namespace messenger::wire
