@@ -33,11 +33,12 @@ class Results {
     return [this](absl::StatusOr<Receipt> result) {
       absl::MutexLock lock(&mu_);
       results_.push_back(std::move(result));
+      changed_.SignalAll();
     };
   }
   std::vector<absl::StatusOr<Receipt>> Await(std::size_t count) {
     absl::MutexLock lock(&mu_);
-    CHECK(test::Await(mu_, [&] { return results_.size() >= count; }));
+    CHECK(test::Await(mu_, changed_, [&] { return results_.size() >= count; }));
     return results_;
   }
   std::size_t size() {
@@ -47,6 +48,7 @@ class Results {
 
  private:
   absl::Mutex mu_;
+  absl::CondVar changed_;
   std::vector<absl::StatusOr<Receipt>> results_;
 };
 

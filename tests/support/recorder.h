@@ -10,6 +10,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "messenger/client.h"
 
@@ -19,10 +20,14 @@ namespace messenger::test {
 inline constexpr absl::Duration kDeadline = absl::Seconds(20);
 
 // Waits until `condition`, which is guarded by `mu`, is true; false after the
-// deadline.
+// deadline. Whatever makes it true must signal `changed`.
 template <typename Condition>
-bool Await(absl::Mutex& mu, Condition condition) {
-  return mu.AwaitWithTimeout(absl::Condition(&condition), kDeadline);
+bool Await(absl::Mutex& mu, absl::CondVar& changed, Condition condition) {
+  const absl::Time deadline = absl::Now() + kDeadline;
+  while (!condition()) {
+    if (changed.WaitWithDeadline(&mu, deadline)) return condition();
+  }
+  return true;
 }
 
 // Must outlive its subscriptions.
@@ -59,26 +64,32 @@ class Recorder {
     callbacks.on_joined = [this](const Joined& joined) {
       absl::MutexLock lock(&mu_);
       events_.joined = joined;
+      changed_.SignalAll();
     };
     callbacks.on_message = [this](const Message& message) {
       absl::MutexLock lock(&mu_);
       events_.messages.push_back(message.Own());
+      changed_.SignalAll();
     };
     callbacks.on_gap = [this](const Gap& gap) {
       absl::MutexLock lock(&mu_);
       events_.gaps.push_back(gap);
+      changed_.SignalAll();
     };
     callbacks.on_caught_up = [this](std::uint64_t head) {
       absl::MutexLock lock(&mu_);
       events_.caught_up.push_back(head);
+      changed_.SignalAll();
     };
     callbacks.on_heartbeat = [this](std::uint64_t head) {
       absl::MutexLock lock(&mu_);
       events_.heartbeats.push_back(head);
+      changed_.SignalAll();
     };
     callbacks.on_end = [this](const absl::Status& status) {
       absl::MutexLock lock(&mu_);
       events_.ends.push_back(status);
+      changed_.SignalAll();
     };
     return callbacks;
   }
@@ -104,7 +115,7 @@ class Recorder {
   }
   bool AwaitEvents(const std::function<bool(const Events&)>& condition) {
     absl::MutexLock lock(&mu_);
-    return Await(mu_, [&] {
+    return Await(mu_, changed_, [&] {
       mu_.AssertHeld();
       return condition(events_);
     });
@@ -112,6 +123,7 @@ class Recorder {
 
  private:
   mutable absl::Mutex mu_;
+  absl::CondVar changed_;
   Events events_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "log/memory_log.h"
+#include "support/recorder.h"
 
 namespace messenger::test {
 
@@ -35,6 +36,7 @@ class TestLog final : public MessageLog {
       absl::MutexLock lock(&mu_);
       stopping_ = true;
       held_ = false;
+      changed_.SignalAll();
     }
     thread_.join();
   }
@@ -46,15 +48,15 @@ class TestLog final : public MessageLog {
   void Release() {
     absl::MutexLock lock(&mu_);
     held_ = false;
+    changed_.SignalAll();
   }
   // Waits until this many operations are waiting; false after the deadline.
   bool AwaitPending(std::size_t count) {
     absl::MutexLock lock(&mu_);
-    const auto enough = [&] {
+    return Await(mu_, changed_, [&] {
       mu_.AssertHeld();
       return tasks_.size() >= count;
-    };
-    return mu_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(20));
+    });
   }
 
   std::uint64_t epoch() const override { return log_.epoch(); }
@@ -124,18 +126,15 @@ class TestLog final : public MessageLog {
   void Post(Task task) {
     absl::MutexLock lock(&mu_);
     tasks_.push_back(std::move(task));
+    changed_.SignalAll();
   }
 
   void Work() {
-    const auto has_work = [this] {
-      mu_.AssertHeld();
-      return !held_ && (stopping_ || !tasks_.empty());
-    };
     while (true) {
       Task task;
       {
         absl::MutexLock lock(&mu_);
-        mu_.Await(absl::Condition(&has_work));
+        while (held_ || (tasks_.empty() && !stopping_)) changed_.Wait(&mu_);
         if (tasks_.empty()) return;
         task = std::move(tasks_.front());
         tasks_.pop_front();
@@ -147,6 +146,7 @@ class TestLog final : public MessageLog {
   MemoryLog log_;
   const Tamper tamper_;
   absl::Mutex mu_;
+  absl::CondVar changed_;
   std::deque<Task> tasks_ ABSL_GUARDED_BY(mu_);
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
