@@ -143,8 +143,8 @@ using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 // have not been acknowledged with CANCELLED (use Flush before), ends all
 // subscriptions, and waits until their last callbacks have returned; inside a
 // callback it does not wait (it cannot join its own thread): callbacks that are
-// due still run, then its threads end by themselves. Do not destroy the last copy
-// on a thread of gRPC's, as in a reaction of a service of your own.
+// due still run, then its threads end by themselves. Do not destroy the last
+// copy on a thread of gRPC's, as in a reaction of a service of your own.
 //
 // Connecting is left to the first use. If the server cannot be reached, calls
 // fail with UNAVAILABLE; a later call tries again.

@@ -31,8 +31,8 @@ struct ServiceOptions {
   std::chrono::milliseconds max_heartbeat_interval = std::chrono::hours(1);
   // A reader that has not taken a frame for this long is cut off (its stream
   // ends with CANCELLED, which `Client` reports as UNAVAILABLE); zero waits for
-  // ever. It can resume where it was. Peers that are gone altogether are noticed
-  // by keepalive within a minute. Default 15 minutes.
+  // ever. It can resume where it was. Peers that are gone altogether are
+  // noticed by keepalive within a minute. Default 15 minutes.
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
 };
 

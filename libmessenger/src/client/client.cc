@@ -65,8 +65,8 @@ class Client::Impl {
         options_(options),
         connection_(std::move(connection)),
         executor_(std::make_shared<Executor>(options.callback_threads)),
-        sends_(std::make_shared<SendPipeline>(connection_, executor_,
-                                              options)) {}
+        sends_(
+            std::make_shared<SendPipeline>(connection_, executor_, options)) {}
 
   ~Impl() {
     std::vector<std::shared_ptr<Subscription::Impl>> live;
@@ -136,8 +136,8 @@ Client Client::Connect(ClientOptions options) {
     return Client(std::make_shared<Impl>(std::move(status), options, nullptr));
   }
   auto connection = Connection::ToTarget(options);
-  return Client(std::make_shared<Impl>(absl::OkStatus(), options,
-                                       std::move(connection)));
+  return Client(
+      std::make_shared<Impl>(absl::OkStatus(), options, std::move(connection)));
 }
 
 Client Client::FromFd(int fd, ClientOptions options) {
@@ -149,8 +149,8 @@ Client Client::FromFd(int fd, ClientOptions options) {
     options = ClientOptions();
     return Client(std::make_shared<Impl>(std::move(status), options, nullptr));
   }
-  return Client(std::make_shared<Impl>(absl::OkStatus(), options,
-                                       Connection::ToFd(fd)));
+  return Client(
+      std::make_shared<Impl>(absl::OkStatus(), options, Connection::ToFd(fd)));
 }
 
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -167,7 +167,9 @@ void Client::SendAsync(const NewMessage& message, SendCallback done) {
   impl_->sends().SendAsync(message, std::move(done));
 }
 
-absl::Status Client::Flush() { return impl_->sends().Flush(); }
+absl::Status Client::Flush() {
+  return impl_->sends().Flush();
+}
 
 Subscription Client::Read(ReadOptions options, ReadCallbacks callbacks) {
   return Subscription(impl_->Read(std::move(options), std::move(callbacks)));

@@ -15,13 +15,13 @@
 
 namespace messenger {
 
-using ByteStream =
-    grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+using ByteStream = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-// The last reference must not be dropped on one of gRPC's own threads: gRPC 1.51
-// ends these threads with the last channel, and a thread that joins itself takes
-// memory with it that is still in use. (A ClientContext refers to its channel as
-// well.) So what holds a connection is given to an executor to be destroyed.
+// The last reference must not be dropped on one of gRPC's own threads:
+// gRPC 1.51 ends these threads with the last channel, and a thread that joins
+// itself takes memory with it that is still in use. (A ClientContext refers to
+// its channel as well.) So what holds a connection is given to an executor to
+// be destroyed.
 //
 // Thread safety: all members may be called from any thread.
 class Connection {

@@ -50,7 +50,9 @@ void Executor::State::Work(const std::shared_ptr<State>& state) {
 Executor::Executor(int max_threads)
     : state_(std::make_shared<State>(max_threads)) {}
 
-Executor::~Executor() { Stop(); }
+Executor::~Executor() {
+  Stop();
+}
 
 void Executor::Stop() {
   std::vector<std::thread> threads;

@@ -275,7 +275,7 @@ bool SendPipeline::Acknowledge(const wire::ReceiptRun& run, Results* results) {
 void SendPipeline::OnEnd(const absl::Status& status) {
   absl::MutexLock lock(&mu_);
   const absl::Status failure =
-      closed_ ? absl::CancelledError("the client was destroyed")
+      closed_       ? absl::CancelledError("the client was destroyed")
       : status.ok() ? absl::UnavailableError("the server ended the stream")
                     : status;
   Results results;
@@ -321,15 +321,15 @@ void SendPipeline::Complete(Completion& completion,
 
 void SendPipeline::Deliver(Results results) {
   if (results.empty()) return;
-  strand_->Post([self = shared_from_this(),
-                 results = std::move(results)]() mutable {
-    for (Result& result : results) result.done(std::move(result.result));
-    const std::size_t count = results.size();
-    results.clear();
-    absl::MutexLock lock(&self->mu_);
-    self->undelivered_ -= count;
-    self->changed_.SignalAll();
-  });
+  strand_->Post(
+      [self = shared_from_this(), results = std::move(results)]() mutable {
+        for (Result& result : results) result.done(std::move(result.result));
+        const std::size_t count = results.size();
+        results.clear();
+        absl::MutexLock lock(&self->mu_);
+        self->undelivered_ -= count;
+        self->changed_.SignalAll();
+      });
 }
 
 std::uint64_t SendPipeline::OldestBatch() const {

@@ -76,7 +76,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   // Messages for one channel that travel in one request.
   struct Batch {
     std::string channel;
-    std::string messages;  // encoded fields
+    std::string messages;   // encoded fields
     std::size_t bytes = 0;  // of the messages, also once they are sent
     std::vector<Completion> completions;
     std::size_t acknowledged = 0;  // of the completions

@@ -216,7 +216,7 @@ absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
 
 void Subscription::Impl::End(const absl::Status& status) {
   const absl::Status final_status =
-      cancelled() ? absl::CancelledError("the subscription was cancelled")
+      cancelled()      ? absl::CancelledError("the subscription was cancelled")
       : !failure_.ok() ? failure_
                        : status;
   if (callbacks_.on_end) callbacks_.on_end(final_status);
@@ -235,7 +235,9 @@ void Subscription::Impl::SetPosition(Position position) {
 Subscription::Subscription(std::shared_ptr<Impl> impl)
     : impl_(std::move(impl)) {}
 
-Subscription::~Subscription() { Cancel(); }
+Subscription::~Subscription() {
+  Cancel();
+}
 
 Subscription::Subscription(Subscription&&) noexcept = default;
 

@@ -24,8 +24,8 @@ namespace messenger {
 // gRPC's reactions only move frames into the strand, where they are decoded and
 // the callbacks run. The next frame is asked for while few are waiting there.
 //
-// mu_ is held over StartRead and RemoveHold, which never run reactions, and over
-// Strand::Post, which never runs the task.
+// mu_ is held over StartRead and RemoveHold, which never run reactions, and
+// over Strand::Post, which never runs the task.
 //
 // Kept alive by its Subscription, by the call until OnDone, and by the tasks in
 // the strand.

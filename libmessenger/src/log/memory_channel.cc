@@ -36,9 +36,9 @@ AppendResult MemoryChannel::Append(const AppendBatch& batch, bool* advanced) {
   AppendResult::value_type receipts;
   std::size_t repeated = 0;
   if (batch.producer_id) {
-    absl::StatusOr<ProducerTable::Stored> stored = producers_.Find(
-        *batch.producer_id, batch.first_producer_sequence,
-        batch.messages.size());
+    absl::StatusOr<ProducerTable::Stored> stored =
+        producers_.Find(*batch.producer_id, batch.first_producer_sequence,
+                        batch.messages.size());
     if (!stored.ok()) return stored.status();
     if (absl::Status s = AddDuplicates(batch, *stored, &receipts); !s.ok()) {
       return s;
@@ -48,8 +48,7 @@ AppendResult MemoryChannel::Append(const AppendBatch& batch, bool* advanced) {
   if (repeated == batch.messages.size()) return receipts;
 
   const Timestamp time = std::max(clock_.now(), last_time_);
-  absl::StatusOr<std::vector<Segment>> segments =
-      Encode(batch, repeated, time);
+  absl::StatusOr<std::vector<Segment>> segments = Encode(batch, repeated, time);
   if (!segments.ok()) return segments.status();
 
   const std::uint64_t first = head() + 1;
@@ -180,8 +179,8 @@ void MemoryChannel::Publish(std::vector<Segment> segments) {
   DropExcess(&dropped);
 }
 
-absl::StatusOr<MemoryChannel::Origin> MemoryChannel::Resolve(
-    const Start& start, bool strict) {
+absl::StatusOr<MemoryChannel::Origin> MemoryChannel::Resolve(const Start& start,
+                                                             bool strict) {
   Dropped dropped;
   absl::MutexLock lock(&mu_);
   DropExpired(&dropped);
@@ -327,11 +326,11 @@ MemoryChannel::Segments::iterator MemoryChannel::FindSegment(
   if (segments_.back().first_sequence <= sequence) {
     return std::prev(segments_.end());
   }
-  return std::prev(std::upper_bound(
-      segments_.begin(), segments_.end(), sequence,
-      [](std::uint64_t s, const Segment& segment) {
-        return s < segment.first_sequence;
-      }));
+  return std::prev(
+      std::upper_bound(segments_.begin(), segments_.end(), sequence,
+                       [](std::uint64_t s, const Segment& segment) {
+                         return s < segment.first_sequence;
+                       }));
 }
 
 std::uint64_t MemoryChannel::FindTime(Timestamp time) {
@@ -344,8 +343,8 @@ std::uint64_t MemoryChannel::FindTime(Timestamp time) {
     return head_.load(std::memory_order_relaxed) + 1;
   }
   const auto sent_before = [&](std::uint32_t offset) {
-    const std::string_view entries(
-        segment->chunk->data() + offset, segment->offsets.back() - offset);
+    const std::string_view entries(segment->chunk->data() + offset,
+                                   segment->offsets.back() - offset);
     return wire::SplitMessage(wire::MessageOfEntry(entries)).send_time < time;
   };
   const auto entry = std::partition_point(

@@ -138,7 +138,7 @@ class MemoryChannel {
 
   absl::Mutex mu_;
   Segments segments_ ABSL_GUARDED_BY(mu_);
-  std::size_t memory_ ABSL_GUARDED_BY(mu_) = 0;  // of segments_
+  std::size_t memory_ ABSL_GUARDED_BY(mu_) = 0;   // of segments_
   std::uint64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;  // of their entries
   // The newest message that retention dropped.
   std::optional<Timestamp> last_dropped_time_ ABSL_GUARDED_BY(mu_);

@@ -80,9 +80,7 @@ class MemoryLog::Reader final : public LogReader {
 };
 
 MemoryLog::MemoryLog(const LogOptions& options, LogClock clock)
-    : options_(options),
-      clock_(std::move(clock)),
-      epoch_(RandomNonZero64()) {}
+    : options_(options), clock_(std::move(clock)), epoch_(RandomNonZero64()) {}
 
 MemoryLog::~MemoryLog() = default;
 
@@ -157,10 +155,10 @@ MemoryChannel* MemoryLog::Find(std::string_view name) const {
 absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
   if (batch.producer_id) {
     // What an empty channel would refuse must not leave one behind.
-    const auto stored = ProducerTable(ProducerTable::Limits())
-                            .Find(*batch.producer_id,
-                                  batch.first_producer_sequence,
-                                  batch.messages.size());
+    const auto stored =
+        ProducerTable(ProducerTable::Limits())
+            .Find(*batch.producer_id, batch.first_producer_sequence,
+                  batch.messages.size());
     if (!stored.ok()) return stored.status();
   }
   absl::MutexLock lock(&channels_mu_);
@@ -173,9 +171,8 @@ absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
         batch.channel, options_.max_channels));
   }
   return channels_
-      .emplace(batch.channel,
-               std::make_unique<MemoryChannel>(batch.channel, epoch_, options_,
-                                               clock_))
+      .emplace(batch.channel, std::make_unique<MemoryChannel>(
+                                  batch.channel, epoch_, options_, clock_))
       .first->second.get();
 }
 

@@ -98,9 +98,9 @@ class LogReader {
   // made. Does not wait. From any thread.
   virtual void Cancel() = 0;
 
-  // After the first Read: whether a Read now would return entries or a gap. Once
-  // an append has been announced to the TailListeners, it is true for every
-  // reader before it.
+  // After the first Read: whether a Read now would return entries or a gap.
+  // Once an append has been announced to the TailListeners, it is true for
+  // every reader before it.
   virtual bool Behind() const = 0;
 
  protected:

@@ -42,8 +42,7 @@ absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
         return sequence < r.producer_sequence;
       }));
   std::uint64_t at = first_producer_sequence;
-  const std::uint64_t end =
-      std::min(first_producer_sequence + count, expected);
+  const std::uint64_t end = std::min(first_producer_sequence + count, expected);
   for (; at < end; ++run) {
     const std::uint64_t skip = at - run->producer_sequence;
     const std::uint64_t taken = std::min(end - at, run->count - skip);

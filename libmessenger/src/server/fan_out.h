@@ -82,8 +82,7 @@ class FanOut final : public TailListener {
   [[nodiscard]] bool Unpark(Reader* reader) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Sets the reader's one timer, in place of what was set before.
-  void SetTimer(Reader* reader, TimePoint time)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  void SetTimer(Reader* reader, TimePoint time) ABSL_LOCKS_EXCLUDED(mu_);
 
   std::uint64_t CountReaders(std::string_view channel) ABSL_LOCKS_EXCLUDED(mu_);
 

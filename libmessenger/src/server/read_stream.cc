@@ -67,23 +67,22 @@ ReadStream::ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
       heartbeat_interval_(
           ClampHeartbeat(request.heartbeat_interval, core->options())),
       until_caught_up_(request.until_caught_up),
-      log_reader_(core->log().OpenReader(request.channel, request.start,
-                                         {.strict = request.strict,
-                                          .skip_damaged =
-                                              request.skip_damaged})),
+      log_reader_(core->log().OpenReader(
+          request.channel, request.start,
+          {.strict = request.strict, .skip_damaged = request.skip_damaged})),
       remaining_(request.limit.value_or(UINT64_MAX)),
       last_sequence_(UINT64_MAX),
       context_(context) {}
 
 void ReadStream::Run() {
   while (!EndIfOver()) {
-    std::optional<absl::StatusOr<ReadResult>> result = log_reader_->Read(
-        {.max_bytes = core_->options().max_frame_bytes,
-         .max_count = remaining_,
-         .last_sequence = last_sequence_},
-        [self = self_](absl::StatusOr<ReadResult> later) {
-          if (!self->Consume(std::move(later))) self->Run();
-        });
+    std::optional<absl::StatusOr<ReadResult>> result =
+        log_reader_->Read({.max_bytes = core_->options().max_frame_bytes,
+                           .max_count = remaining_,
+                           .last_sequence = last_sequence_},
+                          [self = self_](absl::StatusOr<ReadResult> later) {
+                            if (!self->Consume(std::move(later))) self->Run();
+                          });
     if (!result) return;
     if (Consume(*std::move(result))) return;
   }
@@ -142,9 +141,8 @@ bool ReadStream::SendFrame(const ReadResult& result, bool last) {
 }
 
 void ReadStream::SendHeartbeat() {
-  const wire::FrameHeader header = {.next_sequence = next_sequence_,
-                                    .head = head_,
-                                    .caught_up = true};
+  const wire::FrameHeader header = {
+      .next_sequence = next_sequence_, .head = head_, .caught_up = true};
   StartFrame(rpc::MakeBuffer(wire::EncodeFrameHeader(header)));
 }
 

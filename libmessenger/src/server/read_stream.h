@@ -65,11 +65,11 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // With the turn.
   bool joined_ = false;
-  std::uint64_t remaining_;                 // messages until the limit
-  std::uint64_t last_sequence_;             // messages after it are not wanted
+  std::uint64_t remaining_;      // messages until the limit
+  std::uint64_t last_sequence_;  // messages after it are not wanted
   std::uint64_t next_sequence_ = 0;
-  std::uint64_t head_ = 0;                  // as last sent
-  grpc::ByteBuffer frame_;                  // on its way
+  std::uint64_t head_ = 0;  // as last sent
+  grpc::ByteBuffer frame_;  // on its way
 
   // For OnTimer, which runs without the turn.
   std::atomic<TimePoint> last_frame_{TimePoint()};

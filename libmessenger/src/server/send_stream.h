@@ -65,7 +65,7 @@ class SendStream final
   // the log has answered.
   std::deque<std::optional<AppendResult>> appends_ ABSL_GUARDED_BY(mu_);
   std::uint64_t first_append_ ABSL_GUARDED_BY(mu_) = 0;  // index of the oldest
-  std::string outgoing_ ABSL_GUARDED_BY(mu_);  // encoded receipts
+  std::string outgoing_ ABSL_GUARDED_BY(mu_);            // encoded receipts
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;

@@ -131,11 +131,17 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Server::~Server() { Shutdown(std::chrono::seconds(1)); }
+Server::~Server() {
+  Shutdown(std::chrono::seconds(1));
+}
 
-int Server::port() const { return impl_->port(); }
+int Server::port() const {
+  return impl_->port();
+}
 
-const std::string& Server::address() const { return impl_->address(); }
+const std::string& Server::address() const {
+  return impl_->address();
+}
 
 Client Server::LocalClient(ClientOptions options) {
   return impl_->LocalClient(std::move(options));
@@ -145,6 +151,8 @@ void Server::Shutdown(std::chrono::milliseconds deadline) {
   impl_->Shutdown(deadline);
 }
 
-void Server::Wait() { impl_->Wait(); }
+void Server::Wait() {
+  impl_->Wait();
+}
 
 }  // namespace messenger

@@ -39,9 +39,8 @@ absl::StatusOr<Request> Parse(const grpc::ByteBuffer& buffer) {
   Request request;
   if (bytes.size() > INT32_MAX ||
       !request.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size()))) {
-    return absl::InvalidArgumentError(
-        fmt::format("request: not an encoded {}",
-                    Request::descriptor()->full_name()));
+    return absl::InvalidArgumentError(fmt::format(
+        "request: not an encoded {}", Request::descriptor()->full_name()));
   }
   return request;
 }
@@ -82,9 +81,9 @@ absl::Status Check(const ServiceOptions& options) {
       !s.ok()) {
     return s;
   }
-  if (absl::Status s = CheckBounds(
-          "max_request_bytes", options.max_request_bytes,
-          options.max_message_bytes + kKiB, 64 * kMiB);
+  if (absl::Status s =
+          CheckBounds("max_request_bytes", options.max_request_bytes,
+                      options.max_message_bytes + kKiB, 64 * kMiB);
       !s.ok()) {
     return s;
   }
@@ -153,10 +152,10 @@ class Service::Impl final : public RawService {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
       const auto parsed = Parse<v1::ListChannelsRequest>(*request);
       if (!parsed.ok()) return reactor->Finish(rpc::ToGrpc(parsed.status()));
-      const std::size_t size = parsed->page_size() == 0
-                                   ? kMaxPageSize
-                                   : std::min<std::size_t>(parsed->page_size(),
-                                                           kMaxPageSize);
+      const std::size_t size =
+          parsed->page_size() == 0
+              ? kMaxPageSize
+              : std::min<std::size_t>(parsed->page_size(), kMaxPageSize);
       v1::ListChannelsResponse list;
       for (const ChannelInfo& info :
            core_.log().ListChannels(parsed->page_token(), size)) {
@@ -249,6 +248,8 @@ void Service::Register(grpc::ServerBuilder& builder) {
   builder.RegisterService(impl_.get());
 }
 
-void Service::Drain() { impl_->core().Drain(); }
+void Service::Drain() {
+  impl_->core().Drain();
+}
 
 }  // namespace messenger

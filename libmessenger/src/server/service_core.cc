@@ -14,7 +14,9 @@ ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
   log_->AddTailListener(&fan_out_);
 }
 
-ServiceCore::~ServiceCore() { log_->RemoveTailListener(&fan_out_); }
+ServiceCore::~ServiceCore() {
+  log_->RemoveTailListener(&fan_out_);
+}
 
 void ServiceCore::Drain() {
   std::vector<std::shared_ptr<SendStream>> streams;

@@ -120,10 +120,10 @@ class FieldReader {
 
   // Of the current field.
   std::uint32_t tag() const { return tag_; }
-  std::uint64_t number() const { return number_; }     // varint, fixed64
-  std::string_view bytes() const { return bytes_; }    // length-delimited
-  const char* begin() const { return begin_; }         // its tag
-  const char* end() const { return next_; }            // past its value
+  std::uint64_t number() const { return number_; }   // varint, fixed64
+  std::string_view bytes() const { return bytes_; }  // length-delimited
+  const char* begin() const { return begin_; }       // its tag
+  const char* end() const { return next_; }          // past its value
 
  private:
   bool ReadVarint(std::uint64_t* value) {

@@ -19,8 +19,8 @@ namespace messenger::wire {
 // What the log adds to a message that was sent.
 struct EntryParts {
   std::uint64_t sequence = 0;
-  std::string_view encoded_time;  // EncodedTimestamp::bytes
-  std::string_view new_message;   // canonical encoding
+  std::string_view encoded_time;            // EncodedTimestamp::bytes
+  std::string_view new_message;             // canonical encoding
   const ProducerId* producer_id = nullptr;  // null for none
   std::uint64_t producer_sequence = 0;
 };

@@ -122,9 +122,8 @@ absl::StatusOr<std::string_view> NewMessageParser::Parse(
       case kAttribute:
         if (!ParseAttribute(fields.bytes(),
                             &scratch_.attributes.emplace_back())) {
-          return absl::InvalidArgumentError(
-              fmt::format("attributes[{}]: malformed",
-                          scratch_.attributes.size() - 1));
+          return absl::InvalidArgumentError(fmt::format(
+              "attributes[{}]: malformed", scratch_.attributes.size() - 1));
         }
         break;
       default:  // a field from the future

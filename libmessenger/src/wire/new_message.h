@@ -21,9 +21,9 @@ inline constexpr std::size_t kMaxAttributeNameSize = 128;
 // Bytes of the canonical encoding. Does not look at the channel.
 std::size_t NewMessageSize(const NewMessage& message);
 
-// Checks `message` (but for its channel); INVALID_ARGUMENT begins with the field
-// that is wrong, if it is not the message as a whole.
-// `size` is its NewMessageSize.
+// Checks `message` (but for its channel); INVALID_ARGUMENT begins with the
+// field that is wrong, if it is not the message as a whole. `size` is its
+// NewMessageSize.
 absl::Status CheckNewMessage(const NewMessage& message, std::size_t size,
                              std::size_t max_bytes);
 

@@ -90,11 +90,10 @@ std::optional<Gap> ParseGap(std::string_view bytes) {
         gap.next = fields.number();
         break;
       case MakeTag(kReason, WireType::kVarint):
-        gap.reason =
-            fields.number() <= static_cast<std::uint64_t>(
-                                   Gap::Reason::kNewEpoch)
-                ? static_cast<Gap::Reason>(fields.number())
-                : Gap::Reason::kUnspecified;
+        gap.reason = fields.number() <=
+                             static_cast<std::uint64_t>(Gap::Reason::kNewEpoch)
+                         ? static_cast<Gap::Reason>(fields.number())
+                         : Gap::Reason::kUnspecified;
         break;
       default:
         break;
@@ -113,8 +112,7 @@ void AppendStart(std::string& out, const Start& start) {
     case Start::Kind::kSequence:
       return AppendVarintField(out, kSequence, start.number);
     case Start::Kind::kTime:
-      return AppendBytesField(out, kTime,
-                              EncodedTimestamp(start.time).bytes());
+      return AppendBytesField(out, kTime, EncodedTimestamp(start.time).bytes());
     case Start::Kind::kLast:
       return AppendVarintField(out, kLast, start.number);
     case Start::Kind::kAfter:
@@ -281,7 +279,8 @@ absl::StatusOr<Frame> ParseFrame(std::string_view bytes) {
     }
   }
   if (!ok || !fields.ok()) {
-    return absl::DataLossError("the server's ReadMessagesResponse is malformed");
+    return absl::DataLossError(
+        "the server's ReadMessagesResponse is malformed");
   }
   return frame;
 }

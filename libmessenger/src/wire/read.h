@@ -50,8 +50,8 @@ struct Frame {
 // DATA_LOSS if the bytes are malformed.
 absl::StatusOr<Frame> ParseFrame(std::string_view bytes);
 
-// The tag of ReadMessagesResponse.messages: what a FieldReader over Frame::bytes
-// meets at each entry.
+// The tag of ReadMessagesResponse.messages: what a FieldReader over
+// Frame::bytes meets at each entry.
 inline constexpr std::uint32_t kMessagesTag = 1U << 3U | 2U;
 
 }  // namespace messenger::wire

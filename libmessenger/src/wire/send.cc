@@ -244,7 +244,8 @@ absl::StatusOr<std::vector<ReceiptRun>> ParseSendMessagesResponse(
     ok = ok && receipt.ok();
   }
   if (!ok || !fields.ok()) {
-    return absl::DataLossError("the server's SendMessagesResponse is malformed");
+    return absl::DataLossError(
+        "the server's SendMessagesResponse is malformed");
   }
   return runs;
 }

@@ -21,7 +21,8 @@ struct SendRequest {
   std::string_view channel;  // resolved
   std::optional<ProducerId> producer_id;
   std::uint64_t first_producer_sequence = 0;
-  std::vector<std::string_view> messages;  // canonical NewMessages, at least one
+  std::vector<std::string_view>
+      messages;  // canonical NewMessages, at least one
   std::deque<std::string> storage;
 };
 
