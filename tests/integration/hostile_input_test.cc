@@ -310,9 +310,9 @@ TEST_CASE_FIXTURE(Serving, "a start beyond the head is out of range") {
   CheckRefused("ReadMessages", Channel("c") + after(6),
                StatusCode::OUT_OF_RANGE,
                {"resume_after.sequence: 6", "\"c\"", "which is 5"});
-  CheckRefused("ReadMessages", Channel("c") + after(UINT64_MAX),
+  CheckRefused("ReadMessages", Channel("c") + after(UINT64_MAX - 1),
                StatusCode::OUT_OF_RANGE,
-               {"resume_after.sequence: 18446744073709551615", "\"c\""});
+               {"resume_after.sequence: 18446744073709551614", "\"c\""});
   CheckRefused("ReadMessages", Channel("nothing-yet") + after(1),
                StatusCode::OUT_OF_RANGE,
                {"resume_after.sequence: 1", "\"nothing-yet\"", "which is 0"});

@@ -154,7 +154,7 @@ TEST_CASE(
   }
   const std::string request = batch.SerializeAsString();
 
-  RawClient slow(server.port());
+  RawClient slow(server.port(), {.fixed_windows = true});
   RawClient fast(server.port());
   RawClient client(server.port());
   RawStream sender = client.Open("SendMessages");

@@ -440,7 +440,9 @@ TEST_CASE(
     "checks it") {
   const auto error = [](const NewMessage& message, std::size_t max_bytes) {
     const std::size_t size = NewMessageSize(message);
-    return std::string(MessageOf(CheckNewMessage(message, size, max_bytes)));
+    const absl::Status status = CheckMessageSize(size, max_bytes);
+    return std::string(
+        MessageOf(status.ok() ? CheckFields(message) : status));
   };
   CHECK(error({.author = "ann", .text = "hello"}, kMaxBytes) == "");
   CHECK(error({.text = "hello"}, 6) ==

@@ -379,7 +379,7 @@ TEST_CASE("gap: its reason can be said in a word") {
   CHECK(ToString(Gap::Reason::kRetention) == "retention");
   CHECK(ToString(Gap::Reason::kDamaged) == "damaged");
   CHECK(ToString(Gap::Reason::kDeleted) == "deleted");
-  CHECK(ToString(Gap::Reason::kNewEpoch) == "new epoch");
+  CHECK(ToString(Gap::Reason::kNewEpoch) == "new_epoch");
   CHECK(ToString(Gap::Reason::kUnspecified) == "unspecified");
 }
 

@@ -7,7 +7,6 @@
 
 #include "absl/time/clock.h"
 #include "base/random.h"
-#include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -129,19 +128,16 @@ void SendPipeline::Report(absl::Status status, SendCallback done) {
 absl::Status SendPipeline::Enqueue(const NewMessage& message,
                                    Completion& completion,
                                    absl::Time deadline) {
-  const absl::StatusOr<std::string_view> channel =
-      wire::ResolveChannelName(message.channel);
-  if (!channel.ok()) return channel.status();
-  const std::size_t size = wire::NewMessageSize(message);
-  if (absl::Status s =
-          wire::CheckNewMessage(message, size, options_.max_message_bytes);
+  if (absl::Status s = CheckMessage(message, options_.max_message_bytes);
       !s.ok()) {
-    return absl::InvalidArgumentError(fmt::format("message: {}", MessageOf(s)));
+    return s;
   }
+  const std::string_view channel = *wire::ResolveChannelName(message.channel);
+  const std::size_t size = wire::NewMessageSize(message);
   const std::size_t field_size = wire::BytesFieldSize(size);
   absl::MutexLock lock(&mu_);
   if (absl::Status s = AwaitRoom(field_size, deadline); !s.ok()) return s;
-  Batch* const batch = OpenBatch(*channel, field_size);
+  Batch* const batch = OpenBatch(channel, field_size);
   wire::AppendNewMessageField(batch->messages, message, size);
   batch->completions.push_back(std::move(completion));
   batch->bytes += field_size;

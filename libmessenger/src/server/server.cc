@@ -6,10 +6,13 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -22,6 +25,37 @@ namespace messenger {
 namespace {
 
 constexpr char kServiceName[] = "messenger.v1.MessengerServer";
+
+// gRPC only logs why it cannot listen, so try again by hand.
+std::string WhyNotListen(const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return "it is not host:port";
+  std::string host = address.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  }
+  addrinfo hints = {};
+  hints.ai_flags = AI_PASSIVE;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(host.c_str(),
+                                    address.substr(colon + 1).c_str(), &hints,
+                                    &found);
+      error != 0) {
+    return gai_strerror(error);
+  }
+  std::string reason = "unknown reason";
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  constexpr int kOn = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn);
+  if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
+      listen(fd, 1) != 0) {
+    reason = std::system_category().message(errno);
+  }
+  if (fd >= 0) close(fd);
+  freeaddrinfo(found);
+  return reason;
+}
 
 }  // namespace
 
@@ -115,10 +149,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server || (!options.listen.empty() && port == 0)) {
-    return absl::UnavailableError(fmt::format(
-        "listen: cannot listen on \"{}\"; it must be host:port with an address "
-        "of this machine, and a port that no other program uses",
-        options.listen));
+    return absl::UnavailableError(
+        fmt::format("listen: cannot listen on \"{}\": {}", options.listen,
+                    WhyNotListen(options.listen)));
   }
   std::string address;
   if (!options.listen.empty()) {

@@ -1,5 +1,8 @@
 #include "messenger/message.h"
 
+#include <fmt/format.h>
+
+#include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
@@ -20,8 +23,12 @@ constexpr std::uint32_t kValue = MakeTag(2, WireType::kBytes);
 absl::Status CheckMessage(const NewMessage& message, std::size_t max_bytes) {
   const auto channel = wire::ResolveChannelName(message.channel);
   if (!channel.ok()) return channel.status();
-  return wire::CheckNewMessage(message, wire::NewMessageSize(message),
-                               max_bytes);
+  if (absl::Status s =
+          wire::CheckMessageSize(wire::NewMessageSize(message), max_bytes);
+      !s.ok()) {
+    return absl::InvalidArgumentError(fmt::format("message: {}", MessageOf(s)));
+  }
+  return wire::CheckFields(message);
 }
 
 Attributes::Iterator::Iterator(std::string_view encoded) : rest_(encoded) {
@@ -84,7 +91,7 @@ std::string_view ToString(Gap::Reason reason) {
     case Gap::Reason::kDeleted:
       return "deleted";
     case Gap::Reason::kNewEpoch:
-      return "new epoch";
+      return "new_epoch";
     case Gap::Reason::kUnspecified:
       break;
   }

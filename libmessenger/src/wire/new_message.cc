@@ -60,12 +60,13 @@ std::size_t NewMessageSize(const NewMessage& message) {
   return size;
 }
 
-absl::Status CheckNewMessage(const NewMessage& message, std::size_t size,
-                             std::size_t max_bytes) {
-  if (size > max_bytes) {
-    return absl::InvalidArgumentError(fmt::format(
-        "{} bytes, encoded, exceed the limit of {}", size, max_bytes));
-  }
+absl::Status CheckMessageSize(std::size_t size, std::size_t max_bytes) {
+  if (size <= max_bytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format(
+      "{} bytes, encoded, exceed the limit of {}", size, max_bytes));
+}
+
+absl::Status CheckFields(const NewMessage& message) {
   if (absl::Status s = CheckUtf8("author", message.author); !s.ok()) return s;
   if (absl::Status s = CheckUtf8("text", message.text); !s.ok()) return s;
   for (std::size_t i = 0; i < message.attributes.size(); ++i) {
@@ -133,9 +134,8 @@ absl::StatusOr<std::string_view> NewMessageParser::Parse(
   if (!fields.ok()) return absl::InvalidArgumentError("malformed");
 
   const std::size_t size = NewMessageSize(scratch_);
-  if (absl::Status s = CheckNewMessage(scratch_, size, max_bytes_); !s.ok()) {
-    return s;
-  }
+  if (absl::Status s = CheckMessageSize(size, max_bytes_); !s.ok()) return s;
+  if (absl::Status s = CheckFields(scratch_); !s.ok()) return s;
   // Repeated, unknown or empty fields and long varints all make the encoding
   // longer than the canonical one. The order inside an attribute can only be
   // wrong if value comes before name.

@@ -21,11 +21,11 @@ inline constexpr std::size_t kMaxAttributeNameSize = 128;
 // Bytes of the canonical encoding. Does not look at the channel.
 std::size_t NewMessageSize(const NewMessage& message);
 
-// Checks `message` (but for its channel); INVALID_ARGUMENT begins with the
-// field that is wrong, if it is not the message as a whole. `size` is its
-// NewMessageSize.
-absl::Status CheckNewMessage(const NewMessage& message, std::size_t size,
-                             std::size_t max_bytes);
+// INVALID_ARGUMENT if an encoding of `size` bytes is too long.
+absl::Status CheckMessageSize(std::size_t size, std::size_t max_bytes);
+
+// Checks all fields but the channel; INVALID_ARGUMENT begins with the field.
+absl::Status CheckFields(const NewMessage& message);
 
 // Writes the canonical encoding at `out`, which must have room for
 // NewMessageSize; returns the end.
@@ -38,7 +38,7 @@ class NewMessageParser {
 
   // Checks `encoded` and returns its canonical encoding: `encoded` itself if it
   // is canonical, as a rule, else what was appended to `storage`.
-  // INVALID_ARGUMENT as from CheckNewMessage.
+  // INVALID_ARGUMENT as from the two checks above.
   absl::StatusOr<std::string_view> Parse(std::string_view encoded,
                                          std::deque<std::string>& storage);
 

@@ -1,0 +1,133 @@
+// messenger-cli channels: what the server holds.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/command.h"
+#include "cli/errors.h"
+#include "cli/json.h"
+#include "cli/options.h"
+#include "common/exit_code.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr char kFooter[] =
+    R"(Examples:
+  messenger-cli channels
+  messenger-cli channels --channel general --json
+
+Output:
+  CHANNEL  FIRST  HEAD  MESSAGES    BYTES  READERS
+  general      1    12        12  1.2 KiB        1
+    FIRST, HEAD   sequences of the oldest and of the newest stored message
+    READERS       reads going on right now
+  --json   {"channel":"general","epoch":"1234567890","first_sequence":1,
+            "head":12,"messages":12,"bytes":1234,"readers":1}
+           on one line for each channel)";
+
+using Row = std::array<std::string, 6>;
+
+std::uint64_t MessageCount(const ChannelInfo& channel) {
+  return channel.head + 1 - channel.first_sequence;
+}
+
+std::string FormatBytes(std::uint64_t bytes) {
+  constexpr std::array kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  // 1023.95 would be rounded to 1024.0.
+  for (; value >= 1023.95 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  return fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+Row MakeRow(const ChannelInfo& channel) {
+  return {channel.name,
+          std::to_string(channel.first_sequence),
+          std::to_string(channel.head),
+          std::to_string(MessageCount(channel)),
+          FormatBytes(channel.bytes),
+          std::to_string(channel.readers)};
+}
+
+void PrintTable(const std::vector<ChannelInfo>& channels, std::string* out) {
+  std::vector<Row> rows = {
+      {"CHANNEL", "FIRST", "HEAD", "MESSAGES", "BYTES", "READERS"}};
+  for (const ChannelInfo& channel : channels) rows.push_back(MakeRow(channel));
+  std::array<std::size_t, std::tuple_size_v<Row>> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  }
+  for (const Row& row : rows) {
+    fmt::format_to(std::back_inserter(*out), "{:<{}}", row[0], widths[0]);
+    for (std::size_t i = 1; i < row.size(); ++i) {
+      fmt::format_to(std::back_inserter(*out), "  {:>{}}", row[i], widths[i]);
+    }
+    out->push_back('\n');
+  }
+}
+
+void PrintJson(const ChannelInfo& channel, std::string* out) {
+  AppendLine({{"channel", channel.name},
+              {"epoch", EpochString(channel.epoch)},
+              {"first_sequence", channel.first_sequence},
+              {"head", channel.head},
+              {"messages", MessageCount(channel)},
+              {"bytes", channel.bytes},
+              {"readers", channel.readers}},
+             out);
+}
+
+// All channels, or only the one that is named.
+absl::StatusOr<std::vector<ChannelInfo>> List(Client& client,
+                                              const std::string& name) {
+  if (name.empty()) return client.ListChannels();
+  auto channel = client.GetChannel(name);
+  if (!channel.ok()) return channel.status();
+  return std::vector<ChannelInfo>{*std::move(channel)};
+}
+
+int RunChannels(const std::string& name, const CommonOptions& common,
+                Context& context) {
+  Client client = Client::Connect({.target = common.server});
+  const auto channels = List(client, name);
+  if (!channels.ok()) return Fail(channels.status(), common.server);
+  std::string& out = context.output.buffer();
+  if (common.json) {
+    for (const ChannelInfo& channel : *channels) PrintJson(channel, &out);
+  } else {
+    PrintTable(*channels, &out);
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void AddChannels(CLI::App& app, CommonOptions* common, Run* run) {
+  CLI::App* const command =
+      app.add_subcommand("channels", "List the channels of the server");
+  command->footer(kFooter);
+  const auto name = std::make_shared<std::string>();
+  AddServer(*command, common);
+  AddChannel(*command, name.get(), "Only this one; fails if it does not exist");
+  AddJson(*command, common, "Print JSON, one object a line");
+  command->callback([name, common, run] {
+    *run = [name, common](Context& context) {
+      return RunChannels(*name, *common, context);
+    };
+  });
+}
+
+}  // namespace messenger::app

@@ -1,0 +1,35 @@
+// What the commands of messenger-cli have in common.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "cli/output.h"
+#include "common/interrupt.h"
+
+namespace messenger::app {
+
+// What a command runs with.
+struct Context {
+  Interrupt& interrupt;
+  Output& output;
+};
+
+// A command that was parsed, ready to run; returns the exit code.
+using Run = std::function<int(Context&)>;
+
+// Options of every command.
+struct CommonOptions {
+  std::string server;
+  bool json = false;
+};
+
+// Each adds a command to `app`. If the command line asks for it, parsing sets
+// `*run`. `common` must outlive the run.
+void AddSend(CLI::App& app, CommonOptions* common, Run* run);
+void AddRead(CLI::App& app, CommonOptions* common, Run* run);
+void AddChannels(CLI::App& app, CommonOptions* common, Run* run);
+void AddPing(CLI::App& app, CommonOptions* common, Run* run);
+
+}  // namespace messenger::app

@@ -1,0 +1,31 @@
+// Errors as messenger-cli tells them, on stderr.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace messenger::app {
+
+inline std::string_view MessageOf(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
+// The server cannot be reached, is draining, or does not answer in time.
+bool IsServerAway(const absl::Status& status);
+
+// The exit code that stands for `status`.
+int ExitCodeOf(const absl::Status& status);
+
+// The status as a sentence: what to look at if the server cannot be reached,
+// else its message. Control characters are escaped.
+std::string Explain(const absl::Status& status, std::string_view server);
+
+// Prints "messenger-cli: <message>" as one line.
+void PrintError(std::string_view message);
+
+// Prints the explanation and returns the exit code.
+int Fail(const absl::Status& status, std::string_view server);
+
+}  // namespace messenger::app

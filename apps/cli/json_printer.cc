@@ -1,0 +1,61 @@
+#include <utility>
+
+#include "cli/json.h"
+#include "cli/printer.h"
+#include "cli/time.h"
+
+namespace messenger::app {
+namespace {
+
+class JsonPrinter final : public Printer {
+ public:
+  explicit JsonPrinter(std::string channel) : channel_(std::move(channel)) {}
+
+  void Print(const Message& message, std::string* out) override {
+    Json attributes = Json::array();
+    for (const Attribute& attribute : message.attributes) {
+      attributes.push_back(
+          {{"name", attribute.name}, {"value", attribute.value}});
+    }
+    AppendLine({{"channel", message.channel},
+                {"epoch", EpochString(message.epoch)},
+                {"sequence", message.sequence},
+                {"send_time", TimeString(message.send_time)},
+                {"author", message.author},
+                {"text", message.text},
+                {"attributes", std::move(attributes)}},
+               out);
+  }
+
+  bool PrintGap(const Gap& gap, std::string* out) override {
+    AppendLine({{"gap",
+                 {{"channel", channel_},
+                  {"first_missing", gap.first_missing},
+                  {"next", gap.next},
+                  {"reason", ToString(gap.reason)}}}},
+               out);
+    return true;
+  }
+
+ private:
+  // Messages that were sent together have the same time.
+  const std::string& TimeString(Timestamp time) {
+    if (time_string_.empty() || time != time_) {
+      time_ = time;
+      time_string_ = FormatTime(time);
+    }
+    return time_string_;
+  }
+
+  const std::string channel_;
+  Timestamp time_;
+  std::string time_string_;
+};
+
+}  // namespace
+
+std::unique_ptr<Printer> MakeJsonPrinter(std::string channel) {
+  return std::make_unique<JsonPrinter>(std::move(channel));
+}
+
+}  // namespace messenger::app

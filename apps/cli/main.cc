@@ -1,0 +1,94 @@
+// messenger-cli: send and read messages from a terminal or a script.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/errors.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/standard_streams.h"
+#include "common/command_line.h"
+#include "common/exit_code.h"
+#include "common/interrupt.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr char kFooter[] =
+    R"(Each command has its own --help.
+
+Examples:
+  messenger-cli read                          follow the channel 'general'
+  messenger-cli send "hello, world"           send one message to it
+  tail -f app.log | messenger-cli send - --channel app-log
+  messenger-cli read --channel app-log --last 100 --text | less
+  messenger-cli channels
+
+Exit codes:
+  0        ok
+  1        refused or failed
+  2        wrong usage
+  3        the server is not available
+  130,143  ended by SIGINT (Ctrl-C), SIGTERM
+
+Environment:
+  MESSENGER_SERVER_ADDR   the server's address without --server
+                          (default localhost:51075)
+  MESSENGER_AUTHOR        author of what is sent without --author
+                          (default: the login name)
+  NO_COLOR                if set, no colours)";
+
+// Writes what is left of the output and has the last word if that failed. A
+// pipe whose reader has gone is no failure: it has seen enough.
+int Finish(Output& output, int exit_code) {
+  output.Flush();
+  if (output.error() == 0 || output.error() == EPIPE) return exit_code;
+  PrintError(std::string("cannot write the output: ") +
+             std::strerror(output.error()));
+  return exit_code == kOk ? kFailed : exit_code;
+}
+
+int Main(int argc, char** argv) {
+  ReserveStandardStreams();
+  CLI::App app("Send and read messages of a messenger-server.",
+               "messenger-cli");
+  SetUp(app);
+  app.footer(kFooter);
+  // None is an error, too, but CLI11 would also say so of an unknown one.
+  app.require_subcommand(0, 1);
+  CommonOptions common{.server = DefaultServer()};
+  Run run;
+  AddServer(app, &common);
+  AddSend(app, &common, &run);
+  AddRead(app, &common, &run);
+  AddChannels(app, &common, &run);
+  AddPing(app, &common, &run);
+  for (CLI::App* const command : app.get_subcommands({})) {
+    AddVersion(*command);
+  }
+  if (const auto exit_code = Parse(app, argc, argv)) return *exit_code;
+  if (!run) {
+    return UsageError(app, "a command is required: send, read, channels, ping");
+  }
+  common.server = WithPort(common.server);
+
+  if (!IsInherited(STDOUT_FILENO)) {
+    PrintError("stdout is closed");
+    return kFailed;
+  }
+  Interrupt interrupt;
+  Output output(STDOUT_FILENO, interrupt.fd());
+  Context context{.interrupt = interrupt, .output = output};
+  return Finish(output, run(context));
+}
+
+}  // namespace
+}  // namespace messenger::app
+
+int main(int argc, char** argv) {
+  return messenger::app::Main(argc, argv);
+}

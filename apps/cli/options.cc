@@ -1,0 +1,78 @@
+#include "cli/options.h"
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstdlib>
+
+#include "cli/errors.h"
+#include "messenger/message.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr int kDefaultPort = 51075;
+
+// CLI11 takes an empty answer for valid.
+std::string CheckChannel(const std::string& channel) {
+  const absl::Status status = CheckMessage({.channel = channel});
+  if (status.ok()) return {};
+  constexpr std::string_view kField = "channel: ";
+  std::string_view reason = MessageOf(status);
+  if (reason.starts_with(kField)) reason.remove_prefix(kField.size());
+  return std::string(reason);
+}
+
+}  // namespace
+
+std::string DefaultServer() {
+  const char* address = std::getenv("MESSENGER_SERVER_ADDR");
+  return address == nullptr || *address == '\0' ? "localhost" : address;
+}
+
+std::string DefaultAuthor() {
+  if (const char* author = std::getenv("MESSENGER_AUTHOR")) return author;
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> strings{};
+  getpwuid_r(getuid(), &entry, strings.data(), strings.size(), &found);
+  return found == nullptr ? std::string() : found->pw_name;
+}
+
+void AddServer(CLI::App& app, CommonOptions* common) {
+  app.add_option("--server", common->server,
+                 "The server's address, port 51075 if there is none\n"
+                 "(default $MESSENGER_SERVER_ADDR, else localhost)")
+      ->option_text("HOST[:PORT]");
+}
+
+void AddJson(CLI::App& app, CommonOptions* common,
+             const std::string& description) {
+  app.add_flag("--json", common->json, description);
+}
+
+std::string WithPort(const std::string& server) {
+  return server.find_first_of(":/") == std::string::npos
+             ? fmt::format("{}:{}", server, kDefaultPort)
+             : server;
+}
+
+CLI::Option* AddChannel(CLI::App& app, std::string* channel,
+                        const std::string& description) {
+  return app.add_option("--channel", *channel, description)
+      ->option_text("NAME")
+      ->check(CheckChannel);
+}
+
+std::optional<std::uint64_t> ParseNumber(std::string_view text) {
+  std::uint64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return number;
+}
+
+}  // namespace messenger::app

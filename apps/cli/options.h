@@ -1,0 +1,34 @@
+// Options that several commands take.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cli/command.h"
+
+namespace messenger::app {
+
+// The server's address without --server: $MESSENGER_SERVER_ADDR, else
+// localhost.
+std::string DefaultServer();
+
+// The author without --author: $MESSENGER_AUTHOR, else the login name, else
+// nobody.
+std::string DefaultAuthor();
+
+// Adds the default port to an address that has none.
+std::string WithPort(const std::string& server);
+
+void AddServer(CLI::App& app, CommonOptions* common);
+void AddJson(CLI::App& app, CommonOptions* common,
+             const std::string& description);
+CLI::Option* AddChannel(CLI::App& app, std::string* channel,
+                        const std::string& description);
+
+// A decimal number and nothing else.
+std::optional<std::uint64_t> ParseNumber(std::string_view text);
+
+}  // namespace messenger::app

@@ -1,0 +1,122 @@
+// messenger-cli ping: how far away the server is.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "cli/command.h"
+#include "cli/errors.h"
+#include "cli/json.h"
+#include "cli/options.h"
+#include "common/command_line.h"
+#include "common/exit_code.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr char kFooter[] =
+    R"(The time to connect is not counted.
+
+Examples:
+  messenger-cli ping
+  messenger-cli ping --count 5 --interval 200ms
+  until messenger-cli ping >/dev/null 2>&1; do sleep 0.1; done
+
+Output:
+  localhost:51075: 0.41 ms
+  --json   {"server":"localhost:51075","round_trip_ms":0.41})";
+
+struct PingCommand {
+  std::uint64_t count = 1;
+  std::chrono::nanoseconds interval = std::chrono::seconds(1);
+};
+
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+// Shortest, mean and longest round trip.
+class Statistics {
+ public:
+  void Add(Milliseconds time) {
+    shortest_ = std::min(shortest_, time);
+    longest_ = std::max(longest_, time);
+    sum_ += time;
+    ++count_;
+  }
+  void Print(const std::string& server, std::string* out) const {
+    fmt::format_to(std::back_inserter(*out),
+                   "{}: {} round trips, shortest {:.2f} ms, mean {:.2f} ms, "
+                   "longest {:.2f} ms\n",
+                   server, count_, shortest_.count(),
+                   sum_.count() / static_cast<double>(count_),
+                   longest_.count());
+  }
+
+ private:
+  Milliseconds shortest_ = Milliseconds::max();
+  Milliseconds longest_ = Milliseconds::zero();
+  Milliseconds sum_ = Milliseconds::zero();
+  std::uint64_t count_ = 0;
+};
+
+void PrintTime(Milliseconds time, const CommonOptions& common,
+               std::string* out) {
+  if (common.json) {
+    AppendLine({{"server", common.server}, {"round_trip_ms", time.count()}},
+               out);
+  } else {
+    fmt::format_to(std::back_inserter(*out), "{}: {:.2f} ms\n", common.server,
+                   time.count());
+  }
+}
+
+int RunPing(const PingCommand& command, const CommonOptions& common,
+            Context& context) {
+  Client client = Client::Connect({.target = common.server});
+  Output& output = context.output;
+  Statistics statistics;
+  // The first one connects.
+  auto time = client.Ping();
+  for (std::uint64_t i = 0; i < command.count && output.ok(); ++i) {
+    if (i > 0) std::this_thread::sleep_for(command.interval);
+    if (time.ok()) time = client.Ping();
+    if (!time.ok()) return Fail(time.status(), common.server);
+    statistics.Add(*time);
+    PrintTime(*time, common, &output.buffer());
+    output.Flush();
+  }
+  if (command.count > 1 && !common.json) {
+    statistics.Print(common.server, &output.buffer());
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void AddPing(CLI::App& app, CommonOptions* common, Run* run) {
+  CLI::App* const command =
+      app.add_subcommand("ping", "Measure the round trip to the server");
+  command->footer(kFooter);
+  const auto options = std::make_shared<PingCommand>();
+  AddServer(*command, common);
+  command
+      ->add_option("--count", options->count,
+                   "Number of round trips (default 1)")
+      ->option_text("N")
+      ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX));
+  AddDuration(*command, "--interval", &options->interval,
+              "Time between round trips (default 1s)");
+  AddJson(*command, common, "Print JSON, one object a line");
+  command->callback([options, common, run] {
+    *run = [options, common](Context& context) {
+      return RunPing(*options, *common, context);
+    };
+  });
+}
+
+}  // namespace messenger::app

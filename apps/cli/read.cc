@@ -1,0 +1,124 @@
+// messenger-cli read: print messages as they arrive.
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "cli/command.h"
+#include "cli/errors.h"
+#include "cli/options.h"
+#include "cli/printer.h"
+#include "cli/read_options.h"
+#include "cli/reading.h"
+#include "common/event.h"
+#include "common/exit_code.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr char kFooter[] =
+    R"(Without --from, --since, --last or --after it starts with the next message that
+is sent. It goes on until Ctrl-C, unless --count or --until-caught-up ends it.
+
+Examples:
+  messenger-cli read
+      Follow the channel 'general'.
+  messenger-cli read --last 10 --until-caught-up
+      Show the last ten messages.
+  messenger-cli read --since 10m | grep -i error
+      What was said in the last ten minutes, and from now on.
+  messenger-cli read --channel logs --from earliest --until-caught-up --text
+      The whole channel as lines, as 'send -' was given them.
+  messenger-cli read --json --after 1234567890:42
+      Resume after a message, by its "epoch" and "sequence".
+
+Output:
+  10:01:02 ann  hello {colour=red}    local time, author, text, attributes; the
+                                      date stands on a line of its own where it
+                                      changes. Further lines of a text are
+                                      indented, control characters are escaped.
+  --json   {"channel":"general","epoch":"1234567890","sequence":42,
+            "send_time":"2024-05-14T10:01:02.000000001Z","author":"ann",
+            "text":"hello","attributes":[{"name":"colour","value":"red"}]}
+           on one line, and for messages that are not there any more
+           {"gap":{"channel":"general","first_missing":1,"next":40,
+            "reason":"retention"}}
+Without --json, gaps are reported on stderr. Colours are used on a terminal,
+unless NO_COLOR is set.)";
+
+Colours ChooseColours(const Output& output) {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  const bool unwanted = no_color != nullptr && *no_color != '\0';
+  const bool dumb = terminal != nullptr && std::string_view(terminal) == "dumb";
+  return output.is_terminal() && !unwanted && !dumb ? Colours::kYes
+                                                    : Colours::kNo;
+}
+
+std::unique_ptr<Printer> MakePrinter(const ReadCommand& command, bool json,
+                                     const Output& output) {
+  if (json) return MakeJsonPrinter(command.read.channel);
+  if (command.text_only) return MakeTextPrinter();
+  return MakeReadablePrinter(ChooseColours(output));
+}
+
+// Says how to go on if the server went away in the middle of it.
+int FailRead(const absl::Status& status, const Subscription& subscription,
+             const std::string& server) {
+  const auto position = subscription.position();
+  if (!IsServerAway(status) || !position) return Fail(status, server);
+  PrintError(fmt::format("lost {}: {}. Go on with: --after {}:{}", server,
+                         MessageOf(status), position->epoch,
+                         position->sequence));
+  return ExitCodeOf(status);
+}
+
+int RunRead(const ReadCommand& command, const CommonOptions& common,
+            Context& context) {
+  context.interrupt.Defer();
+  const auto printer = MakePrinter(command, common.json, context.output);
+  Reading reading(*printer, context.output);
+  Client client = Client::Connect({.target = common.server});
+  const Subscription subscription =
+      client.Read(command.read, reading.Callbacks());
+
+  WaitForAny({{reading.done_fd(), POLLIN},
+              {context.interrupt.fd(), POLLIN},
+              {context.output.fd(), 0}});  // the reader of a pipe has gone
+  subscription.Cancel();
+  if (const int signal = context.interrupt.signal(); signal != 0) {
+    return ExitCodeOfSignal(signal);
+  }
+  // If it was the output that ended it, main has the last word.
+  if (reading.end().ok() || absl::IsCancelled(reading.end())) return kOk;
+  return FailRead(reading.end(), subscription, common.server);
+}
+
+}  // namespace
+
+void AddRead(CLI::App& app, CommonOptions* common, Run* run) {
+  CLI::App* const command =
+      app.add_subcommand("read", "Print messages as they arrive");
+  command->footer(kFooter);
+  const auto options = std::make_shared<ReadCommand>();
+  AddServer(*command, common);
+  AddReadOptions(*command, options.get());
+  AddJson(*command, common, "Print messages and gaps as JSON, one a line");
+  command->get_option("--json")->excludes("--text");
+  // The help would show the exclusion beside the names, out of line.
+  for (const char* name : {"--json", "--text"}) {
+    command->get_option(name)->option_text(" ");
+  }
+  command->callback([options, common, run] {
+    *run = [options, common](Context& context) {
+      return RunRead(*options, *common, context);
+    };
+  });
+}
+
+}  // namespace messenger::app

@@ -1,0 +1,196 @@
+// messenger-cli send: one message, or each line of stdin.
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cli/command.h"
+#include "cli/errors.h"
+#include "cli/json.h"
+#include "cli/line_sender.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "cli/send_options.h"
+#include "cli/send_report.h"
+#include "cli/standard_streams.h"
+#include "cli/time.h"
+#include "common/event.h"
+#include "common/exit_code.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr char kFooter[] =
+    R"(Examples:
+  messenger-cli send "hello, world"
+  messenger-cli send --channel jobs --author cron --attribute id=42 "done"
+  messenger-cli send -- "--help is a good start"
+  messenger-cli send - --channel app-log < app.log
+      Every line becomes a message, empty ones too, as it is but for its
+      newline. 'messenger-cli read --text' gives the lines back.
+  tail -F app.log | messenger-cli send - --channel app-log
+      Each line is sent as soon as it is there.
+  iconv -f latin1 -t utf-8 old.txt | messenger-cli send -
+      Text must be UTF-8. A line that is not is refused by its number.
+
+Output:
+  general 12          channel and sequence: where the message is stored
+  --json              {"channel":"general","sequence":12,"epoch":"1234567890",
+                       "send_time":"2024-05-14T10:01:02.000000001Z",
+                       "duplicate":false}
+  with - and --json   {"channel":"general","sent":100,"refused":0,
+                       "epoch":"1234567890","first_sequence":12,
+                       "last_sequence":111,"seconds":0.05}
+                      in any case at the end; without --json there is nothing
+A message is printed as sent only when the server has acknowledged it.
+
+Exit codes of 'send -':
+  0   every line was acknowledged
+  1   a line was refused: sending stopped there, or it was skipped
+  3   the server went away; the error says which lines were acknowledged
+  130 Ctrl-C; the error says which lines were acknowledged)";
+
+constexpr std::chrono::milliseconds kProgressInterval{200};
+
+// For the receipts that are still out when a signal comes.
+constexpr std::chrono::milliseconds kGrace{1000};
+
+Client Connect(const SendCommand& command, const CommonOptions& common) {
+  return Client::Connect({.target = common.server,
+                          .max_message_bytes = command.max_message_bytes});
+}
+
+void PrintReceipt(const Receipt& receipt, const std::string& channel, bool json,
+                  std::string* out) {
+  if (json) {
+    AppendLine({{"channel", channel},
+                {"sequence", receipt.position.sequence},
+                {"epoch", EpochString(receipt.position.epoch)},
+                {"send_time", FormatTime(receipt.send_time)},
+                {"duplicate", receipt.duplicate}},
+               out);
+  } else {
+    fmt::format_to(std::back_inserter(*out), "{} {}\n", channel,
+                   receipt.position.sequence);
+  }
+}
+
+int SendText(const SendCommand& command, const CommonOptions& common,
+             Context& context) {
+  NewMessage message = command.MessageWithoutText();
+  message.text = command.text;
+  const auto receipt = Connect(command, common).Send(message);
+  if (!receipt.ok()) return Fail(receipt.status(), common.server);
+  PrintReceipt(*receipt, command.channel, common.json,
+               &context.output.buffer());
+  return kOk;
+}
+
+void PrintSummary(const SendState& state, const std::string& channel,
+                  double seconds, std::string* out) {
+  Json epoch;
+  Json first;
+  Json last;
+  if (state.acknowledged > 0) {
+    epoch = EpochString(state.first_receipt->position.epoch);
+    first = state.first_receipt->position.sequence;
+    last = state.last_receipt->position.sequence;
+  }
+  AppendLine({{"channel", channel},
+              {"sent", state.acknowledged},
+              {"refused", state.skipped + (state.refused ? 1 : 0)},
+              {"epoch", epoch},
+              {"first_sequence", first},
+              {"last_sequence", last},
+              {"seconds", seconds}},
+             out);
+}
+
+// Sends in a thread of its own, so that progress is shown, and a signal obeyed,
+// while a server does not answer.
+int SendLines(const SendCommand& command, const CommonOptions& common,
+              Context& context) {
+  const Interrupt& interrupt = context.interrupt;
+  context.interrupt.Defer();
+  Progress progress;
+  LineSender sender(Connect(command, common), command,
+                    [&progress](const FailedLine& line) {
+                      progress.PrintError(Describe(line));
+                    });
+  Event done;
+  std::thread thread([&] {
+    sender.Run();
+    done.Set();
+  });
+  while (!WaitForAny({{done.fd(), POLLIN}, {interrupt.fd(), POLLIN}},
+                     kProgressInterval)) {
+    progress.Show(sender.state().acknowledged);
+  }
+  sender.Stop();
+  const bool finished =
+      interrupt.signal() == 0 || WaitForAny({{done.fd(), POLLIN}}, kGrace);
+
+  const SendState state = sender.state();
+  const int signal = interrupt.signal();
+  const int exit_code = ExitCodeOf(state, signal);
+  progress.Close(state.acknowledged, command.channel);
+  const std::string report = Report(state, signal, common.server);
+  if (!report.empty()) PrintError(report);
+  if (common.json) {
+    PrintSummary(state, command.channel, progress.seconds(),
+                 &context.output.buffer());
+  }
+  if (!finished) {
+    // The thread waits for the server: there is no way to end but at once.
+    context.output.Flush();
+    std::_Exit(exit_code);
+  }
+  thread.join();
+  return exit_code;
+}
+
+// What is wrong with the message, whatever its text, is wrong usage.
+int RunSend(const SendCommand& command, const CommonOptions& common,
+            Context& context) {
+  const absl::Status status =
+      CheckMessage(command.MessageWithoutText(), command.max_message_bytes);
+  if (!status.ok()) {
+    PrintError(MessageOf(status));
+    return kUsage;
+  }
+  if (!command.from_stdin()) return SendText(command, common, context);
+  if (!IsInherited(STDIN_FILENO)) {
+    PrintError("stdin is closed");
+    return kFailed;
+  }
+  return SendLines(command, common, context);
+}
+
+}  // namespace
+
+void AddSend(CLI::App& app, CommonOptions* common, Run* run) {
+  CLI::App* const command =
+      app.add_subcommand("send", "Send a message, or the lines of stdin");
+  command->footer(kFooter);
+  const auto options = std::make_shared<SendCommand>();
+  AddSendOptions(*command, options.get());
+  AddServer(*command, common);
+  AddJson(*command, common, "Print the receipt, or with - a summary, as JSON");
+  command->callback([options, common, run] {
+    *run = [options, common](Context& context) {
+      return RunSend(*options, *common, context);
+    };
+  });
+}
+
+}  // namespace messenger::app

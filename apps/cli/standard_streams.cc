@@ -1,0 +1,23 @@
+#include "cli/standard_streams.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <initializer_list>
+
+namespace messenger::app {
+
+void ReserveStandardStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) != -1) continue;
+    // It gets the lowest number that is free, which is fd.
+    static_cast<void>(open("/dev/null", O_RDWR | O_CLOEXEC));
+  }
+}
+
+bool IsInherited(int fd) {
+  const int flags = fcntl(fd, F_GETFD);
+  return flags != -1 && (flags & FD_CLOEXEC) == 0;
+}
+
+}  // namespace messenger::app

@@ -1,0 +1,50 @@
+#include "cli/time.h"
+
+#include <array>
+#include <chrono>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/duration.h"
+
+namespace messenger::app {
+namespace {
+
+// absl's own RFC3339_full also takes a 't' and fractions, as the RFC does.
+constexpr std::array kFormats = {
+    absl::RFC3339_full,    "%Y-%m-%d %H:%M:%E*S%Ez", "%Y-%m-%d %H:%M:%E*S",
+    "%Y-%m-%dT%H:%M:%E*S", "%Y-%m-%d %H:%M",         "%Y-%m-%d"};
+
+std::optional<absl::Time> ParseDate(std::string_view text) {
+  // absl would take "infinite-past", too.
+  if (text.empty() || text.front() < '0' || text.front() > '9') {
+    return std::nullopt;
+  }
+  const absl::string_view input(text.data(), text.size());
+  for (const char* format : kFormats) {
+    absl::Time time;
+    if (absl::ParseTime(format, input, absl::LocalTimeZone(), &time, nullptr)) {
+      return time;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Timestamp> ParseTime(std::string_view text, Timestamp now) {
+  if (const auto ago = ParseDuration(text)) return now - *ago;
+  const auto time = ParseDate(text);
+  if (!time || *time < absl::FromChrono(Timestamp::min()) ||
+      *time > absl::FromChrono(Timestamp::max())) {
+    return std::nullopt;
+  }
+  return absl::ToChronoTime(*time);
+}
+
+std::string FormatTime(Timestamp time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E9SZ", absl::FromChrono(time),
+                          absl::UTCTimeZone());
+}
+
+}  // namespace messenger::app

@@ -1,0 +1,20 @@
+// Times as people type them and as they are shown.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "messenger/message.h"
+
+namespace messenger::app {
+
+// A moment: RFC 3339 (2024-05-14T10:00:00Z), local time (2024-05-14,
+// "2024-05-14 10:00", "2024-05-14 10:00:00"), or how long before `now` (10m,
+// 1h30m, 2d). Nothing if `text` is none of these.
+std::optional<Timestamp> ParseTime(std::string_view text, Timestamp now);
+
+// RFC 3339 in UTC with nanoseconds: 2024-05-14T10:00:00.000000001Z.
+std::string FormatTime(Timestamp time);
+
+}  // namespace messenger::app

@@ -1,0 +1,108 @@
+#include "common/command_line.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "common/duration.h"
+#include "common/exit_code.h"
+
+namespace messenger::app {
+namespace {
+
+int PrintOnStdout(const CLI::App& app, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (std::fflush(stdout) == 0) return kOk;
+  fmt::print(stderr, "{}: cannot write the output: {}\n", app.get_name(),
+             std::strerror(errno));
+  return kFailed;
+}
+
+// The command that was given, or the program.
+const CLI::App& Chosen(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return commands.empty() ? app : *commands.front();
+}
+
+}  // namespace
+
+void SetUp(CLI::App& app) {
+  AddVersion(app);
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.get_formatter()->column_width(28);
+}
+
+void AddVersion(CLI::App& app) {
+  const CLI::App* const parent = app.get_parent();
+  const CLI::App& program = parent == nullptr ? app : *parent;
+  app.set_version_flag(
+      "--version", fmt::format("{} {}", program.get_name(), MESSENGER_VERSION),
+      "Print the version and exit");
+}
+
+std::optional<int> Parse(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    return PrintOnStdout(app, app.help());
+  } catch (const CLI::CallForVersion& call) {
+    return PrintOnStdout(app, std::string(call.what()) + "\n");
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error.what());
+  }
+}
+
+int UsageError(const CLI::App& app, const std::string& error) {
+  const CLI::App& chosen = Chosen(app);
+  const std::string help = chosen.get_parent() == nullptr
+                               ? app.get_name()
+                               : app.get_name() + " " + chosen.get_name();
+  fmt::print(stderr, "{}: {}\n({} --help explains the options)\n",
+             app.get_name(), error, help);
+  return kUsage;
+}
+
+CLI::Validator AsBytes() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        try {
+          std::string bytes = text;
+          const CLI::AsSizeValue as_size(/*kb_is_1000=*/false);
+          if (!text.starts_with('-') && as_size(bytes).empty()) {
+            text = bytes;
+            return {};
+          }
+        } catch (const CLI::ValidationError&) {
+          // Its message lists every unit there is.
+        }
+        return fmt::format(
+            "'{}' is no size; use, for example, 500000, 64K, 256Mi or 1G",
+            text);
+      },
+      /*validator_desc=*/"", /*validator_name=*/"");
+}
+
+CLI::Option* AddDuration(CLI::App& app, const std::string& name,
+                         std::chrono::nanoseconds* value,
+                         const std::string& description) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [name, value](const std::string& text) {
+            const auto duration = ParseDuration(text);
+            if (!duration) {
+              throw CLI::ValidationError(
+                  name, fmt::format("'{}' is no duration; use, for example, "
+                                    "90s, 1h30m, 36h or 7d",
+                                    text));
+            }
+            *value = *duration;
+          },
+          description)
+      ->option_text("DURATION");
+}
+
+}  // namespace messenger::app

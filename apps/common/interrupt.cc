@@ -1,0 +1,57 @@
+#include "common/interrupt.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "common/exit_code.h"
+
+namespace messenger::app {
+namespace {
+
+int BlockAndOpen() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const int fd = signalfd(-1, &signals, SFD_CLOEXEC);
+  if (fd < 0) std::abort();  // out of descriptors before anything was opened
+  return fd;
+}
+
+}  // namespace
+
+Interrupt::Interrupt() : signals_(BlockAndOpen()), thread_([this] { Run(); }) {}
+
+Interrupt::~Interrupt() {
+  stop_.Set();
+  thread_.join();
+  close(signals_);
+}
+
+int Interrupt::Wait() const {
+  WaitForAny({{came_.fd(), POLLIN}});
+  return signal_;
+}
+
+void Interrupt::Run() {
+  while (WaitForAny({{stop_.fd(), POLLIN}, {signals_, POLLIN}}) == 1) {
+    signalfd_siginfo info;
+    if (read(signals_, &info, sizeof info) == sizeof info) {
+      Take(static_cast<int>(info.ssi_signo));
+    }
+  }
+}
+
+void Interrupt::Take(int signal) {
+  if (!deferred_ || signal_ != 0) std::_Exit(ExitCodeOfSignal(signal));
+  signal_ = signal;
+  came_.Set();
+}
+
+}  // namespace messenger::app

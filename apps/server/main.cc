@@ -1,0 +1,78 @@
+// messenger-server: a message log on a port.
+#include <fmt/format.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "common/duration.h"
+#include "common/exit_code.h"
+#include "common/interrupt.h"
+#include "messenger/log.h"
+#include "messenger/server.h"
+#include "server/options.h"
+
+namespace messenger::app {
+namespace {
+
+// A value that is out of bounds is wrong usage.
+int Fail(const absl::Status& status) {
+  fmt::print(
+      stderr, "messenger-server: {}\n",
+      std::string_view(status.message().data(), status.message().size()));
+  return status.code() == absl::StatusCode::kInvalidArgument ? kUsage : kFailed;
+}
+
+// These are process-wide, and belong to the program rather than to the library.
+void SetUpGrpc() {
+  // gRPC logs what clients do wrong, and what Server::Start reports anyway.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+}
+
+void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
+  fmt::print(stderr,
+             "messenger-server: {}: draining for at most {}; a second signal "
+             "exits at once\n",
+             signal == SIGINT ? "SIGINT" : "SIGTERM", FormatDuration(timeout));
+  server.Shutdown(std::chrono::ceil<std::chrono::milliseconds>(timeout));
+  fmt::print(stderr, "messenger-server: stopped\n");
+}
+
+int Main(int argc, char** argv) {
+  int exit_code = kOk;
+  auto command = ParseServerCommand(argc, argv, &exit_code);
+  if (!command) return exit_code;
+
+  Interrupt interrupt;
+  auto log = OpenLog(command->log_uri, command->log);
+  if (!log.ok()) return Fail(log.status());
+  command->server.log = *std::move(log);
+
+  SetUpGrpc();
+  auto server = Server::Start(std::move(command->server));
+  if (!server.ok()) return Fail(server.status());
+  interrupt.Defer();
+  fmt::print("messenger-server {} listening on {} (log {})\n",
+             MESSENGER_VERSION, (*server)->address(), command->log_uri);
+  std::fflush(stdout);
+
+  const int signal = interrupt.Wait();
+  Drain(**server, command->drain_timeout, signal);
+  return kOk;
+}
+
+}  // namespace
+}  // namespace messenger::app
+
+int main(int argc, char** argv) {
+  return messenger::app::Main(argc, argv);
+}

@@ -1,0 +1,143 @@
+#include "server/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "common/command_line.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr char kFooter[] =
+    R"(Examples:
+  messenger-server
+      Serve an in-memory log on port 51075 of every interface.
+  messenger-server --listen 127.0.0.1:0
+      On a free port of this machine only; the line on stdout tells which.
+  messenger-server --retention-bytes 256Mi --retention-age 7d
+      Keep at most 256 MiB and 7 days of messages per channel.
+
+When it listens, it prints one line on stdout:
+  messenger-server )" MESSENGER_VERSION
+    R"( listening on 0.0.0.0:51075 (log memory:)
+Everything else goes to stderr.
+
+Then, in two other terminals:
+  messenger-cli read
+  messenger-cli send hello
+
+It answers gRPC's health checks and reflection, so that grpc_health_probe and
+grpcurl work as they are.
+
+Signals:
+  SIGTERM, SIGINT   Drain: refuse new calls, complete the sends that were
+                    accepted, end the readers (they can resume elsewhere), and
+                    exit with 0. A second signal exits at once.
+
+Exit codes:
+  0        drained after a signal
+  1        failed, for example because the address is in use
+  2        wrong usage
+  130,143  ended at once by a second SIGINT, SIGTERM
+
+Environment:
+  MESSENGER_SERVER_PORT   port to listen on if there is no --listen
+                          (default 51075))";
+
+// What ServiceOptions asks for between a message and a request.
+constexpr std::size_t kRequestOverhead = 1024;
+
+constexpr std::string_view kDefaultPort = "51075";
+
+bool IsPort(std::string_view text) {
+  std::uint16_t port = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, port);
+  return error == std::errc() && rest == end;
+}
+
+// CLI11 takes an empty answer for valid.
+std::string CheckListen(const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  const bool valid = colon != std::string::npos && colon > 0 &&
+                     IsPort(std::string_view(address).substr(colon + 1));
+  if (valid) return {};
+  return fmt::format(
+      "'{}' is not HOST:PORT; for example 0.0.0.0:51075 or [::]:51075",
+      address);
+}
+
+// Where to listen without --listen; nothing if the variable is not valid.
+std::optional<std::string> DefaultListen() {
+  const char* variable = std::getenv("MESSENGER_SERVER_PORT");
+  const std::string_view port =
+      variable == nullptr || *variable == '\0' ? kDefaultPort : variable;
+  if (!IsPort(port)) return std::nullopt;
+  return fmt::format("0.0.0.0:{}", port);
+}
+
+void AddOptions(CLI::App& app, ServerCommand* command) {
+  app.add_option("--listen", command->server.listen,
+                 "Address to listen on; port 0 takes a free one\n"
+                 "(default 0.0.0.0:$MESSENGER_SERVER_PORT)")
+      ->option_text("HOST:PORT")
+      ->check(CheckListen);
+  app.add_option("--log", command->log_uri,
+                 "The log to serve (default memory:)\n"
+                 "  memory:  in memory; it ends with the process")
+      ->option_text("URI");
+  AddSize(app, "--retention-bytes", &command->log.retention.max_bytes,
+          "Most bytes kept per channel, at least 64Ki; the\n"
+          "oldest messages are dropped first (default 1Gi).\n"
+          "K, M, G and Ki, Mi, Gi are powers of 1024");
+  AddDuration(app, "--retention-age", &command->log.retention.max_age,
+              "Drop messages older than this: 90m, 36h, 7d\n"
+              "(default: keep them)");
+  AddSize(app, "--max-message-bytes",
+          &command->server.service.max_message_bytes,
+          "Most bytes of one message, encoded, up to 16Mi\n"
+          "(default 1Mi)");
+  AddDuration(app, "--drain-timeout", &command->drain_timeout,
+              "Longest time that a drain may take; calls that are\n"
+              "still there are then cancelled (default 5s)");
+}
+
+}  // namespace
+
+std::optional<ServerCommand> ParseServerCommand(int argc,
+                                                const char* const* argv,
+                                                int* exit_code) {
+  ServerCommand command;
+  command.server.listen.clear();
+  CLI::App app("Serve ordered message logs over gRPC.", "messenger-server");
+  SetUp(app);
+  app.footer(kFooter);
+  AddOptions(app, &command);
+  if (const auto code = Parse(app, argc, argv)) {
+    *exit_code = *code;
+    return std::nullopt;
+  }
+  ServiceOptions& service = command.server.service;
+  service.max_request_bytes = std::max(
+      service.max_request_bytes, service.max_message_bytes + kRequestOverhead);
+  if (command.server.listen.empty()) {
+    const auto listen = DefaultListen();
+    if (!listen) {
+      *exit_code = UsageError(
+          app, fmt::format("MESSENGER_SERVER_PORT: '{}' is no port; it takes a "
+                           "number from 0 to 65535",
+                           std::getenv("MESSENGER_SERVER_PORT")));
+      return std::nullopt;
+    }
+    command.server.listen = *listen;
+  }
+  return command;
+}
+
+}  // namespace messenger::app
