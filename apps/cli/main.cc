@@ -14,6 +14,7 @@
 #include "common/command_line.h"
 #include "common/exit_code.h"
 #include "common/interrupt.h"
+#include "common/process.h"
 
 namespace messenger::app {
 namespace {
@@ -54,6 +55,7 @@ int Finish(Output& output, int exit_code) {
 
 int Main(int argc, char** argv) {
   ReserveStandardStreams();
+  SetUpProcess();
   CLI::App app("Send and read messages of a messenger-server.",
                "messenger-cli");
   SetUp(app);

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "common/duration.h"
 #include "common/exit_code.h"
 #include "common/interrupt.h"
+#include "common/process.h"
 #include "messenger/log.h"
 #include "messenger/server.h"
 #include "server/options.h"
@@ -30,10 +30,8 @@ int Fail(const absl::Status& status) {
   return status.code() == absl::StatusCode::kInvalidArgument ? kUsage : kFailed;
 }
 
-// These are process-wide, and belong to the program rather than to the library.
-void SetUpGrpc() {
-  // gRPC logs what clients do wrong, and what Server::Start reports anyway.
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+// Both are process-wide, and belong to the program rather than to the library.
+void EnableReflectionAndHealth() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 }
@@ -48,6 +46,7 @@ void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
 }
 
 int Main(int argc, char** argv) {
+  SetUpProcess();
   int exit_code = kOk;
   auto command = ParseServerCommand(argc, argv, &exit_code);
   if (!command) return exit_code;
@@ -57,7 +56,7 @@ int Main(int argc, char** argv) {
   if (!log.ok()) return Fail(log.status());
   command->server.log = *std::move(log);
 
-  SetUpGrpc();
+  EnableReflectionAndHealth();
   auto server = Server::Start(std::move(command->server));
   if (!server.ok()) return Fail(server.status());
   interrupt.Defer();

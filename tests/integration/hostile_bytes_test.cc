@@ -67,7 +67,7 @@ TEST_CASE_FIXTURE(Serving,
   };
   for (const Method& method : kMethods) {
     for (const std::string& bytes : malformed) {
-      INFO(method.name, " ", Hex(bytes));
+      INFO(std::string(method.name), " ", Hex(bytes));
       const grpc::Status status = client.Call(method.name, bytes).status;
       CHECK(status.error_code() == StatusCode::INVALID_ARGUMENT);
       CHECK(status.error_message() ==
@@ -88,7 +88,7 @@ TEST_CASE_FIXTURE(Serving, "malformed bytes inside a message are placed") {
             "messages[0]: attributes[0]: malformed"},
            {"ReadMessages", BytesField(7, "\x0A"), "resume_after: malformed"},
        }) {
-    INFO(method, " ", Hex(request));
+    INFO(std::string(method), " ", Hex(request));
     const grpc::Status status = client.Call(method, request).status;
     CHECK(status.error_code() == StatusCode::INVALID_ARGUMENT);
     CHECK(status.error_message() == expected);
@@ -144,7 +144,7 @@ TEST_CASE_FIXTURE(Serving,
       }
       if (random.OneIn(4)) request.resize(random.Between(0, request.size()));
     }
-    INFO(method.name, " ", Hex(request));
+    INFO(std::string(method.name), " ", Hex(request));
     RawStream stream = client.Open(method.name);
     stream.Write(request);
     stream.CloseWrites();
@@ -163,7 +163,7 @@ TEST_CASE_FIXTURE(Serving,
 TEST_CASE_FIXTURE(Serving, "a method that is not there is unimplemented") {
   RawClient client(server->port());
   for (const char* const method : {"NoSuchMethod", "", "sendmessage", "../x"}) {
-    INFO(method);
+    INFO(std::string(method));
     CHECK(client.Call(method, "hello").status.error_code() ==
           StatusCode::UNIMPLEMENTED);
   }

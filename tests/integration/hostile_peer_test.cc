@@ -257,8 +257,17 @@ TEST_CASE_FIXTURE(Serving,
   RawClient own(server->port(), {.fixed_windows = true});
   RawStream stream = own.Open("SendMessages");
   for (std::uint64_t i = 0; i < kRequests; ++i) stream.Write(request);
-  CHECK_FALSE(stream.AwaitWrites(std::chrono::milliseconds(500)));
-  const std::uint64_t head = client.GetChannel("s").head();
+  // It goes as far as what is buffered on the way back allows, and no further.
+  std::uint64_t head = 0;
+  auto changed = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - changed <
+         std::chrono::milliseconds(500)) {
+    const std::uint64_t now = client.GetChannel("s").head();
+    if (now == head) continue;
+    head = now;
+    changed = std::chrono::steady_clock::now();
+  }
+  CHECK(head > 0);
   CHECK(head < kRequests);
   // Nobody else is held back.
   CHECK(SendAndReadBack(server->port()) == "OK");

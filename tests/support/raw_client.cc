@@ -79,22 +79,25 @@ std::string BytesField(std::uint32_t field, std::string_view bytes) {
   return out;
 }
 
-// Owns itself until OnDone.
+// Refers to the channel, whose last reference must not be dropped on a thread
+// of gRPC's: so it is destroyed by the test's thread, after OnDone.
 class RawStream::Impl final
     : public grpc::ClientBidiReactor<ByteBuffer, ByteBuffer> {
  public:
-  static std::shared_ptr<Impl> Start(
+  static std::unique_ptr<Impl> Start(
       const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
       const RawCallOptions& options) {
-    auto impl = std::make_shared<Impl>(channel);
-    impl->self_ = impl;
+    auto impl = std::make_unique<Impl>(channel);
     impl->context_.set_deadline(std::chrono::system_clock::now() +
                                 10 * kRawDeadline);
     if (options.gzip) {
       impl->context_.set_compression_algorithm(GRPC_COMPRESS_GZIP);
     }
     impl->stub_.PrepareBidiStreamingCall(
-        &impl->context_, "/messenger.v1.MessengerServer/" + method, {},
+        &impl->context_,
+        method.starts_with("/") ? method
+                                : "/messenger.v1.MessengerServer/" + method,
+        {},
         impl.get());
     impl->AddHold();  // operations start outside of reactions
     impl->StartCall();
@@ -164,10 +167,9 @@ class RawStream::Impl final
   void OnWritesDoneDone(bool ok) override { WriteEnded(ok); }
 
   void OnDone(const grpc::Status& status) override {
-    const std::shared_ptr<Impl> self = std::move(self_);
     const std::lock_guard lock(mutex_);
     status_ = status;
-    changed_.notify_all();
+    changed_.notify_all();  // with the lock: this may be gone after it
   }
 
  private:
@@ -200,7 +202,6 @@ class RawStream::Impl final
     }
   }
 
-  std::shared_ptr<Impl> self_;
   grpc::GenericStub stub_;
   grpc::ClientContext context_;
 
@@ -221,6 +222,8 @@ class RawStream::Impl final
 RawStream::RawStream(const std::shared_ptr<grpc::Channel>& channel,
                      const std::string& method, RawCallOptions options)
     : impl_(Impl::Start(channel, method, options)) {}
+
+RawStream::RawStream(RawStream&&) noexcept = default;
 
 RawStream::~RawStream() {
   if (!impl_) return;

@@ -41,7 +41,7 @@ class RawStream {
             const std::string& method, RawCallOptions options = {});
   // Cancels the call, if it has not ended, and waits for its end.
   ~RawStream();
-  RawStream(RawStream&&) noexcept = default;
+  RawStream(RawStream&&) noexcept;
   RawStream& operator=(RawStream&&) = delete;
 
   // Puts a message behind those that wait to be written. Does not block.
@@ -84,7 +84,7 @@ class RawStream {
 
  private:
   class Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 // A connection of its own to a server on this machine.

@@ -37,7 +37,8 @@ class Service {
 
   // Registers the service and raises the builder's receive limit above
   // max_request_bytes, so that the service's own error answers first. Sets
-  // keepalive arguments, so that a peer that is gone is noticed.
+  // keepalive arguments, so that a peer that is gone is noticed, and turns
+  // compressed requests off, so that none grows beyond the limit.
   void Register(grpc::ServerBuilder& builder);
 
   // Ends every reader with UNAVAILABLE, completes the sends that were accepted,

@@ -10,6 +10,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "rpc/bytes.h"
+#include "rpc/init.h"
 #include "rpc/keepalive.h"
 #include "rpc/status.h"
 
@@ -20,6 +21,7 @@ namespace {
 constexpr int kMaxReceiveBytes = 64 << 20;
 
 grpc::ChannelArguments Arguments() {
+  rpc::KeepInitialized();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,

@@ -84,7 +84,8 @@ absl::Status Subscription::Impl::Wait() {
 
 std::optional<Position> Subscription::Impl::position() const {
   absl::MutexLock lock(&mu_);
-  return position_;
+  if (!position_epoch_) return std::nullopt;
+  return Position{*position_epoch_, position_sequence_};
 }
 
 bool Subscription::Impl::ended() const {
@@ -170,8 +171,12 @@ absl::Status Subscription::Impl::DeliverHeader(
   }
   if (header.epoch != 0) epoch_ = header.epoch;
   if (joining) {
-    next_sequence_ = header.gap ? header.gap->next : header.next_sequence;
-    SetPosition({epoch_, next_sequence_ - 1});
+    next_sequence_ = header.next_sequence;
+    {
+      absl::MutexLock lock(&mu_);
+      position_epoch_ = epoch_;
+      position_sequence_ = next_sequence_ - 1;
+    }
     if (callbacks_.on_joined) {
       callbacks_.on_joined({.epoch = epoch_,
                             .next_sequence = next_sequence_,
@@ -181,7 +186,7 @@ absl::Status Subscription::Impl::DeliverHeader(
   if (header.gap && !cancelled()) {
     next_sequence_ = header.gap->next;
     if (callbacks_.on_gap) callbacks_.on_gap(*header.gap);
-    SetPosition({epoch_, next_sequence_ - 1});
+    position_sequence_ = next_sequence_ - 1;
   }
   return absl::OkStatus();
 }
@@ -208,8 +213,7 @@ absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
     message.last_of_batch = --left == 0;
     if (cancelled()) break;
     if (callbacks_.on_message) callbacks_.on_message(message);
-    ++next_sequence_;
-    SetPosition(message.position());
+    position_sequence_.store(next_sequence_++, std::memory_order_relaxed);
   }
   return absl::OkStatus();
 }
@@ -225,11 +229,6 @@ void Subscription::Impl::End(const absl::Status& status) {
   absl::MutexLock lock(&mu_);
   end_ = final_status;
   changed_.SignalAll();
-}
-
-void Subscription::Impl::SetPosition(Position position) {
-  absl::MutexLock lock(&mu_);
-  position_ = position;
 }
 
 Subscription::Subscription(std::shared_ptr<Impl> impl)

@@ -65,7 +65,6 @@ class Subscription::Impl final
       ABSL_LOCKS_EXCLUDED(mu_);
   std::string_view Flatten(const grpc::ByteBuffer& frame);
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  void SetPosition(Position position) ABSL_LOCKS_EXCLUDED(mu_);
   bool cancelled() const { return cancelled_.load(); }
 
   const std::shared_ptr<Connection> connection_;
@@ -77,13 +76,15 @@ class Subscription::Impl final
   grpc::ByteBuffer incoming_;  // while reading_
 
   std::atomic<bool> cancelled_{false};
+  // Goes with position_epoch_; its own, since it changes with every message.
+  std::atomic<std::uint64_t> position_sequence_{0};
 
   mutable absl::Mutex mu_;
   absl::CondVar changed_;
   bool in_call_ ABSL_GUARDED_BY(mu_) = false;  // the call's hold is ours
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   int waiting_frames_ ABSL_GUARDED_BY(mu_) = 0;  // in the strand
-  std::optional<Position> position_ ABSL_GUARDED_BY(mu_);
+  std::optional<std::uint64_t> position_epoch_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mu_);
 
   // In the strand.

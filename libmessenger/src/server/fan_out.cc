@@ -54,6 +54,7 @@ void FanOut::Leave(Reader* reader) {
 }
 
 bool FanOut::Park(Reader* reader) {
+  if (reader->MustNotPark()) return false;  // without the lock, as a rule
   absl::MutexLock lock(&mu_);
   if (draining_ || reader->MustNotPark()) return false;
   reader->place_ = reader->channel_->parked.size();
@@ -74,7 +75,7 @@ bool FanOut::Unpark(Reader* reader) {
 
 void FanOut::SetTimer(Reader* reader, TimePoint time) {
   absl::MutexLock lock(&mu_);
-  PlaceTimer(reader, time);
+  PlaceTimer(reader, std::min(reader->timer_, time));
   if (!timers_.empty() && timers_.begin()->second == reader) work_.Signal();
 }
 

@@ -47,7 +47,7 @@ class FanOut final : public TailListener {
     // it the turn, since there is more to read or the server is draining.
     virtual void OnWake() = 0;
 
-    // The time set with SetTimer has come. Called on the fan-out thread,
+    // The time set with SetTimer has come; the timer is not set any more. Called on the fan-out thread,
     // without the turn. Returns when to be called again.
     virtual TimePoint OnTimer(TimePoint now) = 0;
 
@@ -81,7 +81,7 @@ class FanOut final : public TailListener {
   // Takes the turn; false if the reader is not parked.
   [[nodiscard]] bool Unpark(Reader* reader) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Sets the reader's one timer, in place of what was set before.
+  // Sets the reader's one timer, unless it is set to an earlier time.
   void SetTimer(Reader* reader, TimePoint time) ABSL_LOCKS_EXCLUDED(mu_);
 
   std::uint64_t CountReaders(std::string_view channel) ABSL_LOCKS_EXCLUDED(mu_);

@@ -54,7 +54,6 @@ Reactor* ReadStream::Start(ServiceCore* core,
   if (stream->heartbeat_interval_.count() > 0) {
     const TimePoint now = FanOut::Clock::now();
     stream->last_frame_ = now;
-    stream->timer_set_ = true;
     core->fan_out().SetTimer(stream.get(), now + stream->heartbeat_interval_);
   }
   stream->Run();
@@ -76,6 +75,7 @@ ReadStream::ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
 
 void ReadStream::Run() {
   while (!EndIfOver()) {
+    if (joined_ && core_->fan_out().Park(this)) return;
     std::optional<absl::StatusOr<ReadResult>> result =
         log_reader_->Read({.max_bytes = core_->options().max_frame_bytes,
                            .max_count = remaining_,
@@ -113,7 +113,7 @@ bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
   if (!joined_ || result->count > 0 || result->gap || last) {
     return SendFrame(*result, last);
   }
-  return core_->fan_out().Park(this);
+  return false;
 }
 
 bool ReadStream::SendFrame(const ReadResult& result, bool last) {
@@ -130,12 +130,11 @@ bool ReadStream::SendFrame(const ReadResult& result, bool last) {
   for (const LogBytes& bytes : result.entries) {
     slices.push_back(MakeSlice(bytes));
   }
-  grpc::ByteBuffer frame(slices.data(), slices.size());
+  PrepareFrame(grpc::ByteBuffer(slices.data(), slices.size()));
   if (last) {
-    frame_ = std::move(frame);
     StartWriteAndFinish(&frame_, grpc::WriteOptions(), grpc::Status::OK);
   } else {
-    StartFrame(std::move(frame));
+    StartWrite(&frame_);
   }
   return true;
 }
@@ -143,19 +142,19 @@ bool ReadStream::SendFrame(const ReadResult& result, bool last) {
 void ReadStream::SendHeartbeat() {
   const wire::FrameHeader header = {
       .next_sequence = next_sequence_, .head = head_, .caught_up = true};
-  StartFrame(rpc::MakeBuffer(wire::EncodeFrameHeader(header)));
+  PrepareFrame(rpc::MakeBuffer(wire::EncodeFrameHeader(header)));
+  StartWrite(&frame_);
 }
 
-void ReadStream::StartFrame(grpc::ByteBuffer frame) {
+void ReadStream::PrepareFrame(grpc::ByteBuffer frame) {
   frame_ = std::move(frame);
   const TimePoint now = FanOut::Clock::now();
   last_frame_ = now;
   writing_ = true;
   const std::chrono::nanoseconds stall = core_->options().stall_timeout;
-  if (stall.count() > 0 && !timer_set_.exchange(true)) {
+  if (stall.count() > 0 && !stall_timer_set_.exchange(true)) {
     core_->fan_out().SetTimer(this, now + stall);
   }
-  StartWrite(&frame_);
 }
 
 void ReadStream::OnWriteDone(bool ok) {
@@ -184,8 +183,8 @@ bool ReadStream::MustNotPark() const {
 }
 
 FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
-  // Before writing_ is looked at: StartFrame sets it before it looks here.
-  timer_set_ = false;
+  // Before writing_ is looked at: PrepareFrame sets it before it looks here.
+  stall_timer_set_ = false;
   TimePoint next = FanOut::kNever;
   const std::chrono::nanoseconds stall = core_->options().stall_timeout;
   if (stall.count() > 0 && writing_) {
@@ -195,6 +194,7 @@ FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
       if (context_ != nullptr) context_->TryCancel();
       return FanOut::kNever;
     }
+    stall_timer_set_ = true;
     next = due;
   }
   if (heartbeat_interval_.count() > 0) {
@@ -205,7 +205,6 @@ FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
     }
     next = std::min(next, due);
   }
-  if (next != FanOut::kNever) timer_set_ = true;
   return next;
 }
 

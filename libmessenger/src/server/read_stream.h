@@ -46,14 +46,14 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
  private:
   // Reads and sends until the turn is passed on.
   void Run();
-  // Sends what was read; false if there was nothing to send and the turn was
-  // kept.
+  // Sends what was read; false if there was nothing to send: the turn is kept.
   bool Consume(absl::StatusOr<ReadResult> result);
   bool SendFrame(const ReadResult& result, bool last);
   // Finishes, if the stream must not go on; false if it may.
   bool EndIfOver();
   void SendHeartbeat();
-  void StartFrame(grpc::ByteBuffer frame);
+  // Puts the frame where its write finds it, and watches that it goes on.
+  void PrepareFrame(grpc::ByteBuffer frame);
 
   ServiceCore* const core_;
   const std::chrono::nanoseconds heartbeat_interval_;  // 0: none
@@ -74,7 +74,7 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // For OnTimer, which runs without the turn.
   std::atomic<TimePoint> last_frame_{TimePoint()};
   std::atomic<bool> writing_{false};
-  std::atomic<bool> timer_set_{false};
+  std::atomic<bool> stall_timer_set_{false};
   absl::Mutex context_mu_;
   // Null after OnDone.
   grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(context_mu_);

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "base/status.h"
 #include "messenger/grpc.h"
 #include "messenger/v1/messenger.grpc.pb.h"
 #include "rpc/bytes.h"
@@ -17,7 +17,7 @@
 #include "server/read_stream.h"
 #include "server/send_stream.h"
 #include "server/service_core.h"
-#include "wire/channel_name.h"
+#include "wire/channels.h"
 
 namespace messenger {
 namespace {
@@ -33,27 +33,11 @@ using RawService = MessengerServer::WithRawCallbackMethod_SendMessage<
 
 constexpr std::size_t kMaxPageSize = 1000;
 
-template <typename Request>
-absl::StatusOr<Request> Parse(const grpc::ByteBuffer& buffer) {
-  const grpc::Slice bytes = rpc::Flatten(buffer);
-  Request request;
-  if (bytes.size() > INT32_MAX ||
-      !request.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size()))) {
-    return absl::InvalidArgumentError(fmt::format(
-        "request: not an encoded {}", Request::descriptor()->full_name()));
-  }
-  return request;
-}
-
-// Parses a request that names a channel.
-template <typename Request>
-absl::StatusOr<std::string> ParseChannel(const grpc::ByteBuffer& buffer) {
-  absl::StatusOr<Request> request = Parse<Request>(buffer);
-  if (!request.ok()) return request.status();
-  absl::StatusOr<std::string_view> channel =
-      wire::ResolveChannelName(request->channel());
-  if (!channel.ok()) return channel.status();
-  return std::string(*channel);
+// The channel of a request of this type.
+absl::StatusOr<std::string> ParseChannel(const grpc::ByteBuffer& request,
+                                         std::string_view type) {
+  const grpc::Slice bytes = rpc::Flatten(request);
+  return wire::ParseChannelRequest(rpc::View(bytes), type);
 }
 
 void FillIn(const ChannelInfo& info, std::uint64_t readers,
@@ -150,15 +134,15 @@ class Service::Impl final : public RawService {
                                          const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto parsed = Parse<v1::ListChannelsRequest>(*request);
+      const grpc::Slice bytes = rpc::Flatten(*request);
+      const auto parsed = wire::ParseListChannelsRequest(rpc::View(bytes));
       if (!parsed.ok()) return reactor->Finish(rpc::ToGrpc(parsed.status()));
-      const std::size_t size =
-          parsed->page_size() == 0
-              ? kMaxPageSize
-              : std::min<std::size_t>(parsed->page_size(), kMaxPageSize);
+      const std::size_t size = parsed->page_size == 0
+                                   ? kMaxPageSize
+                                   : std::min(parsed->page_size, kMaxPageSize);
       v1::ListChannelsResponse list;
       for (const ChannelInfo& info :
-           core_.log().ListChannels(parsed->page_token(), size)) {
+           core_.log().ListChannels(parsed->page_token, size)) {
         FillIn(info, core_.fan_out().CountReaders(info.name),
                list.add_channels());
       }
@@ -174,7 +158,7 @@ class Service::Impl final : public RawService {
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto name = ParseChannel<v1::GetChannelRequest>(*request);
+      const auto name = ParseChannel(*request, "GetChannelRequest");
       if (!name.ok()) return reactor->Finish(rpc::ToGrpc(name.status()));
       const auto info = core_.log().GetChannel(*name);
       if (info.ok()) {
@@ -191,7 +175,7 @@ class Service::Impl final : public RawService {
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto name = ParseChannel<v1::DeleteChannelRequest>(*request);
+      const auto name = ParseChannel(*request, "DeleteChannelRequest");
       if (!name.ok()) return reactor->Finish(rpc::ToGrpc(name.status()));
       *response = rpc::MakeBuffer(std::string());
       core_.log().DeleteChannel(*name, [=](const absl::Status& status) {
@@ -245,6 +229,9 @@ void Service::Register(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
       rpc::ToArgument(rpc::kMinPingInterval));
+  // A small request must not become a large one behind the limit.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.RegisterService(impl_.get());
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "rpc/init.h"
 #include "server/send_stream.h"
 
 namespace messenger {
@@ -11,6 +12,7 @@ namespace messenger {
 ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
                          const ServiceOptions& options)
     : log_(std::move(log)), options_(options) {
+  rpc::KeepInitialized();
   log_->AddTailListener(&fan_out_);
 }
 

@@ -1,0 +1,47 @@
+#include "wire/channels.h"
+
+#include <fmt/format.h>
+
+#include "absl/status/status.h"
+#include "wire/channel_name.h"
+#include "wire/coding.h"
+
+namespace messenger::wire {
+namespace {
+
+absl::Status Malformed(std::string_view type) {
+  return absl::InvalidArgumentError(
+      fmt::format("request: not an encoded messenger.v1.{}", type));
+}
+
+}  // namespace
+
+absl::StatusOr<ListChannelsRequest> ParseListChannelsRequest(
+    std::string_view bytes) {
+  ListChannelsRequest request;
+  FieldReader fields(bytes);
+  while (fields.Next()) {
+    if (fields.tag() == MakeTag(1, WireType::kVarint)) {
+      request.page_size = static_cast<std::uint32_t>(fields.number());
+    } else if (fields.tag() == MakeTag(2, WireType::kBytes)) {
+      request.page_token = fields.bytes();
+    }
+  }
+  if (!fields.ok()) return Malformed("ListChannelsRequest");
+  return request;
+}
+
+absl::StatusOr<std::string> ParseChannelRequest(std::string_view bytes,
+                                                std::string_view type) {
+  std::string_view channel;
+  FieldReader fields(bytes);
+  while (fields.Next()) {
+    if (fields.tag() == MakeTag(1, WireType::kBytes)) channel = fields.bytes();
+  }
+  if (!fields.ok()) return Malformed(type);
+  absl::StatusOr<std::string_view> resolved = ResolveChannelName(channel);
+  if (!resolved.ok()) return resolved.status();
+  return std::string(*resolved);
+}
+
+}  // namespace messenger::wire

@@ -1,0 +1,46 @@
+// The baseline: gRPC with the log's methods, and no log.
+#pragma once
+
+#include <grpcpp/server.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace messenger::bench {
+
+// What a reader asks of the bare server, instead of a ReadMessagesRequest.
+struct BareStreamRequest {
+  std::size_t frame_bytes = 0;
+  // 0: until the reader cancels.
+  std::uint64_t frames = 0;
+  // Between frames; 0: as fast as they go. All paced streams share one clock,
+  // that of the one which came last.
+  std::chrono::microseconds interval{0};
+
+  std::string Encode() const;
+  static BareStreamRequest Decode(const std::string& text);
+};
+
+// Answers SendMessage with an empty message, drops what comes with
+// SendMessages, and writes preformed frames to ReadMessages. Uses the raw
+// callback methods, as the message log does.
+class BareServer {
+ public:
+  // Throws std::runtime_error if it cannot listen on `address`.
+  explicit BareServer(const std::string& address);
+  ~BareServer();
+
+  const std::string& address() const { return address_; }
+
+ private:
+  class Service;
+
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace messenger::bench

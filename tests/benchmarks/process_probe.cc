@@ -1,0 +1,44 @@
+#include "process_probe.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <ctime>
+#include <fstream>
+
+namespace messenger::bench {
+
+std::optional<double> ProcessProbe::CpuSeconds() const {
+  // The clock behind utime and stime of /proc/PID/stat, not rounded to ticks.
+  clockid_t clock{};
+  timespec time{};
+  if (!pid_ || clock_getcpuclockid(*pid_, &clock) != 0 ||
+      clock_gettime(clock, &time) != 0) {
+    return std::nullopt;
+  }
+  return static_cast<double>(time.tv_sec) +
+         static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+std::optional<double> ProcessProbe::ResidentBytes() const {
+  if (!pid_) return std::nullopt;
+  std::ifstream statm(fmt::format("/proc/{}/statm", *pid_));
+  long size = 0;
+  long resident = 0;
+  if (!(statm >> size >> resident)) return std::nullopt;
+  return static_cast<double>(resident) *
+         static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+std::optional<double> CpuMeter::Seconds() const {
+  const std::optional<double> now = probe_.CpuSeconds();
+  if (!now || !start_) return std::nullopt;
+  return *now - *start_;
+}
+
+void AddServerCores(std::optional<double> cpu_seconds, double elapsed,
+                    Case* row) {
+  if (cpu_seconds) row->Add("server CPU", "cores", *cpu_seconds / elapsed);
+}
+
+}  // namespace messenger::bench

@@ -1,0 +1,44 @@
+// What a process costs.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+
+#include "report.h"
+
+namespace messenger::bench {
+
+// Looks at a process. Without one, nothing is known.
+class ProcessProbe {
+ public:
+  explicit ProcessProbe(std::optional<pid_t> pid) : pid_(pid) {}
+
+  // CPU time of all its threads so far, in seconds.
+  std::optional<double> CpuSeconds() const;
+  // Resident memory now.
+  std::optional<double> ResidentBytes() const;
+
+ private:
+  std::optional<pid_t> pid_;
+};
+
+// CPU time between two moments.
+class CpuMeter {
+ public:
+  explicit CpuMeter(const ProcessProbe& probe)
+      : probe_(probe), start_(probe.CpuSeconds()) {}
+
+  // Since construction.
+  std::optional<double> Seconds() const;
+
+ private:
+  const ProcessProbe& probe_;
+  std::optional<double> start_;
+};
+
+// Adds how many cores the server kept busy, if that is known.
+void AddServerCores(std::optional<double> cpu_seconds, double elapsed,
+                    Case* row);
+
+}  // namespace messenger::bench

@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# The programs as a user meets them: exit codes, pipes, signals, a real text.
+#   programs_test.sh MESSENGER_SERVER MESSENGER_CLI
+set -uo pipefail
+
+server=$1
+cli=$2
+work=$(mktemp -d)
+failures=0
+server_pid=
+
+cleanup() {
+  [ -z "$server_pid" ] || kill -9 "$server_pid" 2>/dev/null
+  rm -rf "$work"
+}
+trap cleanup EXIT
+cd "$work" || exit 1
+unset MESSENGER_SERVER_ADDR MESSENGER_SERVER_PORT
+export MESSENGER_AUTHOR=tester
+
+fail() {
+  echo "FAIL: $*" >&2
+  failures=$((failures + 1))
+}
+
+# is WHAT ACTUAL EXPECTED
+is() { [ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"; }
+
+# has WHAT TEXT PATTERN
+has() { grep -qE -- "$3" <<<"$2" || fail "$1: no /$3/ in: $2"; }
+
+# await WHAT COMMAND...: until it succeeds, for at most 20 s.
+await() {
+  local what=$1
+  shift
+  for _ in $(seq 400); do
+    "$@" >/dev/null 2>&1 && return 0
+    sleep 0.05
+  done
+  fail "$what: not within 20 s"
+  return 1
+}
+
+start_server() {
+  : >server.out
+  "$server" --listen 127.0.0.1:0 "$@" >server.out 2>server.err &
+  server_pid=$!
+  await "the server listens" grep -q listening server.out || exit 1
+  MESSENGER_SERVER_ADDR=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' server.out)
+  export MESSENGER_SERVER_ADDR
+}
+
+has_reader() {
+  "$cli" channels --channel "$1" --json | grep -q '"readers":1'
+}
+
+start_server
+
+# A real text of more than 100,000 lines, with blank ones and a last line that
+# does not end.
+: >book
+while [ "$(wc -l <book 2>/dev/null || echo 0)" -lt 120000 ]; do
+  cat /usr/share/common-licenses/{GPL-3,Apache-2.0,LGPL-2.1} >>book
+done
+printf 'the end' >>book
+grep -c '^$' book >/dev/null || fail "the text has no blank lines"
+start=$(date +%s%N)
+"$cli" send --channel book - <book || fail "send -: exit code $?"
+"$cli" read --channel book --from earliest --until-caught-up --text >copy ||
+  fail "read: exit code $?"
+took=$((($(date +%s%N) - start) / 1000000))
+echo >>book # read ends every line
+cmp book copy || fail "the text came back different"
+echo "$(wc -l <book) lines sent and read back in $took ms"
+"$cli" read --channel book --from earliest --until-caught-up --json >lines.json
+is "JSON lines" "$(wc -l <lines.json)" "$(wc -l <book)"
+is "sequences in order" \
+  "$(sed -n 's/.*"sequence":\([0-9]*\).*/\1/p' lines.json | sort -nc 2>&1)" ""
+
+# One message at a time.
+is "send prints channel and sequence" "$("$cli" send hello)" "general 1"
+is "an empty text is a message" "$("$cli" send '')" "general 2"
+has "the readable line" "$("$cli" read --last 2 --count 1)" \
+  '[0-9]{2}:[0-9]{2}:[0-9]{2}.*tester.*hello'
+has "JSON of a receipt" "$("$cli" send --json x)" '"sequence":3'
+is "--from SEQ" "$("$cli" read --from 2 --until-caught-up --text | tail -n 1)" x
+is "--since a duration" "$("$cli" read --since 1h --count 3 --text | wc -l)" 3
+has "channels" "$("$cli" channels)" 'general'
+has "ping" "$("$cli" ping)" "$MESSENGER_SERVER_ADDR.* ms"
+
+# Chatting: a late reader gets what is sent after it joined.
+"$cli" send --channel chat --author ann early >/dev/null
+"$cli" read --channel chat --count 2 --text >heard &
+reader=$!
+await "the reader joins" has_reader chat
+"$cli" send --channel chat --author bob hi >/dev/null
+"$cli" send --channel chat --author ann 'hi bob' >/dev/null
+wait $reader || fail "chat: exit code $?"
+is "a late reader gets what is sent after it joined" "$(cat heard)" \
+  $'hi\nhi bob'
+
+# Lines that are not UTF-8.
+printf 'one\ntwo\nbad \xff\nfour\n' >bad
+"$cli" send --channel bad - <bad 2>err
+is "a bad line: exit code" $? 1
+has "a bad line: its number" "$(cat err)" 'line 3'
+has "a bad line: what to do" "$(cat err)" 'iconv'
+is "what went before is stored" \
+  "$("$cli" read --channel bad --from earliest --until-caught-up --text)" \
+  $'one\ntwo'
+"$cli" send --channel bad2 --skip-invalid - <bad 2>err
+is "--skip-invalid: exit code" $? 1
+is "--skip-invalid sends the rest" \
+  "$("$cli" read --channel bad2 --from earliest --until-caught-up --text)" \
+  $'one\ntwo\nfour'
+
+# Pipes and files that end early.
+is "read | head" \
+  "$("$cli" read --channel book --from earliest --text 2>err | head -n 1)" \
+  "$(head -n 1 book)"
+is "read | head is quiet" "$(cat err)" ""
+"$cli" read --channel book --from earliest --until-caught-up >/dev/full 2>err
+is "a full disk: exit code" $? 1
+
+# Ctrl-C and SIGTERM. (A background job ignores SIGINT unless it is told not to.)
+for signal in INT TERM; do
+  env --default-signal=INT "$cli" read --channel general >out 2>err &
+  reader=$!
+  await "the reader stands" has_reader general
+  kill -$signal $reader
+  wait $reader
+  is "read and SIG$signal: exit code" $? $((128 + $(kill -l $signal)))
+done
+
+# Wrong usage, wrong address.
+for wrong in "nosuch" "read --last x" "read --from 0" "read --last 1 --from 1" \
+  "send" "read --count 0" "send --channel a/b x" "read --nosuch"; do
+  # shellcheck disable=SC2086
+  "$cli" $wrong >/dev/null 2>err </dev/null
+  is "messenger-cli $wrong: exit code" $? 2
+  [ -s err ] || fail "messenger-cli $wrong: says nothing"
+done
+"$cli" ping --server 127.0.0.1:1 2>err
+is "no server: exit code" $? 3
+has "no server: says where" "$(cat err)" '127.0.0.1:1.*[Ii]s messenger-server'
+"$cli" read --from 999 2>err
+is "a start beyond the head: exit code" $? 1
+has "a start beyond the head: says so" "$(cat err)" 'beyond the head'
+"$server" --listen "$MESSENGER_SERVER_ADDR" 2>err
+is "an address in use: exit code" $? 1
+has "an address in use: says so" "$(cat err)" 'Address already in use'
+"$server" --listen nonsense 2>err
+is "an address that is none: exit code" $? 2
+MESSENGER_SERVER_PORT=x "$server" 2>err
+is "a bad MESSENGER_SERVER_PORT: exit code" $? 2
+has "--help of the server" "$("$server" --help)" 'SIGTERM'
+has "--help of the cli" "$("$cli" --help)" 'send'
+has "--version" "$("$cli" --version)" '[0-9]+\.[0-9]+\.[0-9]+'
+
+# SIGTERM drains: readers are told, and the server exits with 0.
+"$cli" read --channel general 2>err &
+reader=$!
+await "the reader stands" has_reader general
+kill -TERM $server_pid
+wait $server_pid
+is "a drained server: exit code" $? 0
+server_pid=
+wait $reader
+is "a reader of a drained server: exit code" $? 3
+
+# kill -9 in the middle of a send: the client says what was acknowledged.
+start_server
+"$cli" send --channel killed - < <(cat book; sleep 20) 2>err &
+sender=$!
+await "some lines arrive" "$cli" channels --channel killed --json
+kill -9 $server_pid
+wait $server_pid 2>/dev/null
+server_pid=
+wait $sender
+is "a killed server: exit code of send" $? 3
+has "a killed server: send says what is certain" "$(cat err)" '[Ll]ines?'
+
+[ $failures = 0 ] && echo "all passed"
+exit $((failures > 0))
