@@ -71,8 +71,8 @@ TEST_CASE("messenger-server answers health checks") {
   RawClient client(server.port());
   const std::string serving = VarintField(1, 1);
   for (const char* service : {"", kService}) {
-    const auto answer = client.Call("/grpc.health.v1.Health/Check",
-                                    BytesField(1, service));
+    const auto answer =
+        client.Call("/grpc.health.v1.Health/Check", BytesField(1, service));
     CHECK(answer.status.ok());
     CHECK(answer.bytes == serving);
   }

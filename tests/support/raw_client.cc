@@ -97,8 +97,7 @@ class RawStream::Impl final
         &impl->context_,
         method.starts_with("/") ? method
                                 : "/messenger.v1.MessengerServer/" + method,
-        {},
-        impl.get());
+        {}, impl.get());
     impl->AddHold();  // operations start outside of reactions
     impl->StartCall();
     return impl;

@@ -441,8 +441,7 @@ TEST_CASE(
   const auto error = [](const NewMessage& message, std::size_t max_bytes) {
     const std::size_t size = NewMessageSize(message);
     const absl::Status status = CheckMessageSize(size, max_bytes);
-    return std::string(
-        MessageOf(status.ok() ? CheckFields(message) : status));
+    return std::string(MessageOf(status.ok() ? CheckFields(message) : status));
   };
   CHECK(error({.author = "ann", .text = "hello"}, kMaxBytes) == "");
   CHECK(error({.text = "hello"}, 6) ==

@@ -26,13 +26,15 @@ struct ServiceOptions {
   // frames cost more per message; larger ones hold more log memory per slow
   // reader. Default 1 MiB.
   std::size_t max_frame_bytes = std::size_t{1} << 20;
-  // Limits within which a client's heartbeat interval is kept.
+  // Limits within which a client's heartbeat interval is kept. Bounds: 1 ms to
+  // 30 days.
   std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);
   std::chrono::milliseconds max_heartbeat_interval = std::chrono::hours(1);
   // A reader that has not taken a frame for this long is cut off (its stream
   // ends with CANCELLED, which `Client` reports as UNAVAILABLE); zero waits for
   // ever. It can resume where it was. Peers that are gone altogether are
-  // noticed by keepalive within a minute. Default 15 minutes.
+  // noticed by keepalive within a minute. Bounds: 0 to 30 days. Default 15
+  // minutes.
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
 };
 

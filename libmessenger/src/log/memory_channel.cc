@@ -211,9 +211,8 @@ absl::StatusOr<MemoryChannel::Origin> MemoryChannel::Resolve(const Start& start,
     case Start::Kind::kAfter:
       if (start.position.epoch != epoch_) {
         origin.next = first_sequence();
-        origin.gap = Gap{.first_missing =
-                             std::max(start.position.sequence,
-                                      start.position.sequence + 1),
+        origin.gap = Gap{.first_missing = std::max(start.position.sequence,
+                                                   start.position.sequence + 1),
                          .next = origin.next,
                          .reason = Gap::Reason::kNewEpoch};
         break;

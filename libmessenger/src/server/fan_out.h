@@ -47,8 +47,9 @@ class FanOut final : public TailListener {
     // it the turn, since there is more to read or the server is draining.
     virtual void OnWake() = 0;
 
-    // The time set with SetTimer has come; the timer is not set any more. Called on the fan-out thread,
-    // without the turn. Returns when to be called again.
+    // The time set with SetTimer has come; the timer is not set any more.
+    // Called on the fan-out thread, without the turn. Returns when to be called
+    // again.
     virtual TimePoint OnTimer(TimePoint now) = 0;
 
     // Whether to give up parking: there is more to read, or the reader has been

@@ -38,9 +38,8 @@ std::string WhyNotListen(const std::string& address) {
   hints.ai_flags = AI_PASSIVE;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(host.c_str(),
-                                    address.substr(colon + 1).c_str(), &hints,
-                                    &found);
+  if (const int error = getaddrinfo(
+          host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
       error != 0) {
     return gai_strerror(error);
   }

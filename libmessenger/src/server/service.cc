@@ -4,6 +4,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -76,17 +77,19 @@ absl::Status Check(const ServiceOptions& options) {
       !s.ok()) {
     return s;
   }
+  constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 30);
   if (options.min_heartbeat_interval.count() < 1 ||
-      options.max_heartbeat_interval < options.min_heartbeat_interval) {
-    return absl::InvalidArgumentError(
-        fmt::format("min_heartbeat_interval, max_heartbeat_interval: {} ms and "
-                    "{} ms; must be positive and in order",
-                    options.min_heartbeat_interval.count(),
-                    options.max_heartbeat_interval.count()));
+      options.max_heartbeat_interval < options.min_heartbeat_interval ||
+      options.max_heartbeat_interval > kLongest) {
+    return absl::InvalidArgumentError(fmt::format(
+        "min_heartbeat_interval, max_heartbeat_interval: {} ms and {} ms; must "
+        "be 1 ms to 30 days, and in order",
+        options.min_heartbeat_interval.count(),
+        options.max_heartbeat_interval.count()));
   }
-  if (options.stall_timeout.count() < 0) {
+  if (options.stall_timeout.count() < 0 || options.stall_timeout > kLongest) {
     return absl::InvalidArgumentError(
-        fmt::format("stall_timeout: {} ms; must not be negative",
+        fmt::format("stall_timeout: {} ms; must be 0 to 30 days",
                     options.stall_timeout.count()));
   }
   return absl::OkStatus();
