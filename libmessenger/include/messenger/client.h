@@ -109,8 +109,10 @@ class Subscription {
  public:
   Subscription() = default;
   ~Subscription();
-  Subscription(Subscription&&) noexcept;
-  Subscription& operator=(Subscription&&) noexcept;
+  Subscription(Subscription&& other) noexcept;
+  Subscription& operator=(Subscription&& other) noexcept;
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
 
   // Ends the read; see ReadCallbacks for what that means. A second call, or one
   // after the end, has no effect but waits like the first.

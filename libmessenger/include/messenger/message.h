@@ -101,7 +101,7 @@ class Attributes {
   explicit Attributes(std::string_view encoded) : encoded_(encoded) {}
 
   Iterator begin() const { return Iterator(encoded_); }
-  Iterator end() const { return {}; }
+  static Iterator end() { return {}; }
   bool empty() const { return encoded_.empty(); }
 
   // The value of the first attribute with this name. Linear.

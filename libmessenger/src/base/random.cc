@@ -1,5 +1,6 @@
 #include "base/random.h"
 
+#include <array>
 #include <cstring>
 #include <random>
 
@@ -12,10 +13,11 @@ std::uint64_t RandomNonZero64() {
 }
 
 ProducerId RandomProducerId() {
-  const std::uint64_t halves[] = {RandomNonZero64(), RandomNonZero64()};
+  const std::array<std::uint64_t, 2> halves = {RandomNonZero64(),
+                                               RandomNonZero64()};
   ProducerId id;
   static_assert(sizeof halves == sizeof id);
-  std::memcpy(id.data(), halves, sizeof id);
+  std::memcpy(id.data(), halves.data(), sizeof id);
   return id;
 }
 

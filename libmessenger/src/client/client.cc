@@ -68,6 +68,9 @@ class Client::Impl {
         sends_(
             std::make_shared<SendPipeline>(connection_, executor_, options)) {}
 
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
   ~Impl() {
     std::vector<std::shared_ptr<Subscription::Impl>> live;
     {

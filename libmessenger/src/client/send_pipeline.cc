@@ -38,9 +38,9 @@ class SendPipeline::Stream final : public ByteStream {
     StartCall();
   }
   bool can_write() const { return open_ && !writing_; }
-  void Write(grpc::ByteBuffer request) {
+  void Write(grpc::ByteBuffer* request) {
     writing_ = true;
-    request_ = std::move(request);
+    request_.Swap(request);
     StartWrite(&request_);
   }
   void EndWrite() { writing_ = false; }
@@ -87,10 +87,10 @@ class SendPipeline::Stream final : public ByteStream {
 
 SendPipeline::SendPipeline(std::shared_ptr<Connection> connection,
                            std::shared_ptr<Executor> executor,
-                           const ClientOptions& options)
+                           ClientOptions options)
     : connection_(std::move(connection)),
       strand_(std::make_shared<Strand>(std::move(executor))),
-      options_(options) {}
+      options_(std::move(options)) {}
 
 absl::StatusOr<Receipt> SendPipeline::Send(const NewMessage& message) {
   const absl::Time deadline =
@@ -210,7 +210,8 @@ void SendPipeline::WriteBatch() {
       rpc::MakeSlice(std::move(batch->messages))};
   channel.next_producer_sequence += batch->completions.size();
   in_flight_.push_back(std::move(batch));
-  stream_->Write(grpc::ByteBuffer(slices.data(), slices.size()));
+  grpc::ByteBuffer request(slices.data(), slices.size());
+  stream_->Write(&request);
 }
 
 void SendPipeline::OnWritten(bool ok) {

@@ -41,8 +41,7 @@ namespace messenger {
 class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
  public:
   SendPipeline(std::shared_ptr<Connection> connection,
-               std::shared_ptr<Executor> executor,
-               const ClientOptions& options);
+               std::shared_ptr<Executor> executor, ClientOptions options);
 
   // See Client.
   absl::StatusOr<Receipt> Send(const NewMessage& message)
@@ -100,7 +99,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
                        absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status AwaitRoom(std::size_t size, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Batch* OpenBatch(std::string_view channel, std::size_t size)
+  Batch* OpenBatch(std::string_view name, std::size_t size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void WriteBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

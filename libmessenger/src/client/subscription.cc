@@ -108,12 +108,12 @@ void Subscription::Impl::OnReadDone(bool ok) {
   absl::MutexLock lock(&mu_);
   reading_ = false;
   if (!ok || cancelled()) return ReleaseCall();
-  grpc::ByteBuffer frame;
-  frame.Swap(&incoming_);
+  auto frame = std::make_unique<grpc::ByteBuffer>();  // cannot be moved
+  frame->Swap(&incoming_);
   ++waiting_frames_;
   // Before the next read is started: it may come back on another thread.
   strand_->Post([self = shared_from_this(), frame = std::move(frame)] {
-    self->HandleFrame(frame);
+    self->HandleFrame(*frame);
   });
   MaybeStartRead();
 }
@@ -238,7 +238,7 @@ Subscription::~Subscription() {
   Cancel();
 }
 
-Subscription::Subscription(Subscription&&) noexcept = default;
+Subscription::Subscription(Subscription&& other) noexcept = default;
 
 Subscription& Subscription::operator=(Subscription&& other) noexcept {
   if (this != &other) {

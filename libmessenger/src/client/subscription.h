@@ -57,7 +57,7 @@ class Subscription::Impl final
   void ReleaseCall() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // In the strand.
-  void HandleFrame(const grpc::ByteBuffer& frame) ABSL_LOCKS_EXCLUDED(mu_);
+  void HandleFrame(const grpc::ByteBuffer& bytes) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Deliver(const wire::Frame& frame) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status DeliverHeader(const wire::FrameHeader& header)
       ABSL_LOCKS_EXCLUDED(mu_);

@@ -25,7 +25,7 @@ namespace messenger {
 // The clocks that a log reads; tests have their own.
 struct LogClock {
   std::function<Timestamp()> now = [] {
-    return Timestamp(std::chrono::system_clock::now());
+    return std::chrono::system_clock::now();
   };
   std::function<std::chrono::steady_clock::time_point()> steady_now = [] {
     return std::chrono::steady_clock::now();

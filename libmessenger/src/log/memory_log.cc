@@ -82,8 +82,6 @@ class MemoryLog::Reader final : public LogReader {
 MemoryLog::MemoryLog(const LogOptions& options, LogClock clock)
     : options_(options), clock_(std::move(clock)), epoch_(RandomNonZero64()) {}
 
-MemoryLog::~MemoryLog() = default;
-
 void MemoryLog::Append(AppendBatch batch, AppendDone done) {
   MemoryChannel* channel = Find(batch.channel);
   if (channel == nullptr) {

@@ -23,7 +23,6 @@ namespace messenger {
 class MemoryLog final : public MessageLog {
  public:
   explicit MemoryLog(const LogOptions& options, LogClock clock = {});
-  ~MemoryLog() override;
 
   std::uint64_t epoch() const override { return epoch_; }
   void Append(AppendBatch batch, AppendDone done) override;

@@ -110,13 +110,12 @@ class LogReader {
 // Hears of appends.
 class TailListener {
  public:
+  virtual ~TailListener() = default;
+
   // `channel` has new messages, readable now. Runs on the thread that appends,
   // which holds no lock that readers need. Must not block, and must not add or
   // remove listeners.
   virtual void OnAppend(std::string_view channel) = 0;
-
- protected:
-  ~TailListener() = default;
 };
 
 // Thread safety: all members may be called from any thread.

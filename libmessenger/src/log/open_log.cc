@@ -34,7 +34,7 @@ absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
   if (absl::Status s = Check(options); !s.ok()) return s;
   if (uri == "memory:") return std::make_shared<MemoryLog>(options);
   return absl::InvalidArgumentError(
-      fmt::format("log: \"{}\" is not known; use \"memory:\"", uri));
+      fmt::format(R"(log: "{}" is not known; use "memory:")", uri));
 }
 
 }  // namespace messenger

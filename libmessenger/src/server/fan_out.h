@@ -68,7 +68,9 @@ class FanOut final : public TailListener {
 
   FanOut();
   // No reader may be left.
-  ~FanOut();
+  ~FanOut() override;
+  FanOut(const FanOut&) = delete;
+  FanOut& operator=(const FanOut&) = delete;
 
   // Counts `reader` as one of the channel's. Every reader that has joined must
   // leave, unparked, before it is destroyed.

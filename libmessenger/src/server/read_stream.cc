@@ -70,7 +70,6 @@ ReadStream::ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
           request.channel, request.start,
           {.strict = request.strict, .skip_damaged = request.skip_damaged})),
       remaining_(request.limit.value_or(UINT64_MAX)),
-      last_sequence_(UINT64_MAX),
       context_(context) {}
 
 void ReadStream::Run() {
@@ -130,7 +129,8 @@ bool ReadStream::SendFrame(const ReadResult& result, bool last) {
   for (const LogBytes& bytes : result.entries) {
     slices.push_back(MakeSlice(bytes));
   }
-  PrepareFrame(grpc::ByteBuffer(slices.data(), slices.size()));
+  grpc::ByteBuffer frame(slices.data(), slices.size());
+  PrepareFrame(&frame);
   if (last) {
     StartWriteAndFinish(&frame_, grpc::WriteOptions(), grpc::Status::OK);
   } else {
@@ -142,12 +142,13 @@ bool ReadStream::SendFrame(const ReadResult& result, bool last) {
 void ReadStream::SendHeartbeat() {
   const wire::FrameHeader header = {
       .next_sequence = next_sequence_, .head = head_, .caught_up = true};
-  PrepareFrame(rpc::MakeBuffer(wire::EncodeFrameHeader(header)));
+  grpc::ByteBuffer frame = rpc::MakeBuffer(wire::EncodeFrameHeader(header));
+  PrepareFrame(&frame);
   StartWrite(&frame_);
 }
 
-void ReadStream::PrepareFrame(grpc::ByteBuffer frame) {
-  frame_ = std::move(frame);
+void ReadStream::PrepareFrame(grpc::ByteBuffer* frame) {
+  frame_.Swap(frame);
   const TimePoint now = FanOut::Clock::now();
   last_frame_ = now;
   writing_ = true;

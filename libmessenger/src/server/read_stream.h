@@ -53,7 +53,7 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool EndIfOver();
   void SendHeartbeat();
   // Puts the frame where its write finds it, and watches that it goes on.
-  void PrepareFrame(grpc::ByteBuffer frame);
+  void PrepareFrame(grpc::ByteBuffer* frame);
 
   ServiceCore* const core_;
   const std::chrono::nanoseconds heartbeat_interval_;  // 0: none
@@ -65,8 +65,9 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // With the turn.
   bool joined_ = false;
-  std::uint64_t remaining_;      // messages until the limit
-  std::uint64_t last_sequence_;  // messages after it are not wanted
+  std::uint64_t remaining_;  // messages until the limit
+  std::uint64_t last_sequence_ =
+      UINT64_MAX;  // messages after it are not wanted
   std::uint64_t next_sequence_ = 0;
   std::uint64_t head_ = 0;  // as last sent
   grpc::ByteBuffer frame_;  // on its way

@@ -109,7 +109,8 @@ void SendStream::Advance() {
   CollectReceipts();
   if (!writing_ && !outgoing_.empty()) {
     writing_ = true;
-    response_ = rpc::MakeBuffer(std::exchange(outgoing_, {}));
+    grpc::ByteBuffer response = rpc::MakeBuffer(std::exchange(outgoing_, {}));
+    response_.Swap(&response);
     StartWrite(&response_);
   }
   if (end_) {

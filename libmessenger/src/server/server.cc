@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -24,7 +25,7 @@
 namespace messenger {
 namespace {
 
-constexpr char kServiceName[] = "messenger.v1.MessengerServer";
+constexpr std::string_view kServiceName = "messenger.v1.MessengerServer";
 
 // gRPC only logs why it cannot listen, so try again by hand.
 std::string WhyNotListen(const std::string& address) {
@@ -70,14 +71,16 @@ class Server::Impl {
   }
 
   ~Impl() { server_.reset(); }  // before service_
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   int port() const { return port_; }
   const std::string& address() const { return address_; }
 
   Client LocalClient(ClientOptions options) {
-    int ends[2];
+    std::array<int, 2> ends{};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
-                   ends) != 0) {
+                   ends.data()) != 0) {
       // A client whose calls fail.
       return Client::FromFd(-1, std::move(options));
     }
@@ -113,7 +116,7 @@ class Server::Impl {
   void SetHealthy(bool healthy) {
     // There only if the program has enabled it.
     if (auto* const health = server_->GetHealthCheckService()) {
-      health->SetServingStatus(kServiceName, healthy);
+      health->SetServingStatus(std::string(kServiceName), healthy);
       if (!healthy) health->SetServingStatus(false);
     }
   }

@@ -23,6 +23,8 @@ class ServiceCore {
  public:
   ServiceCore(std::shared_ptr<MessageLog> log, const ServiceOptions& options);
   ~ServiceCore();
+  ServiceCore(const ServiceCore&) = delete;
+  ServiceCore& operator=(const ServiceCore&) = delete;
 
   MessageLog& log() { return *log_; }
   const ServiceOptions& options() const { return options_; }

@@ -1,10 +1,12 @@
 #include "wire/coding.h"
 
+#include <array>
+
 namespace messenger::wire {
 
 void AppendVarint(std::string& out, std::uint64_t value) {
-  char buffer[kMaxVarintSize];
-  out.append(buffer, PutVarint(buffer, value));
+  std::array<char, kMaxVarintSize> buffer;
+  out.append(buffer.data(), PutVarint(buffer.data(), value));
 }
 
 void AppendVarintField(std::string& out, std::uint32_t field,
@@ -16,8 +18,8 @@ void AppendVarintField(std::string& out, std::uint32_t field,
 void AppendFixed64Field(std::string& out, std::uint32_t field,
                         std::uint64_t value) {
   AppendVarint(out, MakeTag(field, WireType::kFixed64));
-  char buffer[sizeof value];
-  out.append(buffer, PutFixed64(buffer, value));
+  std::array<char, sizeof value> buffer;
+  out.append(buffer.data(), PutFixed64(buffer.data(), value));
 }
 
 void AppendBytesField(std::string& out, std::uint32_t field,
