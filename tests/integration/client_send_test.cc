@@ -240,6 +240,44 @@ TEST_CASE_FIXTURE(Fixture, "every send gets its answer when the server goes") {
   CHECK(log->GetChannel("general")->head >= acknowledged);
 }
 
+TEST_CASE("a client whom the server has forgotten goes on as a new producer") {
+  auto log = OpenLog("memory:", {.max_producers_per_channel = 1});
+  REQUIRE(log.ok());
+  auto server = *Server::Start({.listen = "", .log = *log});
+  Client quiet = server->LocalClient();
+  Client busy = server->LocalClient();
+  CHECK(quiet.Send({.text = "1"})->position.sequence == 1);
+  CHECK(busy.Send({.text = "2"})->position.sequence == 2);
+  Results results;
+  for (int i = 0; i < 100; ++i) {
+    quiet.SendAsync({.text = std::to_string(3 + i)}, results.Add());
+  }
+  CHECK(quiet.Flush() == absl::OkStatus());
+  const auto received = results.Await(100);
+  for (std::size_t i = 0; i < received.size(); ++i) {
+    REQUIRE(received[i].ok());
+    CHECK(received[i]->position.sequence == 3 + i);
+  }
+}
+
+TEST_CASE("only the message that the server refuses gets its error") {
+  auto log = OpenLog("memory:", {.max_channels = 1});
+  REQUIRE(log.ok());
+  auto server = *Server::Start({.listen = "", .log = *log});
+  Client client = server->LocalClient();
+  REQUIRE(client.Send({.text = "x"}).ok());
+  Results refused;
+  Results others;
+  client.SendAsync({.channel = "one-more", .text = "x"}, refused.Add());
+  for (int i = 0; i < 10; ++i) client.SendAsync({.text = "x"}, others.Add());
+  CHECK_FALSE(client.Flush().ok());
+  CHECK(absl::IsResourceExhausted(refused.Await(1)[0].status()));
+  for (const auto& result : others.Await(10)) {
+    CHECK((result.ok() || absl::IsUnavailable(result.status())));
+  }
+  CHECK(client.Send({.text = "x"}).ok());
+}
+
 TEST_CASE("a client with options out of bounds says so in every call") {
   Client client = Client::Connect({.callback_threads = 0});
   const auto named = [](const absl::Status& status) {

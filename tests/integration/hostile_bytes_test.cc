@@ -88,7 +88,8 @@ TEST_CASE_FIXTURE(Serving, "malformed bytes inside a message are placed") {
             "messages[0]: attributes[0]: malformed"},
            {"ReadMessages", BytesField(7, "\x0A"), "resume_after: malformed"},
        }) {
-    INFO(std::string(method), " ", Hex(request));
+    const std::string call = fmt::format("{} {}", method, Hex(request));
+    INFO(call);
     const grpc::Status status = client.Call(method, request).status;
     CHECK(status.error_code() == StatusCode::INVALID_ARGUMENT);
     CHECK(status.error_message() == expected);
@@ -202,7 +203,8 @@ TEST_CASE_FIXTURE(Serving, "garbage on the port ends that connection only") {
                          preface + random.Bytes(random.Between(1, 512)));
   }
   for (const auto& [name, bytes] : garbage) {
-    INFO(name, ": ", Hex(bytes));
+    const std::string sent = fmt::format("{}: {}", name, Hex(bytes));
+    INFO(sent);
     TcpSocket socket(server->port());
     socket.Send(bytes);
     if (random.OneIn(2)) {

@@ -25,6 +25,9 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 // Sanitizers keep freed memory, and need time of their own.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kMeasures = false;
+#elif defined(__clang__)
+constexpr bool kMeasures =
+    !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
 #else
 constexpr bool kMeasures = true;
 #endif

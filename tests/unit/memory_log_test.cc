@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -66,6 +67,21 @@ TEST_CASE(
   REQUIRE(result.has_value());
   REQUIRE(result->ok());
   CHECK((*result)->count == 1);
+}
+
+TEST_CASE(
+    "memory log: a slow channel keeps no message much longer than its age") {
+  FakeClock clock;
+  const auto log = MemoryLogFixture::Open(
+      {.retention = {.max_age = std::chrono::hours(1)}}, clock);
+  for (int i = 0; i < 20; ++i) {
+    MustAppend(*log, BatchOf("c", std::vector<std::string>{"x"}));
+    clock.Advance(std::chrono::minutes(30));
+  }
+  const auto info = log->GetChannel("c");
+  REQUIRE(info.ok());
+  CHECK(info->head == 20);
+  CHECK(info->first_sequence >= 18);
 }
 
 TEST_CASE("memory log: a read takes as many messages as fit") {

@@ -30,7 +30,8 @@ struct ClientOptions {
   std::size_t max_in_flight_messages = 65'536;
   std::size_t max_in_flight_bytes = std::size_t{16} << 20;
   // Largest NewMessage, encoded, that is offered to the server. Should agree
-  // with the server's ServiceOptions::max_message_bytes. Default 1 MiB.
+  // with the server's ServiceOptions::max_message_bytes. Bounds: 1 B to 16 MiB.
+  // Default 1 MiB.
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
   // How long `Send` waits for its receipt before it gives up with
   // DEADLINE_EXCEEDED; the message may still be stored. Default 30 s.
@@ -151,9 +152,9 @@ using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 // Connecting is left to the first use. If the server cannot be reached, calls
 // fail with UNAVAILABLE; a later call tries again.
 //
-// Idempotency: a message whose send failed with UNAVAILABLE, CANCELLED or
-// DEADLINE_EXCEEDED may or may not have been stored. All other errors mean that
-// it was not.
+// Idempotency: a message whose send failed with UNAVAILABLE, CANCELLED,
+// DEADLINE_EXCEEDED or RESOURCE_EXHAUSTED may or may not have been stored. All
+// other errors mean that it was not.
 //
 // Thread safety: all members may be called from any thread.
 class Client {
@@ -172,9 +173,10 @@ class Client {
 
   // Sends one message without waiting for the receipt. The message is copied
   // before the call returns. `done` is called exactly once, on a callback
-  // thread, one at a time and in the order of the sends to a channel; it may be
-  // empty. Blocks while the window (ClientOptions::max_in_flight_*) is full,
-  // and, outside of callbacks, while as many results wait for their `done`.
+  // thread, one at a time and in the order of the sends to a channel (but at
+  // once if the message breaks a rule and is not sent); it may be empty. Blocks
+  // while the window (ClientOptions::max_in_flight_*) is full, and, outside of
+  // callbacks, while as many results wait for their `done`.
   //
   // Performance: a message that finds a request on its way gathers with others
   // into the next one; there is no delay when idle.
@@ -182,7 +184,7 @@ class Client {
 
   // Waits until all messages sent before by this client are acknowledged or
   // have failed. (Their `done` may still be about to run.) OK, or the first
-  // error since the last Flush.
+  // error of a SendAsync since the last Flush.
   absl::Status Flush();
 
   // Starts to read a channel. Never blocks; errors reach on_end.

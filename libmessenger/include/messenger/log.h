@@ -36,11 +36,12 @@ struct LogOptions {
   // Sending to one more is RESOURCE_EXHAUSTED. Default 100,000.
   std::size_t max_channels = 100'000;
   // Most producers remembered per channel; beyond it, the one that has been
-  // idle longest is forgotten. A forgotten producer that goes on is refused
-  // with FAILED_PRECONDITION, never stored twice. Default 10,000 (about 200
-  // bytes each, and at most 6 KiB).
+  // idle longest is forgotten. A forgotten producer that goes on where it was
+  // is refused with FAILED_PRECONDITION, never stored twice; one that starts at
+  // 1 again is a new one. Default 10,000 (about 200 bytes each, and at most 7
+  // KiB).
   std::size_t max_producers_per_channel = 10'000;
-  // A producer idle for longer may be forgotten. Default 1 hour.
+  // A producer idle for longer may be forgotten; not negative. Default 1 hour.
   std::chrono::nanoseconds producer_idle_timeout = std::chrono::hours(1);
 };
 

@@ -18,7 +18,8 @@ namespace messenger {
 struct ServiceOptions {
   // Most bytes of one NewMessage. Bounds: 1 B to 16 MiB. Default 1 MiB.
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
-  // Most bytes of one request. Bounds: max_message_bytes + 1 KiB to 64 MiB.
+  // Most bytes of one request. Bounds: max_message_bytes + 1 KiB, and at least
+  // 512 KiB, since clients send batches, to 64 MiB.
   // Default 4 MiB.
   std::size_t max_request_bytes = std::size_t{4} << 20;
   // Most bytes of messages in one frame, unless a single message is larger.
@@ -77,8 +78,9 @@ class Server {
 
   // Drains and stops: no new call is accepted, readers are ended with
   // UNAVAILABLE, sends that were accepted are completed and answered. Calls
-  // that are still there at the deadline are cancelled. Blocks until all this
-  // has happened; later calls wait for the first. Not from a signal handler.
+  // that are still there at the deadline (at most 24 hours) are cancelled.
+  // Blocks until all this has happened; later calls wait for the first. Not
+  // from a signal handler.
   void Shutdown(std::chrono::milliseconds deadline = std::chrono::seconds(5));
 
   // Blocks until Shutdown has finished, in whichever thread.

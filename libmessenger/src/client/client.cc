@@ -1,6 +1,7 @@
 #include "messenger/client.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -144,11 +145,13 @@ Client Client::Connect(ClientOptions options) {
 }
 
 Client Client::FromFd(int fd, ClientOptions options) {
+  options.target = "fd";  // not used
   absl::Status status = Check(options);
   if (status.ok() && fd < 0) {
     status = absl::UnavailableError("fd: not a connected socket");
   }
   if (!status.ok()) {
+    if (fd >= 0) close(fd);
     options = ClientOptions();
     return Client(std::make_shared<Impl>(std::move(status), options, nullptr));
   }

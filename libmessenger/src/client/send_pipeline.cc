@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "base/random.h"
+#include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -17,8 +18,8 @@ namespace {
 
 // A batch is closed when it has this much; larger ones gain nothing.
 constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
-// Requests without a receipt. Well below the runs that a server remembers of a
-// producer (each request may be one).
+constexpr std::size_t kMaxBatchMessages = 16'384;
+// Requests without a receipt: enough to keep a long connection busy.
 constexpr std::size_t kMaxRequests = 64;
 
 }  // namespace
@@ -176,7 +177,8 @@ SendPipeline::Batch* SendPipeline::OpenBatch(std::string_view name,
           ? it->second
           : channels_.try_emplace(std::string(name)).first->second;
   if (channel.open == nullptr ||
-      channel.open->messages.size() + size > kMaxBatchBytes) {
+      channel.open->messages.size() + size > kMaxBatchBytes ||
+      channel.open->completions.size() >= kMaxBatchMessages) {
     auto batch = std::make_unique<Batch>();
     batch->channel = name;
     batch->id = ++last_batch_;
@@ -204,10 +206,13 @@ void SendPipeline::WriteBatch() {
   queue_.pop_front();
   Channel& channel = channels_[batch->channel];
   if (channel.open == batch.get()) channel.open = nullptr;
+  if (!batch->retried) {
+    batch->encoded = rpc::MakeSlice(std::exchange(batch->messages, {}));
+  }
   const std::array<grpc::Slice, 2> slices = {
       rpc::MakeSlice(wire::EncodeSendMessagesHeader(
           batch->channel, producer_id_, channel.next_producer_sequence)),
-      rpc::MakeSlice(std::move(batch->messages))};
+      batch->encoded};
   channel.next_producer_sequence += batch->completions.size();
   in_flight_.push_back(std::move(batch));
   grpc::ByteBuffer request(slices.data(), slices.size());
@@ -244,8 +249,12 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
     changed_.SignalAll();
     // Before the next read is started: it may come back on another thread.
     Deliver(std::move(results));
-    stream_->ReadNext();
-    Advance();
+    if (expected) {
+      stream_->ReadNext();
+      Advance();
+    } else {
+      stream_->Release();
+    }
   }
   if (misled) misled->Cancel();
 }
@@ -271,19 +280,41 @@ bool SendPipeline::Acknowledge(const wire::ReceiptRun& run, Results* results) {
 
 void SendPipeline::OnEnd(const absl::Status& status) {
   absl::MutexLock lock(&mu_);
-  const absl::Status failure =
+  stream_.reset();
+  if (RetryAsNewProducer(status)) return Advance();
+  absl::Status failure =
       closed_       ? absl::CancelledError("the client was destroyed")
       : status.ok() ? absl::UnavailableError("the server ended the stream")
                     : status;
   Results results;
+  if (!closed_ && !absl::IsUnavailable(failure) && !in_flight_.empty()) {
+    // The server answers in order, so the error is that of the first request.
+    std::deque<std::unique_ptr<Batch>> refused;
+    refused.push_back(std::move(in_flight_.front()));
+    in_flight_.pop_front();
+    FailBatches(refused, failure, &results);
+    failure = absl::UnavailableError(fmt::format(
+        "a message sent before was refused: {}", MessageOf(failure)));
+  }
   FailBatches(in_flight_, failure, &results);
   FailBatches(queue_, failure, &results);
   Deliver(std::move(results));
-  for (auto& [name, channel] : channels_) channel.open = nullptr;
+  channels_.clear();
   messages_ = 0;
   bytes_ = 0;
-  stream_.reset();
   changed_.SignalAll();
+}
+
+bool SendPipeline::RetryAsNewProducer(const absl::Status& status) {
+  if (closed_ || !absl::IsFailedPrecondition(status) || in_flight_.empty() ||
+      in_flight_.front()->acknowledged > 0 || in_flight_.front()->retried) {
+    return false;
+  }
+  for (; !in_flight_.empty(); in_flight_.pop_back()) {
+    in_flight_.back()->retried = true;
+    queue_.push_front(std::move(in_flight_.back()));
+  }
+  return true;
 }
 
 void SendPipeline::OnDestroyed() {

@@ -3,6 +3,7 @@
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -75,8 +76,10 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   // Messages for one channel that travel in one request.
   struct Batch {
     std::string channel;
-    std::string messages;   // encoded fields
-    std::size_t bytes = 0;  // of the messages, also once they are sent
+    std::string messages;   // encoded fields, while it waits
+    grpc::Slice encoded;    // the same, once it was sent
+    bool retried = false;   // it was sent in vain once
+    std::size_t bytes = 0;  // of the messages
     std::vector<Completion> completions;
     std::size_t acknowledged = 0;  // of the completions
     std::uint64_t id = 0;          // counts batches
@@ -109,6 +112,11 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   void OnWritten(bool ok) ABSL_LOCKS_EXCLUDED(mu_);
   void OnBroken() ABSL_LOCKS_EXCLUDED(mu_);
   void OnEnd(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // After FAILED_PRECONDITION: the server does not know this producer any more,
+  // since it was idle for long. Nothing from the first request on was stored,
+  // so all of them can go again, once.
+  bool RetryAsNewProducer(const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnDestroyed() ABSL_LOCKS_EXCLUDED(mu_);
 
   bool Acknowledge(const wire::ReceiptRun& run, Results* results)

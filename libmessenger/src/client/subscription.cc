@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
 #include <utility>
 
 #include "base/status.h"
@@ -172,11 +171,8 @@ absl::Status Subscription::Impl::DeliverHeader(
   if (header.epoch != 0) epoch_ = header.epoch;
   if (joining) {
     next_sequence_ = header.next_sequence;
-    {
-      absl::MutexLock lock(&mu_);
-      position_epoch_ = epoch_;
-      position_sequence_ = next_sequence_ - 1;
-    }
+    // A gap must be delivered before it is stepped over.
+    if (!header.gap) SetPosition();
     if (callbacks_.on_joined) {
       callbacks_.on_joined({.epoch = epoch_,
                             .next_sequence = next_sequence_,
@@ -184,9 +180,12 @@ absl::Status Subscription::Impl::DeliverHeader(
     }
   }
   if (header.gap && !cancelled()) {
+    if (header.gap->next == 0) {
+      return absl::DataLossError("a gap has no next sequence");
+    }
     next_sequence_ = header.gap->next;
     if (callbacks_.on_gap) callbacks_.on_gap(*header.gap);
-    position_sequence_ = next_sequence_ - 1;
+    SetPosition();
   }
   return absl::OkStatus();
 }
@@ -216,6 +215,12 @@ absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
     position_sequence_.store(next_sequence_++, std::memory_order_relaxed);
   }
   return absl::OkStatus();
+}
+
+void Subscription::Impl::SetPosition() {
+  absl::MutexLock lock(&mu_);
+  position_epoch_ = epoch_;
+  position_sequence_ = next_sequence_ - 1;
 }
 
 void Subscription::Impl::End(const absl::Status& status) {

@@ -63,6 +63,8 @@ class Subscription::Impl final
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status DeliverMessages(const wire::Frame& frame)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // To just before next_sequence_.
+  void SetPosition() ABSL_LOCKS_EXCLUDED(mu_);
   std::string_view Flatten(const grpc::ByteBuffer& frame);
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   bool cancelled() const { return cancelled_.load(); }

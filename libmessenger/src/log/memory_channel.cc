@@ -118,6 +118,12 @@ absl::StatusOr<std::vector<MemoryChannel::Segment>> MemoryChannel::Encode(
   std::uint64_t sequence = head() + 1;
   std::shared_ptr<MemoryChunk> chunk = tail_;
   std::size_t used = tail_used_;
+  SteadyTime since = tail_since_;
+  // A chunk is dropped when its newest message is too old. Start another one in
+  // time, so that a slow channel does not keep old messages for a new one.
+  if (retention_.max_age.count() > 0 && now - since > retention_.max_age / 8) {
+    chunk = nullptr;
+  }
   std::vector<Segment> segments;
   const auto start_segment = [&] {
     segments.push_back({.chunk = chunk,
@@ -144,6 +150,7 @@ absl::StatusOr<std::vector<MemoryChannel::Segment>> MemoryChannel::Encode(
             "the server has no memory for a message of {} bytes", entry_size));
       }
       used = 0;
+      since = now;
       start_segment();
     } else if (segments.empty()) {
       start_segment();
@@ -155,6 +162,7 @@ absl::StatusOr<std::vector<MemoryChannel::Segment>> MemoryChannel::Encode(
   }
   tail_ = std::move(chunk);
   tail_used_ = used;
+  tail_since_ = since;
   return segments;
 }
 

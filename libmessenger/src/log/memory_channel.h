@@ -132,6 +132,7 @@ class MemoryChannel {
   // The chunk being filled, and how far.
   std::shared_ptr<MemoryChunk> tail_ ABSL_GUARDED_BY(append_mu_);
   std::size_t tail_used_ ABSL_GUARDED_BY(append_mu_) = 0;
+  SteadyTime tail_since_ ABSL_GUARDED_BY(append_mu_);  // its first write
 
   // Written under append_mu_ and mu_.
   std::atomic<std::uint64_t> head_{0};

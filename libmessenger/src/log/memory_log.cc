@@ -28,7 +28,8 @@ class MemoryLog::Reader final : public LogReader {
   std::optional<absl::StatusOr<ReadResult>> Read(const ReadBounds& bounds,
                                                  ReadDone /*done*/) override {
     std::optional<Gap> gap;
-    if (next_ == 0) {
+    const bool first = next_ == 0;
+    if (first) {
       absl::StatusOr<MemoryChannel::Origin> origin = Resolve();
       if (!origin.ok()) return origin.status();
       next_ = origin->next;
@@ -38,6 +39,10 @@ class MemoryLog::Reader final : public LogReader {
     result.next_sequence = next_;
     if (MemoryChannel* channel = this->channel()) {
       channel->Read(next_, bounds, &result);
+    }
+    if (first && strict_ && result.gap) {
+      return absl::OutOfRangeError(
+          "strict: the start was dropped while it was being read");
     }
     if (gap) {
       // Retention may have gone on since the start was found.

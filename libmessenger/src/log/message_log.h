@@ -132,9 +132,11 @@ class MessageLog {
   // Appends `batch`; `done` is called exactly once, when its messages are
   // stored as durably as the log promises. It runs on the calling thread before
   // Append returns, or later on a thread of the log, where it may start writes
-  // to sockets but must not block. Batches appended by one thread, one after
-  // the other, are stored and completed in that order; if one of them fails for
-  // want of storage, so do all after it until its `done` has returned.
+  // to sockets but must not block. Batches that are appended one after the
+  // other are stored and completed in that order. What is refused for another
+  // reason than the storage is refused before Append returns; if the storage
+  // fails, all batches appended after it fail as well until its `done` has
+  // returned. (So nothing is stored after what was refused.)
   //
   // Producers: see proto/messenger/v1/messenger.proto. Errors:
   // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit,

@@ -20,6 +20,11 @@ absl::Status Check(const LogOptions& options) {
         fmt::format("retention.max_age: {} ns; must not be negative",
                     options.retention.max_age.count()));
   }
+  if (options.producer_idle_timeout.count() < 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("producer_idle_timeout: {} ns; must not be negative",
+                    options.producer_idle_timeout.count()));
+  }
   if (options.max_channels == 0 || options.max_producers_per_channel == 0) {
     return absl::InvalidArgumentError(
         "max_channels, max_producers_per_channel: must be at least 1");

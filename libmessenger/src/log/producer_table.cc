@@ -69,7 +69,8 @@ void ProducerTable::Record(const ProducerId& id, const ProducerRun& run,
     producer.runs.back().count += run.count;
   } else {
     producer.runs.push_back(run);
-    if (producer.runs.size() > kMaxRuns) producer.runs.pop_front();
+    if (producer.runs.size() > kMaxRuns)
+      producer.runs.erase(producer.runs.begin());
   }
   if (added) ForgetIdle(now);
 }

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <vector>
 
@@ -52,7 +51,7 @@ class ProducerTable {
 
  private:
   struct Producer {
-    std::deque<ProducerRun> runs;  // oldest first, never empty
+    std::vector<ProducerRun> runs;  // oldest first, never empty
     Clock::time_point last_used;
     std::list<ProducerId>::iterator place;  // in by_use_
 

@@ -110,12 +110,13 @@ bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
   head_ = result->head;
   const bool last = remaining_ == 0 || next_sequence_ > last_sequence_;
   if (!joined_ || result->count > 0 || result->gap || last) {
-    return SendFrame(*result, last);
+    SendFrame(*result, last);
+    return true;
   }
   return false;
 }
 
-bool ReadStream::SendFrame(const ReadResult& result, bool last) {
+void ReadStream::SendFrame(const ReadResult& result, bool last) {
   wire::FrameHeader header = {.head = result.head,
                               .caught_up = next_sequence_ > result.head,
                               .gap = result.gap};
@@ -136,7 +137,6 @@ bool ReadStream::SendFrame(const ReadResult& result, bool last) {
   } else {
     StartWrite(&frame_);
   }
-  return true;
 }
 
 void ReadStream::SendHeartbeat() {

@@ -48,7 +48,7 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Run();
   // Sends what was read; false if there was nothing to send: the turn is kept.
   bool Consume(absl::StatusOr<ReadResult> result);
-  bool SendFrame(const ReadResult& result, bool last);
+  void SendFrame(const ReadResult& result, bool last);
   // Finishes, if the stream must not go on; false if it may.
   bool EndIfOver();
   void SendHeartbeat();

@@ -34,6 +34,7 @@ void SendStream::Drain() {
 }
 
 void SendStream::OnReadDone(bool ok) {
+  std::uint64_t index;
   {
     absl::MutexLock lock(&mu_);
     // The client has half-closed, or the call is gone, of which OnCancel tells.
@@ -42,30 +43,26 @@ void SendStream::OnReadDone(bool ok) {
       reading_ = false;
       return Advance();
     }
-  }
-  const absl::Status status = Accept();
-  absl::MutexLock lock(&mu_);
-  reading_ = false;
-  if (!status.ok()) EndWith(rpc::ToGrpc(status));
-  Advance();
-}
-
-absl::Status SendStream::Accept() {
-  absl::StatusOr<AppendBatch> batch = ParseBatch(
-      request_, core_->send_limits(), wire::ParseSendMessagesRequest);
-  request_.Clear();
-  if (!batch.ok()) return batch.status();
-  std::uint64_t index;
-  {
-    absl::MutexLock lock(&mu_);
+    // From here on the request is accepted, and is answered even if the server
+    // drains.
     index = first_append_ + appends_.size();
     appends_.emplace_back();
   }
+  Accept(index);
+  absl::MutexLock lock(&mu_);
+  reading_ = false;
+  Advance();
+}
+
+void SendStream::Accept(std::uint64_t index) {
+  absl::StatusOr<AppendBatch> batch = ParseBatch(
+      request_, core_->send_limits(), wire::ParseSendMessagesRequest);
+  request_.Clear();
+  if (!batch.ok()) return OnAppended(index, batch.status());
   core_->log().Append(*std::move(batch),
                       [self = self_, index](AppendResult result) {
                         self->OnAppended(index, std::move(result));
                       });
-  return absl::OkStatus();
 }
 
 void SendStream::OnAppended(std::uint64_t index, AppendResult result) {

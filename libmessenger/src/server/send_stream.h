@@ -45,8 +45,8 @@ class SendStream final
   void OnDone() override;
 
  private:
-  // Parses request_ and hands it to the log.
-  absl::Status Accept() ABSL_LOCKS_EXCLUDED(mu_);
+  // Parses request_ and hands it to the log, as the append with this index.
+  void Accept(std::uint64_t index) ABSL_LOCKS_EXCLUDED(mu_);
   void OnAppended(std::uint64_t index, AppendResult result)
       ABSL_LOCKS_EXCLUDED(mu_);
   // Stops reading; the first call decides the status.

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -47,9 +48,9 @@ std::string WhyNotListen(const std::string& address) {
   std::string reason = "unknown reason";
   const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   constexpr int kOn = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn);
-  if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
-      listen(fd, 1) != 0) {
+  if (fd < 0 ||
+      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn) != 0 ||
+      bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1) != 0) {
     reason = std::system_category().message(errno);
   }
   if (fd >= 0) close(fd);
@@ -104,7 +105,9 @@ class Server::Impl {
     if (first) {
       SetHealthy(false);
       service_->Drain();
-      server_->Shutdown(std::chrono::system_clock::now() + deadline);
+      constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24);
+      server_->Shutdown(std::chrono::system_clock::now() +
+                        std::min(deadline, kLongest));
       down_.Notify();
     }
     Wait();

@@ -66,9 +66,9 @@ absl::Status Check(const ServiceOptions& options) {
       !s.ok()) {
     return s;
   }
-  if (absl::Status s =
-          CheckBounds("max_request_bytes", options.max_request_bytes,
-                      options.max_message_bytes + kKiB, 64 * kMiB);
+  if (absl::Status s = CheckBounds(
+          "max_request_bytes", options.max_request_bytes,
+          std::max(options.max_message_bytes + kKiB, 512 * kKiB), 64 * kMiB);
       !s.ok()) {
     return s;
   }

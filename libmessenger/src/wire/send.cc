@@ -163,6 +163,10 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
         builder.SetSequence(fields.number());
         break;
       case MakeTag(kMessages, WireType::kBytes):
+        if (index == kMaxRequestMessages) {
+          return absl::InvalidArgumentError(
+              fmt::format("messages: more than {} in one request", index));
+        }
         if (absl::Status s = builder.AddMessage(fields.bytes()); !s.ok()) {
           return WithPath(s, fmt::format("messages[{}]", index));
         }

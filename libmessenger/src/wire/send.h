@@ -26,6 +26,9 @@ struct SendRequest {
   std::deque<std::string> storage;
 };
 
+// Each message costs the server more than its bytes, which may be two.
+inline constexpr std::size_t kMaxRequestMessages = 65'536;
+
 struct SendLimits {
   std::size_t max_request_bytes;
   std::size_t max_message_bytes;
