@@ -748,21 +748,21 @@ TEST_CASE_TEMPLATE_DEFINE(
     Start start;
     std::uint64_t first_missing;
   };
-  for (const auto& [start, first_missing] :
+  for (const Case& c :
        {Case{Start::At(1), 1}, Case{Start::At(first - 1), first - 1},
         Case{Start::After({epoch, 0}), 1}, Case{Start::After({epoch, 2}), 3},
         Case{Start::Last(head), 1},
         Case{Start::Last(head - first + 2), first - 1}}) {
-    CAPTURE(static_cast<int>(start.kind));
-    CAPTURE(first_missing);
-    const auto reader = t.Open(start);
+    CAPTURE(static_cast<int>(c.start.kind));
+    CAPTURE(c.first_missing);
+    const auto reader = t.Open(c.start);
     const ReadToTail rest(*reader);
     REQUIRE(rest.gaps.size() == 1);
-    CHECK(rest.gaps[0] == Gap{.first_missing = first_missing,
+    CHECK(rest.gaps[0] == Gap{.first_missing = c.first_missing,
                               .next = first,
                               .reason = Gap::Reason::kRetention});
     CHECK(rest.sequences() == Sequences(first, head));
-    const std::string error = t.StartErrorOf(start, /*strict=*/true);
+    const std::string error = t.StartErrorOf(c.start, /*strict=*/true);
     CAPTURE(error);
     CHECK(Contains(error, "strict"));
     CHECK(Contains(error, std::to_string(first)));

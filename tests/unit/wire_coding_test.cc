@@ -215,7 +215,7 @@ TEST_CASE("fields: malformed bytes end the reading for good") {
     const char* what;
     std::string_view bytes;
   };
-  for (const auto& [what, bytes] : {
+  for (const Case& c : {
            Case{"field 0", "\x00\x00"sv},
            Case{"field 0, length-delimited", "\x02\x00"sv},
            Case{"a group begins", "\x0B"sv},
@@ -238,8 +238,8 @@ TEST_CASE("fields: malformed bytes end the reading for good") {
                 "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"
                 "ab"sv},
        }) {
-    CAPTURE(what);
-    FieldReader fields(bytes);
+    CAPTURE(c.what);
+    FieldReader fields(c.bytes);
     CHECK_FALSE(fields.Next());
     CHECK_FALSE(fields.ok());
     CHECK_FALSE(fields.Next());

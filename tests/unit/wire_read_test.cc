@@ -55,7 +55,7 @@ TEST_CASE(
     Start start;
     ReadMessagesRequest::StartCase start_case;
   };
-  for (const auto& [start, start_case] : std::vector<Case>{
+  for (const Case& c : std::vector<Case>{
            {Start::NewOnly(), ReadMessagesRequest::kNewOnly},
            {Start::Earliest(), ReadMessagesRequest::kEarliest},
            {Start::At(300), ReadMessagesRequest::kSequence},
@@ -66,24 +66,24 @@ TEST_CASE(
            {Start::Last(300), ReadMessagesRequest::kLast},
            {Start::After({UINT64_MAX, 300}), ReadMessagesRequest::kResumeAfter},
            {Start::After({1, 0}), ReadMessagesRequest::kResumeAfter}}) {
-    CAPTURE(start_case);
-    const ReadRequest request{.channel = "news", .start = start};
+    CAPTURE(c.start_case);
+    const ReadRequest request{.channel = "news", .start = c.start};
     const ReadMessagesRequest proto = ToProto(request);
-    CHECK(proto.start_case() == start_case);
-    switch (start_case) {
+    CHECK(proto.start_case() == c.start_case);
+    switch (c.start_case) {
       case ReadMessagesRequest::kSequence:
-        CHECK(proto.sequence() == start.number);
+        CHECK(proto.sequence() == c.start.number);
         break;
       case ReadMessagesRequest::kLast:
-        CHECK(proto.last() == start.number);
+        CHECK(proto.last() == c.start.number);
         break;
       case ReadMessagesRequest::kTime:
         CHECK(proto.time().seconds() * 1'000'000'000 + proto.time().nanos() ==
-              start.time.time_since_epoch().count());
+              c.start.time.time_since_epoch().count());
         break;
       case ReadMessagesRequest::kResumeAfter:
-        CHECK(proto.resume_after().epoch() == start.position.epoch);
-        CHECK(proto.resume_after().sequence() == start.position.sequence);
+        CHECK(proto.resume_after().epoch() == c.start.position.epoch);
+        CHECK(proto.resume_after().sequence() == c.start.position.sequence);
         break;
       default:
         break;
@@ -92,7 +92,7 @@ TEST_CASE(
          {EncodeReadMessagesRequest(request), proto.SerializeAsString()}) {
       const auto parsed = ParseReadMessagesRequest(bytes);
       REQUIRE(parsed.ok());
-      CheckSameStart(parsed->start, start);
+      CheckSameStart(parsed->start, c.start);
     }
   }
 }

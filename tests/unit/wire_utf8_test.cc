@@ -76,7 +76,7 @@ TEST_CASE("utf8: the offset is that of the first sequence that is invalid") {
     std::string_view text;
     std::size_t offset;
   };
-  for (const auto& [text, offset] :
+  for (const Case& c :
        std::vector<Case>{{"\x80"sv, 0},              // a continuation alone
                          {"a\xBF"sv, 1},             //
                          {"\xC0\x80"sv, 0},          // overlong NUL
@@ -99,9 +99,9 @@ TEST_CASE("utf8: the offset is that of the first sequence that is invalid") {
                          {"12345678\xFF"sv, 8},  // after a whole word of ASCII
                          {"1234567\xFF"sv, 7},   // the last byte of a word
                          {"12345678abc\xE2\x82\xAC\xED\xA0\x80"sv, 14}}) {
-    CAPTURE(test::Hex(text));
-    CHECK(FindInvalidUtf8(text) == offset);
-    CHECK_FALSE(IsValidUtf8(text));
+    CAPTURE(test::Hex(c.text));
+    CHECK(FindInvalidUtf8(c.text) == c.offset);
+    CHECK_FALSE(IsValidUtf8(c.text));
   }
 }
 
