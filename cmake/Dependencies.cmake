@@ -23,4 +23,8 @@ if(MESSENGER_BUILD_APPS OR MESSENGER_BUILD_BENCHMARKS)
 endif()
 if(MESSENGER_BUILD_TESTS)
   find_package(doctest CONFIG REQUIRED) # doctest-dev
+  # protobuf-compiler-grpc
+  find_program(MESSENGER_GRPC_PYTHON_PLUGIN grpc_python_plugin REQUIRED)
+  # The system's Python: the one that python3-grpcio is installed for.
+  find_program(MESSENGER_PYTHON python3 HINTS /usr/bin REQUIRED)
 endif()

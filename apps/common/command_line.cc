@@ -8,6 +8,7 @@
 
 #include "common/duration.h"
 #include "common/exit_code.h"
+#include "messenger/version.h"
 
 namespace messenger::app {
 namespace {
@@ -37,9 +38,9 @@ void SetUp(CLI::App& app) {
 void AddVersion(CLI::App& app) {
   const CLI::App* const parent = app.get_parent();
   const CLI::App& program = parent == nullptr ? app : *parent;
-  app.set_version_flag(
-      "--version", fmt::format("{} {}", program.get_name(), MESSENGER_VERSION),
-      "Print the version and exit");
+  app.set_version_flag("--version",
+                       fmt::format("{} {}", program.get_name(), kVersion),
+                       "Print the version and exit");
 }
 
 std::optional<int> Parse(CLI::App& app, int argc, const char* const* argv) {

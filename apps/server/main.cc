@@ -17,6 +17,7 @@
 #include "common/process.h"
 #include "messenger/log.h"
 #include "messenger/server.h"
+#include "messenger/version.h"
 #include "server/options.h"
 
 namespace messenger::app {
@@ -60,8 +61,8 @@ int Main(int argc, char** argv) {
   auto server = Server::Start(std::move(command->server));
   if (!server.ok()) return Fail(server.status());
   interrupt.Defer();
-  fmt::print("messenger-server {} listening on {} (log {})\n",
-             MESSENGER_VERSION, (*server)->address(), command->log_uri);
+  fmt::print("messenger-server {} listening on {} (log {})\n", kVersion,
+             (*server)->address(), command->log_uri);
   std::fflush(stdout);
 
   const int signal = interrupt.Wait();

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "common/command_line.h"
+#include "messenger/version.h"
 
 namespace messenger::app {
 namespace {
@@ -24,8 +25,7 @@ constexpr char kFooter[] =
       Keep at most 256 MiB and 7 days of messages per channel.
 
 When it listens, it prints one line on stdout:
-  messenger-server )" MESSENGER_VERSION
-    R"( listening on 0.0.0.0:51075 (log memory:)
+  messenger-server {} listening on 0.0.0.0:51075 (log memory:)
 Everything else goes to stderr.
 
 Then, in two other terminals:
@@ -117,7 +117,7 @@ std::optional<ServerCommand> ParseServerCommand(int argc,
   command.server.listen.clear();
   CLI::App app("Serve ordered message logs over gRPC.", "messenger-server");
   SetUp(app);
-  app.footer(kFooter);
+  app.footer(fmt::format(kFooter, kVersion));
   AddOptions(app, &command);
   if (const auto code = Parse(app, argc, argv)) {
     *exit_code = *code;
