@@ -33,11 +33,12 @@ struct ClientOptions {
   // with the server's ServiceOptions::max_message_bytes. Bounds: 1 B to 16 MiB.
   // Default 1 MiB.
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
-  // How long `Send` waits for its receipt before it gives up with
-  // DEADLINE_EXCEEDED; the message may still be stored. Default 30 s.
+  // How long `Send` waits, for room in the window and then for its receipt,
+  // before it gives up with DEADLINE_EXCEEDED; the message may still be stored.
+  // Bounds: 1 ms to 24 days. Default 30 s.
   std::chrono::milliseconds send_timeout = std::chrono::seconds(30);
   // How long Ping, ListChannels, GetChannel and DeleteChannel may take.
-  // Default 10 s.
+  // Bounds: 1 ms to 24 days. Default 10 s.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(10);
 };
 
@@ -51,7 +52,8 @@ struct ReadOptions {
   // joined.
   bool until_caught_up = false;
   // End with OUT_OF_RANGE, instead of beginning with a gap, if messages from
-  // the start on are no longer there.
+  // the start on are no longer there, or if the position to resume after is of
+  // another epoch.
   bool strict = false;
   // Ask the server for a sign of life when there was nothing else for this
   // long; zero: none. The server keeps it within its limits.
@@ -139,27 +141,31 @@ class Subscription {
 
 using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 
-// A connection to a server, and a producer: messages sent to one channel by one
-// client are stored in the order in which they were sent.
+// A connection to a server. Messages sent to one channel by one client are
+// stored in the order in which they were sent.
 //
 // Copies share the connection. Destroying the last copy fails the sends that
 // have not been acknowledged with CANCELLED (use Flush before), ends all
 // subscriptions, and waits until their last callbacks have returned; inside a
 // callback it does not wait (it cannot join its own thread): callbacks that are
 // due still run, then its threads end by themselves. Do not destroy the last
-// copy on a thread of gRPC's, as in a reaction of a service of your own.
+// copy, nor the last Subscription after it, on a thread of gRPC's, as in a
+// reaction of a service of your own, and call none of the members that block
+// there: these threads are few, and a receipt may need the one that waits.
 //
 // Connecting is left to the first use. If the server cannot be reached, calls
 // fail with UNAVAILABLE; a later call tries again.
 //
 // Idempotency: a message whose send failed with UNAVAILABLE, CANCELLED,
-// DEADLINE_EXCEEDED or RESOURCE_EXHAUSTED may or may not have been stored. All
-// other errors mean that it was not.
+// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or DATA_LOSS may or may not have been
+// stored; sending it again may store it twice. All other errors mean that it
+// was not stored.
 //
 // Thread safety: all members may be called from any thread.
 class Client {
  public:
-  // INVALID_ARGUMENT if an option is out of bounds is reported by the calls.
+  // Never fails: an option that is out of bounds is INVALID_ARGUMENT from every
+  // call.
   static Client Connect(ClientOptions options = {});
 
   // A client over a connected stream socket, such as one end of a socketpair,
@@ -176,7 +182,8 @@ class Client {
   // thread, one at a time and in the order of the sends to a channel (but at
   // once if the message breaks a rule and is not sent); it may be empty. Blocks
   // while the window (ClientOptions::max_in_flight_*) is full, and, outside of
-  // callbacks, while as many results wait for their `done`.
+  // callbacks, while as many results wait for their `done`: do not hold a lock
+  // that a `done` takes.
   //
   // Performance: a message that finds a request on its way gathers with others
   // into the next one; there is no delay when idle.

@@ -35,10 +35,11 @@ class Service {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  // Registers the service and raises the builder's receive limit above
-  // max_request_bytes, so that the service's own error answers first. Sets
-  // keepalive arguments, so that a peer that is gone is noticed, and turns
-  // compressed requests off, so that none grows beyond the limit.
+  // Registers the service. Also sets what holds for the whole server, your own
+  // services included: a receive limit above max_request_bytes, so that the
+  // service's own error answers first; keepalive, so that a peer that is gone
+  // is noticed; and no compressed requests, so that none grows beyond the
+  // limit. What you set on the builder afterwards replaces it.
   void Register(grpc::ServerBuilder& builder);
 
   // Ends every reader with UNAVAILABLE, completes the sends that were accepted,

@@ -140,9 +140,9 @@ struct Message {
   // if it was sent without.
   ProducerId producer_id{};
   std::uint64_t producer_sequence = 0;
-  // True for the last message of those that arrived together: a good moment to
-  // flush or to commit, since nothing more is at hand.
-  bool last_of_batch = false;
+  // True for the last message of a frame, that is, of those that arrived
+  // together: a good moment to flush or to commit.
+  bool last_of_frame = false;
 
   // Reading resumes right after this message with `Start::After(position())`.
   Position position() const { return {epoch, sequence}; }
@@ -180,7 +180,8 @@ struct Gap {
 // "retention", "damaged", …: the reason as a word.
 std::string_view ToString(Gap::Reason reason);
 
-// Where a reader starts.
+// Where a reader starts. A start from which messages are missing begins with a
+// gap, unless ReadOptions::strict.
 struct Start {
   enum class Kind : std::uint8_t {
     kNewOnly,
@@ -195,7 +196,7 @@ struct Start {
   static Start NewOnly() { return {}; }
   // The oldest message that is stored.
   static Start Earliest() { return {.kind = Kind::kEarliest}; }
-  // This sequence, inclusive: from 1 to one past the head.
+  // This sequence, inclusive: from 1 to one past the head. OUT_OF_RANGE beyond.
   static Start At(std::uint64_t sequence) {
     return {.kind = Kind::kSequence, .number = sequence};
   }
@@ -203,11 +204,12 @@ struct Start {
   static Start Since(Timestamp time) {
     return {.kind = Kind::kTime, .time = time};
   }
-  // The last `count` messages.
+  // The last `count` messages; 0 is as NewOnly.
   static Start Last(std::uint64_t count) {
     return {.kind = Kind::kLast, .number = count};
   }
-  // The message after this position: resume there.
+  // The message after this position: resume there. OUT_OF_RANGE if the position
+  // is of this log and lies beyond the head: messages were lost.
   static Start After(Position position) {
     return {.kind = Kind::kAfter, .position = position};
   }

@@ -40,16 +40,17 @@ struct ServiceOptions {
 };
 
 struct ServerOptions {
-  // host:port to listen on; port 0 takes a free one (see `Server::port`).
-  // Empty: no TCP port, only `LocalClient`.
+  // host:port to listen on, neither encrypted nor authenticated; port 0 takes a
+  // free one (see `Server::port`). Empty: no TCP port, only `LocalClient`.
   std::string listen = "0.0.0.0:51075";
   // The log to serve. Default: a new memory log.
   std::shared_ptr<MessageLog> log = nullptr;
   ServiceOptions service = {};
 };
 
-// Thread safety: all members may be called from any thread, but not from a
-// callback of one of this server's local clients, if they block.
+// Thread safety: all members may be called from any thread. Shutdown, Wait and
+// the destructor must not be called from a callback of one of this server's
+// local clients, whose end they wait for.
 //
 // To add the service to a gRPC server that a program already has, use
 // messenger/grpc.h instead.

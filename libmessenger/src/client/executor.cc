@@ -74,7 +74,9 @@ void Executor::Stop() {
 void Executor::Post(Task task) {
   absl::MutexLock lock(&state_->mu);
   state_->tasks.push_back(std::move(task));
-  if (state_->idle < state_->tasks.size() &&
+  // While stopping, only tasks post, and their threads go on until none is
+  // left.
+  if (!state_->stopping && state_->idle < state_->tasks.size() &&
       state_->threads.size() < state_->max_threads) {
     state_->threads.emplace_back([state = state_] { State::Work(state); });
   }

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
-#include "wire/coding.h"
 #include "wire/entry.h"
 
 namespace messenger {
@@ -142,7 +142,8 @@ std::string_view Subscription::Impl::Flatten(const grpc::ByteBuffer& frame) {
   if (bytes_.size() < frame.Length()) bytes_.resize(frame.Length());
   char* out = bytes_.data();
   for (const grpc::Slice& slice : slices) {
-    out = wire::PutBytes(out, rpc::View(slice));
+    const std::string_view bytes = rpc::View(slice);
+    out = std::copy(bytes.begin(), bytes.end(), out);
   }
   return {bytes_.data(), out};
 }
@@ -164,12 +165,9 @@ absl::Status Subscription::Impl::Deliver(const wire::Frame& frame) {
 absl::Status Subscription::Impl::DeliverHeader(
     const wire::FrameHeader& header) {
   const bool joining = next_sequence_ == 0;
-  if (joining && (header.epoch == 0 || header.next_sequence == 0)) {
-    return absl::DataLossError(
-        "the first frame has no epoch or no next_sequence");
-  }
-  if (header.epoch != 0) epoch_ = header.epoch;
+  if (absl::Status s = CheckHeader(header, joining); !s.ok()) return s;
   if (joining) {
+    epoch_ = header.epoch;
     next_sequence_ = header.next_sequence;
     // A gap must be delivered before it is stepped over.
     if (!header.gap) SetPosition();
@@ -180,9 +178,6 @@ absl::Status Subscription::Impl::DeliverHeader(
     }
   }
   if (header.gap && !cancelled()) {
-    if (header.gap->next == 0) {
-      return absl::DataLossError("a gap has no next sequence");
-    }
     next_sequence_ = header.gap->next;
     if (callbacks_.on_gap) callbacks_.on_gap(*header.gap);
     SetPosition();
@@ -190,15 +185,37 @@ absl::Status Subscription::Impl::DeliverHeader(
   return absl::OkStatus();
 }
 
+absl::Status Subscription::Impl::CheckHeader(const wire::FrameHeader& header,
+                                             bool joining) const {
+  if (joining && (header.epoch == 0 || header.next_sequence == 0)) {
+    return absl::DataLossError(
+        "the first frame has no epoch or no next_sequence");
+  }
+  if (!joining && header.epoch != 0 && header.epoch != epoch_) {
+    return absl::DataLossError(fmt::format(
+        "channel \"{}\": the epoch changed in midstream", channel_));
+  }
+  if (!header.gap) return absl::OkStatus();
+  const Gap& gap = *header.gap;
+  const bool fits = joining ? gap.next == header.next_sequence
+                            : gap.first_missing == next_sequence_ &&
+                                  gap.next > next_sequence_;
+  if (fits) return absl::OkStatus();
+  return absl::DataLossError(fmt::format(
+      "channel \"{}\": expected message {}, but a gap from {} to before {} "
+      "arrived",
+      channel_, joining ? header.next_sequence : next_sequence_,
+      gap.first_missing, gap.next));
+}
+
 absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
   Message message;
   message.channel = channel_;
   message.epoch = epoch_;
   std::uint64_t left = frame.message_count;
-  wire::FieldReader fields(frame.bytes);
-  while (left > 0 && fields.Next()) {
-    if (fields.tag() != wire::kMessagesTag) continue;
-    if (absl::Status s = wire::DecodeMessage(fields.bytes(), &message);
+  wire::EntryReader entries(frame.bytes);
+  while (entries.Next()) {
+    if (absl::Status s = wire::DecodeMessage(entries.message(), &message);
         !s.ok()) {
       return absl::DataLossError(fmt::format(
           "the message after {} of channel \"{}\" arrived damaged: {}",
@@ -209,7 +226,7 @@ absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
           fmt::format("channel \"{}\": expected message {}, but {} arrived",
                       channel_, next_sequence_, message.sequence));
     }
-    message.last_of_batch = --left == 0;
+    message.last_of_frame = --left == 0;
     if (cancelled()) break;
     if (callbacks_.on_message) callbacks_.on_message(message);
     position_sequence_.store(next_sequence_++, std::memory_order_relaxed);

@@ -61,6 +61,8 @@ class Subscription::Impl final
   absl::Status Deliver(const wire::Frame& frame) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status DeliverHeader(const wire::FrameHeader& header)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether a frame with this header can come next.
+  absl::Status CheckHeader(const wire::FrameHeader& header, bool joining) const;
   absl::Status DeliverMessages(const wire::Frame& frame)
       ABSL_LOCKS_EXCLUDED(mu_);
   // To just before next_sequence_.

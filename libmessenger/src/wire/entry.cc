@@ -8,20 +8,10 @@
 #include <optional>
 
 #include "wire/coding.h"
+#include "wire/message_tags.h"
 
 namespace messenger::wire {
 namespace {
-
-constexpr std::uint32_t kMessages = MakeTag(1, WireType::kBytes);
-
-constexpr std::uint32_t kSequence = MakeTag(1, WireType::kFixed64);
-constexpr std::uint32_t kSendTime = MakeTag(2, WireType::kBytes);
-constexpr std::uint32_t kAuthor = MakeTag(3, WireType::kBytes);
-constexpr std::uint32_t kText = MakeTag(4, WireType::kBytes);
-constexpr std::uint32_t kAttributes = MakeTag(5, WireType::kBytes);
-constexpr std::uint32_t kProducerId = MakeTag(6, WireType::kBytes);
-constexpr std::uint32_t kProducerSequence = MakeTag(7, WireType::kVarint);
-constexpr std::uint32_t kChecksum = MakeTag(15, WireType::kFixed64);
 
 constexpr std::size_t kFixed64FieldSize = 1 + sizeof(std::uint64_t);
 constexpr std::size_t kProducerIdFieldSize = 2 + sizeof(ProducerId);
@@ -33,7 +23,7 @@ std::uint64_t Checksum(std::string_view bytes) {
 bool ChecksumMatches(std::string_view bytes) {
   if (bytes.size() < kFixed64FieldSize) return false;
   const char* field = bytes.data() + bytes.size() - kFixed64FieldSize;
-  return static_cast<unsigned char>(*field) == kChecksum &&
+  return static_cast<unsigned char>(*field) == message_tag::kChecksum &&
          GetFixed64(field + 1) ==
              Checksum(bytes.substr(0, bytes.size() - kFixed64FieldSize));
 }
@@ -54,31 +44,31 @@ std::size_t EntrySize(std::size_t message_size) {
 }
 
 char* PutEntry(char* out, const EntryParts& parts, std::size_t message_size) {
-  out = PutVarint(out, kMessages);
+  out = PutVarint(out, kEntryTag);
   out = PutVarint(out, message_size);
   const char* const message = out;
-  out = PutVarint(out, kSequence);
+  out = PutVarint(out, message_tag::kSequence);
   out = PutFixed64(out, parts.sequence);
-  out = PutVarint(out, kSendTime);
+  out = PutVarint(out, message_tag::kSendTime);
   out = PutVarint(out, parts.encoded_time.size());
   out = PutBytes(out, parts.encoded_time);
   out = PutBytes(out, parts.new_message);
   if (parts.producer_id != nullptr) {
-    out = PutVarint(out, kProducerId);
+    out = PutVarint(out, message_tag::kProducerId);
     out = PutVarint(out, sizeof(ProducerId));
     std::memcpy(out, parts.producer_id->data(), sizeof(ProducerId));
     out += sizeof(ProducerId);
-    out = PutVarint(out, kProducerSequence);
+    out = PutVarint(out, message_tag::kProducerSequence);
     out = PutVarint(out, parts.producer_sequence);
   }
   const std::uint64_t checksum = Checksum({message, out});
-  out = PutVarint(out, kChecksum);
+  out = PutVarint(out, message_tag::kChecksum);
   return PutFixed64(out, checksum);
 }
 
 std::string_view MessageOfEntry(std::string_view entries) {
-  FieldReader fields(entries);
-  return fields.Next() ? fields.bytes() : std::string_view();
+  EntryReader reader(entries);
+  return reader.Next() ? reader.message() : std::string_view();
 }
 
 absl::Status DecodeMessage(std::string_view bytes, Message* message) {
@@ -97,31 +87,31 @@ absl::Status DecodeMessage(std::string_view bytes, Message* message) {
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case kSequence:
+      case message_tag::kSequence:
         message->sequence = fields.number();
         break;
-      case kSendTime:
+      case message_tag::kSendTime:
         time = DecodeTimestamp(fields.bytes());
         if (!time) return absl::DataLossError("send_time is not valid");
         break;
-      case kAuthor:
+      case message_tag::kAuthor:
         message->author = fields.bytes();
         break;
-      case kText:
+      case message_tag::kText:
         message->text = fields.bytes();
         break;
-      case kAttributes:
+      case message_tag::kAttributes:
         if (attributes == nullptr) attributes = fields.begin();
         attributes_end = fields.end();
         break;
-      case kProducerId:
+      case message_tag::kProducerId:
         if (fields.bytes().size() != sizeof(ProducerId)) {
           return absl::DataLossError("producer_id is not valid");
         }
         std::memcpy(message->producer_id.data(), fields.bytes().data(),
                     sizeof(ProducerId));
         break;
-      case kProducerSequence:
+      case message_tag::kProducerSequence:
         message->producer_sequence = fields.number();
         break;
       default:  // the checksum, or a field from the future
@@ -142,11 +132,12 @@ StoredParts SplitMessage(std::string_view bytes) {
   const char* begin = nullptr;
   const char* end = nullptr;
   while (fields.Next()) {
-    if (fields.tag() == kSendTime) {
+    if (fields.tag() == message_tag::kSendTime) {
       parts.send_time = DecodeTimestamp(fields.bytes()).value_or(Timestamp());
       begin = end = fields.end();
-    } else if (fields.tag() == kAuthor || fields.tag() == kText ||
-               fields.tag() == kAttributes) {
+    } else if (fields.tag() == message_tag::kAuthor ||
+               fields.tag() == message_tag::kText ||
+               fields.tag() == message_tag::kAttributes) {
       end = fields.end();
     }
   }

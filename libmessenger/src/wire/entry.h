@@ -12,9 +12,13 @@
 
 #include "absl/status/status.h"
 #include "messenger/message.h"
+#include "wire/coding.h"
 #include "wire/timestamp.h"
 
 namespace messenger::wire {
+
+// The tag that begins an entry.
+inline constexpr std::uint32_t kEntryTag = MakeTag(1, WireType::kBytes);
 
 // What the log adds to a message that was sent.
 struct EntryParts {
@@ -33,12 +37,35 @@ std::size_t EntrySize(std::size_t message_size);
 // where `message_size` is MessageSize(parts). Returns the end.
 char* PutEntry(char* out, const EntryParts& parts, std::size_t message_size);
 
-// The Message bytes of the entry at the beginning of `entries`, which must be
+// Walks over the entries among the fields of a frame, or over entries alone:
+//
+//   EntryReader entries(bytes);
+//   while (entries.Next()) Use(entries.message());
+class EntryReader {
+ public:
+  explicit EntryReader(std::string_view bytes) : fields_(bytes) {}
+
+  // Moves to the next entry; false at the end and at malformed input.
+  bool Next() {
+    while (fields_.Next()) {
+      if (fields_.tag() == kEntryTag) return true;
+    }
+    return false;
+  }
+
+  // The encoded Message of the current entry.
+  std::string_view message() const { return fields_.bytes(); }
+
+ private:
+  FieldReader fields_;
+};
+
+// The encoded Message of the entry at the beginning of `entries`, which must be
 // intact.
 std::string_view MessageOfEntry(std::string_view entries);
 
 // Verifies the checksum of an encoded Message and decodes it; the views in
-// `message` point into `bytes`. Leaves channel, epoch and last_of_batch alone.
+// `message` point into `bytes`. Leaves channel, epoch and last_of_frame alone.
 // DATA_LOSS says what is wrong.
 absl::Status DecodeMessage(std::string_view bytes, Message* message);
 

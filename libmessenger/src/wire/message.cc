@@ -5,20 +5,10 @@
 #include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
+#include "wire/message_tags.h"
 #include "wire/new_message.h"
 
 namespace messenger {
-namespace {
-
-using wire::FieldReader;
-using wire::MakeTag;
-using wire::WireType;
-
-constexpr std::uint32_t kAttributes = MakeTag(5, WireType::kBytes);
-constexpr std::uint32_t kName = MakeTag(1, WireType::kBytes);
-constexpr std::uint32_t kValue = MakeTag(2, WireType::kBytes);
-
-}  // namespace
 
 absl::Status CheckMessage(const NewMessage& message, std::size_t max_bytes) {
   const auto channel = wire::ResolveChannelName(message.channel);
@@ -36,16 +26,11 @@ Attributes::Iterator::Iterator(std::string_view encoded) : rest_(encoded) {
 }
 
 Attributes::Iterator& Attributes::Iterator::operator++() {
-  FieldReader fields(rest_);
+  wire::FieldReader fields(rest_);
   while (fields.Next()) {
-    if (fields.tag() != kAttributes) continue;
+    if (fields.tag() != wire::message_tag::kAttributes) continue;
     position_ = fields.begin();
-    current_ = {};
-    FieldReader parts(fields.bytes());
-    while (parts.Next()) {
-      if (parts.tag() == kName) current_.name = parts.bytes();
-      if (parts.tag() == kValue) current_.value = parts.bytes();
-    }
+    wire::ParseAttribute(fields.bytes(), &current_);
     rest_ = {fields.end(), rest_.data() + rest_.size()};
     return *this;
   }

@@ -3,16 +3,11 @@
 #include <fmt/format.h>
 
 #include "wire/coding.h"
+#include "wire/message_tags.h"
 #include "wire/utf8.h"
 
 namespace messenger::wire {
 namespace {
-
-constexpr std::uint32_t kAuthor = MakeTag(3, WireType::kBytes);
-constexpr std::uint32_t kText = MakeTag(4, WireType::kBytes);
-constexpr std::uint32_t kAttribute = MakeTag(5, WireType::kBytes);
-constexpr std::uint32_t kAttributeName = MakeTag(1, WireType::kBytes);
-constexpr std::uint32_t kAttributeValue = MakeTag(2, WireType::kBytes);
 
 std::size_t OptionalBytesSize(std::string_view bytes) {
   return bytes.empty() ? 0 : BytesFieldSize(bytes.size());
@@ -37,19 +32,20 @@ absl::Status CheckUtf8(std::string_view field, std::string_view value) {
                   static_cast<unsigned char>(value[bad]), bad));
 }
 
+}  // namespace
+
 bool ParseAttribute(std::string_view bytes, Attribute* attribute) {
+  *attribute = {};
   FieldReader fields(bytes);
   while (fields.Next()) {
-    if (fields.tag() == kAttributeName) {
+    if (fields.tag() == attribute_tag::kName) {
       attribute->name = fields.bytes();
-    } else if (fields.tag() == kAttributeValue) {
+    } else if (fields.tag() == attribute_tag::kValue) {
       attribute->value = fields.bytes();
     }
   }
   return fields.ok();
 }
-
-}  // namespace
 
 std::size_t NewMessageSize(const NewMessage& message) {
   std::size_t size =
@@ -91,13 +87,13 @@ absl::Status CheckFields(const NewMessage& message) {
 }
 
 char* PutNewMessage(char* out, const NewMessage& message) {
-  out = PutOptionalBytes(out, kAuthor, message.author);
-  out = PutOptionalBytes(out, kText, message.text);
+  out = PutOptionalBytes(out, message_tag::kAuthor, message.author);
+  out = PutOptionalBytes(out, message_tag::kText, message.text);
   for (const Attribute& attribute : message.attributes) {
-    out = PutVarint(out, kAttribute);
+    out = PutVarint(out, message_tag::kAttributes);
     out = PutVarint(out, AttributeSize(attribute));
-    out = PutOptionalBytes(out, kAttributeName, attribute.name);
-    out = PutOptionalBytes(out, kAttributeValue, attribute.value);
+    out = PutOptionalBytes(out, attribute_tag::kName, attribute.name);
+    out = PutOptionalBytes(out, attribute_tag::kValue, attribute.value);
   }
   return out;
 }
@@ -114,13 +110,13 @@ absl::StatusOr<std::string_view> NewMessageParser::Parse(
     ascending = ascending && fields.tag() >= last_tag;
     last_tag = fields.tag();
     switch (fields.tag()) {
-      case kAuthor:
+      case message_tag::kAuthor:
         scratch_.author = fields.bytes();
         break;
-      case kText:
+      case message_tag::kText:
         scratch_.text = fields.bytes();
         break;
-      case kAttribute:
+      case message_tag::kAttributes:
         if (!ParseAttribute(fields.bytes(),
                             &scratch_.attributes.emplace_back())) {
           return absl::InvalidArgumentError(fmt::format(

@@ -31,6 +31,10 @@ absl::Status CheckFields(const NewMessage& message);
 // NewMessageSize; returns the end.
 char* PutNewMessage(char* out, const NewMessage& message);
 
+// Reads an encoded Attribute, whose views then point into `bytes`; false if it
+// is malformed.
+bool ParseAttribute(std::string_view bytes, Attribute* attribute);
+
 // Reads encoded NewMessages. Keeps scratch memory between calls.
 class NewMessageParser {
  public:

@@ -4,6 +4,7 @@
 
 #include "wire/channel_name.h"
 #include "wire/coding.h"
+#include "wire/entry.h"
 #include "wire/timestamp.h"
 
 namespace messenger::wire {
@@ -32,7 +33,6 @@ constexpr std::uint32_t kDurationSeconds = 1;
 constexpr std::uint32_t kDurationNanos = 2;
 
 // ReadMessagesResponse.
-static_assert(kMessagesTag == MakeTag(1, WireType::kBytes));
 constexpr std::uint32_t kEpoch = 2;
 constexpr std::uint32_t kNextSequence = 3;
 constexpr std::uint32_t kHead = 4;
@@ -255,7 +255,7 @@ absl::StatusOr<Frame> ParseFrame(std::string_view bytes) {
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case kMessagesTag:
+      case kEntryTag:
         ++frame.message_count;
         break;
       case MakeTag(kEpoch, WireType::kFixed64):

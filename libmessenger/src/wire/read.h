@@ -43,15 +43,11 @@ std::string EncodeFrameHeader(const FrameHeader& header);
 
 struct Frame {
   FrameHeader header;
-  std::string_view bytes;
+  std::string_view bytes;  // of the whole frame: see EntryReader
   std::uint64_t message_count = 0;
 };
 
 // DATA_LOSS if the bytes are malformed.
 absl::StatusOr<Frame> ParseFrame(std::string_view bytes);
-
-// The tag of ReadMessagesResponse.messages: what a FieldReader over
-// Frame::bytes meets at each entry.
-inline constexpr std::uint32_t kMessagesTag = 1U << 3U | 2U;
 
 }  // namespace messenger::wire
