@@ -1,10 +1,23 @@
-// The service over a log that answers later, on another thread.
+// The service over a log that answers later, on another thread, or wrongly; and
+// the client over a server that does not know what it is doing.
 #include <doctest/doctest.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "base/status.h"
 #include "messenger/server.h"
+#include "messenger/v1/messenger.pb.h"
+#include "rpc/bytes.h"
+#include "support/raw_client.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
 #include "wire/entry.h"
@@ -67,6 +80,99 @@ TEST_CASE_FIXTURE(Fixture, "a client can vanish while the log appends") {
   CHECK(client.Send({.text = "still there"}).ok());
 }
 
+v1::SendMessagesRequest RequestWith(const std::string& text) {
+  v1::SendMessagesRequest request;
+  request.add_messages()->set_text(text);
+  return request;
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "what was sent after a message that the storage refuses is "
+                  "not stored, though the log has it already") {
+  RawClient sender(server->port());
+  RawStream stream = sender.Open("SendMessages");
+  log->Hold();
+  for (const char* text : {"1", "2", "3"}) stream.Write(RequestWith(text));
+  REQUIRE(log->AwaitPending(3));
+  log->FailNextAppend(absl::UnavailableError("the disk is full"));
+  log->Release();
+  REQUIRE(log->AwaitCompleted(3));
+  const grpc::Status end = stream.Finish();
+  CHECK(end.error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(end.error_message() == "the disk is full");
+  CHECK(absl::IsNotFound(log->GetChannel("general").status()));
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "what was sent after a message that the storage refuses is "
+                  "not stored, though it was accepted before the failure and "
+                  "comes to the log after it") {
+  RawClient sender(server->port());
+  RawStream stream = sender.Open("SendMessages");
+  log->Hold();
+  stream.Write(RequestWith("refused"));
+  REQUIRE(log->AwaitPending(1));
+  log->HoldAppends();
+  stream.Write(RequestWith("accepted"));
+  REQUIRE(log->AwaitHeldAppends(1));
+  log->FailNextAppend(absl::UnavailableError("the disk is full"));
+  log->Release();
+  REQUIRE(log->AwaitCompleted(1));
+  // The stream has been told of the failure. The storage is fine again.
+  log->ReleaseAppends();
+  REQUIRE(log->AwaitCompleted(2));
+  const grpc::Status end = stream.Finish();
+  CHECK(end.error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(end.error_message() == "the disk is full");
+  CHECK(absl::IsNotFound(log->GetChannel("general").status()));
+  // Others are not affected.
+  CHECK(client.Send({.text = "stored"})->position.sequence == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "what is wrong with a request is told after the receipts of "
+                  "what was sent before it") {
+  RawClient sender(server->port());
+  RawStream stream = sender.Open("SendMessages");
+  log->Hold();
+  stream.Write(RequestWith("stored"));
+  stream.Write("not a request");
+  REQUIRE(log->AwaitPending(1));
+  log->Release();
+  const auto response = stream.MustRead<v1::SendMessagesResponse>();
+  CHECK(response.receipts_size() == 1);
+  CHECK(stream.Finish().error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CHECK(log->GetChannel("general")->head == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "a failure of the storage is told after the receipts of what "
+                  "was stored before it, and before what is wrong with a later "
+                  "request") {
+  RawClient sender(server->port());
+  RawStream stream = sender.Open("SendMessages");
+  log->Hold();
+  stream.Write(RequestWith("stored"));
+  REQUIRE(log->AwaitPending(1));
+  log->HoldAppends();
+  stream.Write(RequestWith("refused"));
+  REQUIRE(log->AwaitHeldAppends(1));
+  log->Release();
+  REQUIRE(log->AwaitCompleted(1));
+  log->FailNextAppend(absl::UnavailableError("the disk is full"));
+  log->Hold();
+  log->ReleaseAppends();
+  REQUIRE(log->AwaitPending(1));
+  stream.Write("not a request");
+  const auto response = stream.MustRead<v1::SendMessagesResponse>();
+  CHECK(response.receipts_size() == 1);
+  log->Release();
+  const grpc::Status end = stream.Finish();
+  CHECK(end.error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(end.error_message() == "the disk is full");
+  CHECK(log->GetChannel("general")->head == 1);
+}
+
 TEST_CASE("a bit that flips on the way is detected, and never delivered") {
   // Everything the log hands out from now on has one flipped bit.
   std::atomic<bool> damage = false;
@@ -105,6 +211,63 @@ TEST_CASE("a message that is missing on the way is detected") {
   CHECK(std::string(end.message()).find("expected message 1, but 2 arrived") !=
         std::string::npos);
   CHECK(recorder.events().messages.empty());
+}
+
+// Answers whatever it is sent with what cannot be decoded.
+class NonsenseService final : public grpc::CallbackGenericService {
+ public:
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* /*context*/) override {
+    return new Stream();
+  }
+
+ private:
+  class Stream final : public grpc::ServerGenericBidiReactor {
+   public:
+    Stream() { StartRead(&request_); }
+    void OnReadDone(bool ok) override {
+      if (ok) StartWrite(&response_);
+    }
+    void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+    void OnDone() override { delete this; }
+
+   private:
+    grpc::ByteBuffer request_;
+    grpc::ByteBuffer response_ = rpc::MakeBuffer("\xFF\xFF");
+  };
+};
+
+TEST_CASE("receipts that cannot be decoded are DATA_LOSS to the sender") {
+  NonsenseService service;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  builder.RegisterCallbackGenericService(&service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  REQUIRE(server != nullptr);
+  absl::Mutex mu;
+  std::vector<absl::Status> results;
+  {
+    Client client =
+        Client::Connect({.target = "127.0.0.1:" + std::to_string(port)});
+    for (int i = 0; i < 3; ++i) {
+      client.SendAsync({.text = "x"},
+                       [&](const absl::StatusOr<Receipt>& receipt) {
+                         absl::MutexLock lock(&mu);
+                         results.push_back(receipt.status());
+                       });
+    }
+    CHECK(absl::IsDataLoss(client.Flush()));
+    CHECK(absl::IsDataLoss(client.Send({.text = "x"}).status()));
+  }
+  absl::MutexLock lock(&mu);
+  REQUIRE(results.size() == 3);
+  for (const absl::Status& result : results) {
+    CHECK(absl::IsDataLoss(result));
+    CHECK(MessageOf(result) ==
+          "the server's SendMessagesResponse is malformed");
+  }
 }
 
 }  // namespace

@@ -29,7 +29,7 @@
 namespace messenger::test {
 
 // How long to wait for what must happen.
-inline constexpr std::chrono::seconds kDeadline{10};
+inline constexpr std::chrono::seconds kLogDeadline{10};
 
 // The outcome of a call that completes on another thread, or at once.
 template <typename T>
@@ -47,7 +47,7 @@ class Completion {
 
   T Wait(std::string_view what) {
     std::unique_lock lock(state_->mutex);
-    if (!state_->changed.wait_for(lock, kDeadline,
+    if (!state_->changed.wait_for(lock, kLogDeadline,
                                   [this] { return state_->calls > 0; })) {
       throw std::runtime_error(fmt::format("{} has not completed", what));
     }
@@ -182,7 +182,7 @@ inline std::vector<OwnedMessage> MessagesIn(const ReadResult& result) {
   for (const LogBytes& entries : result.entries) {
     wire::FieldReader fields(entries.bytes);
     while (fields.Next()) {
-      if (fields.tag() != wire::kMessagesTag) {
+      if (fields.tag() != wire::kEntryTag) {
         throw std::runtime_error(
             fmt::format("an entry with the tag {}", fields.tag()));
       }
@@ -208,12 +208,12 @@ inline std::vector<OwnedMessage> MessagesIn(const ReadResult& result) {
 }
 
 // All that a reader gets before it has caught up.
-struct ReadToTail {
+struct ReadToHead {
   std::vector<Gap> gaps;
   std::vector<OwnedMessage> messages;
   std::uint64_t next_sequence = 0;
 
-  explicit ReadToTail(LogReader& reader, const ReadBounds& bounds = kAmple) {
+  explicit ReadToHead(LogReader& reader, const ReadBounds& bounds = kAmple) {
     for (;;) {
       const ReadResult result = Read(reader, bounds);
       if (result.gap) gaps.push_back(*result.gap);

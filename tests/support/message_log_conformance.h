@@ -30,6 +30,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
@@ -164,7 +165,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: sequences start at 1 and have no holes",
   CHECK(SequencesOf(t.Append({"b", "c", "d"})) == Sequences(2, 4));
   CHECK(SequencesOf(t.Append({"e"})) == Sequences(5, 5));
   const auto reader = t.Open(Start::Earliest());
-  const ReadToTail all(*reader);
+  const ReadToHead all(*reader);
   CHECK(all.sequences() == Sequences(1, 5));
   CHECK(all.texts() == Texts{"a", "b", "c", "d", "e"});
 }
@@ -194,7 +195,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   LogUnderTest<Fixture> t;
   const std::vector<Stored> receipts = t.Append({"a", "b", "c"});
   const auto reader = t.Open(Start::Earliest());
-  const ReadToTail all(*reader);
+  const ReadToHead all(*reader);
   REQUIRE(all.messages.size() == 3);
   for (const OwnedMessage& message : all.messages) {
     CHECK((message.send_time == receipts.front().send_time));
@@ -217,7 +218,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: messages come back as they were sent", Fixture,
   t.Append({"without producer"});
 
   const auto reader = t.Open(Start::Earliest());
-  const std::vector<OwnedMessage> messages = ReadToTail(*reader).messages;
+  const std::vector<OwnedMessage> messages = ReadToHead(*reader).messages;
   REQUIRE(messages.size() == 5);
   CHECK(messages[0].author == "");
   CHECK(messages[0].text == "");
@@ -268,7 +269,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a batch that is refused leaves nothing behind",
   CHECK(t.Head() == 2);
   CHECK(SequencesOf(t.AppendAs(Producer(1), 3, {"c"})) == Sequences(3, 3));
   const auto reader = t.Open(Start::Earliest());
-  CHECK(ReadToTail(*reader).texts() == Texts{"a", "b", "c"});
+  CHECK(ReadToHead(*reader).texts() == Texts{"a", "b", "c"});
 }
 
 TEST_CASE_TEMPLATE_DEFINE("log: channels have sequences of their own", Fixture,
@@ -279,8 +280,184 @@ TEST_CASE_TEMPLATE_DEFINE("log: channels have sequences of their own", Fixture,
   CHECK(SequencesOf(t.Append({"d"}, "one")) == Sequences(3, 3));
   const auto one = t.Open(Start::Earliest(), false, "one");
   const auto two = t.Open(Start::Earliest(), false, "two");
-  CHECK(ReadToTail(*one).texts() == Texts{"a", "b", "d"});
-  CHECK(ReadToTail(*two).texts() == Texts{"c"});
+  CHECK(ReadToHead(*one).texts() == Texts{"a", "b", "d"});
+  CHECK(ReadToHead(*two).texts() == Texts{"c"});
+}
+
+// ---------------------------------------------------------------------------
+// Appenders
+
+// Appends without waiting, and keeps the results in the order in which they
+// come.
+class Pipeline {
+ public:
+  // `on_done` runs within each `done`, with the number of the batch.
+  explicit Pipeline(std::unique_ptr<LogAppender> appender,
+                    std::function<void(std::size_t)> on_done = {})
+      : appender_(std::move(appender)) {
+    state_->on_done = std::move(on_done);
+  }
+
+  void Append(AppendBatch batch) {
+    appender_->Append(std::move(batch), [state = state_, number = appended_++](
+                                            AppendResult result) {
+      if (state->on_done) state->on_done(number);
+      const std::lock_guard lock(state->mutex);
+      state->numbers.push_back(number);
+      state->results.push_back(std::move(result));
+      state->changed.notify_all();
+    });
+  }
+
+  void DestroyAppender() { appender_.reset(); }
+
+  std::size_t completed() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->results.size();
+  }
+
+  // The results of all appends, which must have come in their order.
+  std::vector<AppendResult> Await() const {
+    std::unique_lock lock(state_->mutex);
+    if (!state_->changed.wait_for(lock, kLogDeadline, [this] {
+          return state_->results.size() >= appended_;
+        })) {
+      throw std::runtime_error(fmt::format("{} of {} appends have completed",
+                                           state_->results.size(), appended_));
+    }
+    std::vector<std::size_t> numbers(appended_);
+    std::iota(numbers.begin(), numbers.end(), std::size_t{0});
+    if (state_->numbers != numbers) {
+      throw std::runtime_error("appends complete twice or out of order");
+    }
+    return state_->results;
+  }
+
+  // How they went, as names of status codes.
+  Texts AwaitCodes() const {
+    Texts codes;
+    for (const AppendResult& result : Await()) {
+      codes.push_back(absl::StatusCodeToString(result.status().code()));
+    }
+    return codes;
+  }
+
+ private:
+  struct State {
+    std::function<void(std::size_t)> on_done;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<std::size_t> numbers;
+    std::vector<AppendResult> results;
+  };
+
+  std::unique_ptr<LogAppender> appender_;
+  std::size_t appended_ = 0;
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: what one appender is given is stored in its order, across channels",
+    Fixture, log_appender_order) {
+  constexpr std::size_t kBatches = 90;
+  const Texts channels = {"a", "b", "c"};
+  Texts missing;
+  LogUnderTest<Fixture> t;
+  // Batch n is number n / 3 + 1 of its channel.
+  Pipeline pipeline(t.log->OpenAppender(), [&](std::size_t done) {
+    for (std::size_t n = 0; n <= done; ++n) {
+      if (t.Head(channels[n % 3]) < n / 3 + 1) {
+        missing.push_back(fmt::format("{} when {} is done", n, done));
+      }
+    }
+  });
+  for (std::size_t n = 0; n < kBatches; ++n) {
+    pipeline.Append(BatchOf(channels[n % 3], Texts{std::to_string(n)}));
+  }
+  CHECK(pipeline.AwaitCodes() == Texts(kBatches, "OK"));
+  CHECK(missing == Texts{});
+  for (std::size_t first = 0; first < channels.size(); ++first) {
+    Texts expected;
+    for (std::size_t n = first; n < kBatches; n += 3) {
+      expected.push_back(std::to_string(n));
+    }
+    const auto reader = t.Open(Start::Earliest(), false, channels[first]);
+    CHECK(ReadToHead(*reader).texts() == expected);
+  }
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: what follows a failure on an appender fails without being looked at",
+    Fixture, log_appender_failure) {
+  LogUnderTest<Fixture> t;
+  t.AppendAs(Producer(1), 1, {"before"});
+  Pipeline pipeline(t.log->OpenAppender());
+  pipeline.Append(BatchOf("c", Texts{"stored"}));
+  pipeline.Append(BatchOf("c", Producer(1), 5, {"a skip"}));
+  // These are fine by themselves, in this channel and in others,
+  pipeline.Append(BatchOf("c", Texts{"next"}));
+  pipeline.Append(BatchOf("d", Texts{"elsewhere"}));
+  pipeline.Append(BatchOf("c", Producer(1), 1, {"before"}));
+  // and this one would be refused.
+  pipeline.Append(BatchOf("c", Producer(1), 7, {"another skip"}));
+  Texts codes = {
+      "OK", "FAILED_PRECONDITION", "ABORTED", "ABORTED", "ABORTED", "ABORTED"};
+  CHECK(pipeline.AwaitCodes() == codes);
+  // When the failure is known, it is the same.
+  pipeline.Append(BatchOf("c", Texts{"late"}));
+  codes.emplace_back("ABORTED");
+  CHECK(pipeline.AwaitCodes() == codes);
+
+  const auto reader = t.Open(Start::Earliest());
+  CHECK(ReadToHead(*reader).texts() == Texts{"before", "stored"});
+  CHECK(t.Head("d") == 0);
+}
+
+TEST_CASE_TEMPLATE_DEFINE("log: a failure on one appender is no other one's",
+                          Fixture, log_appender_failure_elsewhere) {
+  LogUnderTest<Fixture> t;
+  Pipeline failing(t.log->OpenAppender());
+  Pipeline other(t.log->OpenAppender());
+  other.Append(BatchOf("c", Texts{"1"}));
+  failing.Append(BatchOf("c", Producer(1), 5, {"a skip"}));
+  other.Append(BatchOf("c", Texts{"2"}));
+  failing.Append(BatchOf("c", Texts{"next"}));
+  other.Append(BatchOf("c", Texts{"3"}));
+  CHECK(other.AwaitCodes() == Texts{"OK", "OK", "OK"});
+  CHECK(failing.AwaitCodes() == Texts{"FAILED_PRECONDITION", "ABORTED"});
+  Pipeline after(t.log->OpenAppender());
+  after.Append(BatchOf("c", Producer(1), 1, {"4"}));
+  CHECK(after.AwaitCodes() == Texts{"OK"});
+  const auto reader = t.Open(Start::Earliest());
+  CHECK(ReadToHead(*reader).texts() == Texts{"1", "2", "3", "4"});
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: what an appender was given goes on when it is destroyed", Fixture,
+    log_appender_destroyed) {
+  LogUnderTest<Fixture> t;
+  Pipeline pipeline(t.log->OpenAppender());
+  for (int i = 0; i < 20; ++i) pipeline.Append(BatchOf("c", Texts{"x"}));
+  pipeline.Append(BatchOf("c", Producer(1), 5, {"a skip"}));
+  for (int i = 0; i < 5; ++i) pipeline.Append(BatchOf("c", Texts{"y"}));
+  pipeline.DestroyAppender();
+  Texts codes(20, "OK");
+  codes.emplace_back("FAILED_PRECONDITION");
+  codes.resize(26, "ABORTED");
+  CHECK(pipeline.AwaitCodes() == codes);
+  CHECK(t.Head() == 20);
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: when a log is destroyed, each append has completed; an appender may "
+    "be destroyed after it",
+    Fixture, log_appender_outlives_log) {
+  LogUnderTest<Fixture> t;
+  Pipeline pipeline(t.log->OpenAppender());
+  for (int i = 0; i < 20; ++i) pipeline.Append(BatchOf("c", Texts{"x"}));
+  t.log.reset();
+  CHECK(pipeline.completed() == 20);
+  pipeline.DestroyAppender();
 }
 
 // ---------------------------------------------------------------------------
@@ -299,7 +476,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   CHECK(joined.head == 2);
   CHECK_FALSE(joined.gap.has_value());
   t.Append({"c"});
-  CHECK(ReadToTail(*reader).texts() == Texts{"c"});
+  CHECK(ReadToHead(*reader).texts() == Texts{"c"});
 }
 
 TEST_CASE_TEMPLATE_DEFINE("log: an earliest reader gets all that is stored",
@@ -307,10 +484,10 @@ TEST_CASE_TEMPLATE_DEFINE("log: an earliest reader gets all that is stored",
   LogUnderTest<Fixture> t;
   t.Append({"a", "b"});
   const auto reader = t.Open(Start::Earliest(), /*strict=*/true);
-  CHECK(ReadToTail(*reader).texts() == Texts{"a", "b"});
+  CHECK(ReadToHead(*reader).texts() == Texts{"a", "b"});
   CHECK(Read(*reader).count == 0);
   t.Append({"c"});
-  CHECK(ReadToTail(*reader).texts() == Texts{"c"});
+  CHECK(ReadToHead(*reader).texts() == Texts{"c"});
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -321,7 +498,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   for (std::uint64_t sequence = 1; sequence <= 4; ++sequence) {
     CAPTURE(sequence);
     const auto reader = t.Open(Start::At(sequence), /*strict=*/true);
-    const ReadToTail rest(*reader);
+    const ReadToHead rest(*reader);
     CHECK(rest.sequences() == Sequences(sequence, 3));
     CHECK(rest.next_sequence == 4);
   }
@@ -412,7 +589,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a position resumes right after it", Fixture,
     CAPTURE(sequence);
     const auto reader =
         t.Open(Start::After({epoch, sequence}), /*strict=*/true);
-    const ReadToTail rest(*reader);
+    const ReadToHead rest(*reader);
     CHECK(rest.gaps.empty());
     CHECK(rest.sequences() == Sequences(sequence + 1, 3));
   }
@@ -427,7 +604,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   const std::uint64_t other = t.log->epoch() ^ 1U;
   for (const std::uint64_t sequence : {0U, 2U, 3U, 7U}) {
     const auto reader = t.Open(Start::After({other, sequence}));
-    const ReadToTail all(*reader);
+    const ReadToHead all(*reader);
     REQUIRE(all.gaps.size() == 1);
     CHECK(all.gaps[0] == Gap{.first_missing = sequence + 1,
                              .next = 1,
@@ -462,7 +639,7 @@ TEST_CASE_TEMPLATE_DEFINE(
     CHECK_FALSE(reader->Behind());
     t.Append({"a"}, channel);
     CHECK(reader->Behind());
-    CHECK(ReadToTail(*reader).texts() == Texts{"a"});
+    CHECK(ReadToHead(*reader).texts() == Texts{"a"});
   }
 }
 
@@ -576,7 +753,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a read leaves what comes after last_sequence",
   CHECK(result.count == 0);
   CHECK(result.next_sequence == 5);
   CHECK(reader->Behind());
-  CHECK(ReadToTail(*reader).sequences() == Sequences(5, 10));
+  CHECK(ReadToHead(*reader).sequences() == Sequences(5, 10));
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -685,7 +862,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a channel keeps at most so many bytes", Fixture,
   }
   CHECK(t.First() > 1);
   const auto reader = t.Open(Start::Earliest(), /*strict=*/true);
-  CHECK(ReadToTail(*reader).sequences() == Sequences(t.First(), 500));
+  CHECK(ReadToHead(*reader).sequences() == Sequences(t.First(), 500));
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -729,7 +906,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   REQUIRE(result.count >= 1);
   MessagesIn(result);
   // Once is enough.
-  const ReadToTail rest(*reader);
+  const ReadToHead rest(*reader);
   CHECK(rest.gaps.empty());
   CHECK(rest.next_sequence == t.Head() + 1);
 }
@@ -756,7 +933,7 @@ TEST_CASE_TEMPLATE_DEFINE(
     CAPTURE(static_cast<int>(c.start.kind));
     CAPTURE(c.first_missing);
     const auto reader = t.Open(c.start);
-    const ReadToTail rest(*reader);
+    const ReadToHead rest(*reader);
     REQUIRE(rest.gaps.size() == 1);
     CHECK(rest.gaps[0] == Gap{.first_missing = c.first_missing,
                               .next = first,
@@ -772,7 +949,7 @@ TEST_CASE_TEMPLATE_DEFINE(
         Start::Last(head - first + 1), Start::Earliest()}) {
     CAPTURE(static_cast<int>(start.kind));
     const auto reader = t.Open(start, /*strict=*/true);
-    const ReadToTail rest(*reader);
+    const ReadToHead rest(*reader);
     CHECK(rest.gaps.empty());
     CHECK(rest.sequences() == Sequences(first, head));
   }
@@ -857,7 +1034,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   CHECK(SequencesOf(t.Append({"d"})) == Sequences(4, 4));
   CHECK(t.First() == 4);
   const auto rest = t.Open(Start::Earliest(), /*strict=*/true);
-  CHECK(ReadToTail(*rest).texts() == Texts{"d"});
+  CHECK(ReadToHead(*rest).texts() == Texts{"d"});
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -910,8 +1087,8 @@ TEST_CASE_TEMPLATE_DEFINE(
   const ReadResult before =
       Read(*reader, {.max_bytes = std::size_t{1} << 20, .max_count = 2});
   const std::uint64_t next = before.next_sequence + before.count;
-  const auto at_tail = t.Open(Start::NewOnly());
-  Read(*at_tail);
+  const auto caught_up = t.Open(Start::NewOnly());
+  Read(*caught_up);
   REQUIRE(Delete(*t.log, "c").ok());
 
   CHECK(reader->Behind());
@@ -924,9 +1101,9 @@ TEST_CASE_TEMPLATE_DEFINE(
   CHECK_FALSE(reader->Behind());
 
   CHECK(SequencesOf(t.Append({"new"})) == Sequences(6, 6));
-  for (LogReader* const each : {reader.get(), at_tail.get()}) {
+  for (LogReader* const each : {reader.get(), caught_up.get()}) {
     CHECK(each->Behind());
-    const ReadToTail rest(*each);
+    const ReadToHead rest(*each);
     CHECK(rest.gaps.empty());
     CHECK(rest.sequences() == Sequences(6, 6));
     CHECK(rest.texts() == Texts{"new"});
@@ -1134,7 +1311,7 @@ TEST_CASE_TEMPLATE_DEFINE(
                             {3, now, false},
                             {4, now, false}});
   const auto reader = t.Open(Start::Earliest());
-  const ReadToTail all(*reader);
+  const ReadToHead all(*reader);
   CHECK(all.texts() == Texts{"a", "b", "c", "d"});
   for (std::size_t i = 0; i < all.messages.size(); ++i) {
     CHECK(all.messages[i].producer_sequence == i + 1);
@@ -1269,11 +1446,19 @@ TEST_CASE_TEMPLATE_DEFINE(
 TEST_CASE_TEMPLATE_DEFINE("log: a retry of what was deleted is refused",
                           Fixture, log_producer_retry_after_deletion) {
   LogUnderTest<Fixture> t;
-  t.AppendAs(Producer(1), 1, {"a", "b"});
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    t.AppendAs(Producer(1), i, {"a"});
+    t.AppendAs(Producer(2), 2 * i - 1, {"b", "b"});
+  }
   REQUIRE(Delete(*t.log, "c").ok());
-  t.RefusalOf(Producer(1), 2, {"b"});
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    t.RefusalOf(Producer(1), i, {"a"});
+    t.RefusalOf(Producer(2), 2 * i, {"b", "b"});
+  }
   CHECK(t.log->GetChannel("c").status().code() == absl::StatusCode::kNotFound);
-  CHECK(SequencesOf(t.AppendAs(Producer(1), 3, {"c"})) == Sequences(3, 3));
+  CHECK(SequencesOf(t.AppendAs(Producer(1), 6, {"c"})) == Sequences(16, 16));
+  CHECK(Contains(t.RefusalOf(Producer(2), 12, {"d"}), "expected 11"));
+  CHECK(SequencesOf(t.AppendAs(Producer(2), 11, {"d"})) == Sequences(17, 17));
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -1315,10 +1500,10 @@ TEST_CASE_TEMPLATE_DEFINE(
 }
 
 // ---------------------------------------------------------------------------
-// The tail
+// Hearing of appends
 
 // Runs a function at each append and counts them.
-class Listener final : public TailListener {
+class Listener final : public AppendListener {
  public:
   explicit Listener(std::function<void(std::string_view)> on_append = {})
       : on_append_(std::move(on_append)) {}
@@ -1334,7 +1519,7 @@ class Listener final : public TailListener {
   // False if there are not so many before the deadline.
   bool WaitForAppends(std::string_view channel, int count) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kDeadline, [&] {
+    return changed_.wait_for(lock, kLogDeadline, [&] {
       return appends_[std::string(channel)] >= count;
     });
   }
@@ -1347,7 +1532,7 @@ class Listener final : public TailListener {
   // Until there are more than `seen`, or the deadline.
   bool WaitForMoreThan(std::uint64_t seen) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kDeadline, [&] { return total_ > seen; });
+    return changed_.wait_for(lock, kLogDeadline, [&] { return total_ > seen; });
   }
 
  private:
@@ -1367,7 +1552,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   for (const Start& start :
        {Start::Earliest(), Start::NewOnly(), Start::At(3), Start::Last(1)}) {
     readers.push_back(t.Open(start));
-    ReadToTail{*readers.back()};
+    ReadToHead{*readers.back()};
   }
   const auto elsewhere = t.Open(Start::Earliest(), false, "elsewhere");
   Read(*elsewhere);
@@ -1378,16 +1563,16 @@ TEST_CASE_TEMPLATE_DEFINE(
     if (channel != "c") return;
     for (const auto& reader : readers) behind += reader->Behind() ? 1 : 0;
   });
-  t.log->AddTailListener(&listener);
+  t.log->AddAppendListener(&listener);
   t.Append({"c"});
   CHECK(listener.WaitForAppends("c", 1));
-  t.log->RemoveTailListener(&listener);
+  t.log->RemoveAppendListener(&listener);
 
   CHECK(behind == static_cast<int>(readers.size()));
   CHECK_FALSE(elsewhere->Behind());
   for (const auto& reader : readers) {
     CHECK(reader->Behind());
-    CHECK(ReadToTail(*reader).texts() == Texts{"c"});
+    CHECK(ReadToHead(*reader).texts() == Texts{"c"});
     CHECK_FALSE(reader->Behind());
   }
 }
@@ -1400,10 +1585,10 @@ TEST_CASE_TEMPLATE_DEFINE(
   Read(*reader);
   std::atomic<bool> behind{false};
   Listener listener([&](std::string_view) { behind = reader->Behind(); });
-  t.log->AddTailListener(&listener);
+  t.log->AddAppendListener(&listener);
   t.Append({"a"});
   CHECK(listener.WaitForAppends("c", 1));
-  t.log->RemoveTailListener(&listener);
+  t.log->RemoveAppendListener(&listener);
   CHECK(behind);
 }
 
@@ -1412,19 +1597,19 @@ TEST_CASE_TEMPLATE_DEFINE("log: every listener hears of every channel", Fixture,
   LogUnderTest<Fixture> t;
   Listener first;
   Listener second;
-  t.log->AddTailListener(&first);
-  t.log->AddTailListener(&second);
+  t.log->AddAppendListener(&first);
+  t.log->AddAppendListener(&second);
   t.Append({"a"}, "one");
   t.Append({"b"}, "two");
   for (Listener* const listener : {&first, &second}) {
     CHECK(listener->WaitForAppends("one", 1));
     CHECK(listener->WaitForAppends("two", 1));
   }
-  t.log->RemoveTailListener(&first);
+  t.log->RemoveAppendListener(&first);
   const std::uint64_t heard = first.total();
   t.Append({"c"}, "one");
   CHECK(second.WaitForAppends("one", 2));
-  t.log->RemoveTailListener(&second);
+  t.log->RemoveAppendListener(&second);
   CHECK(first.total() == heard);
 }
 
@@ -1443,7 +1628,7 @@ TEST_CASE_TEMPLATE_DEFINE(
       inside = true;
       changed.notify_all();
     }
-    const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+    const auto deadline = std::chrono::steady_clock::now() + kLogDeadline;
     while (!removing && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::yield();
     }
@@ -1451,16 +1636,16 @@ TEST_CASE_TEMPLATE_DEFINE(
     for (int i = 0; i < 1000; ++i) std::this_thread::yield();
     left = true;
   });
-  t.log->AddTailListener(&listener);
+  t.log->AddAppendListener(&listener);
   std::thread appender([&t] {
     t.log->Append(BatchOf("c", Texts{"a"}), [](const AppendResult&) {});
   });
   {
     std::unique_lock lock(mutex);
-    CHECK(changed.wait_for(lock, kDeadline, [&] { return inside; }));
+    CHECK(changed.wait_for(lock, kLogDeadline, [&] { return inside; }));
   }
   removing = true;
-  t.log->RemoveTailListener(&listener);
+  t.log->RemoveAppendListener(&listener);
   CHECK(left);
   appender.join();
 }
@@ -1472,7 +1657,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   LogUnderTest<Fixture> t;
   t.AppendAs(Producer(1), 1, {"a"});
   const auto reader = t.Open(Start::Earliest());
-  ReadToTail{*reader};
+  static_cast<void>(ReadToHead(*reader));
   t.AppendAs(Producer(1), 1, {"a"});
   CHECK_FALSE(reader->Behind());
   CHECK(Read(*reader).count == 0);
@@ -1750,7 +1935,8 @@ class ModelRun {
     if (was_joined && found) Check(was_behind, place + "but was not behind");
     reader.next += result->count;
     if (reader.next > channel.head()) {
-      Check(!reader.reader->Behind(), place + "behind at the tail");
+      Check(!reader.reader->Behind(),
+            place + "behind, though it has caught up");
     }
     return found;
   }
@@ -1914,7 +2100,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   constexpr int kReaders = 4;
   LogUnderTest<Fixture> t;
   Listener listener;
-  t.log->AddTailListener(&listener);
+  t.log->AddAppendListener(&listener);
   Failures failures;
   std::atomic<std::uint64_t> appended{0};
   std::atomic<int> appending{kAppenders};
@@ -1991,13 +2177,14 @@ TEST_CASE_TEMPLATE_DEFINE(
     threads.emplace_back([&, i] {
       RunGuarded(failures, "appender", [&] { append(i); });
       // The last announcement finds the readers told that it is over.
-      if (--appending == 0)
+      if (--appending == 0) {
         t.log->Append(BatchOf("end", Texts{""}), [](const AppendResult&) {});
+      }
     });
   }
   for (int i = 0; i < 50; ++i) t.clock.Advance(std::chrono::microseconds(1));
   for (std::thread& thread : threads) thread.join();
-  t.log->RemoveTailListener(&listener);
+  t.log->RemoveAppendListener(&listener);
 
   CHECK(failures.all() == std::vector<std::string>{});
   CHECK(t.Head() == appended);
@@ -2107,6 +2294,11 @@ TEST_CASE_TEMPLATE_DEFINE(
   MESSENGER_LOG_CONFORMANCE_CASE(log_refused_batch_leaves_nothing,             \
                                  __VA_ARGS__);                                 \
   MESSENGER_LOG_CONFORMANCE_CASE(log_channels_are_independent, __VA_ARGS__);   \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_appender_order, __VA_ARGS__);             \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_appender_failure, __VA_ARGS__);           \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_appender_failure_elsewhere, __VA_ARGS__); \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_appender_destroyed, __VA_ARGS__);         \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_appender_outlives_log, __VA_ARGS__);      \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_new_only, __VA_ARGS__);             \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_earliest, __VA_ARGS__);             \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_sequence, __VA_ARGS__);             \

@@ -191,7 +191,7 @@ class RawStream::Impl final
     if (writing_ || write_failed_) return;
     if (!writes_.empty()) {
       writing_ = true;
-      outgoing_ = std::move(writes_.front());
+      outgoing_.Swap(&writes_.front());
       writes_.pop_front();
       StartWrite(&outgoing_);
     } else if (closing_) {
@@ -230,7 +230,7 @@ RawStream::~RawStream() {
   impl_->Release();
 }
 
-void RawStream::Write(std::string bytes) {
+void RawStream::Write(const std::string& bytes) {
   impl_->Write(bytes);
 }
 
@@ -276,9 +276,10 @@ RawStream RawClient::Read(const v1::ReadMessagesRequest& request) {
 }
 
 RawClient::Answer RawClient::Call(const std::string& method,
-                                  std::string request, RawCallOptions options) {
+                                  const std::string& request,
+                                  RawCallOptions options) {
   RawStream stream = Open(method, options);
-  stream.Write(std::move(request));
+  stream.Write(request);
   stream.CloseWrites();
   std::optional<std::string> bytes = stream.Read();
   return {.status = stream.Finish(), .bytes = std::move(bytes).value_or("")};

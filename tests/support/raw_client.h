@@ -41,11 +41,13 @@ class RawStream {
             const std::string& method, RawCallOptions options = {});
   // Cancels the call, if it has not ended, and waits for its end.
   ~RawStream();
-  RawStream(RawStream&&) noexcept;
-  RawStream& operator=(RawStream&&) = delete;
+  RawStream(RawStream&& other) noexcept;
+  RawStream& operator=(RawStream&& other) = delete;
+  RawStream(const RawStream&) = delete;
+  RawStream& operator=(const RawStream&) = delete;
 
   // Puts a message behind those that wait to be written. Does not block.
-  void Write(std::string bytes);
+  void Write(const std::string& bytes);
   void Write(const google::protobuf::MessageLite& message) {
     Write(message.SerializeAsString());
   }
@@ -107,7 +109,7 @@ class RawClient {
     std::string bytes;  // of the first message
   };
   // One request, half-close, and what comes back.
-  Answer Call(const std::string& method, std::string request,
+  Answer Call(const std::string& method, const std::string& request,
               RawCallOptions options = {});
   template <typename Response>
   Response MustCall(const std::string& method,

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -33,8 +34,8 @@ void Check(int error, const char* what) {
 }
 
 std::pair<int, int> MakePipe() {
-  int ends[2];
-  Check(pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno, "pipe2");
+  std::array<int, 2> ends{};
+  Check(pipe2(ends.data(), O_CLOEXEC) == 0 ? 0 : errno, "pipe2");
   return {ends[0], ends[1]};
 }
 
@@ -61,6 +62,7 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 
 int RunServerChild() {
   const char* const text = std::getenv(kServerChildVariable);
+  if (text == nullptr) return EXIT_FAILURE;
   char* end = nullptr;
   const std::uint64_t retention_bytes = std::strtoull(text, &end, 10);
   const std::size_t max_frame_bytes = std::strtoull(end, nullptr, 10);

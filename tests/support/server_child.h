@@ -11,7 +11,8 @@
 namespace messenger::test {
 
 // Its value is for RunServerChild.
-inline constexpr char kServerChildVariable[] = "MESSENGER_TEST_SERVER_CHILD";
+inline constexpr const char* kServerChildVariable =
+    "MESSENGER_TEST_SERVER_CHILD";
 
 // The main program of such a process, which is this test program with the
 // variable set: serves a memory log on a free port, which it prints, until its

@@ -1,24 +1,36 @@
 #include "support/tcp_socket.h"
 
 #include <arpa/inet.h>
-#include <fmt/format.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
-#include <cstring>
 #include <stdexcept>
+#include <system_error>
 
 #include "support/raw_client.h"
 
 namespace messenger::test {
 namespace {
 
-[[noreturn]] void Throw(std::string_view what) {
-  throw std::runtime_error(fmt::format("{}: {}", what, std::strerror(errno)));
+[[noreturn]] void Throw(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+// NOLINTNEXTLINE(google-runtime-int): the type that poll takes
+void Await(int fd, short events) {
+  pollfd waited = {.fd = fd, .events = events, .revents = 0};
+  const auto timeout =
+      std::chrono::duration_cast<std::chrono::milliseconds>(kRawDeadline);
+  const int ready = poll(&waited, 1, static_cast<int>(timeout.count()));
+  if (ready < 0 && errno != EINTR) Throw("poll");
+  if (ready == 0) {
+    throw std::runtime_error("the socket is not ready within the deadline");
+  }
 }
 
 std::string BigEndian(std::uint64_t value, int bytes) {
@@ -78,7 +90,7 @@ TcpSocket::~TcpSocket() {
 
 bool TcpSocket::Send(std::string_view bytes) {
   while (!bytes.empty()) {
-    Await(POLLOUT);
+    Await(fd_, POLLOUT);
     const ssize_t sent =
         send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) {
@@ -93,13 +105,13 @@ bool TcpSocket::Send(std::string_view bytes) {
 
 std::string TcpSocket::Receive(std::size_t at_least) {
   std::string received;
-  char buffer[16 << 10];
+  std::array<char, 16 << 10> buffer;
   while (received.size() < at_least) {
-    Await(POLLIN);
-    const ssize_t got = recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT);
+    Await(fd_, POLLIN);
+    const ssize_t got = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (got <= 0) break;
-    received.append(buffer, static_cast<std::size_t>(got));
+    received.append(buffer.data(), static_cast<std::size_t>(got));
   }
   return received;
 }
@@ -110,7 +122,7 @@ void TcpSocket::AwaitArrived(std::size_t at_least) {
   if (setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &size, sizeof size) != 0) {
     Throw("SO_RCVLOWAT");
   }
-  Await(POLLIN);
+  Await(fd_, POLLIN);
 }
 
 void TcpSocket::CloseSending() {
@@ -127,17 +139,6 @@ void TcpSocket::Reset() {
   setsockopt(fd_, SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
   close(fd_);
   fd_ = -1;
-}
-
-void TcpSocket::Await(short events) {
-  pollfd waited = {.fd = fd_, .events = events, .revents = 0};
-  const auto timeout =
-      std::chrono::duration_cast<std::chrono::milliseconds>(kRawDeadline);
-  const int ready = poll(&waited, 1, static_cast<int>(timeout.count()));
-  if (ready < 0 && errno != EINTR) Throw("poll");
-  if (ready == 0) {
-    throw std::runtime_error("the socket is not ready within the deadline");
-  }
 }
 
 std::string Http2Preface(std::uint32_t stream_window) {

@@ -32,8 +32,6 @@ class TcpSocket {
   void Reset();
 
  private:
-  void Await(short events);
-
   int fd_;
 };
 

@@ -26,8 +26,9 @@ class TestLog final : public MessageLog {
   // Changes the bytes that a read returns; it may replace them.
   using Tamper = std::function<void(ReadResult& result)>;
 
-  explicit TestLog(const LogOptions& options = {}, Tamper tamper = nullptr)
-      : log_(options),
+  explicit TestLog(const LogOptions& options = {}, Tamper tamper = nullptr,
+                   LogClock clock = {})
+      : log_(options, std::move(clock)),
         tamper_(std::move(tamper)),
         thread_([this] { Work(); }) {}
 
@@ -40,6 +41,9 @@ class TestLog final : public MessageLog {
     }
     thread_.join();
   }
+
+  TestLog(const TestLog&) = delete;
+  TestLog& operator=(const TestLog&) = delete;
 
   void Hold() {
     absl::MutexLock lock(&mu_);
@@ -59,12 +63,46 @@ class TestLog final : public MessageLog {
     });
   }
 
+  // Waits until this many operations have completed and their `done` has
+  // returned; false after the deadline.
+  bool AwaitCompleted(std::size_t count) {
+    absl::MutexLock lock(&mu_);
+    return Await(mu_, changed_, [&] {
+      mu_.AssertHeld();
+      return completed_ >= count;
+    });
+  }
+
+  // From now on, appends get stuck on their way in, as if they were still being
+  // parsed; not beyond the deadline.
+  void HoldAppends() {
+    absl::MutexLock lock(&mu_);
+    appends_held_ = true;
+  }
+  void ReleaseAppends() {
+    absl::MutexLock lock(&mu_);
+    appends_held_ = false;
+    changed_.SignalAll();
+  }
+  // Waits until this many are stuck; false after the deadline.
+  bool AwaitHeldAppends(int count) {
+    absl::MutexLock lock(&mu_);
+    return Await(mu_, changed_, [&] {
+      mu_.AssertHeld();
+      return waiting_appends_ >= count;
+    });
+  }
+
+  // The next append that is come to fails with this, as if the storage did.
+  void FailNextAppend(absl::Status status) {
+    absl::MutexLock lock(&mu_);
+    next_append_ = std::move(status);
+  }
+
   std::uint64_t epoch() const override { return log_.epoch(); }
 
-  void Append(AppendBatch batch, AppendDone done) override {
-    Post([this, batch = std::move(batch), done = std::move(done)]() mutable {
-      log_.Append(std::move(batch), std::move(done));
-    });
+  std::unique_ptr<LogAppender> OpenAppender() override {
+    return std::make_unique<Appender>(this);
   }
 
   std::unique_ptr<LogReader> OpenReader(std::string_view channel,
@@ -87,15 +125,58 @@ class TestLog final : public MessageLog {
       log_.DeleteChannel(name, std::move(done));
     });
   }
-  void AddTailListener(TailListener* listener) override {
-    log_.AddTailListener(listener);
+  void AddAppendListener(AppendListener* listener) override {
+    log_.AddAppendListener(listener);
   }
-  void RemoveTailListener(TailListener* listener) override {
-    log_.RemoveTailListener(listener);
+  void RemoveAppendListener(AppendListener* listener) override {
+    log_.RemoveAppendListener(listener);
   }
 
  private:
   using Task = absl::AnyInvocable<void()>;
+
+  class Appender final : public LogAppender {
+   public:
+    explicit Appender(TestLog* log)
+        : log_(log), state_(std::make_shared<State>(log)) {}
+
+    void Append(AppendBatch batch, AppendDone done) override {
+      log_->PassIn();
+      log_->Post([state = state_, batch = std::move(batch),
+                  done = std::move(done)]() mutable {
+        done(state->Append(std::move(batch)));
+      });
+    }
+
+   private:
+    // Outlives the appender while appends are under way. Used by the log's
+    // thread.
+    class State {
+     public:
+      explicit State(TestLog* log)
+          : log_(log), appender_(log->log_.OpenAppender()) {}
+
+      AppendResult Append(AppendBatch batch) {
+        if (failed_) return FailedBefore();
+        AppendResult result = log_->TakeNextAppend();
+        if (result.ok()) {
+          appender_->Append(std::move(batch), [&result](AppendResult stored) {
+            result = std::move(stored);
+          });
+        }
+        failed_ = !result.ok();
+        return result;
+      }
+
+     private:
+      TestLog* const log_;
+      const std::unique_ptr<LogAppender> appender_;
+      bool failed_ = false;
+    };
+
+    TestLog* const log_;
+    const std::shared_ptr<State> state_;
+  };
 
   class Reader final : public LogReader {
    public:
@@ -129,6 +210,25 @@ class TestLog final : public MessageLog {
     changed_.SignalAll();
   }
 
+  void PassIn() {
+    absl::MutexLock lock(&mu_);
+    ++waiting_appends_;
+    changed_.SignalAll();
+    Await(mu_, changed_, [&] {
+      mu_.AssertHeld();
+      return !appends_held_;
+    });
+    --waiting_appends_;
+  }
+
+  // Nothing yet, or the failure that is due.
+  AppendResult TakeNextAppend() {
+    absl::MutexLock lock(&mu_);
+    const absl::Status status = std::exchange(next_append_, absl::OkStatus());
+    if (!status.ok()) return status;
+    return AppendResult::value_type();
+  }
+
   void Work() {
     while (true) {
       Task task;
@@ -140,6 +240,9 @@ class TestLog final : public MessageLog {
         tasks_.pop_front();
       }
       task();
+      absl::MutexLock lock(&mu_);
+      ++completed_;
+      changed_.SignalAll();
     }
   }
 
@@ -148,7 +251,11 @@ class TestLog final : public MessageLog {
   absl::Mutex mu_;
   absl::CondVar changed_;
   std::deque<Task> tasks_ ABSL_GUARDED_BY(mu_);
+  std::size_t completed_ ABSL_GUARDED_BY(mu_) = 0;
   bool held_ ABSL_GUARDED_BY(mu_) = false;
+  bool appends_held_ ABSL_GUARDED_BY(mu_) = false;
+  int waiting_appends_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Status next_append_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };

@@ -14,27 +14,40 @@
 #include "support/log_access.h"
 #include "support/message_log_conformance.h"
 #include "support/printing.h"
+#include "support/test_log.h"
 
 namespace messenger {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
+LogClock ClockOf(const FakeClock& clock) {
+  return {.now = [&clock] { return clock.now(); },
+          .steady_now = [&clock] { return clock.steady_now(); }};
+}
+
 class MemoryLogFixture {
  public:
   static std::shared_ptr<MessageLog> Open(const LogOptions& options,
                                           const FakeClock& clock) {
-    return std::make_shared<MemoryLog>(
-        options,
-        LogClock{.now = [&clock] { return clock.now(); },
-                 .steady_now = [&clock] { return clock.steady_now(); }});
+    return std::make_shared<MemoryLog>(options, ClockOf(clock));
+  }
+};
+
+// The same log, but it completes on another thread.
+class TestLogFixture {
+ public:
+  static std::shared_ptr<MessageLog> Open(const LogOptions& options,
+                                          const FakeClock& clock) {
+    return std::make_shared<TestLog>(options, nullptr, ClockOf(clock));
   }
 };
 
 }  // namespace
 }  // namespace messenger
 
-MESSENGER_LOG_CONFORMANCE(messenger::MemoryLogFixture);
+MESSENGER_LOG_CONFORMANCE(messenger::MemoryLogFixture,
+                          messenger::TestLogFixture);
 
 namespace messenger {
 namespace {

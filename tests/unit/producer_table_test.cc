@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -107,6 +108,52 @@ TEST_CASE(
         "longer remembered");
   CHECK(Find(table, Producer(1), 3, 2) == "3→30 ×2");
   CHECK(Find(table, Producer(1), next, 1) == "new");
+}
+
+TEST_CASE("producer table: there is never memory for more runs than that") {
+  ProducerTable table(Limits());
+  for (std::uint64_t i = 1; i <= 3 * ProducerTable::kMaxRuns; ++i) {
+    table.Record(Producer(1), {i, 10 * i, 1}, kStart);
+    REQUIRE(table.run_capacity() <= ProducerTable::kMaxRuns);
+  }
+  // What messenger/log.h promises, with room for what else is kept.
+  static_assert(ProducerTable::kMaxRuns * sizeof(ProducerRun) <= std::size_t{6}
+                                                                     << 10);
+}
+
+TEST_CASE(
+    "producer table: when nothing is stored any more, a producer goes on where "
+    "it was, and can repeat nothing else") {
+  ProducerTable table(Limits());
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    table.Record(Producer(1), {i, 10 * i, 1}, kStart);
+    table.Record(Producer(2), {2 * i - 1, 10 * i + 1, 2}, kStart);
+  }
+  table.ForgetStored(kStart);
+  CHECK(table.size() == 2);
+  CHECK(table.run_capacity() == 2);
+  CHECK(Find(table, Producer(1), 101, 1) == "new");
+  CHECK(Find(table, Producer(1), 102, 1) ==
+        "producer sequence 102: expected 101");
+  CHECK(Find(table, Producer(1), 100, 1) == "100→1000 ×1");
+  CHECK(Find(table, Producer(1), 1, 100) ==
+        "producer sequence 1: expected 101; what was stored before 100 is no "
+        "longer remembered");
+  CHECK(Find(table, Producer(2), 201, 1) == "new");
+  CHECK(Find(table, Producer(2), 200, 2) == "200→1002 ×1");
+  table.Record(Producer(2), {201, 2000, 1}, kStart);
+  CHECK(Find(table, Producer(2), 201, 1) == "201→2000 ×1");
+}
+
+TEST_CASE(
+    "producer table: when nothing is stored any more, those idle for longer "
+    "than the timeout are forgotten") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 1}, kStart);
+  table.Record(Producer(2), {1, 102, 1}, kStart + hours(1));
+  table.ForgetStored(kStart + hours(2));
+  CHECK(table.size() == 1);
+  CHECK(Find(table, Producer(2), 2, 1) == "new");
 }
 
 TEST_CASE("producer table: producers do not see each other") {

@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/unknown_field_set.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -113,17 +114,18 @@ TEST_CASE("varint: it is written as protobuf does, in the size foretold") {
     const std::uint64_t value =
         i < 65 ? (i == 64 ? UINT64_MAX : std::uint64_t{1} << i)
                : random.AnySize();
-    std::uint8_t expected[kMaxVarintSize];
-    const std::uint8_t* end =
-        google::protobuf::io::CodedOutputStream::WriteVarint64ToArray(value,
-                                                                      expected);
-    const auto size = static_cast<std::size_t>(end - expected);
+    std::array<std::uint8_t, kMaxVarintSize> buffer{};
+    const std::uint8_t* const end =
+        google::protobuf::io::CodedOutputStream::WriteVarint64ToArray(
+            value, buffer.data());
+    const std::string_view expected(
+        reinterpret_cast<const char*>(buffer.data()),
+        static_cast<std::size_t>(end - buffer.data()));
     std::string written;
     AppendVarint(written, value);
     CAPTURE(value);
-    REQUIRE(written ==
-            std::string_view(reinterpret_cast<const char*>(expected), size));
-    REQUIRE(VarintSize(value) == size);
+    REQUIRE(written == expected);
+    REQUIRE(VarintSize(value) == expected.size());
     REQUIRE(ReadNumber(written) == value);
   }
 }

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "messenger/v1/messenger.pb.h"
+#include "support/bytes.h"
 #include "support/log_access.h"
 #include "support/printing.h"
 #include "wire/coding.h"
@@ -177,9 +178,8 @@ TEST_CASE("entry: decoding gives back what was encoded") {
           sample.time.time_since_epoch().count());
     CHECK(message.author == sample.message.author);
     CHECK(message.text == sample.message.text);
-    const std::vector<Attribute> attributes(message.attributes.begin(),
-                                            message.attributes.end());
-    const bool same_attributes = attributes == sample.message.attributes;
+    const bool same_attributes =
+        std::ranges::equal(message.attributes, sample.message.attributes);
     CHECK(same_attributes);
     const bool same_producer =
         message.producer_id ==
@@ -214,14 +214,13 @@ TEST_CASE("entry: every flipped bit of a message is detected") {
     std::string bytes = EncodeMessage(sample);
     REQUIRE(Decode(bytes).ok());
     for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
-      const auto mask = static_cast<char>(1U << (bit % 8));
-      bytes[bit / 8] ^= mask;
+      test::FlipBit(bytes, bit);
       const absl::Status status = Decode(bytes);
       if (status.code() != absl::StatusCode::kDataLoss) {
         CAPTURE(bit);
         CHECK(status.ToString() == "DATA_LOSS");
       }
-      bytes[bit / 8] ^= mask;
+      test::FlipBit(bytes, bit);
     }
   }
 }

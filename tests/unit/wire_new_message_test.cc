@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "messenger/v1/messenger.pb.h"
+#include "support/bytes.h"
 #include "support/printing.h"
 #include "support/seed.h"
 #include "wire/coding.h"
@@ -16,7 +17,6 @@ namespace messenger::wire {
 namespace {
 
 using namespace std::string_view_literals;
-using test::Contains;
 
 constexpr std::size_t kMaxBytes = 10'000;
 
@@ -326,8 +326,7 @@ TEST_CASE(
     proto.add_attributes()->set_name("n");
     proto.set_text(random.Text(random.Between(0, 10)));
     std::string bytes = proto.SerializeAsString();
-    bytes[random.Between(0, bytes.size() - 1)] ^=
-        static_cast<char>(1U << random.Between(0, 7));
+    test::FlipBit(bytes, random.Between(0, bytes.size() * 8 - 1));
     std::deque<std::string> storage;
     const auto result = parser.Parse(bytes, storage);
     if (!result.ok()) continue;

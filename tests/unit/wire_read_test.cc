@@ -8,9 +8,11 @@
 
 #include "base/status.h"
 #include "messenger/v1/messenger.pb.h"
+#include "support/bytes.h"
 #include "support/printing.h"
 #include "support/seed.h"
 #include "wire/coding.h"
+#include "wire/entry.h"
 #include "wire/read.h"
 
 namespace messenger::wire {
@@ -242,8 +244,7 @@ TEST_CASE(
          .limit = random.AnySize() | 1U,
          .strict = true,
          .heartbeat_interval = milliseconds(1500)});
-    bytes[random.Between(0, bytes.size() - 1)] ^=
-        static_cast<char>(1U << random.Between(0, 7));
+    test::FlipBit(bytes, random.Between(0, bytes.size() * 8 - 1));
     const auto request = ParseReadMessagesRequest(bytes);
     v1::ReadMessagesRequest proto;
     if (!request.ok() || !proto.ParseFromString(bytes)) continue;
@@ -351,11 +352,10 @@ TEST_CASE("frame: messages are counted and found, wherever the header is") {
     CHECK(frame->message_count == 2);
     CHECK(frame->header.head == 6U);
     std::vector<std::uint64_t> sequences;
-    FieldReader fields(frame->bytes);
-    while (fields.Next()) {
-      if (fields.tag() != kMessagesTag) continue;
+    EntryReader entries(frame->bytes);
+    while (entries.Next()) {
       v1::Message message;
-      REQUIRE(message.ParseFromString(std::string(fields.bytes())));
+      REQUIRE(message.ParseFromString(std::string(entries.message())));
       sequences.push_back(message.sequence());
     }
     CHECK(sequences == std::vector<std::uint64_t>{5, 6});

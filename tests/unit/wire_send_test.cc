@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "messenger/v1/messenger.pb.h"
+#include "support/bytes.h"
 #include "support/log_access.h"
 #include "support/printing.h"
 #include "support/seed.h"
@@ -24,7 +25,7 @@ constexpr SendLimits kLimits{.max_request_bytes = 2000,
                              .max_message_bytes = 1000};
 
 std::string Bytes(const ProducerId& id) {
-  return std::string(id.begin(), id.end());
+  return {id.begin(), id.end()};
 }
 
 template <typename T>
@@ -296,8 +297,7 @@ TEST_CASE(
       proto.add_messages()->set_text(random.Text(random.Between(0, 5)));
     }
     std::string bytes = proto.SerializeAsString();
-    bytes[random.Between(0, bytes.size() - 1)] ^=
-        static_cast<char>(1U << random.Between(0, 7));
+    test::FlipBit(bytes, random.Between(0, bytes.size() * 8 - 1));
     const auto request = ParseSendMessagesRequest(bytes, kLimits);
     static_cast<void>(ParseSendMessageRequest(bytes, kLimits));
     if (!request.ok() || !proto.ParseFromString(bytes)) continue;

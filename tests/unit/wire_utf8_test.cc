@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <google/protobuf/wrappers.pb.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -41,7 +42,8 @@ std::size_t NaiveFindInvalid(std::string_view text) {
       if ((at(k) & 0xC0U) != 0x80) return i;
       point = point << 6U | (at(k) & 0x3FU);
     }
-    constexpr std::uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    constexpr std::array<std::uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800,
+                                                        0x10000};
     if (point < kSmallest[length] || point > 0x10FFFF ||
         (point >= 0xD800 && point <= 0xDFFF)) {
       return i;
@@ -110,9 +112,8 @@ TEST_CASE(
   std::size_t wrong = 0;
   for (unsigned first = 0; first < 256; ++first) {
     for (unsigned second = 0; second < 256; ++second) {
-      const char bytes[] = {static_cast<char>(first),
-                            static_cast<char>(second)};
-      const std::string_view text(bytes, 2);
+      const std::string text = {static_cast<char>(first),
+                                static_cast<char>(second)};
       wrong += FindInvalidUtf8(text) != NaiveFindInvalid(text) ? 1U : 0U;
     }
   }
@@ -140,20 +141,20 @@ TEST_CASE(
 TEST_CASE("utf8: random texts are judged as protobuf judges them") {
   INFO("MESSENGER_TEST_SEED=", test::TestSeed());
   test::Random random(test::TestSeed());
-  constexpr std::string_view kPieces[] = {"a"sv,
-                                          "12345678"sv,
-                                          "\xC3\xBC"sv,
-                                          "\xE2\x82\xAC"sv,
-                                          "\xED\x9F\xBF"sv,
-                                          "\xF0\x9F\x98\x80"sv,
-                                          "\xF4\x8F\xBF\xBF"sv};
+  constexpr std::array kPieces = {"a"sv,
+                                  "12345678"sv,
+                                  "\xC3\xBC"sv,
+                                  "\xE2\x82\xAC"sv,
+                                  "\xED\x9F\xBF"sv,
+                                  "\xF0\x9F\x98\x80"sv,
+                                  "\xF4\x8F\xBF\xBF"sv};
   google::protobuf::LogSilencer silence;
   int valid = 0;
   int invalid = 0;
   for (int round = 0; round < 20'000; ++round) {
     std::string text;
     for (auto pieces = random.Between(0, 8); pieces > 0; --pieces) {
-      text += kPieces[random.Between(0, std::size(kPieces) - 1)];
+      text += kPieces[random.Between(0, kPieces.size() - 1)];
     }
     if (random.OneIn(2) && !text.empty()) {
       text[random.Between(0, text.size() - 1)] =

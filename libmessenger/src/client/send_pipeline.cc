@@ -25,12 +25,13 @@ constexpr std::size_t kMaxRequests = 64;
 }  // namespace
 
 // One call. Owns itself from Start until OnDone.
+//
+// Its operations are started with the pipeline's mu_ held.
 class SendPipeline::Stream final : public ByteStream {
  public:
   explicit Stream(std::shared_ptr<SendPipeline> pipeline)
       : pipeline_(std::move(pipeline)) {}
 
-  // These are called with the pipeline's mu_ held.
   void Start(const std::shared_ptr<Stream>& self) {
     self_ = self;
     pipeline_->connection_->PrepareStream(&context_, "SendMessages", this);
@@ -38,20 +39,13 @@ class SendPipeline::Stream final : public ByteStream {
     StartRead(&response_);
     StartCall();
   }
-  bool can_write() const { return open_ && !writing_; }
   void Write(grpc::ByteBuffer* request) {
-    writing_ = true;
     request_.Swap(request);
     StartWrite(&request_);
   }
-  void EndWrite() { writing_ = false; }
   void ReadNext() {
     response_.Clear();
     StartRead(&response_);
-  }
-  // No more operations; OnDone follows.
-  void Release() {
-    if (std::exchange(open_, false)) RemoveHold();
   }
 
   // Without mu_.
@@ -80,10 +74,8 @@ class SendPipeline::Stream final : public ByteStream {
   const std::shared_ptr<SendPipeline> pipeline_;
   std::shared_ptr<Stream> self_;
   grpc::ClientContext context_;
-  grpc::ByteBuffer request_;   // while writing_
+  grpc::ByteBuffer request_;   // while a write is under way
   grpc::ByteBuffer response_;  // always being read, but in OnReadDone
-  bool open_ = true;
-  bool writing_ = false;
 };
 
 SendPipeline::SendPipeline(std::shared_ptr<Connection> connection,
@@ -141,7 +133,6 @@ absl::Status SendPipeline::Enqueue(const NewMessage& message,
   Batch* const batch = OpenBatch(channel, field_size);
   wire::AppendNewMessageField(batch->messages, message, size);
   batch->completions.push_back(std::move(completion));
-  batch->bytes += field_size;
   ++messages_;
   bytes_ += field_size;
   Advance();
@@ -190,15 +181,17 @@ SendPipeline::Batch* SendPipeline::OpenBatch(std::string_view name,
 
 void SendPipeline::Advance() {
   if (closed_ || queue_.empty()) return;
-  if (!stream_) {
+  if (!call_) {
     // Producer sequences of a broken stream leave a hole, so start anew.
     producer_id_ = RandomProducerId();
     for (auto& [name, channel] : channels_) channel.next_producer_sequence = 1;
-    stream_ = std::make_shared<Stream>(shared_from_this());
+    call_ = Call{.stream = std::make_shared<Stream>(shared_from_this())};
     ++streams_;
-    stream_->Start(stream_);
+    call_->stream->Start(call_->stream);
   }
-  if (stream_->can_write() && in_flight_.size() < kMaxRequests) WriteBatch();
+  if (call_->open && !call_->writing && in_flight_.size() < kMaxRequests) {
+    WriteBatch();
+  }
 }
 
 void SendPipeline::WriteBatch() {
@@ -216,19 +209,24 @@ void SendPipeline::WriteBatch() {
   channel.next_producer_sequence += batch->completions.size();
   in_flight_.push_back(std::move(batch));
   grpc::ByteBuffer request(slices.data(), slices.size());
-  stream_->Write(&request);
+  call_->writing = true;
+  call_->stream->Write(&request);
 }
 
 void SendPipeline::OnWritten(bool ok) {
   absl::MutexLock lock(&mu_);
-  stream_->EndWrite();
+  call_->writing = false;
   // If not, the read fails as well, and then the stream ends.
   if (ok) Advance();
 }
 
 void SendPipeline::OnBroken() {
   absl::MutexLock lock(&mu_);
-  stream_->Release();
+  Release();
+}
+
+void SendPipeline::Release() {
+  if (std::exchange(call_->open, false)) call_->stream->RemoveHold();
 }
 
 void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
@@ -239,55 +237,58 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
   {
     absl::MutexLock lock(&mu_);
     Results results;
-    bool expected = runs.ok();
-    if (expected) {
-      for (const wire::ReceiptRun& run : *runs) {
-        expected = expected && Acknowledge(run, &results);
-      }
-    }
-    if (!expected) misled = stream_;
+    call_->failure = runs.ok() ? Acknowledge(*runs, &results) : runs.status();
     changed_.SignalAll();
     // Before the next read is started: it may come back on another thread.
     Deliver(std::move(results));
-    if (expected) {
-      stream_->ReadNext();
+    if (call_->failure.ok()) {
+      call_->stream->ReadNext();
       Advance();
     } else {
-      stream_->Release();
+      Release();
+      misled = call_->stream;
     }
   }
   if (misled) misled->Cancel();
 }
 
-// False if there were fewer messages without a receipt.
-bool SendPipeline::Acknowledge(const wire::ReceiptRun& run, Results* results) {
-  for (std::uint32_t i = 0; i < run.count; ++i) {
-    if (in_flight_.empty()) return false;
-    Batch& batch = *in_flight_.front();
-    Complete(batch.completions[batch.acknowledged],
-             Receipt{.position = {run.epoch, run.first_sequence + i},
-                     .send_time = run.send_time,
-                     .duplicate = run.duplicate},
-             results);
-    --messages_;
-    if (++batch.acknowledged == batch.completions.size()) {
-      bytes_ -= batch.bytes;
-      in_flight_.pop_front();
+absl::Status SendPipeline::Acknowledge(
+    const std::vector<wire::ReceiptRun>& runs, Results* results) {
+  for (const wire::ReceiptRun& run : runs) {
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+      if (in_flight_.empty()) {
+        return absl::DataLossError(
+            "the server sent receipts for more messages than it was sent");
+      }
+      Batch& batch = *in_flight_.front();
+      Complete(batch.completions[batch.acknowledged],
+               Receipt{.position = {run.epoch, run.first_sequence + i},
+                       .send_time = run.send_time,
+                       .duplicate = run.duplicate},
+               results);
+      --messages_;
+      if (++batch.acknowledged == batch.completions.size()) {
+        bytes_ -= batch.encoded.size();
+        in_flight_.pop_front();
+      }
     }
   }
-  return true;
+  return absl::OkStatus();
 }
 
 void SendPipeline::OnEnd(const absl::Status& status) {
   absl::MutexLock lock(&mu_);
-  stream_.reset();
-  if (RetryAsNewProducer(status)) return Advance();
+  const bool misled = !call_->failure.ok();
   absl::Status failure =
       closed_       ? absl::CancelledError("the client was destroyed")
+      : misled      ? call_->failure
       : status.ok() ? absl::UnavailableError("the server ended the stream")
                     : status;
+  call_.reset();
+  if (RetryAsNewProducer(failure)) return Advance();
   Results results;
-  if (!closed_ && !absl::IsUnavailable(failure) && !in_flight_.empty()) {
+  if (!closed_ && !misled && !absl::IsUnavailable(failure) &&
+      !in_flight_.empty()) {
     // The server answers in order, so the error is that of the first request.
     std::deque<std::unique_ptr<Batch>> refused;
     refused.push_back(std::move(in_flight_.front()));
@@ -306,7 +307,7 @@ void SendPipeline::OnEnd(const absl::Status& status) {
 }
 
 bool SendPipeline::RetryAsNewProducer(const absl::Status& status) {
-  if (closed_ || !absl::IsFailedPrecondition(status) || in_flight_.empty() ||
+  if (!absl::IsFailedPrecondition(status) || in_flight_.empty() ||
       in_flight_.front()->acknowledged > 0 || in_flight_.front()->retried) {
     return false;
   }
@@ -378,7 +379,7 @@ void SendPipeline::Close() {
   {
     absl::MutexLock lock(&mu_);
     closed_ = true;
-    stream = stream_;
+    if (call_) stream = call_->stream;
     changed_.SignalAll();
   }
   if (stream) stream->Cancel();

@@ -76,13 +76,20 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   // Messages for one channel that travel in one request.
   struct Batch {
     std::string channel;
-    std::string messages;   // encoded fields, while it waits
-    grpc::Slice encoded;    // the same, once it was sent
-    bool retried = false;   // it was sent in vain once
-    std::size_t bytes = 0;  // of the messages
+    std::string messages;  // encoded fields, while it waits
+    grpc::Slice encoded;   // the same, once it was sent
+    bool retried = false;  // it was sent in vain once
     std::vector<Completion> completions;
     std::size_t acknowledged = 0;  // of the completions
     std::uint64_t id = 0;          // counts batches
+  };
+
+  // The call that is under way.
+  struct Call {
+    std::shared_ptr<Stream> stream;
+    bool open = true;      // the stream takes operations: its hold is ours
+    bool writing = false;  // a request is on its way
+    absl::Status failure;  // what was wrong with what the server sent
   };
 
   struct Channel {
@@ -112,6 +119,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   void OnWritten(bool ok) ABSL_LOCKS_EXCLUDED(mu_);
   void OnBroken() ABSL_LOCKS_EXCLUDED(mu_);
   void OnEnd(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // The stream gets no more operations; OnEnd follows.
+  void Release() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // After FAILED_PRECONDITION: the server does not know this producer any more,
   // since it was idle for long. Nothing from the first request on was stored,
   // so all of them can go again, once.
@@ -119,8 +128,9 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnDestroyed() ABSL_LOCKS_EXCLUDED(mu_);
 
-  bool Acknowledge(const wire::ReceiptRun& run, Results* results)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // DATA_LOSS if these are not receipts for what was sent.
+  absl::Status Acknowledge(const std::vector<wire::ReceiptRun>& runs,
+                           Results* results) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete(Completion& completion, absl::StatusOr<Receipt> result,
                 Results* results) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FailBatches(std::deque<std::unique_ptr<Batch>>& batches,
@@ -136,7 +146,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   absl::Mutex mu_;
   absl::CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  std::shared_ptr<Stream> stream_ ABSL_GUARDED_BY(mu_);  // null: none is open
+  std::optional<Call> call_ ABSL_GUARDED_BY(mu_);
   int streams_ ABSL_GUARDED_BY(mu_) = 0;  // with those that have ended
   ProducerId producer_id_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Channel> channels_ ABSL_GUARDED_BY(mu_);

@@ -116,9 +116,9 @@ absl::StatusOr<std::vector<MemoryChannel::Segment>> MemoryChannel::Encode(
   const wire::EncodedTimestamp encoded_time(time);
   const SteadyTime now = clock_.steady_now();
   std::uint64_t sequence = head() + 1;
-  std::shared_ptr<MemoryChunk> chunk = tail_;
-  std::size_t used = tail_used_;
-  SteadyTime since = tail_since_;
+  std::shared_ptr<MemoryChunk> chunk = open_chunk_;
+  std::size_t used = open_used_;
+  SteadyTime since = open_since_;
   // A chunk is dropped when its newest message is too old. Start another one in
   // time, so that a slow channel does not keep old messages for a new one.
   if (retention_.max_age.count() > 0 && now - since > retention_.max_age / 8) {
@@ -160,9 +160,9 @@ absl::StatusOr<std::vector<MemoryChannel::Segment>> MemoryChannel::Encode(
     segments.back().offsets.push_back(static_cast<std::uint32_t>(used));
     ++sequence;
   }
-  tail_ = std::move(chunk);
-  tail_used_ = used;
-  tail_since_ = since;
+  open_chunk_ = std::move(chunk);
+  open_used_ = used;
+  open_since_ = since;
   return segments;
 }
 
@@ -187,66 +187,13 @@ void MemoryChannel::Publish(std::vector<Segment> segments) {
   DropExcess(&dropped);
 }
 
-absl::StatusOr<MemoryChannel::Origin> MemoryChannel::Resolve(const Start& start,
-                                                             bool strict) {
+absl::StatusOr<Origin> MemoryChannel::Resolve(const Start& start, bool strict) {
   Dropped dropped;
   absl::MutexLock lock(&mu_);
   DropExpired(&dropped);
-  const std::uint64_t head = head_.load(std::memory_order_relaxed);
-  Origin origin;
-  switch (start.kind) {
-    case Start::Kind::kNewOnly:
-      origin.next = head + 1;
-      break;
-    case Start::Kind::kEarliest:
-      origin.next = first_sequence();
-      break;
-    case Start::Kind::kSequence:
-      if (start.number > head + 1) {
-        return absl::OutOfRangeError(fmt::format(
-            "sequence: {} is beyond the head of channel \"{}\", which is {}; "
-            "start at {} at most",
-            start.number, name_, head, head + 1));
-      }
-      origin.next = start.number;
-      break;
-    case Start::Kind::kTime:
-      origin.next = FindTime(start.time);
-      break;
-    case Start::Kind::kLast:
-      origin.next = head - std::min(head, start.number) + 1;
-      break;
-    case Start::Kind::kAfter:
-      if (start.position.epoch != epoch_) {
-        origin.next = first_sequence();
-        origin.gap = Gap{.first_missing = std::max(start.position.sequence,
-                                                   start.position.sequence + 1),
-                         .next = origin.next,
-                         .reason = Gap::Reason::kNewEpoch};
-        break;
-      }
-      if (start.position.sequence > head) {
-        return absl::OutOfRangeError(fmt::format(
-            "resume_after.sequence: {} is beyond the head of channel \"{}\", "
-            "which is {}: the log was rolled back, or the position is of "
-            "another channel",
-            start.position.sequence, name_, head));
-      }
-      origin.next = start.position.sequence + 1;
-      break;
-  }
-  if (!origin.gap) origin.gap = GapBefore(origin.next);
-  if (origin.gap) {
-    if (strict) {
-      return absl::OutOfRangeError(fmt::format(
-          "strict: messages from {} on are not there any more ({}); the oldest "
-          "one of channel \"{}\" is {}",
-          origin.gap->first_missing, ToString(origin.gap->reason), name_,
-          origin.gap->next));
-    }
-    origin.next = origin.gap->next;
-  }
-  return origin;
+  const std::uint64_t sent_since =
+      start.kind == Start::Kind::kTime ? FindTime(start.time) : 0;
+  return ResolveStart(start, strict, extent(), sent_since);
 }
 
 void MemoryChannel::Read(std::uint64_t next, const ReadBounds& bounds,
@@ -254,8 +201,9 @@ void MemoryChannel::Read(std::uint64_t next, const ReadBounds& bounds,
   Dropped dropped;
   absl::MutexLock lock(&mu_);
   DropExpired(&dropped);
-  result->head = head_.load(std::memory_order_relaxed);
-  if (std::optional<Gap> gap = GapBefore(next)) {
+  const ChannelExtent extent = this->extent();
+  result->head = extent.head;
+  if (std::optional<Gap> gap = extent.GapBefore(next)) {
     result->gap = gap;
     next = gap->next;
   }
@@ -291,12 +239,12 @@ std::optional<ChannelInfo> MemoryChannel::Info() {
   Dropped dropped;
   absl::MutexLock lock(&mu_);
   DropExpired(&dropped);
-  const std::uint64_t head = head_.load(std::memory_order_relaxed);
-  if (head == deleted_head_) return std::nullopt;
+  const ChannelExtent extent = this->extent();
+  if (extent.head == extent.deleted_head) return std::nullopt;
   return ChannelInfo{.name = name_,
                      .epoch = epoch_,
-                     .first_sequence = first_sequence(),
-                     .head = head,
+                     .first_sequence = extent.first_sequence,
+                     .head = extent.head,
                      .bytes = bytes_};
 }
 
@@ -311,8 +259,9 @@ bool MemoryChannel::Delete() {
   memory_ = 0;
   bytes_ = 0;
   last_dropped_time_ = last_time_;
-  tail_.reset();
-  tail_used_ = 0;
+  open_chunk_.reset();
+  open_used_ = 0;
+  producers_.ForgetStored(clock_.steady_now());
   return true;
 }
 
@@ -331,7 +280,7 @@ std::string_view MemoryChannel::FindMessage(
 
 MemoryChannel::Segments::iterator MemoryChannel::FindSegment(
     std::uint64_t sequence) {
-  // Most readers are near the tail.
+  // Most readers are near the head.
   if (segments_.back().first_sequence <= sequence) {
     return std::prev(segments_.end());
   }
@@ -367,13 +316,12 @@ std::uint64_t MemoryChannel::first_sequence() const {
                            : segments_.front().first_sequence;
 }
 
-std::optional<Gap> MemoryChannel::GapBefore(std::uint64_t next) {
-  const std::uint64_t first = first_sequence();
-  if (next >= first) return std::nullopt;
-  return Gap{.first_missing = next,
-             .next = first,
-             .reason = next <= deleted_head_ ? Gap::Reason::kDeleted
-                                             : Gap::Reason::kRetention};
+ChannelExtent MemoryChannel::extent() const {
+  return {.name = name_,
+          .epoch = epoch_,
+          .first_sequence = first_sequence(),
+          .head = head_.load(std::memory_order_relaxed),
+          .deleted_head = deleted_head_};
 }
 
 void MemoryChannel::DropExpired(Dropped* dropped) {

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,21 +15,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "log/log_clock.h"
 #include "log/memory_chunk.h"
 #include "log/message_log.h"
 #include "log/producer_table.h"
+#include "log/resolve_start.h"
 
 namespace messenger {
-
-// The clocks that a log reads; tests have their own.
-struct LogClock {
-  std::function<Timestamp()> now = [] {
-    return std::chrono::system_clock::now();
-  };
-  std::function<std::chrono::steady_clock::time_point()> steady_now = [] {
-    return std::chrono::steady_clock::now();
-  };
-};
 
 // Appenders are serialised by append_mu_ and encode outside of mu_, so readers
 // wait only for the moment in which a batch is published.
@@ -45,15 +36,11 @@ class MemoryChannel {
 
   const std::string& name() const { return name_; }
 
-  // As MessageLog::Append. `*advanced` tells whether there are new messages.
+  // As LogAppender::Append. `*advanced` tells whether there are new messages.
   AppendResult Append(const AppendBatch& batch, bool* advanced)
       ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
 
-  // The sequence at which to start, and a gap if the start is not simply there.
-  struct Origin {
-    std::uint64_t next = 1;
-    std::optional<Gap> gap;
-  };
+  // Where a reader starts that starts now.
   absl::StatusOr<Origin> Resolve(const Start& start, bool strict)
       ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -115,8 +102,7 @@ class MemoryChannel {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t FindTime(Timestamp time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t first_sequence() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::optional<Gap> GapBefore(std::uint64_t next)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ChannelExtent extent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropExpired(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropExcess(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropFront(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -130,9 +116,9 @@ class MemoryChannel {
   ProducerTable producers_ ABSL_GUARDED_BY(append_mu_);
   Timestamp last_time_ ABSL_GUARDED_BY(append_mu_);
   // The chunk being filled, and how far.
-  std::shared_ptr<MemoryChunk> tail_ ABSL_GUARDED_BY(append_mu_);
-  std::size_t tail_used_ ABSL_GUARDED_BY(append_mu_) = 0;
-  SteadyTime tail_since_ ABSL_GUARDED_BY(append_mu_);  // its first write
+  std::shared_ptr<MemoryChunk> open_chunk_ ABSL_GUARDED_BY(append_mu_);
+  std::size_t open_used_ ABSL_GUARDED_BY(append_mu_) = 0;
+  SteadyTime open_since_ ABSL_GUARDED_BY(append_mu_);  // its first write
 
   // Written under append_mu_ and mu_.
   std::atomic<std::uint64_t> head_{0};

@@ -19,6 +19,22 @@ absl::Status NoSuchChannel(std::string_view name) {
 
 }  // namespace
 
+class MemoryLog::Appender final : public LogAppender {
+ public:
+  explicit Appender(MemoryLog* log) : log_(log) {}
+
+  void Append(AppendBatch batch, AppendDone done) override {
+    if (failed_) return done(FailedBefore());
+    AppendResult result = log_->Store(batch);
+    failed_ = !result.ok();
+    done(std::move(result));
+  }
+
+ private:
+  MemoryLog* const log_;
+  bool failed_ = false;
+};
+
 class MemoryLog::Reader final : public LogReader {
  public:
   Reader(const MemoryLog* log, std::string_view channel, const Start& start,
@@ -30,7 +46,7 @@ class MemoryLog::Reader final : public LogReader {
     std::optional<Gap> gap;
     const bool first = next_ == 0;
     if (first) {
-      absl::StatusOr<MemoryChannel::Origin> origin = Resolve();
+      absl::StatusOr<Origin> origin = Resolve();
       if (!origin.ok()) return origin.status();
       next_ = origin->next;
       gap = origin->gap;
@@ -61,13 +77,12 @@ class MemoryLog::Reader final : public LogReader {
   }
 
  private:
-  absl::StatusOr<MemoryChannel::Origin> Resolve() {
+  absl::StatusOr<Origin> Resolve() {
     if (MemoryChannel* channel = this->channel()) {
       return channel->Resolve(start_, strict_);
     }
-    // Like any other channel in which nothing has happened yet.
-    return MemoryChannel(name_, log_->epoch_, log_->options_, log_->clock_)
-        .Resolve(start_, strict_);
+    return ResolveStart(start_, strict_, {.name = name_, .epoch = log_->epoch_},
+                        /*sent_since=*/1);
   }
 
   // Null until the channel's first message.
@@ -87,22 +102,26 @@ class MemoryLog::Reader final : public LogReader {
 MemoryLog::MemoryLog(const LogOptions& options, LogClock clock)
     : options_(options), clock_(std::move(clock)), epoch_(RandomNonZero64()) {}
 
-void MemoryLog::Append(AppendBatch batch, AppendDone done) {
+std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
+  return std::make_unique<Appender>(this);
+}
+
+AppendResult MemoryLog::Store(const AppendBatch& batch) {
   MemoryChannel* channel = Find(batch.channel);
   if (channel == nullptr) {
     absl::StatusOr<MemoryChannel*> created = Create(batch);
-    if (!created.ok()) return done(created.status());
+    if (!created.ok()) return created.status();
     channel = *created;
   }
   bool advanced = false;
   AppendResult result = channel->Append(batch, &advanced);
   if (advanced) {
     absl::ReaderMutexLock lock(&listeners_mu_);
-    for (TailListener* listener : listeners_) {
+    for (AppendListener* listener : listeners_) {
       listener->OnAppend(channel->name());
     }
   }
-  done(std::move(result));
+  return result;
 }
 
 std::unique_ptr<LogReader> MemoryLog::OpenReader(std::string_view channel,
@@ -139,12 +158,12 @@ void MemoryLog::DeleteChannel(std::string_view channel,
   done(deleted ? absl::OkStatus() : NoSuchChannel(channel));
 }
 
-void MemoryLog::AddTailListener(TailListener* listener) {
+void MemoryLog::AddAppendListener(AppendListener* listener) {
   absl::MutexLock lock(&listeners_mu_);
   listeners_.push_back(listener);
 }
 
-void MemoryLog::RemoveTailListener(TailListener* listener) {
+void MemoryLog::RemoveAppendListener(AppendListener* listener) {
   absl::MutexLock lock(&listeners_mu_);
   std::erase(listeners_, listener);
 }
@@ -158,11 +177,8 @@ MemoryChannel* MemoryLog::Find(std::string_view name) const {
 absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
   if (batch.producer_id) {
     // What an empty channel would refuse must not leave one behind.
-    const auto stored =
-        ProducerTable(ProducerTable::Limits())
-            .Find(*batch.producer_id, batch.first_producer_sequence,
-                  batch.messages.size());
-    if (!stored.ok()) return stored.status();
+    absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
+    if (!s.ok()) return s;
   }
   absl::MutexLock lock(&channels_mu_);
   const auto it = channels_.find(batch.channel);

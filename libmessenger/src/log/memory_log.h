@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "log/log_clock.h"
 #include "log/memory_channel.h"
 #include "log/message_log.h"
 
@@ -25,7 +26,7 @@ class MemoryLog final : public MessageLog {
   explicit MemoryLog(const LogOptions& options, LogClock clock = {});
 
   std::uint64_t epoch() const override { return epoch_; }
-  void Append(AppendBatch batch, AppendDone done) override;
+  std::unique_ptr<LogAppender> OpenAppender() override;
   std::unique_ptr<LogReader> OpenReader(std::string_view channel,
                                         const Start& start,
                                         ReaderOptions options) override;
@@ -34,12 +35,14 @@ class MemoryLog final : public MessageLog {
                                         std::size_t max) override;
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
-  void AddTailListener(TailListener* listener) override;
-  void RemoveTailListener(TailListener* listener) override;
+  void AddAppendListener(AppendListener* listener) override;
+  void RemoveAppendListener(AppendListener* listener) override;
 
  private:
+  class Appender;
   class Reader;
 
+  AppendResult Store(const AppendBatch& batch);
   // Null if there is none. Channels are never removed, so the pointer stays
   // valid.
   MemoryChannel* Find(std::string_view name) const
@@ -57,7 +60,7 @@ class MemoryLog final : public MessageLog {
       ABSL_GUARDED_BY(channels_mu_);
 
   absl::Mutex listeners_mu_;
-  std::vector<TailListener*> listeners_ ABSL_GUARDED_BY(listeners_mu_);
+  std::vector<AppendListener*> listeners_ ABSL_GUARDED_BY(listeners_mu_);
 };
 
 }  // namespace messenger

@@ -3,6 +3,15 @@
 // A log keeps messages in channels as wire entries (wire/entry.h) and gives
 // each the next sequence of its channel. The service sees only this interface;
 // tests/support/message_log_conformance.h runs over every implementation of it.
+//
+// Threads. The callers are gRPC's threads, which are few, so no call waits for
+// storage or a network, unless it says so: it answers from memory, or has a
+// `done`. That is called exactly once: by the calling thread before the call
+// returns, or by a completion thread of the log. A completion thread is never
+// one that commits or reads storage, since a `done` may write to sockets
+// (gRPC's Finish and StartWrite do, on the thread that calls them). A `done`
+// must not block. It may come when its caller is long gone, so it must own what
+// it touches, but never after the log's destructor has returned.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
@@ -39,6 +49,42 @@ struct AppendBatch {
 using AppendResult = absl::StatusOr<absl::InlinedVector<wire::ReceiptRun, 1>>;
 using AppendDone = absl::AnyInvocable<void(AppendResult)>;
 
+// One sender's way into the log: nothing of it is stored after what has failed.
+//
+// May be destroyed before or after its log, but not used after it. What it has
+// been given goes on all the same, by the same rules.
+//
+// Thread safety: one call at a time.
+class LogAppender {
+ public:
+  virtual ~LogAppender() = default;
+  LogAppender(const LogAppender&) = delete;
+  LogAppender& operator=(const LogAppender&) = delete;
+
+  // Appends `batch`. `done` is called when its messages can be read and are
+  // stored as durably as the log promises, or when it has failed.
+  //
+  // The batches of one appender are stored or refused in the order of the
+  // calls, across channels, and each `done` returns before the next one is
+  // called. Once one has failed, whatever the reason, all that follow it fail
+  // with ABORTED, without being looked at, even if they were handed over
+  // before the failure was known. To go on, open another appender.
+  //
+  // Producers: see proto/messenger/v1/messenger.proto. Errors:
+  // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit,
+  // UNAVAILABLE the storage refuses writes, ABORTED. Nothing of the batch is
+  // stored then.
+  virtual void Append(AppendBatch batch, AppendDone done) = 0;
+
+ protected:
+  LogAppender() = default;
+
+  // What follows a failure.
+  static absl::Status FailedBefore() {
+    return absl::AbortedError("an append before this one has failed");
+  }
+};
+
 // A run of entries in log memory. The bytes never change and live as long as
 // `owner`, whatever happens to the log meanwhile.
 struct LogBytes {
@@ -62,7 +108,7 @@ struct ReadResult {
   std::optional<Gap> gap;
   // The sequence of the first of `entries`, or of the message to come.
   std::uint64_t next_sequence = 0;
-  // Whole entries, in order, without holes. None at the tail.
+  // Whole entries, in order, without holes. None if the reader has caught up.
   absl::InlinedVector<LogBytes, 5> entries;
   std::uint64_t count = 0;
 };
@@ -80,26 +126,24 @@ class LogReader {
   LogReader& operator=(const LogReader&) = delete;
 
   // Takes what comes next within `bounds` and moves behind it. The first read
-  // finds the start as well. At the tail it returns a result without entries;
-  // `Behind` and TailListener tell when there is more.
+  // finds the start as well. A reader that has caught up gets a result without
+  // entries; `Behind` and AppendListener tell when there is more.
   //
-  // Returns the result at once, without blocking, if it is in memory; `done` is
-  // then dropped. Otherwise returns nothing and runs `done` exactly once, on a
-  // thread of the log where it must not block, possibly before Read has
-  // returned. Until then no other Read may start. `done` may run after the
-  // LogReader has been destroyed, so it must own what it touches.
+  // Returns the result at once if it is in memory; `done` is then dropped.
+  // Otherwise returns nothing, and `done` is called on a completion thread,
+  // possibly before Read has returned. Until then no other Read may start.
   //
   // OUT_OF_RANGE (first read): the start is beyond the head, or `strict` and
   // messages are missing. DATA_LOSS: a damaged record. CANCELLED.
   virtual std::optional<absl::StatusOr<ReadResult>> Read(
       const ReadBounds& bounds, ReadDone done) = 0;
 
-  // Lets a pending `done` run soon, with CANCELLED if the read has not been
-  // made. Does not wait. From any thread.
+  // Lets a pending `done` come soon, with CANCELLED if the read has not been
+  // made. From any thread.
   virtual void Cancel() = 0;
 
   // After the first Read: whether a Read now would return entries or a gap.
-  // Once an append has been announced to the TailListeners, it is true for
+  // Once an append has been announced to the AppendListeners, it is true for
   // every reader before it.
   virtual bool Behind() const = 0;
 
@@ -108,16 +152,20 @@ class LogReader {
 };
 
 // Hears of appends.
-class TailListener {
+class AppendListener {
  public:
-  virtual ~TailListener() = default;
+  virtual ~AppendListener() = default;
 
-  // `channel` has new messages, readable now. Runs on the thread that appends,
-  // which holds no lock that readers need. Must not block, and must not add or
+  // `channel` has new messages, readable now. Called by whichever thread has
+  // made them so, which may be the one that commits; it holds no lock that
+  // readers need. Must not block or write to a socket, and must not add or
   // remove listeners.
   virtual void OnAppend(std::string_view channel) = 0;
 };
 
+// The destructor waits until what is under way is completed and each `done` has
+// returned, so none of them may run it.
+//
 // Thread safety: all members may be called from any thread.
 class MessageLog {
  public:
@@ -125,33 +173,31 @@ class MessageLog {
   MessageLog(const MessageLog&) = delete;
   MessageLog& operator=(const MessageLog&) = delete;
 
-  // Random, never 0. Changes only when the log has lost what it had promised to
-  // keep, or was never promised to keep anything (a memory log).
+  // Random, never 0, and the same for as long as the log is open. It is another
+  // one when the log is opened again only if the log has lost what it had
+  // promised to keep, or was never promised to keep anything (a memory log).
   virtual std::uint64_t epoch() const = 0;
 
-  // Appends `batch`; `done` is called exactly once, when its messages are
-  // stored as durably as the log promises. It runs on the calling thread before
-  // Append returns, or later on a thread of the log, where it may start writes
-  // to sockets but must not block. Batches that are appended one after the
-  // other are stored and completed in that order. What is refused for another
-  // reason than the storage is refused before Append returns; if the storage
-  // fails, all batches appended after it fail as well until its `done` has
-  // returned. (So nothing is stored after what was refused.)
-  //
-  // Producers: see proto/messenger/v1/messenger.proto. Errors:
-  // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit,
-  // UNAVAILABLE the storage refuses writes. Nothing of the batch is stored
-  // then.
-  virtual void Append(AppendBatch batch, AppendDone done) = 0;
+  virtual std::unique_ptr<LogAppender> OpenAppender() = 0;
+
+  // Appends a batch on an appender of its own, so in no order with others.
+  void Append(AppendBatch batch, AppendDone done) {
+    OpenAppender()->Append(std::move(batch), std::move(done));
+  }
 
   struct ReaderOptions {
     bool strict = false;
     bool skip_damaged = false;
   };
-  // A reader of `channel`, a valid name that need not exist.
+  // A reader of `channel`, a valid name that need not exist: the first Read
+  // finds out.
   virtual std::unique_ptr<LogReader> OpenReader(std::string_view channel,
                                                 const Start& start,
                                                 ReaderOptions options) = 0;
+
+  // GetChannel and ListChannels tell what this log knows: at the least, what it
+  // has completed itself. If the messages are kept elsewhere, it may not have
+  // heard yet of what others did there.
 
   // NOT_FOUND if the channel does not exist. `readers` is not filled in.
   virtual absl::StatusOr<ChannelInfo> GetChannel(std::string_view channel) = 0;
@@ -161,13 +207,14 @@ class MessageLog {
                                                 std::size_t max) = 0;
 
   // Drops the channel's messages. Its next message continues its sequence.
-  // `done` runs as for Append. NOT_FOUND if it does not exist.
+  // NOT_FOUND if it does not exist.
   virtual void DeleteChannel(std::string_view channel,
                              absl::AnyInvocable<void(absl::Status)> done) = 0;
 
-  // RemoveTailListener returns when no call to the listener is running.
-  virtual void AddTailListener(TailListener* listener) = 0;
-  virtual void RemoveTailListener(TailListener* listener) = 0;
+  // May block: RemoveAppendListener waits until no call to the listener is
+  // running.
+  virtual void AddAppendListener(AppendListener* listener) = 0;
+  virtual void RemoveAppendListener(AppendListener* listener) = 0;
 
  protected:
   MessageLog() = default;

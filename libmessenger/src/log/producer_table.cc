@@ -8,16 +8,22 @@
 
 namespace messenger {
 
+absl::Status ProducerTable::CheckFirst(std::uint64_t producer_sequence) {
+  if (producer_sequence == 1) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "producer sequence {}: expected 1, since this producer is not known, or "
+      "no longer known, in this channel",
+      producer_sequence));
+}
+
 absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
     const ProducerId& id, std::uint64_t first_producer_sequence,
     std::uint64_t count) const {
   const auto it = producers_.find(id);
   if (it == producers_.end()) {
-    if (first_producer_sequence == 1) return Stored();
-    return absl::FailedPreconditionError(fmt::format(
-        "producer sequence {}: expected 1, since this producer is not known, "
-        "or no longer known, in this channel",
-        first_producer_sequence));
+    absl::Status s = CheckFirst(first_producer_sequence);
+    if (!s.ok()) return s;
+    return Stored();
   }
   const Producer& producer = it->second;
   const std::uint64_t expected = producer.last_sequence() + 1;
@@ -68,11 +74,29 @@ void ProducerTable::Record(const ProducerId& id, const ProducerRun& run,
                     run.sequence) {
     producer.runs.back().count += run.count;
   } else {
-    producer.runs.push_back(run);
-    if (producer.runs.size() > kMaxRuns)
+    // Before it grows, or it would grow to twice the size.
+    if (producer.runs.size() == kMaxRuns) {
       producer.runs.erase(producer.runs.begin());
+    }
+    producer.runs.push_back(run);
   }
   if (added) ForgetIdle(now);
+}
+
+void ProducerTable::ForgetStored(Clock::time_point now) {
+  ForgetIdle(now);
+  for (auto& [id, producer] : producers_) {
+    producer.runs = std::vector<ProducerRun>{producer.runs.back()};
+  }
+  producers_.rehash(0);
+}
+
+std::size_t ProducerTable::run_capacity() const {
+  std::size_t runs = 0;
+  for (const auto& [id, producer] : producers_) {
+    runs += producer.runs.capacity();
+  }
+  return runs;
 }
 
 void ProducerTable::ForgetIdle(Clock::time_point now) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
 
@@ -36,6 +37,10 @@ class ProducerTable {
   };
   explicit ProducerTable(const Limits& limits) : limits_(limits) {}
 
+  // FAILED_PRECONDITION unless a producer that is not known may begin with this
+  // sequence.
+  static absl::Status CheckFirst(std::uint64_t producer_sequence);
+
   // Where the leading messages of a batch are stored already; the rest, maybe
   // all, are new. FAILED_PRECONDITION names the expected sequence.
   using Stored = std::vector<ProducerRun>;
@@ -47,7 +52,13 @@ class ProducerTable {
   void Record(const ProducerId& id, const ProducerRun& run,
               Clock::time_point now);
 
+  // Nothing that was appended so far is stored any more: remembers only where
+  // each producer goes on, so that none of it is stored again.
+  void ForgetStored(Clock::time_point now);
+
   std::size_t size() const { return producers_.size(); }
+  // Runs that there is memory for.
+  std::size_t run_capacity() const;
 
  private:
   struct Producer {

@@ -1,4 +1,4 @@
-// Readers that wait at the tail, and the thread that wakes them.
+// Readers that have caught up, and the thread that wakes them.
 #pragma once
 
 #include <chrono>
@@ -29,7 +29,7 @@ namespace messenger {
 // takes a reader out of its parking list has the turn from then on.
 //
 // Thread safety: all members may be called from any thread.
-class FanOut final : public TailListener {
+class FanOut final : public AppendListener {
  public:
   using Clock = std::chrono::steady_clock;
   using TimePoint = Clock::time_point;

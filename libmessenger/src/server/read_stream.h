@@ -21,8 +21,8 @@ namespace messenger {
 
 // A cursor in the log and at most one frame on its way. Whoever has the turn
 // (see FanOut) reads the log and then passes the turn on: to the write that it
-// starts, to the log's completion if it has to wait, to the parking list at the
-// tail, or to nobody with the call's one Finish.
+// starts, to the log's completion if it has to wait, to the parking list when
+// it has caught up, or to nobody with the call's one Finish.
 //
 // Owns itself from Start until OnDone.
 class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,

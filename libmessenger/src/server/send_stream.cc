@@ -4,7 +4,7 @@
 
 #include "rpc/bytes.h"
 #include "rpc/status.h"
-#include "server/append_batch.h"
+#include "server/parse_batch.h"
 
 namespace messenger {
 namespace {
@@ -34,7 +34,6 @@ void SendStream::Drain() {
 }
 
 void SendStream::OnReadDone(bool ok) {
-  std::uint64_t index;
   {
     absl::MutexLock lock(&mu_);
     // The client has half-closed, or the call is gone, of which OnCancel tells.
@@ -45,30 +44,41 @@ void SendStream::OnReadDone(bool ok) {
     }
     // From here on the request is accepted, and is answered even if the server
     // drains.
-    index = first_append_ + appends_.size();
-    appends_.emplace_back();
+    ++appends_;
   }
-  Accept(index);
+  Accept();
   absl::MutexLock lock(&mu_);
   reading_ = false;
   Advance();
 }
 
-void SendStream::Accept(std::uint64_t index) {
+void SendStream::Accept() {
   absl::StatusOr<AppendBatch> batch = ParseBatch(
       request_, core_->send_limits(), wire::ParseSendMessagesRequest);
   request_.Clear();
-  if (!batch.ok()) return OnAppended(index, batch.status());
-  core_->log().Append(*std::move(batch),
-                      [self = self_, index](AppendResult result) {
-                        self->OnAppended(index, std::move(result));
-                      });
+  if (!batch.ok()) {
+    absl::MutexLock lock(&mu_);
+    --appends_;
+    // The appends before it are still to be answered, and one of them may fail.
+    if (!given_up_) end_ = rpc::ToGrpc(batch.status());
+    return;
+  }
+  appender_->Append(
+      *std::move(batch),
+      [self = self_](const AppendResult& result) { self->OnAppended(result); });
 }
 
-void SendStream::OnAppended(std::uint64_t index, AppendResult result) {
+void SendStream::OnAppended(const AppendResult& result) {
   absl::MutexLock lock(&mu_);
-  if (index < first_append_) return;  // given up
-  appends_[index - first_append_] = std::move(result);
+  --appends_;
+  if (given_up_) return;
+  if (result.ok()) {
+    for (const wire::ReceiptRun& run : *result) {
+      wire::AppendReceipt(outgoing_, run);
+    }
+  } else {
+    GiveUpAppends(rpc::ToGrpc(result.status()));
+  }
   Advance();
 }
 
@@ -94,16 +104,18 @@ void SendStream::EndWith(grpc::Status status) {
   if (!end_) end_ = std::move(status);
 }
 
+void SendStream::GiveUpAppends(grpc::Status status) {
+  end_ = std::move(status);
+  given_up_ = true;
+}
+
 void SendStream::Abort() {
-  end_ = grpc::Status::CANCELLED;
-  first_append_ += appends_.size();
-  appends_.clear();
+  GiveUpAppends(grpc::Status::CANCELLED);
   outgoing_.clear();
 }
 
 void SendStream::Advance() {
   if (finished_) return;
-  CollectReceipts();
   if (!writing_ && !outgoing_.empty()) {
     writing_ = true;
     grpc::ByteBuffer response = rpc::MakeBuffer(std::exchange(outgoing_, {}));
@@ -111,32 +123,14 @@ void SendStream::Advance() {
     StartWrite(&response_);
   }
   if (end_) {
-    if (!writing_ && appends_.empty()) {
+    if (!writing_ && (appends_ == 0 || given_up_)) {
       finished_ = true;
       Finish(*end_);
     }
-  } else if (!reading_ && appends_.size() < kMaxAppends &&
+  } else if (!reading_ && appends_ < kMaxAppends &&
              outgoing_.size() < kMaxOutgoingBytes) {
     reading_ = true;
     StartRead(&request_);
-  }
-}
-
-void SendStream::CollectReceipts() {
-  while (!appends_.empty() && appends_.front()) {
-    const AppendResult result = *std::move(appends_.front());
-    appends_.pop_front();
-    ++first_append_;
-    if (!result.ok()) {
-      // What was sent after it was not stored either, and has no answer.
-      end_ = rpc::ToGrpc(result.status());
-      first_append_ += appends_.size();
-      appends_.clear();
-      return;
-    }
-    for (const wire::ReceiptRun& run : *result) {
-      wire::AppendReceipt(outgoing_, run);
-    }
   }
 }
 

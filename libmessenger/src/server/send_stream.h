@@ -4,8 +4,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <cstdint>
-#include <deque>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,22 +17,23 @@
 namespace messenger {
 
 // Reads requests, hands them to the log one after the other without waiting,
-// and sends the receipts in that order. Receipts that become due while a
-// response is on its way gather in the next one. Reading pauses while too many
-// appends are under way or the client does not take its receipts.
+// and sends the receipts in that order, which is the order in which the log
+// answers. Receipts that become due while a response is on its way gather in
+// the next one. Reading pauses while too many appends are under way or the
+// client does not take its receipts.
 //
 // mu_ is held over StartRead, StartWrite and Finish: they start operations and
 // never run reactions, and it makes sure that none is started after Finish.
 //
 // Owns itself from Start until OnDone.
 class SendStream final
-    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-      public std::enable_shared_from_this<SendStream> {
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
       ServiceCore* core);
 
-  explicit SendStream(ServiceCore* core) : core_(core) {}
+  explicit SendStream(ServiceCore* core)
+      : core_(core), appender_(core->log().OpenAppender()) {}
 
   // Accepts no more requests, and ends with UNAVAILABLE when what was accepted
   // is answered.
@@ -45,32 +45,33 @@ class SendStream final
   void OnDone() override;
 
  private:
-  // Parses request_ and hands it to the log, as the append with this index.
-  void Accept(std::uint64_t index) ABSL_LOCKS_EXCLUDED(mu_);
-  void OnAppended(std::uint64_t index, AppendResult result)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  // Parses request_ and hands it to the log.
+  void Accept() ABSL_LOCKS_EXCLUDED(mu_);
+  void OnAppended(const AppendResult& result) ABSL_LOCKS_EXCLUDED(mu_);
   // Stops reading; the first call decides the status.
   void EndWith(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Ends without waiting for the appends under way: they fail as well, since an
+  // append has failed (see LogAppender), or nobody is left to be told.
+  void GiveUpAppends(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The call is gone: nothing more can be sent.
   void Abort() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Starts whatever can be started now.
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void CollectReceipts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   ServiceCore* const core_;
+  const std::unique_ptr<LogAppender> appender_;
   std::shared_ptr<SendStream> self_;
 
   absl::Mutex mu_;
-  // Appends that have no receipt in outgoing_ yet, oldest first; empty until
-  // the log has answered.
-  std::deque<std::optional<AppendResult>> appends_ ABSL_GUARDED_BY(mu_);
-  std::uint64_t first_append_ ABSL_GUARDED_BY(mu_) = 0;  // index of the oldest
-  std::string outgoing_ ABSL_GUARDED_BY(mu_);            // encoded receipts
+  std::size_t appends_ ABSL_GUARDED_BY(mu_) = 0;  // under way
+  std::string outgoing_ ABSL_GUARDED_BY(mu_);     // encoded receipts
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   // How the stream ends once all receipts are sent.
   std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mu_);
+  // The answers to the appends under way do not matter any more.
+  bool given_up_ ABSL_GUARDED_BY(mu_) = false;
 
   grpc::ByteBuffer request_;   // while reading_
   grpc::ByteBuffer response_;  // while writing_

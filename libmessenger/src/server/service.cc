@@ -14,7 +14,7 @@
 #include "rpc/bytes.h"
 #include "rpc/keepalive.h"
 #include "rpc/status.h"
-#include "server/append_batch.h"
+#include "server/parse_batch.h"
 #include "server/read_stream.h"
 #include "server/send_stream.h"
 #include "server/service_core.h"

@@ -1,4 +1,4 @@
-#include "server/append_batch.h"
+#include "server/parse_batch.h"
 
 #include <memory>
 #include <utility>

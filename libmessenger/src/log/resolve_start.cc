@@ -1,0 +1,77 @@
+#include "log/resolve_start.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+
+namespace messenger {
+
+std::optional<Gap> ChannelExtent::GapBefore(std::uint64_t next) const {
+  if (next >= first_sequence) return std::nullopt;
+  return Gap{.first_missing = next,
+             .next = first_sequence,
+             .reason = next <= deleted_head ? Gap::Reason::kDeleted
+                                            : Gap::Reason::kRetention};
+}
+
+absl::StatusOr<Origin> ResolveStart(const Start& start, bool strict,
+                                    const ChannelExtent& channel,
+                                    std::uint64_t sent_since) {
+  Origin origin;
+  switch (start.kind) {
+    case Start::Kind::kNewOnly:
+      origin.next = channel.head + 1;
+      break;
+    case Start::Kind::kEarliest:
+      origin.next = channel.first_sequence;
+      break;
+    case Start::Kind::kSequence:
+      if (start.number > channel.head + 1) {
+        return absl::OutOfRangeError(fmt::format(
+            "sequence: {} is beyond the head of channel \"{}\", which is {}; "
+            "start at {} at most",
+            start.number, channel.name, channel.head, channel.head + 1));
+      }
+      origin.next = start.number;
+      break;
+    case Start::Kind::kTime:
+      origin.next = sent_since;
+      break;
+    case Start::Kind::kLast:
+      origin.next = channel.head - std::min(channel.head, start.number) + 1;
+      break;
+    case Start::Kind::kAfter:
+      if (start.position.epoch != channel.epoch) {
+        origin.next = channel.first_sequence;
+        origin.gap = Gap{.first_missing = std::max(start.position.sequence,
+                                                   start.position.sequence + 1),
+                         .next = origin.next,
+                         .reason = Gap::Reason::kNewEpoch};
+        break;
+      }
+      if (start.position.sequence > channel.head) {
+        return absl::OutOfRangeError(fmt::format(
+            "resume_after.sequence: {} is beyond the head of channel \"{}\", "
+            "which is {}: the log was rolled back, or the position is of "
+            "another channel",
+            start.position.sequence, channel.name, channel.head));
+      }
+      origin.next = start.position.sequence + 1;
+      break;
+  }
+  if (!origin.gap) origin.gap = channel.GapBefore(origin.next);
+  if (!origin.gap) return origin;
+  if (strict) {
+    return absl::OutOfRangeError(fmt::format(
+        "strict: messages from {} on are not there any more ({}); the oldest "
+        "one of channel \"{}\" is {}",
+        origin.gap->first_missing, ToString(origin.gap->reason), channel.name,
+        origin.gap->next));
+  }
+  origin.next = origin.gap->next;
+  return origin;
+}
+
+}  // namespace messenger
