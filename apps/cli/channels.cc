@@ -21,7 +21,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr char kFooter[] =
+constexpr const char* kFooter =
     R"(Examples:
   messenger-cli channels
   messenger-cli channels --channel general --json

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <cstddef>
-#include <cstdio>
 
 #include "cli/escape.h"
 #include "common/exit_code.h"
+#include "common/standard_streams.h"
 
 namespace messenger::app {
 namespace {
@@ -48,7 +48,7 @@ std::string Explain(const absl::Status& status, std::string_view server) {
 }
 
 void PrintError(std::string_view message) {
-  fmt::print(stderr, "messenger-cli: {}\n", message);
+  WriteStderr(fmt::format("messenger-cli: {}\n", message));
 }
 
 int Fail(const absl::Status& status, std::string_view server) {

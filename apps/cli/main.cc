@@ -3,23 +3,23 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
-#include <cstring>
 #include <string>
+#include <system_error>
 
 #include "cli/command.h"
 #include "cli/errors.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/standard_streams.h"
 #include "common/command_line.h"
 #include "common/exit_code.h"
 #include "common/interrupt.h"
 #include "common/process.h"
+#include "common/standard_streams.h"
 
 namespace messenger::app {
 namespace {
 
-constexpr char kFooter[] =
+constexpr const char* kFooter =
     R"(Each command has its own --help.
 
 Examples:
@@ -49,12 +49,11 @@ int Finish(Output& output, int exit_code) {
   output.Flush();
   if (output.error() == 0 || output.error() == EPIPE) return exit_code;
   PrintError(std::string("cannot write the output: ") +
-             std::strerror(output.error()));
+             std::generic_category().message(output.error()));
   return exit_code == kOk ? kFailed : exit_code;
 }
 
 int Main(int argc, char** argv) {
-  ReserveStandardStreams();
   SetUpProcess();
   CLI::App app("Send and read messages of a messenger-server.",
                "messenger-cli");
@@ -91,6 +90,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace messenger::app
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a bug; it should end the program
 int main(int argc, char** argv) {
   return messenger::app::Main(argc, argv);
 }

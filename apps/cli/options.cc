@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -24,6 +25,12 @@ std::string CheckChannel(const std::string& channel) {
   std::string_view reason = MessageOf(status);
   if (reason.starts_with(kField)) reason.remove_prefix(kField.size());
   return std::string(reason);
+}
+
+// As for the library, empty means the default.
+std::string NameEmptyChannel(std::string& channel) {
+  if (channel.empty()) channel = kDefaultChannel;
+  return {};
 }
 
 }  // namespace
@@ -55,15 +62,22 @@ void AddJson(CLI::App& app, CommonOptions* common,
 }
 
 std::string WithPort(const std::string& server) {
-  return server.find_first_of(":/") == std::string::npos
-             ? fmt::format("{}:{}", server, kDefaultPort)
-             : server;
+  const bool is_ipv6 = server.find_first_not_of("0123456789abcdefABCDEF:.") ==
+                           std::string::npos &&
+                       std::count(server.begin(), server.end(), ':') > 1;
+  if (is_ipv6) return fmt::format("[{}]:{}", server, kDefaultPort);
+  if (server.ends_with(']') ||
+      server.find_first_of(":/") == std::string::npos) {
+    return fmt::format("{}:{}", server, kDefaultPort);
+  }
+  return server;
 }
 
 CLI::Option* AddChannel(CLI::App& app, std::string* channel,
                         const std::string& description) {
   return app.add_option("--channel", *channel, description)
       ->option_text("NAME")
+      ->transform(CLI::Validator(NameEmptyChannel, /*validator_desc=*/""))
       ->check(CheckChannel);
 }
 

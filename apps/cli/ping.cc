@@ -20,7 +20,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr char kFooter[] =
+constexpr const char* kFooter =
     R"(The time to connect is not counted.
 
 Examples:

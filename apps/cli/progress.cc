@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "cli/errors.h"
+#include "common/standard_streams.h"
 
 namespace messenger::app {
 
@@ -18,7 +18,7 @@ void Progress::Show(std::uint64_t sent) {
   if (!shown_) return;
   absl::MutexLock lock(&mu_);
   Erase();
-  fmt::print(stderr, "sent {}, {:.0f}/s", sent, Rate(sent));
+  WriteStderr(fmt::format("sent {}, {:.0f}/s", sent, Rate(sent)));
   on_line_ = true;
 }
 
@@ -32,8 +32,9 @@ void Progress::Close(std::uint64_t sent, std::string_view channel) {
   if (!watched_) return;
   absl::MutexLock lock(&mu_);
   Erase();
-  fmt::print(stderr, "sent {} {} to {} in {:.2f} s, {:.0f}/s\n", sent,
-             sent == 1 ? "line" : "lines", channel, seconds(), Rate(sent));
+  WriteStderr(fmt::format("sent {} {} to {} in {:.2f} s, {:.0f}/s\n", sent,
+                          sent == 1 ? "line" : "lines", channel, seconds(),
+                          Rate(sent)));
 }
 
 double Progress::seconds() const {
@@ -44,7 +45,7 @@ double Progress::seconds() const {
 
 void Progress::Erase() {
   if (!on_line_) return;
-  fmt::print(stderr, "\r\x1b[K");
+  WriteStderr("\r\x1b[K");
   on_line_ = false;
 }
 

@@ -21,9 +21,9 @@
 namespace messenger::app {
 namespace {
 
-constexpr char kFooter[] =
+constexpr const char* kFooter =
     R"(Without --from, --since, --last or --after it starts with the next message that
-is sent. It goes on until Ctrl-C, unless --count or --until-caught-up ends it.
+is sent. It goes on until Ctrl-C, unless --limit or --until-caught-up ends it.
 
 Examples:
   messenger-cli read

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -54,7 +55,7 @@ struct StartOption {
   const char* description;
 };
 
-constexpr StartOption kStartOptions[] = {
+constexpr auto kStartOptions = std::to_array<StartOption>({
     {"--from", "earliest|SEQ", ParseFrom, "earliest or a sequence from 1 on",
      "Start with the oldest message, or with this sequence"},
     {"--since", "TIME|DURATION", ParseSince,
@@ -70,7 +71,7 @@ constexpr StartOption kStartOptions[] = {
      "example 1234567890:42",
      "Resume after the message with this epoch and\n"
      "sequence, as --json prints them"},
-};
+});
 
 CLI::Option* AddStart(CLI::App& command, const StartOption& option,
                       Start* start) {
@@ -99,15 +100,15 @@ void AddStartOptions(CLI::App& command, Start* start) {
   }
 }
 
-void AddCount(CLI::App& command, std::optional<std::uint64_t>* limit) {
+void AddLimit(CLI::App& command, std::optional<std::uint64_t>* limit) {
   command
       .add_option_function<std::string>(
-          "--count",
+          "--limit",
           [limit](const std::string& text) {
             *limit = ParseNumber(text);
             if (limit->value_or(0) == 0) {
               throw CLI::ValidationError(
-                  "--count",
+                  "--limit",
                   fmt::format("'{}' is not a number from 1 on", text));
             }
           },
@@ -122,7 +123,7 @@ void AddReadOptions(CLI::App& command, ReadCommand* options) {
              "The channel to read (default general); it need\n"
              "not exist yet");
   AddStartOptions(command, &options->read.start);
-  AddCount(command, &options->read.limit);
+  AddLimit(command, &options->read.limit);
   command.add_flag("--until-caught-up", options->read.until_caught_up,
                    "End once everything was printed that was stored\n"
                    "when the read began, instead of waiting for more");

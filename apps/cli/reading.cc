@@ -38,7 +38,7 @@ ReadCallbacks Reading::Callbacks() {
 void Reading::OnMessage(const Message& message) {
   if (!output_.ok()) return;
   printer_.Print(message, &output_.buffer());
-  if (!(message.last_of_batch ? output_.Flush() : output_.MaybeFlush())) {
+  if (!(message.last_of_frame ? output_.Flush() : output_.MaybeFlush())) {
     done_.Set();
   }
 }

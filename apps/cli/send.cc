@@ -21,16 +21,16 @@
 #include "cli/progress.h"
 #include "cli/send_options.h"
 #include "cli/send_report.h"
-#include "cli/standard_streams.h"
 #include "cli/time.h"
 #include "common/event.h"
 #include "common/exit_code.h"
+#include "common/standard_streams.h"
 #include "messenger/client.h"
 
 namespace messenger::app {
 namespace {
 
-constexpr char kFooter[] =
+constexpr const char* kFooter =
     R"(Examples:
   messenger-cli send "hello, world"
   messenger-cli send --channel jobs --author cron --attribute id=42 "done"

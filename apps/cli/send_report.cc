@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <cstring>
+#include <system_error>
 
 #include "cli/errors.h"
 #include "common/exit_code.h"
@@ -86,7 +86,8 @@ std::string Report(const SendState& state, int signal,
   if (state.failed) return ReportFailed(state, server);
   if (state.read_error != 0) {
     return fmt::format("cannot read stdin: {}. {}",
-                       std::strerror(state.read_error), Acknowledged(state));
+                       std::generic_category().message(state.read_error),
+                       Acknowledged(state));
   }
   if (signal != 0) {
     return fmt::format("interrupted. {}", Acknowledged(state));

@@ -4,10 +4,11 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <system_error>
 
 #include "common/duration.h"
 #include "common/exit_code.h"
+#include "common/standard_streams.h"
 #include "messenger/version.h"
 
 namespace messenger::app {
@@ -16,8 +17,8 @@ namespace {
 int PrintOnStdout(const CLI::App& app, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   if (std::fflush(stdout) == 0) return kOk;
-  fmt::print(stderr, "{}: cannot write the output: {}\n", app.get_name(),
-             std::strerror(errno));
+  WriteStderr(fmt::format("{}: cannot write the output: {}\n", app.get_name(),
+                          std::generic_category().message(errno)));
   return kFailed;
 }
 
@@ -25,6 +26,22 @@ int PrintOnStdout(const CLI::App& app, const std::string& text) {
 const CLI::App& Chosen(const CLI::App& app) {
   const auto commands = app.get_subcommands();
   return commands.empty() ? app : *commands.front();
+}
+
+// A size becomes its number of bytes; the answer is empty, or what is wrong.
+std::string ReplaceByBytes(std::string& text) {
+  try {
+    std::string bytes = text;
+    const CLI::AsSizeValue as_size(/*kb_is_1000=*/false);
+    if (!text.starts_with('-') && as_size(bytes).empty()) {
+      text = bytes;
+      return {};
+    }
+  } catch (const CLI::ValidationError&) {
+    // Its message lists every unit there is.
+  }
+  return fmt::format(
+      "'{}' is no size; use, for example, 500000, 64K, 256Mi or 1G", text);
 }
 
 }  // namespace
@@ -61,29 +78,13 @@ int UsageError(const CLI::App& app, const std::string& error) {
   const std::string help = chosen.get_parent() == nullptr
                                ? app.get_name()
                                : app.get_name() + " " + chosen.get_name();
-  fmt::print(stderr, "{}: {}\n({} --help explains the options)\n",
-             app.get_name(), error, help);
+  WriteStderr(fmt::format("{}: {}\n({} --help explains the options)\n",
+                          app.get_name(), error, help));
   return kUsage;
 }
 
 CLI::Validator AsBytes() {
-  return CLI::Validator(
-      [](std::string& text) -> std::string {
-        try {
-          std::string bytes = text;
-          const CLI::AsSizeValue as_size(/*kb_is_1000=*/false);
-          if (!text.starts_with('-') && as_size(bytes).empty()) {
-            text = bytes;
-            return {};
-          }
-        } catch (const CLI::ValidationError&) {
-          // Its message lists every unit there is.
-        }
-        return fmt::format(
-            "'{}' is no size; use, for example, 500000, 64K, 256Mi or 1G",
-            text);
-      },
-      /*validator_desc=*/"", /*validator_name=*/"");
+  return {ReplaceByBytes, /*validator_desc=*/"", /*validator_name=*/""};
 }
 
 CLI::Option* AddDuration(CLI::App& app, const std::string& name,

@@ -25,10 +25,6 @@ void Event::Set() const {
   [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof one);
 }
 
-bool Event::IsSet() const {
-  return WaitForAny({{fd_, POLLIN}}, std::chrono::milliseconds(0)).has_value();
-}
-
 std::optional<std::size_t> WaitForAny(
     std::initializer_list<Wanted> wanted,
     std::optional<std::chrono::milliseconds> timeout) {

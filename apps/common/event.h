@@ -20,7 +20,6 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   void Set() const;
-  bool IsSet() const;
   int fd() const { return fd_; }
 
  private:
@@ -31,7 +30,7 @@ class Event {
 // other end are always waited for.
 struct Wanted {
   int fd;
-  short events;
+  short events;  // NOLINT(google-runtime-int): the type that poll takes
 };
 
 // Blocks until something that is wanted has happened and returns the index of

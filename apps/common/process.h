@@ -1,5 +1,5 @@
-// Settings of the libraries below that belong to the whole process, and so to
-// the programs rather than to libmessenger.
+// What belongs to the whole process, and so to the programs rather than to
+// libmessenger: its standard streams, and settings of the libraries below.
 #pragma once
 
 namespace messenger::app {

@@ -15,6 +15,7 @@
 #include "common/exit_code.h"
 #include "common/interrupt.h"
 #include "common/process.h"
+#include "common/standard_streams.h"
 #include "messenger/log.h"
 #include "messenger/server.h"
 #include "messenger/version.h"
@@ -25,9 +26,9 @@ namespace {
 
 // A value that is out of bounds is wrong usage.
 int Fail(const absl::Status& status) {
-  fmt::print(
-      stderr, "messenger-server: {}\n",
-      std::string_view(status.message().data(), status.message().size()));
+  WriteStderr(fmt::format(
+      "messenger-server: {}\n",
+      std::string_view(status.message().data(), status.message().size())));
   return status.code() == absl::StatusCode::kInvalidArgument ? kUsage : kFailed;
 }
 
@@ -38,12 +39,12 @@ void EnableReflectionAndHealth() {
 }
 
 void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
-  fmt::print(stderr,
-             "messenger-server: {}: draining for at most {}; a second signal "
-             "exits at once\n",
-             signal == SIGINT ? "SIGINT" : "SIGTERM", FormatDuration(timeout));
+  WriteStderr(fmt::format(
+      "messenger-server: {}: draining for at most {}; a second signal exits at "
+      "once\n",
+      signal == SIGINT ? "SIGINT" : "SIGTERM", FormatDuration(timeout)));
   server.Shutdown(std::chrono::ceil<std::chrono::milliseconds>(timeout));
-  fmt::print(stderr, "messenger-server: stopped\n");
+  WriteStderr("messenger-server: stopped\n");
 }
 
 int Main(int argc, char** argv) {
@@ -61,8 +62,11 @@ int Main(int argc, char** argv) {
   auto server = Server::Start(std::move(command->server));
   if (!server.ok()) return Fail(server.status());
   interrupt.Defer();
-  fmt::print("messenger-server {} listening on {} (log {})\n", kVersion,
-             (*server)->address(), command->log_uri);
+  // A caller that has closed stdout does not want to know.
+  std::fputs(fmt::format("messenger-server {} listening on {} (log {})\n",
+                         kVersion, (*server)->address(), command->log_uri)
+                 .c_str(),
+             stdout);
   std::fflush(stdout);
 
   const int signal = interrupt.Wait();

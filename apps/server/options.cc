@@ -15,7 +15,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr char kFooter[] =
+constexpr const char* kFooter =
     R"(Examples:
   messenger-server
       Serve an in-memory log on port 51075 of every interface.

@@ -11,8 +11,10 @@
 namespace messenger::bench {
 namespace {
 
-constexpr char kReadMessages[] = "/messenger.v1.MessengerServer/ReadMessages";
-constexpr char kSendMessages[] = "/messenger.v1.MessengerServer/SendMessages";
+constexpr const char* kReadMessages =
+    "/messenger.v1.MessengerServer/ReadMessages";
+constexpr const char* kSendMessages =
+    "/messenger.v1.MessengerServer/SendMessages";
 
 grpc::ByteBuffer MakeBuffer(const std::string& bytes) {
   const grpc::Slice slice(bytes);

@@ -119,6 +119,9 @@ class BareServer::Service final : public RawService, public BareStream::Owner {
     pacer_.join();
   }
 
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
   grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* /*request*/,
                                         grpc::ByteBuffer* response) override {

@@ -33,6 +33,9 @@ class BareServer {
   explicit BareServer(const std::string& address);
   ~BareServer();
 
+  BareServer(const BareServer&) = delete;
+  BareServer& operator=(const BareServer&) = delete;
+
   const std::string& address() const { return address_; }
 
  private:

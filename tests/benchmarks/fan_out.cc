@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <thread>
+#include <vector>
 
 #include "bare_client.h"
 #include "scenarios.h"
@@ -20,12 +20,11 @@ class Readers {
  public:
   Readers(const Setting& setting, const std::string& channel, int count,
           int connections)
-      : states_(std::make_unique<State[]>(static_cast<std::size_t>(count))),
-        count_(static_cast<std::size_t>(count)) {
+      : states_(static_cast<std::size_t>(count)) {
     for (int i = 0; i < std::min(count, connections); ++i) {
       clients_.push_back(Client::Connect({.target = setting.target}));
     }
-    for (std::size_t i = 0; i < count_; ++i) {
+    for (std::size_t i = 0; i < states_.size(); ++i) {
       subscriptions_.push_back(
           Subscribe(clients_[i % clients_.size()], channel, &states_[i]));
     }
@@ -35,9 +34,9 @@ class Readers {
 
   std::uint64_t Slowest() const {
     std::uint64_t slowest = UINT64_MAX;
-    for (std::size_t i = 0; i < count_; ++i) {
-      slowest = std::min(slowest,
-                         states_[i].received.load(std::memory_order_relaxed));
+    for (const State& state : states_) {
+      slowest =
+          std::min(slowest, state.received.load(std::memory_order_relaxed));
     }
     return slowest;
   }
@@ -46,7 +45,7 @@ class Readers {
   void AwaitAll(std::uint64_t sent) const {
     Await([sent](const State& state) { return state.received >= sent; },
           fmt::format("did not get all {} messages", sent));
-    for (std::size_t i = 0; i < count_; ++i) {
+    for (std::size_t i = 0; i < states_.size(); ++i) {
       Check(states_[i].received == sent && !states_[i].failed,
             fmt::format("fan-out: reader {} got {} messages of {}{}", i,
                         states_[i].received.load(), sent,
@@ -57,7 +56,7 @@ class Readers {
   // Frames with messages, to all readers.
   std::uint64_t frames() const {
     std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < count_; ++i) sum += states_[i].frames;
+    for (const State& state : states_) sum += state.frames;
     return sum;
   }
 
@@ -80,7 +79,7 @@ class Readers {
                    state->received.load(std::memory_order_relaxed) + 1;
                if (message.sequence != received) state->failed = true;
                state->received.store(received, std::memory_order_release);
-               if (message.last_of_batch) {
+               if (message.last_of_frame) {
                  state->frames.fetch_add(1, std::memory_order_relaxed);
                }
              },
@@ -96,7 +95,7 @@ class Readers {
   void Await(Predicate predicate, const std::string& failure) const {
     Clock::time_point last_progress = Clock::now();
     std::uint64_t last_total = 0;
-    for (std::size_t i = 0; i < count_;) {
+    for (std::size_t i = 0; i < states_.size();) {
       if (predicate(states_[i])) {
         ++i;
         last_progress = Clock::now();
@@ -118,12 +117,11 @@ class Readers {
 
   std::uint64_t Total() const {
     std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < count_; ++i) sum += states_[i].received;
+    for (const State& state : states_) sum += state.received;
     return sum;
   }
 
-  const std::unique_ptr<State[]> states_;
-  const std::size_t count_;
+  std::vector<State> states_;
   std::vector<Client> clients_;
   std::vector<Subscription> subscriptions_;  // first to go
 };

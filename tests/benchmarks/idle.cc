@@ -15,6 +15,15 @@ namespace {
 // which another has given back.
 class IdleStreams {
  public:
+  IdleStreams() = default;
+  ~IdleStreams() {
+    for (const auto& stream : streams_) stream->Cancel();
+    for (const auto& stream : streams_) stream->Wait();
+  }
+
+  IdleStreams(const IdleStreams&) = delete;
+  IdleStreams& operator=(const IdleStreams&) = delete;
+
   // KB of server memory for each.
   std::optional<double> Add(const ProcessProbe& server,
                             const std::string& target,
@@ -34,11 +43,6 @@ class IdleStreams {
     const std::optional<double> after = server.ResidentBytes();
     if (!before || !after) return std::nullopt;
     return (*after - *before) / 1e3 / count;
-  }
-
-  ~IdleStreams() {
-    for (const auto& stream : streams_) stream->Cancel();
-    for (const auto& stream : streams_) stream->Wait();
   }
 
  private:

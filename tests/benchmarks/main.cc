@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <nlohmann/json.hpp>
@@ -26,11 +27,14 @@ struct Entry {
   Scenario (*run)(const Setting& setting);
 };
 
-constexpr Entry kScenarios[] = {
-    {"replay", RunReplay},   {"fan-out", RunFanOut},
-    {"unary", RunUnarySend}, {"batched", RunBatchedSend},
-    {"latency", RunLatency}, {"idle", RunIdle},
-};
+constexpr auto kScenarios = std::to_array<Entry>({
+    {"replay", RunReplay},
+    {"fan-out", RunFanOut},
+    {"unary", RunUnarySend},
+    {"batched", RunBatchedSend},
+    {"latency", RunLatency},
+    {"idle", RunIdle},
+});
 
 // Of the whole process, gRPC included.
 void SetLockChecks(bool on) {

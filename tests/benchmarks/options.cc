@@ -6,7 +6,7 @@
 namespace messenger::bench {
 namespace {
 
-constexpr char kAbout[] =
+constexpr const char* kAbout =
     R"(Measures libmessenger beside bare gRPC, and prints the ratios.
 
 A server runs in a child process, so that its CPU time and memory can be told
@@ -28,7 +28,7 @@ Baselines, on a gRPC server without a log in the same child:
   bare upload   preformed requests that the server throws away
 and, for replay, the generated stub of a plain gRPC client.)";
 
-constexpr char kFooter[] = R"(
+constexpr const char* kFooter = R"(
 Examples:
   messenger_bench                                everything: about 3 minutes
   messenger_bench --only replay,unary --seconds 2

@@ -1,6 +1,7 @@
 #include "percentiles.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <utility>
@@ -18,8 +19,14 @@ double Median(std::vector<double> values) {
 void AddPercentiles(std::vector<std::chrono::nanoseconds> samples, Case* row) {
   if (samples.empty()) return;
   std::sort(samples.begin(), samples.end());
-  constexpr std::pair<const char*, double> kLevels[] = {
-      {"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
+  using Level = std::pair<const char*, double>;
+  constexpr auto kLevels = std::to_array<Level>({
+      {"p50", 0.5},
+      {"p90", 0.9},
+      {"p99", 0.99},
+      {"p99.9", 0.999},
+      {"max", 1},
+  });
   for (const auto& [name, level] : kLevels) {
     // The smallest sample that at least this part of all does not exceed.
     const auto rank = static_cast<std::size_t>(

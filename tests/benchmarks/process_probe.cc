@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <ctime>
 #include <fstream>
 
@@ -23,8 +24,8 @@ std::optional<double> ProcessProbe::CpuSeconds() const {
 std::optional<double> ProcessProbe::ResidentBytes() const {
   if (!pid_) return std::nullopt;
   std::ifstream statm(fmt::format("/proc/{}/statm", *pid_));
-  long size = 0;
-  long resident = 0;
+  std::int64_t size = 0;
+  std::int64_t resident = 0;
   if (!(statm >> size >> resident)) return std::nullopt;
   return static_cast<double>(resident) *
          static_cast<double>(sysconf(_SC_PAGESIZE));

@@ -38,8 +38,8 @@ Run ReadWithClient(const Setting& setting, const std::string& channel,
   const Subscription subscription = client.Read(
       {.channel = channel, .start = Start::Earliest(), .until_caught_up = true},
       {.on_message = [&](const Message& message) {
-        disorder += message.sequence != ++received;
-        frames += message.last_of_batch;
+        if (message.sequence != ++received) ++disorder;
+        if (message.last_of_frame) ++frames;
       }});
   Check(subscription.Wait(), "replay: read");
   const Run run = {.seconds = SecondsSince(start),
@@ -69,7 +69,7 @@ Run ReadWithStub(const Setting& setting, const std::string& channel,
   v1::ReadMessagesResponse frame;
   while (reader->Read(&frame)) {
     received += static_cast<std::uint64_t>(frame.messages_size());
-    frames += frame.messages_size() > 0;
+    if (frame.messages_size() > 0) ++frames;
   }
   const grpc::Status status = reader->Finish();
   const Run run = {.seconds = SecondsSince(start),

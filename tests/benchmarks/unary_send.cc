@@ -141,8 +141,9 @@ Case MeasureClient(const Setting& setting, std::string name,
     }
   };
   std::vector<std::thread> workers;
-  for (std::size_t i = 0; i < samples.size(); ++i)
+  for (std::size_t i = 0; i < samples.size(); ++i) {
     workers.emplace_back(work, i);
+  }
   for (std::thread& worker : workers) worker.join();
   const double elapsed = SecondsSince(start);
   Samples all;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -37,14 +38,14 @@ struct Method {
   const char* request;
 };
 
-constexpr Method kMethods[] = {
+constexpr auto kMethods = std::to_array<Method>({
     {"SendMessage", "messenger.v1.SendMessageRequest"},
     {"SendMessages", "messenger.v1.SendMessagesRequest"},
     {"ReadMessages", "messenger.v1.ReadMessagesRequest"},
     {"ListChannels", "messenger.v1.ListChannelsRequest"},
     {"GetChannel", "messenger.v1.GetChannelRequest"},
     {"DeleteChannel", "messenger.v1.DeleteChannelRequest"},
-};
+});
 
 TEST_CASE_FIXTURE(Serving,
                   "every method says of malformed bytes which message they "

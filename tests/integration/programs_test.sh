@@ -2,6 +2,7 @@
 # The programs as a user meets them: exit codes, pipes, signals, a real text.
 #   programs_test.sh MESSENGER_SERVER MESSENGER_CLI
 set -uo pipefail
+source "$(dirname "$0")/../support/assert.sh"
 
 server=$1
 cli=$2
@@ -23,27 +24,9 @@ fail() {
   failures=$((failures + 1))
 }
 
-# is WHAT ACTUAL EXPECTED
-is() { [ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"; }
-
-# has WHAT TEXT PATTERN
-has() { grep -qE -- "$3" <<<"$2" || fail "$1: no /$3/ in: $2"; }
-
-# await WHAT COMMAND...: until it succeeds, for at most 20 s.
-await() {
-  local what=$1
-  shift
-  for _ in $(seq 400); do
-    "$@" >/dev/null 2>&1 && return 0
-    sleep 0.05
-  done
-  fail "$what: not within 20 s"
-  return 1
-}
-
 start_server() {
   : >server.out
-  "$server" --listen 127.0.0.1:0 "$@" >server.out 2>server.err &
+  "$server" --listen 127.0.0.1:0 >server.out 2>server.err &
   server_pid=$!
   await "the server listens" grep -q listening server.out || exit 1
   MESSENGER_SERVER_ADDR=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' server.out)
@@ -80,17 +63,17 @@ is "sequences in order" \
 # One message at a time.
 is "send prints channel and sequence" "$("$cli" send hello)" "general 1"
 is "an empty text is a message" "$("$cli" send '')" "general 2"
-has "the readable line" "$("$cli" read --last 2 --count 1)" \
+has "the readable line" "$("$cli" read --last 2 --limit 1)" \
   '[0-9]{2}:[0-9]{2}:[0-9]{2}.*tester.*hello'
 has "JSON of a receipt" "$("$cli" send --json x)" '"sequence":3'
 is "--from SEQ" "$("$cli" read --from 2 --until-caught-up --text | tail -n 1)" x
-is "--since a duration" "$("$cli" read --since 1h --count 3 --text | wc -l)" 3
+is "--since a duration" "$("$cli" read --since 1h --limit 3 --text | wc -l)" 3
 has "channels" "$("$cli" channels)" 'general'
 has "ping" "$("$cli" ping)" "$MESSENGER_SERVER_ADDR.* ms"
 
 # Chatting: a late reader gets what is sent after it joined.
 "$cli" send --channel chat --author ann early >/dev/null
-"$cli" read --channel chat --count 2 --text >heard &
+"$cli" read --channel chat --limit 2 --text >heard &
 reader=$!
 await "the reader joins" has_reader chat
 "$cli" send --channel chat --author bob hi >/dev/null
@@ -134,7 +117,7 @@ done
 
 # Wrong usage, wrong address.
 for wrong in "nosuch" "read --last x" "read --from 0" "read --last 1 --from 1" \
-  "send" "read --count 0" "send --channel a/b x" "read --nosuch"; do
+  "send" "read --limit 0" "send --channel a/b x" "read --nosuch"; do
   # shellcheck disable=SC2086
   "$cli" $wrong >/dev/null 2>err </dev/null
   is "messenger-cli $wrong: exit code" $? 2
@@ -143,6 +126,13 @@ done
 "$cli" ping --server 127.0.0.1:1 2>err
 is "no server: exit code" $? 3
 has "no server: says where" "$(cat err)" '127.0.0.1:1.*[Ii]s messenger-server'
+for address in ::1 '[::1]' '[::1]:51075'; do
+  has "the port of $address" "$("$cli" ping --server "$address" 2>&1)" \
+    '\[::1\]:51075: '
+done
+is "an empty channel is the default one" "$("$cli" read --channel "" \
+  --from earliest --until-caught-up --text)" \
+  "$("$cli" read --from earliest --until-caught-up --text)"
 "$cli" read --from 999 2>err
 is "a start beyond the head: exit code" $? 1
 has "a start beyond the head: says so" "$(cat err)" 'beyond the head'
@@ -167,6 +157,20 @@ is "a drained server: exit code" $? 0
 server_pid=
 wait $reader
 is "a reader of a drained server: exit code" $? 3
+
+# Descriptors that are closed, or whose other end has gone, are no reason to
+# fail.
+"$server" --listen "$MESSENGER_SERVER_ADDR" <&- >&- 2>&- &
+server_pid=$!
+await "a server without descriptors serves" "$cli" ping
+"$cli" send --author ann hello >/dev/null 2>&- ||
+  fail "send without stderr: exit code $?"
+kill -TERM $server_pid
+wait $server_pid
+is "a drained server without descriptors: exit code" $? 0
+server_pid=
+"$cli" ping 2>/dev/full
+is "no server, and no room for saying so: exit code" $? 3
 
 # kill -9 in the middle of a send: the client says what was acknowledged.
 start_server

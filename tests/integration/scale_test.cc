@@ -27,6 +27,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 constexpr bool kMeasures = false;
 #elif defined(__clang__)
 constexpr bool kMeasures =
+    // NOLINTNEXTLINE(misc-redundant-expression): each is 0 or 1
     !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
 #else
 constexpr bool kMeasures = true;

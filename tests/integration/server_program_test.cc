@@ -1,12 +1,12 @@
 // What messenger-server adds to the library: the standard health service and
 // reflection.
 #include <doctest/doctest.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -63,7 +63,7 @@ class ServerProgram {
   int port_ = 0;
 };
 
-constexpr char kService[] = "messenger.v1.MessengerServer";
+constexpr const char* kService = "messenger.v1.MessengerServer";
 
 TEST_CASE("messenger-server answers health checks") {
   ServerProgram server;

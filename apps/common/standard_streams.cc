@@ -1,8 +1,9 @@
-#include "cli/standard_streams.h"
+#include "common/standard_streams.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <initializer_list>
 
 namespace messenger::app {
@@ -18,6 +19,10 @@ void ReserveStandardStreams() {
 bool IsInherited(int fd) {
   const int flags = fcntl(fd, F_GETFD);
   return flags != -1 && (flags & FD_CLOEXEC) == 0;
+}
+
+void WriteStderr(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 }  // namespace messenger::app
