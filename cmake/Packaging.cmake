@@ -16,10 +16,11 @@ set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
     "ordered message log served over gRPC (development files)
  Headers, static library, protocol buffer definitions, and the CMake and
  pkg-config files to build programs with libmessenger.")
-# What messengerConfig.cmake and messenger.pc find.
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "libgrpc++-dev, libprotobuf-dev, protobuf-compiler, libabsl-dev, libfmt-dev"
-)
+# What messengerConfig.cmake and messenger.pc find; gRPC's own CMake files insist
+# on the code generators.
+set(development_depends libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev
+                        protobuf-compiler libabsl-dev libfmt-dev)
+list(JOIN development_depends ", " CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS)
 
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME messenger)
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_SECTION net)

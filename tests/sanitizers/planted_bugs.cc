@@ -52,10 +52,10 @@ class Reactor : public grpc::ServerGenericBidiReactor {
 
   void OnDone() override {
     Shared& shared = shared_;
-    Reactor* const self = this;
+    grpc::ByteBuffer& request = request_;
     delete this;
     if (shared.bug == Bug::kUseAfterFree) {
-      self->request_.Clear();  // NOLINT(clang-analyzer-cplusplus.NewDelete)
+      request.Clear();  // NOLINT(clang-analyzer-cplusplus.NewDelete)
     }
     shared.done.Notify();
   }

@@ -1,0 +1,44 @@
+# Images of the two programs.
+#   docker build -t messenger-server .
+#   docker build -t messenger-cli --target cli .
+#   docker run --rm -p 51075:51075 messenger-server
+#   docker run --rm -i --network host messenger-cli send - < some.txt
+# Neither runs as root, needs a capability, or writes to its file system.
+
+FROM debian:bookworm-slim AS build
+WORKDIR /src
+COPY script/bootstrap script/
+RUN script/bootstrap build
+COPY . .
+# Beside the programs: which packages the libraries come from that they load.
+RUN cmake --preset release \
+      -DMESSENGER_BUILD_TESTS=OFF -DMESSENGER_BUILD_BENCHMARKS=OFF && \
+    cmake --build --preset release && \
+    install -s -D -t /out build/release/apps/messenger-* && \
+    objdump -p /out/messenger-* | awk '$1 == "NEEDED" {print "*/" $2}' | \
+      xargs dpkg-query -S | cut -d: -f1 | sort -u | tee /out/packages
+
+FROM debian:bookworm-slim AS runtime
+COPY --from=build /out/packages /src/LICENSE /usr/share/doc/messenger/
+RUN apt-get update && \
+    xargs -a /usr/share/doc/messenger/packages \
+      apt-get install -y --no-install-recommends && \
+    apt-get clean && rm -rf /var/lib/apt/lists/*
+USER 65532:65532
+LABEL org.opencontainers.image.licenses="Apache-2.0"
+
+FROM runtime AS cli
+LABEL org.opencontainers.image.title="messenger-cli" \
+      org.opencontainers.image.description="Sends and reads messages of a messenger-server"
+COPY --from=build /out/messenger-cli /usr/local/bin/
+ENTRYPOINT ["messenger-cli"]
+
+FROM cli AS server
+LABEL org.opencontainers.image.title="messenger-server" \
+      org.opencontainers.image.description="An ordered message log served over gRPC"
+COPY --from=build /out/messenger-server /usr/local/bin/
+# Another port: MESSENGER_SERVER_PORT, which the health check knows, too.
+EXPOSE 51075
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s \
+  CMD messenger-cli ping --server "localhost:${MESSENGER_SERVER_PORT:-51075}" || exit 1
+ENTRYPOINT ["messenger-server"]

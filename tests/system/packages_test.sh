@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# The Debian packages, on a machine that has nothing else: they install, the
+# server serves, and a program builds against the library with CMake and with
+# pkg-config.
+#   packages_test.sh
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/../.."
+source tests/system/machine.sh
+need mmdebstrap dpkg-shlibdeps file
+unset "${!MESSENGER_SERVER_@}"
+
+server=
+clean_up() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  remove_work
+}
+trap clean_up EXIT
+
+install() {
+  "${in_machine[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
+    --no-install-recommends "$@" >"$work/log" 2>&1 ||
+    { tail -n 20 "$work/log" >&2 && fail "apt-get install $*"; }
+}
+
+listens() { grep ' listening on ' "$work/server.log"; }
+
+rm -f build/package/*.deb
+cmake --workflow --preset package >"$work/log" 2>&1 ||
+  { tail -n 20 "$work/log" >&2 && fail "the packages do not build"; }
+took "built $(find build/package -maxdepth 1 -name '*.deb' -printf '%f (%k KiB) ')"
+
+make_machine
+for package in messenger libmessenger-dev; do
+  cp build/package/${package}_*.deb "$machine/tmp/$package.deb"
+done
+cp libmessenger/examples/embedded_server.cc \
+  tests/package/find_package/CMakeLists.txt "$machine/tmp/"
+took "made a machine"
+
+install /tmp/messenger.deb
+"${in_machine[@]}" messenger-server --listen 127.0.0.1:0 >"$work/server.log" 2>&1 &
+server=$!
+await "the server listens" listens
+address=$(sed -n 's/.* listening on \([^ ]*\) .*/\1/p' "$work/server.log")
+is "send" "$("${in_machine[@]}" messenger-cli send --server "$address" hello)" \
+  "general 1"
+is "read" "$("${in_machine[@]}" messenger-cli read --server "$address" --text \
+  --from earliest --until-caught-up)" hello
+kill "$server"
+exit_code=0
+wait "$server" || exit_code=$?
+server=
+is "the server's exit code" "$exit_code" 0
+took "installed and used the programs"
+
+install /tmp/libmessenger-dev.deb g++ cmake make
+took "installed the library"
+"${in_machine[@]}" cmake -S /tmp -B /tmp/build \
+  -DCONSUMER_SOURCE=/tmp/embedded_server.cc >"$work/log" 2>&1 ||
+  fail "CMake: $(cat "$work/log")"
+"${in_machine[@]}" cmake --build /tmp/build >"$work/log" 2>&1 ||
+  fail "build: $(cat "$work/log")"
+has "built with CMake" "$("${in_machine[@]}" /tmp/build/consumer)" '^3: 21.5 °C$'
+took "built and ran a program with CMake"
+
+install pkg-config
+read -ra flags < <("${in_machine[@]}" pkg-config --cflags --libs messenger)
+"${in_machine[@]}" c++ -std=c++20 -o /tmp/consumer /tmp/embedded_server.cc "${flags[@]}"
+has "built with pkg-config" "$("${in_machine[@]}" /tmp/consumer)" '^3: 21.5 °C$'
+took "built and ran a program with pkg-config"
+
+"${in_machine[@]}" dpkg --remove messenger libmessenger-dev >"$work/log"
+is "what is left after removal" \
+  "$(find "$machine/usr" "$machine/etc" -name '*messenger*')" ""
