@@ -17,7 +17,7 @@ LineSender::LineSender(Client client, const SendCommand& command,
 void LineSender::Run() {
   SendLines();
   absl::MutexLock lock(&mu_);
-  mu_.Await(absl::Condition(this, &LineSender::all_done));
+  while (done_ < state_.submitted) changed_.Wait(&mu_);
 }
 
 void LineSender::SendLines() {
@@ -75,7 +75,7 @@ bool LineSender::Refuse(FailedLine line) {
 void LineSender::OnDone(std::uint64_t line,
                         const absl::StatusOr<Receipt>& receipt) {
   absl::MutexLock lock(&mu_);
-  ++done_;
+  if (++done_ == state_.submitted) changed_.Signal();
   if (state_.failed) return;
   if (!receipt.ok()) {
     state_.failed = {.number = line, .status = receipt.status()};

@@ -70,9 +70,6 @@ class LineSender {
   bool Refuse(FailedLine line) ABSL_LOCKS_EXCLUDED(mu_);
   void OnDone(std::uint64_t line, const absl::StatusOr<Receipt>& receipt)
       ABSL_LOCKS_EXCLUDED(mu_);
-  bool all_done() const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-    return done_ == state_.submitted;
-  }
 
   Client client_;
   const SendCommand& command_;
@@ -81,6 +78,7 @@ class LineSender {
   Event stop_;  // wakes the wait for input
 
   mutable absl::Mutex mu_;
+  absl::CondVar changed_;
   SendState state_ ABSL_GUARDED_BY(mu_);
   // Of the lines that were submitted.
   std::uint64_t done_ ABSL_GUARDED_BY(mu_) = 0;

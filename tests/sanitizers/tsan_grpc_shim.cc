@@ -17,6 +17,9 @@
 //   grpc_call_unref, grpc_server_destroy the end of each call before that of
 //                                        its server
 //
+// Mutex::Await is not among them: its conditions are evaluated inside absl, by
+// whichever thread unlocks. Wait for a CondVar instead.
+//
 // Each edge is one that gRPC guarantees; nothing is suppressed, and a race in
 // instrumented code is reported as ever. It fits gRPC 1.51 and abseil 20220623
 // and stops the program if a function is not found.

@@ -96,7 +96,7 @@ class TestLog final : public MessageLog {
   // The next append that is come to fails with this, as if the storage did.
   void FailNextAppend(absl::Status status) {
     absl::MutexLock lock(&mu_);
-    next_append_ = std::move(status);
+    failure_ = std::move(status);
   }
 
   std::uint64_t epoch() const override { return log_.epoch(); }
@@ -158,12 +158,14 @@ class TestLog final : public MessageLog {
 
       AppendResult Append(AppendBatch batch) {
         if (failed_) return FailedBefore();
-        AppendResult result = log_->TakeNextAppend();
-        if (result.ok()) {
-          appender_->Append(std::move(batch), [&result](AppendResult stored) {
-            result = std::move(stored);
-          });
+        if (absl::Status s = log_->TakeFailure(); !s.ok()) {
+          failed_ = true;
+          return s;
         }
+        AppendResult result;
+        appender_->Append(std::move(batch), [&result](AppendResult stored) {
+          result = std::move(stored);
+        });
         failed_ = !result.ok();
         return result;
       }
@@ -221,12 +223,10 @@ class TestLog final : public MessageLog {
     --waiting_appends_;
   }
 
-  // Nothing yet, or the failure that is due.
-  AppendResult TakeNextAppend() {
+  // That of the next append, if one is due.
+  absl::Status TakeFailure() {
     absl::MutexLock lock(&mu_);
-    const absl::Status status = std::exchange(next_append_, absl::OkStatus());
-    if (!status.ok()) return status;
-    return AppendResult::value_type();
+    return std::exchange(failure_, absl::OkStatus());
   }
 
   void Work() {
@@ -255,7 +255,7 @@ class TestLog final : public MessageLog {
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   bool appends_held_ ABSL_GUARDED_BY(mu_) = false;
   int waiting_appends_ ABSL_GUARDED_BY(mu_) = 0;
-  absl::Status next_append_ ABSL_GUARDED_BY(mu_);
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of the next append
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };

@@ -3,57 +3,17 @@
 # meets them: locked down, healthy, used through pipes, drained.
 #   container_test.sh [podman|chroot]
 # Runs them with podman if that is possible, else in a plain chroot. Needs root,
-# some 3 GB in $TMPDIR and Debian's packages, also those of script/bootstrap
+# up to 4 GB in $TMPDIR and Debian's packages, also those of script/bootstrap
 # system. Where something of that is missing it ends with 77, which is a failure
 # if $MESSENGER_REQUIRE_ALL_TESTS is 1.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 
-fail() {
-  echo "FAIL: $*" >&2
-  exit 1
-}
-
-skip() {
-  echo "SKIP: $*"
-  [ "${MESSENGER_REQUIRE_ALL_TESTS:-}" != 1 ] ||
-    fail "nothing may be skipped here"
-  exit 77
-}
-
-# is WHAT ACTUAL EXPECTED
-is() { [ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"; }
-
-# has WHAT TEXT PATTERN
-has() { grep -qE -- "$3" <<<"$2" || fail "$1: no /$3/ in: $2"; }
-
-# await WHAT COMMAND...: until it succeeds, for at most 30 s.
-await() {
-  local what=$1 deadline=$((SECONDS + 30))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] || fail "$what: not within 30 s"
-    sleep 0.1
-  done
-}
-
-since=$EPOCHREALTIME
-# took WHAT: says how long it is since the last time.
-took() {
-  awk -v from="$since" -v to="$EPOCHREALTIME" -v what="$1" \
-    'BEGIN { printf "%6.1f s  %s\n", to - from, what }'
-  since=$EPOCHREALTIME
-}
-
-[ "$(id -u)" = 0 ] || skip "needs root"
-for tool in mmdebstrap podman runc; do
-  command -v $tool >/dev/null || script/bootstrap system ||
-    skip "$tool is missing and cannot be installed"
-done
+source tests/system/machine.sh
+need mmdebstrap podman runc
 unset "${!MESSENGER_SERVER_@}"
 server_image=localhost/messenger-server
 cli_image=localhost/messenger-cli
-work=$(mktemp -d)
 driver=overlay
 reader=
 server=
@@ -70,22 +30,13 @@ clean_up() {
   [ -z "$server" ] || kill "$server" 2>/dev/null || true
   pod rm --all --force --time 0 >/dev/null 2>&1 || true
   pod image unmount --all --force >/dev/null 2>&1 || true
-  findmnt -rno TARGET | grep "^$work/" | sort -r | xargs -r umount -l || true
-  rm -rf "$work"
+  remove_work
 }
 trap clean_up EXIT
 
-# What debian:bookworm-slim is on a hub, from the machine's own sources.
+# As debian:bookworm-slim on a hub.
 make_base() {
-  local sources=() file
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
-    [ ! -s $file ] || sources+=("$file")
-  done
-  mmdebstrap --quiet --variant=minbase \
-    --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --dpkgopt='path-exclude=/usr/share/man/*' \
-    bookworm "$work/base.tar" "${sources[@]}" || skip "mmdebstrap failed"
+  make_debian "$work/base.tar"
   pod import --quiet "$work/base.tar" \
     docker.io/library/debian:bookworm-slim >"$work/log" 2>&1 ||
     skip "podman cannot import an image: $(tail -n 1 "$work/log")"

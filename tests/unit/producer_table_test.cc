@@ -117,8 +117,8 @@ TEST_CASE("producer table: there is never memory for more runs than that") {
     REQUIRE(table.run_capacity() <= ProducerTable::kMaxRuns);
   }
   // What messenger/log.h promises, with room for what else is kept.
-  static_assert(ProducerTable::kMaxRuns * sizeof(ProducerRun) <= std::size_t{6}
-                                                                     << 10);
+  constexpr std::size_t kPromised = std::size_t{6} << 10;
+  static_assert(ProducerTable::kMaxRuns * sizeof(ProducerRun) <= kPromised);
 }
 
 TEST_CASE(

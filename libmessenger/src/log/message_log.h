@@ -125,7 +125,7 @@ class LogReader {
   LogReader(const LogReader&) = delete;
   LogReader& operator=(const LogReader&) = delete;
 
-  // Takes what comes next within `bounds` and moves behind it. The first read
+  // Takes what comes next within `bounds` and moves past it. The first read
   // finds the start as well. A reader that has caught up gets a result without
   // entries; `Behind` and AppendListener tell when there is more.
   //

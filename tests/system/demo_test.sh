@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# script/demo as a user meets it: from another directory, in a pipe and in a
+# terminal, with Ctrl-C, and with a server that dies. It builds the release
+# preset.
+set -euo pipefail
+
+root=$(readlink -f "$(dirname "$0")/../..")
+source "$root/tests/support/assert.sh"
+work=$(mktemp -d)
+# In the environment of all that a demo starts, and of nothing else.
+mark=MESSENGER_DEMO_TEST=$$
+unset NO_COLOR "${!MESSENGER_SERVER_@}"
+cd "$work"
+
+# Prints the processes that a demo has started and that are still there.
+left_behind() {
+  grep -lxzs "$mark" /proc/[0-9]*/environ | cut -d/ -f3
+}
+
+clean_up() {
+  left_behind | xargs -r kill -KILL || true
+  rm -rf "$work"
+}
+trap clean_up EXIT
+
+fail() {
+  echo "FAIL: $*" >&2
+  cat log >&2
+  exit 1
+}
+
+# prints PATTERN: waits until the demo has printed it.
+prints() { await "/$1/" grep -E -- "$1" log; }
+
+# start [OPTION...]
+start() {
+  : >log
+  env "$mark" "$root/script/demo" "$@" </dev/null >log 2>&1 &
+  demo=$!
+}
+
+start_in_terminal() {
+  : >log
+  rm -f keys
+  mkfifo keys
+  exec {keys}<>keys
+  # A job in the background ignores Ctrl-C unless it is told not to.
+  env --default-signal=INT "$mark" TERM=xterm script --quiet --flush --return \
+    --command "$root/script/demo" log <keys >/dev/null &
+  demo=$!
+}
+
+press_ctrl_c() { printf '\003' >&"$keys"; }
+
+# ends_with EXIT_CODE
+ends_with() {
+  local exit_code=0
+  wait "$demo" || exit_code=$?
+  is "exit code" "$exit_code" "$1"
+  is "processes left behind" "$(left_behind || true)" ""
+}
+
+"$root/script/demo" --help | grep -q -- --once || fail "no --help"
+
+start --once
+ends_with 0
+for pattern in 'listening on 127\.0\.0\.1:[0-9]+' \
+  'ann sees │ [0-9:]{8} bob  ' 'bob sees │ [0-9:]{8} ann  ' \
+  'read --after [0-9]+:2 ' 'the same; [0-9]+ lines' \
+  '^messenger-server: stopped$'; do
+  prints "$pattern"
+done
+! grep -q $'\e' log || fail "escape sequences in a pipe"
+took "in a pipe"
+
+start_in_terminal
+prints '^messenger-cli --help'
+address=$(sed -n 's/.*MESSENGER_SERVER_ADDR=\([0-9.:]*\).*/\1/p' log)
+"$root/build/release/apps/messenger-cli" send --server "$address" \
+  --author me 'hello from the test' >/dev/null || fail "send: exit code $?"
+prints 'ann sees .* me  hello from the test'
+prints 'bob sees .* me  hello from the test'
+press_ctrl_c
+ends_with 0
+prints '^messenger-server: stopped'
+took "in a terminal: the user takes part, then presses Ctrl-C"
+
+start_in_terminal
+prints 'ann sees'
+press_ctrl_c
+ends_with 130
+took "in a terminal: Ctrl-C in the middle"
+
+start
+prints '^messenger-cli --help$'
+for process in $(left_behind); do
+  [ "$(cat "/proc/$process/comm")" != messenger-serve ] ||
+    kill -KILL "$process"
+done
+ends_with 1
+prints '^script/demo: the server has ended$'
+took "a server that dies"
+echo "all passed"
