@@ -1,4 +1,4 @@
-// Fan-out: one sender, and many readers at the tail.
+// Fan-out: one sender, and many readers that have caught up.
 #include <fmt/format.h>
 
 #include <algorithm>
