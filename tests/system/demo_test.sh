@@ -94,7 +94,7 @@ took "in a terminal: Ctrl-C in the middle"
 start
 prints '^messenger-cli --help$'
 for process in $(left_behind); do
-  [ "$(cat "/proc/$process/comm")" != messenger-serve ] ||
+  [ "$(cat "/proc/$process/comm" 2>&1)" != messenger-serve ] ||
     kill -KILL "$process"
 done
 ends_with 1
