@@ -12,12 +12,21 @@
 namespace messenger::app {
 namespace {
 
+// A blocked signal is queued even if it is ignored, as the shell has it for
+// SIGINT of a job that a script starts in the background.
+bool IsIgnored(int signal) {
+  struct sigaction action {};
+  sigaction(signal, nullptr, &action);
+  return action.sa_handler == SIG_IGN;
+}
+
 int BlockAndOpen() {
   std::signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    if (!IsIgnored(signal)) sigaddset(&signals, signal);
+  }
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const int fd = signalfd(-1, &signals, SFD_CLOEXEC);
   if (fd < 0) std::abort();  // out of descriptors before anything was opened

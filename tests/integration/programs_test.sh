@@ -114,6 +114,13 @@ for signal in INT TERM; do
   wait $reader
   is "read and SIG$signal: exit code" $? $((128 + $(kill -l $signal)))
 done
+"$cli" read --channel general >out 2>err &
+reader=$!
+await "the reader stands" has_reader general
+kill -INT $reader
+kill -TERM $reader
+wait $reader
+is "an ignored SIGINT and SIGTERM: exit code" $? 143
 
 # Wrong usage, wrong address.
 for wrong in "nosuch" "read --last x" "read --from 0" "read --last 1 --from 1" \
