@@ -60,8 +60,10 @@ absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
   return stored;
 }
 
-void ProducerTable::Record(const ProducerId& id, const ProducerRun& run,
-                           Clock::time_point now) {
+ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
+                                              const ProducerRun& run,
+                                              Clock::time_point now) {
+  Recorded recorded = {.id = id, .count = run.count};
   auto [it, added] = producers_.try_emplace(id);
   Producer& producer = it->second;
   if (added) {
@@ -76,11 +78,26 @@ void ProducerTable::Record(const ProducerId& id, const ProducerRun& run,
   } else {
     // Before it grows, or it would grow to twice the size.
     if (producer.runs.size() == kMaxRuns) {
+      recorded.forgotten = producer.runs.front();
       producer.runs.erase(producer.runs.begin());
     }
     producer.runs.push_back(run);
   }
   if (added) ForgetIdle(now);
+  return recorded;
+}
+
+void ProducerTable::Undo(const Recorded& recorded) {
+  const auto it = producers_.find(recorded.id);
+  if (it == producers_.end()) return;
+  std::vector<ProducerRun>& runs = it->second.runs;
+  runs.back().count -= recorded.count;
+  if (runs.back().count == 0) runs.pop_back();
+  if (recorded.forgotten) runs.insert(runs.begin(), *recorded.forgotten);
+  if (runs.empty()) {
+    by_use_.erase(it->second.place);
+    producers_.erase(it);
+  }
 }
 
 void ProducerTable::ForgetStored(Clock::time_point now) {
@@ -89,6 +106,25 @@ void ProducerTable::ForgetStored(Clock::time_point now) {
     producer.runs = std::vector<ProducerRun>{producer.runs.back()};
   }
   producers_.rehash(0);
+}
+
+std::vector<ProducerTable::Snapshot> ProducerTable::Save() const {
+  std::vector<Snapshot> snapshots;
+  snapshots.reserve(by_use_.size());
+  for (const ProducerId& id : by_use_) {
+    const Producer& producer = producers_.find(id)->second;
+    snapshots.push_back(
+        {.id = id, .runs = producer.runs, .last_used = producer.last_used});
+  }
+  return snapshots;
+}
+
+void ProducerTable::Restore(Snapshot producer) {
+  producers_.try_emplace(
+      producer.id,
+      Producer{.runs = std::move(producer.runs),
+               .last_used = producer.last_used,
+               .place = by_use_.insert(by_use_.end(), producer.id)});
 }
 
 std::size_t ProducerTable::run_capacity() const {

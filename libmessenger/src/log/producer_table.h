@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -49,12 +50,31 @@ class ProducerTable {
                               std::uint64_t count) const;
 
   // `run` of this producer was appended. It must follow what Find allowed.
-  void Record(const ProducerId& id, const ProducerRun& run,
-              Clock::time_point now);
+  // Returns what undoes it.
+  struct Recorded {
+    ProducerId id;
+    std::uint64_t count = 0;
+    std::optional<ProducerRun> forgotten;  // the oldest run, to make room
+  };
+  Recorded Record(const ProducerId& id, const ProducerRun& run,
+                  Clock::time_point now);
+
+  // It was not appended after all. Of those recorded, the last one goes first.
+  // Producers that were forgotten meanwhile stay forgotten.
+  void Undo(const Recorded& recorded);
 
   // Nothing that was appended so far is stored any more: remembers only where
   // each producer goes on, so that none of it is stored again.
   void ForgetStored(Clock::time_point now);
+
+  // All that is remembered, longest idle first, and the same in an empty table.
+  struct Snapshot {
+    ProducerId id{};
+    std::vector<ProducerRun> runs;  // oldest first, not none
+    Clock::time_point last_used;
+  };
+  std::vector<Snapshot> Save() const;
+  void Restore(Snapshot producer);
 
   std::size_t size() const { return producers_.size(); }
   // Runs that there is memory for.

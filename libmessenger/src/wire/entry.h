@@ -55,6 +55,8 @@ class EntryReader {
 
   // The encoded Message of the current entry.
   std::string_view message() const { return fields_.bytes(); }
+  // All of the current entry.
+  std::string_view entry() const { return {fields_.begin(), fields_.end()}; }
 
  private:
   FieldReader fields_;
