@@ -3,7 +3,8 @@
 #   docker build -t messenger-cli --target cli .
 #   docker run --rm -p 51075:51075 messenger-server
 #   docker run --rm -i --network host messenger-cli send - < some.txt
-# Neither runs as root, needs a capability, or writes to its file system.
+# Neither runs as root, needs a capability, or writes to its file system; the
+# server keeps its log in the volume /var/lib/messenger.
 
 FROM debian:bookworm-slim AS build
 WORKDIR /src
@@ -37,6 +38,12 @@ FROM cli AS server
 LABEL org.opencontainers.image.title="messenger-server" \
       org.opencontainers.image.description="An ordered message log served over gRPC"
 COPY --from=build /out/messenger-server /usr/local/bin/
+# The log. Without a volume of your own, a new container has a new one.
+USER root
+RUN install -d -o 65532 -g 65532 /var/lib/messenger
+USER 65532:65532
+ENV MESSENGER_SERVER_LOG=file:/var/lib/messenger
+VOLUME /var/lib/messenger
 # Another port: MESSENGER_SERVER_PORT, which the health check knows, too.
 EXPOSE 51075
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s \

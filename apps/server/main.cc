@@ -54,6 +54,9 @@ int Main(int argc, char** argv) {
   if (!command) return exit_code;
 
   Interrupt interrupt;
+  command->log.on_notice = [](std::string_view notice) {
+    WriteStderr(fmt::format("messenger-server: {}\n", notice));
+  };
   auto log = OpenLog(command->log_uri, command->log);
   if (!log.ok()) return Fail(log.status());
   command->server.log = *std::move(log);

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
+#include <string>
 #include <string_view>
 
 #include "common/command_line.h"
@@ -18,14 +20,16 @@ namespace {
 constexpr const char* kFooter =
     R"(Examples:
   messenger-server
-      Serve an in-memory log on port 51075 of every interface.
+      Serve the log in ./messenger-data on port 51075 of every interface.
+  messenger-server --log memory:
+      One that is gone when the server ends.
   messenger-server --listen 127.0.0.1:0
       On a free port of this machine only; the line on stdout tells which.
   messenger-server --retention-bytes 256Mi --retention-age 7d
       Keep at most 256 MiB and 7 days of messages per channel.
 
 When it listens, it prints one line on stdout:
-  messenger-server {} listening on 0.0.0.0:51075 (log memory:)
+  messenger-server {} listening on 0.0.0.0:51075 (log file:messenger-data)
 Everything else goes to stderr.
 
 Then, in two other terminals:
@@ -47,6 +51,8 @@ Exit codes:
   130,143  ended at once by a second SIGINT, SIGTERM
 
 Environment:
+  MESSENGER_SERVER_LOG    log to serve if there is no --log
+                          (default file:messenger-data)
   MESSENGER_SERVER_PORT   port to listen on if there is no --listen
                           (default 51075))";
 
@@ -89,9 +95,23 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
       ->option_text("HOST:PORT")
       ->check(CheckListen);
   app.add_option("--log", command->log_uri,
-                 "The log to serve (default memory:)\n"
-                 "  memory:  in memory; it ends with the process")
+                 "The log to serve (default $MESSENGER_SERVER_LOG)\n"
+                 "  file:DIR  in a directory, created if need be\n"
+                 "  memory:   in memory; it ends with the process")
       ->option_text("URI");
+  app.add_option("--durability", command->log.durability,
+                 "What a receipt promises, for file: (default fsync)\n"
+                 "  fsync  the message is on the disk: a power cut\n"
+                 "         loses nothing that was acknowledged\n"
+                 "  os     it is with the operating system: a power\n"
+                 "         cut loses the latest messages; a killed\n"
+                 "         server loses nothing, but readers are\n"
+                 "         told of a new epoch")
+      ->option_text("LEVEL")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Durability>{{"fsync", Durability::kFsync},
+                                            {"os", Durability::kOs}})
+                      .description(""));
   AddSize(app, "--retention-bytes", &command->log.retention.max_bytes,
           "Most bytes kept per channel, at least 64Ki; the\n"
           "oldest messages are dropped first (default 1Gi).\n"
@@ -115,6 +135,10 @@ std::optional<ServerCommand> ParseServerCommand(int argc,
                                                 int* exit_code) {
   ServerCommand command;
   command.server.listen.clear();
+  if (const char* log = std::getenv("MESSENGER_SERVER_LOG");
+      log != nullptr && *log != '\0') {
+    command.log_uri = log;
+  }
   CLI::App app("Serve ordered message logs over gRPC.", "messenger-server");
   SetUp(app);
   app.footer(fmt::format(kFooter, kVersion));

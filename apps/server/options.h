@@ -11,7 +11,7 @@
 namespace messenger::app {
 
 struct ServerCommand {
-  std::string log_uri = "memory:";
+  std::string log_uri = "file:messenger-data";
   LogOptions log;
   // Without `log`, which main opens.
   ServerOptions server;

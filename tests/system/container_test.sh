@@ -92,7 +92,8 @@ in_chroot() {
     env -i PATH=/usr/local/bin:/usr/bin:/bin "$@"
 }
 chroot_start() {
-  in_chroot $server_image MESSENGER_SERVER_PORT=0 messenger-server \
+  in_chroot $server_image MESSENGER_SERVER_PORT=0 \
+    MESSENGER_SERVER_LOG=file:/var/lib/messenger messenger-server \
     >"$work/server.log" 2>&1 &
   server=$!
   await "the server listens" listens

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -30,8 +31,28 @@ struct RetentionOptions {
   std::chrono::nanoseconds max_age{0};
 };
 
+// What a log in a directory promises of a message when its receipt is sent.
+enum class Durability : std::uint8_t {
+  // It is on stable storage (fdatasync): it survives a crash of the process, of
+  // the machine, and a power cut. Appends that come at the same time share one
+  // sync.
+  kFsync,
+  // It is in the page cache of the operating system: it survives a crash of the
+  // process, but a power cut loses what came after the last checkpoint. Unless
+  // it was closed, the log therefore begins a new epoch when it is opened, so
+  // that readers notice.
+  kOs,
+};
+
 struct LogOptions {
   RetentionOptions retention;
+  // For logs in a directory. Default kFsync.
+  Durability durability = Durability::kFsync;
+  // Told what an operator should know, a line without its end: what was cut off
+  // when the log was opened, that the storage refuses writes, that it takes
+  // them again. Called by OpenLog and by threads of the log; must not block,
+  // nor call the log. Default: nobody is told.
+  std::function<void(std::string_view)> on_notice = nullptr;
   // Most channels, counting deleted ones (their last sequence is remembered).
   // Sending to one more is RESOURCE_EXHAUSTED. Default 100,000.
   std::size_t max_channels = 100'000;
@@ -46,9 +67,15 @@ struct LogOptions {
 };
 
 // Opens a log.
-//   "memory:"  in memory. Nothing outlives the process: a new one has a new
-//              epoch, so that positions of the old one are recognised.
-// INVALID_ARGUMENT if the URI or an option is not valid.
+//   "file:DIR"  in a directory, which is created if its parent exists. One
+//               process at a time. Blocks on the disk, for as long as it takes
+//               to read what was appended since the last checkpoint (at most
+//               some 100 MB).
+//   "memory:"   in memory. Nothing outlives the process: a new one has a new
+//               epoch, so that positions of the old one are recognised.
+// INVALID_ARGUMENT if the URI or an option is not valid. FAILED_PRECONDITION if
+// another process has the log open, or the directory holds something else.
+// DATA_LOSS if the log is damaged in a way that a crash does not explain.
 absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
                                                     LogOptions options = {});
 

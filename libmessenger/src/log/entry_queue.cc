@@ -139,7 +139,8 @@ absl::StatusOr<std::vector<EntryRun>> EntryWriter::Copy(
 
 void EntryQueue::Push(EntryRun run) {
   bytes_ += run.size();
-  EntryRun* const last = runs_.empty() ? nullptr : &runs_.back();
+  EntryRun* const last = runs_.empty() || sealed_ ? nullptr : &runs_.back();
+  sealed_ = false;
   if (last != nullptr && last->chunk == run.chunk &&
       last->offsets.back() == run.offsets.front()) {
     last->offsets.insert(last->offsets.end(), run.offsets.begin() + 1,

@@ -94,6 +94,8 @@ class EntryQueue {
 
   // `run` follows the newest message.
   void Push(EntryRun run);
+  // Runs that are pushed from now on stay apart from those that are here.
+  void Seal() { sealed_ = true; }
   EntryRun Pop();
   void Clear();
 
@@ -114,6 +116,7 @@ class EntryQueue {
   std::deque<EntryRun>::const_iterator FindRun(std::uint64_t sequence) const;
 
   std::deque<EntryRun> runs_;
+  bool sealed_ = false;
   std::size_t memory_ = 0;
   std::uint64_t bytes_ = 0;
 };

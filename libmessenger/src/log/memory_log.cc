@@ -1,23 +1,12 @@
 #include "log/memory_log.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "base/random.h"
+#include "log/channel_errors.h"
 
 namespace messenger {
-namespace {
-
-absl::Status NoSuchChannel(std::string_view name) {
-  return absl::NotFoundError(
-      fmt::format("channel: \"{}\" does not exist (it appears with its first "
-                  "message)",
-                  name));
-}
-
-}  // namespace
 
 class MemoryLog::Appender final : public LogAppender {
  public:
@@ -184,10 +173,7 @@ absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
   const auto it = channels_.find(batch.channel);
   if (it != channels_.end()) return it->second.get();
   if (channels_.size() >= options_.max_channels) {
-    return absl::ResourceExhaustedError(fmt::format(
-        "channel: \"{}\" would be one more than the {} channels that this "
-        "server keeps",
-        batch.channel, options_.max_channels));
+    return TooManyChannels(batch.channel, options_.max_channels);
   }
   return channels_
       .emplace(batch.channel, std::make_unique<MemoryChannel>(

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "absl/status/status.h"
+#include "log/durable/durable_log.h"
 #include "log/memory_log.h"
 #include "messenger/log.h"
 
@@ -38,8 +39,12 @@ absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
                                                     LogOptions options) {
   if (absl::Status s = Check(options); !s.ok()) return s;
   if (uri == "memory:") return std::make_shared<MemoryLog>(options);
-  return absl::InvalidArgumentError(
-      fmt::format(R"(log: "{}" is not known; use "memory:")", uri));
+  constexpr std::string_view kFile = "file:";
+  if (uri.starts_with(kFile) && uri.size() > kFile.size()) {
+    return DurableLog::Open(std::string(uri.substr(kFile.size())), options);
+  }
+  return absl::InvalidArgumentError(fmt::format(
+      R"(log: "{}" is not known; use "file:DIR" or "memory:")", uri));
 }
 
 }  // namespace messenger

@@ -8,6 +8,14 @@
 
 namespace messenger {
 
+std::optional<std::uint64_t> PastEpochs::HeadOf(std::uint64_t epoch) const {
+  const auto it = std::find(epochs.begin(), epochs.end(), epoch);
+  if (it == epochs.end() || it + 1 == epochs.end()) return std::nullopt;
+  // The last head belongs to the last epoch but one.
+  const auto back = static_cast<std::size_t>(epochs.end() - it) - 1;
+  return back > heads.size() ? 0 : heads[heads.size() - back];
+}
+
 std::optional<Gap> ChannelExtent::GapBefore(std::uint64_t next) const {
   if (next >= first_sequence) return std::nullopt;
   return Gap{.first_missing = next,
@@ -44,7 +52,14 @@ absl::StatusOr<Origin> ResolveStart(const Start& start, bool strict,
       break;
     case Start::Kind::kAfter:
       if (start.position.epoch != channel.epoch) {
-        origin.next = channel.first_sequence;
+        // What it has in common with this epoch need not be read again.
+        const std::optional<std::uint64_t> common =
+            channel.past_epochs.HeadOf(start.position.epoch);
+        if (common && start.position.sequence <= *common) {
+          origin.next = start.position.sequence + 1;
+          break;
+        }
+        origin.next = std::max(channel.first_sequence, common.value_or(0) + 1);
         origin.gap = Gap{.first_missing = std::max(start.position.sequence,
                                                    start.position.sequence + 1),
                          .next = origin.next,

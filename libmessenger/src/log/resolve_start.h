@@ -3,12 +3,25 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
 
 namespace messenger {
+
+// Epochs that a log has had before the present one. Up to the head that it had
+// when an epoch ended, a channel has the same messages in that epoch as now.
+struct PastEpochs {
+  std::span<const std::uint64_t> epochs;  // oldest first, the present one last
+  // When those before the present one ended; of the first ones there may be
+  // none, if the channel was not there yet.
+  std::span<const std::uint64_t> heads;
+
+  // The head when that epoch ended; nothing if there was no such epoch.
+  std::optional<std::uint64_t> HeadOf(std::uint64_t epoch) const;
+};
 
 // What there is of a channel at some moment. By default nothing, since nothing
 // has happened in it yet.
@@ -18,6 +31,7 @@ struct ChannelExtent {
   std::uint64_t first_sequence = 1;  // the oldest one; head + 1 if none is left
   std::uint64_t head = 0;
   std::uint64_t deleted_head = 0;  // the head when it was last deleted
+  PastEpochs past_epochs;
 
   // What a reader misses that wants `next`.
   std::optional<Gap> GapBefore(std::uint64_t next) const;

@@ -71,6 +71,14 @@ std::string_view MessageOfEntry(std::string_view entries) {
   return reader.Next() ? reader.message() : std::string_view();
 }
 
+std::optional<std::uint64_t> VerifiedSequence(std::string_view message) {
+  if (!ChecksumMatches(message) || message.size() < 2 * kFixed64FieldSize ||
+      static_cast<unsigned char>(message.front()) != message_tag::kSequence) {
+    return std::nullopt;
+  }
+  return GetFixed64(message.data() + 1);
+}
+
 absl::Status DecodeMessage(std::string_view bytes, Message* message) {
   if (!ChecksumMatches(bytes)) {
     return absl::DataLossError("the checksum does not match");

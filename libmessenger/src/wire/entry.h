@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -65,6 +66,10 @@ class EntryReader {
 // The encoded Message of the entry at the beginning of `entries`, which must be
 // intact.
 std::string_view MessageOfEntry(std::string_view entries);
+
+// The sequence of an encoded Message whose checksum is right; nothing if it is
+// not. Cheaper than decoding it.
+std::optional<std::uint64_t> VerifiedSequence(std::string_view message);
 
 // Verifies the checksum of an encoded Message and decodes it; the views in
 // `message` point into `bytes`. Leaves channel, epoch and last_of_frame alone.

@@ -1,0 +1,27 @@
+// What every log says of channels that are not there, or cannot be.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace messenger {
+
+inline absl::Status NoSuchChannel(std::string_view name) {
+  return absl::NotFoundError(
+      fmt::format("channel: \"{}\" does not exist (it appears with its first "
+                  "message)",
+                  name));
+}
+
+inline absl::Status TooManyChannels(std::string_view name, std::size_t limit) {
+  return absl::ResourceExhaustedError(
+      fmt::format("channel: \"{}\" would be one more than the {} channels that "
+                  "this server keeps",
+                  name, limit));
+}
+
+}  // namespace messenger

@@ -1,0 +1,207 @@
+#include "log/durable/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "log/durable/disk_coding.h"
+#include "log/durable/file_util.h"
+#include "messenger/storage/v1/checkpoint.pb.h"
+#include "wire/channel_name.h"
+#include "wire/coding.h"
+
+namespace messenger {
+namespace {
+
+constexpr std::string_view kMagic = "MSGRCKP1";
+constexpr std::uint32_t kVersion = 1;
+constexpr std::size_t kHeaderSize = 32;
+
+absl::Status Damaged(const std::string& directory, std::string_view what) {
+  return absl::DataLossError(
+      fmt::format("{}/{}: {}", directory, kCheckpointFileName, what));
+}
+
+SegmentInfo Decode(const storage::v1::Segment& segment) {
+  return {.first_sequence = segment.first_sequence(),
+          .end_sequence = segment.end_sequence(),
+          .size = segment.size(),
+          .last_time = TimestampOfNanos(segment.last_time()),
+          .first_write = LogTimeOfNanos(segment.first_write()),
+          .last_write = LogTimeOfNanos(segment.last_write())};
+}
+
+// Nothing if it is not valid.
+std::optional<ProducerTable::Snapshot> Decode(
+    const storage::v1::Producer& encoded) {
+  ProducerTable::Snapshot producer;
+  if (encoded.id().size() != producer.id.size() || encoded.runs().empty()) {
+    return std::nullopt;
+  }
+  std::copy(encoded.id().begin(), encoded.id().end(), producer.id.begin());
+  producer.last_used = LogTimeOfNanos(encoded.last_used());
+  for (const auto& run : encoded.runs()) {
+    producer.runs.push_back({.producer_sequence = run.producer_sequence(),
+                             .sequence = run.sequence(),
+                             .count = run.count()});
+  }
+  return producer;
+}
+
+// Nothing if it is not valid.
+std::optional<ChannelState> Decode(const storage::v1::Channel& encoded) {
+  ChannelState state;
+  state.name = encoded.name();
+  state.head = encoded.head();
+  state.first_sequence = encoded.first_sequence();
+  state.deleted_head = encoded.deleted_head();
+  state.last_time = TimestampOfNanos(encoded.last_time());
+  if (encoded.has_last_dropped_time()) {
+    state.last_dropped_time = TimestampOfNanos(encoded.last_dropped_time());
+  }
+  std::uint64_t end = 0;
+  for (const auto& segment : encoded.segments()) {
+    state.segments.push_back(Decode(segment));
+    const SegmentInfo& info = state.segments.back();
+    if (info.first_sequence < end || info.end_sequence <= info.first_sequence ||
+        info.end_sequence - 1 > state.head) {
+      return std::nullopt;
+    }
+    end = info.end_sequence;
+  }
+  for (const auto& producer : encoded.producers()) {
+    std::optional<ProducerTable::Snapshot> decoded = Decode(producer);
+    if (!decoded) return std::nullopt;
+    state.producers.push_back(*std::move(decoded));
+  }
+  state.epoch_heads.assign(encoded.epoch_heads().begin(),
+                           encoded.epoch_heads().end());
+  if (state.name.empty() || !wire::ResolveChannelName(state.name).ok() ||
+      state.first_sequence == 0 || state.deleted_head > state.head) {
+    return std::nullopt;
+  }
+  return state;
+}
+
+}  // namespace
+
+std::string EncodeChannelState(const ChannelState& state) {
+  storage::v1::Channel channel;
+  channel.set_name(state.name);
+  channel.set_head(state.head);
+  channel.set_first_sequence(state.first_sequence);
+  channel.set_deleted_head(state.deleted_head);
+  channel.set_last_time(ToNanos(state.last_time));
+  if (state.last_dropped_time) {
+    channel.set_last_dropped_time(ToNanos(*state.last_dropped_time));
+  }
+  for (const SegmentInfo& info : state.segments) {
+    storage::v1::Segment* const segment = channel.add_segments();
+    segment->set_first_sequence(info.first_sequence);
+    segment->set_end_sequence(info.end_sequence);
+    segment->set_size(info.size);
+    segment->set_last_time(ToNanos(info.last_time));
+    segment->set_first_write(ToNanos(info.first_write));
+    segment->set_last_write(ToNanos(info.last_write));
+  }
+  for (const ProducerTable::Snapshot& snapshot : state.producers) {
+    storage::v1::Producer* const producer = channel.add_producers();
+    producer->set_id(snapshot.id.data(), snapshot.id.size());
+    producer->set_last_used(ToNanos(snapshot.last_used));
+    for (const ProducerRun& run : snapshot.runs) {
+      storage::v1::Producer::Run* const encoded = producer->add_runs();
+      encoded->set_producer_sequence(run.producer_sequence);
+      encoded->set_sequence(run.sequence);
+      encoded->set_count(run.count);
+    }
+  }
+  for (const std::uint64_t head : state.epoch_heads) {
+    channel.add_epoch_heads(head);
+  }
+  return channel.SerializeAsString();
+}
+
+ChannelState DecodeChannelState(std::string_view encoded) {
+  storage::v1::Channel channel;
+  channel.ParseFromArray(encoded.data(), static_cast<int>(encoded.size()));
+  return Decode(channel).value_or(ChannelState());
+}
+
+absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
+                             const LogState& log,
+                             const EncodedChannels& channels) {
+  storage::v1::Checkpoint checkpoint;
+  checkpoint.set_key(log.key);
+  for (const std::uint64_t epoch : log.epochs) checkpoint.add_epochs(epoch);
+  checkpoint.set_first_journal(log.first_journal);
+  checkpoint.set_first_round(log.first_round);
+  checkpoint.set_log_time(ToNanos(log.time.log_time));
+  checkpoint.set_wall_time(ToNanos(log.time.wall_time));
+  std::string contents(kHeaderSize, '\0');
+  checkpoint.AppendToString(&contents);
+  // A serialized message goes on with more of its fields.
+  for (const auto& [name, encoded] : channels) {
+    wire::AppendBytesField(
+        contents, storage::v1::Checkpoint::kChannelsFieldNumber, encoded);
+  }
+  char* const header = contents.data();
+  std::memcpy(header, kMagic.data(), kMagic.size());
+  PutLittleEndian<std::uint32_t>(header + 8, kVersion);
+  PutLittleEndian<std::uint64_t>(header + 16, contents.size() - kHeaderSize);
+  const std::string_view all(contents);
+  PutLittleEndian<std::uint64_t>(
+      header + 24,
+      SeededChecksum(0, all.substr(0, 24), all.substr(kHeaderSize)));
+  return ReplaceFile(files, directory, kCheckpointFileName, contents);
+}
+
+absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
+                                          const std::string& directory) {
+  const absl::StatusOr<std::string> contents =
+      ReadFile(files, fmt::format("{}/{}", directory, kCheckpointFileName));
+  if (!contents.ok()) return contents.status();
+  const std::string_view all(*contents);
+  if (all.size() < kHeaderSize || !all.starts_with(kMagic)) {
+    return Damaged(directory, "is not a checkpoint");
+  }
+  const auto version = GetLittleEndian<std::uint32_t>(&all[8]);
+  const std::string_view body = all.substr(kHeaderSize);
+  const bool intact = GetLittleEndian<std::uint64_t>(&all[16]) == body.size() &&
+                      GetLittleEndian<std::uint64_t>(&all[24]) ==
+                          SeededChecksum(0, all.substr(0, 24), body);
+  if (!intact) return Damaged(directory, "the checksum does not match");
+  if (version != kVersion) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{}/{}: has format version {}; this program knows version {}",
+        directory, kCheckpointFileName, version, kVersion));
+  }
+  storage::v1::Checkpoint encoded;
+  if (body.size() > std::numeric_limits<int>::max() ||
+      !encoded.ParseFromArray(body.data(), static_cast<int>(body.size())) ||
+      encoded.epochs().empty() || encoded.first_journal() == 0) {
+    return Damaged(directory, "is malformed");
+  }
+  Checkpoint checkpoint;
+  checkpoint.log = {
+      .key = encoded.key(),
+      .epochs = {encoded.epochs().begin(), encoded.epochs().end()},
+      .first_journal = encoded.first_journal(),
+      .first_round = encoded.first_round(),
+      .time = {.log_time = LogTimeOfNanos(encoded.log_time()),
+               .wall_time = TimestampOfNanos(encoded.wall_time())}};
+  for (const auto& channel : encoded.channels()) {
+    std::optional<ChannelState> state = Decode(channel);
+    if (!state || state->epoch_heads.size() >= checkpoint.log.epochs.size()) {
+      return Damaged(directory, fmt::format("channel \"{}\" is malformed",
+                                            channel.name()));
+    }
+    checkpoint.channels.push_back(*std::move(state));
+  }
+  return checkpoint;
+}
+
+}  // namespace messenger

@@ -1,0 +1,70 @@
+// The checkpoint: one file with all that the log knows, but for what is in the
+// journals that came after it and for the messages themselves. The format is in
+// doc/log_format.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "log/durable/file_system.h"
+#include "log/durable/log_time.h"
+#include "log/durable/segment_info.h"
+#include "log/producer_table.h"
+#include "messenger/message.h"
+
+namespace messenger {
+
+inline constexpr std::string_view kCheckpointFileName = "checkpoint";
+
+// A channel as of the checkpoint. messenger/storage/v1/checkpoint.proto says
+// what its fields mean.
+struct ChannelState {
+  std::string name;
+  std::uint64_t head = 0;
+  std::uint64_t first_sequence = 1;
+  std::uint64_t deleted_head = 0;
+  Timestamp last_time;
+  std::optional<Timestamp> last_dropped_time;
+  std::vector<SegmentInfo> segments;
+  std::vector<ProducerTable::Snapshot> producers;
+  std::vector<std::uint64_t> epoch_heads;
+};
+
+// The log without its channels.
+struct LogState {
+  std::uint64_t key = 0;
+  std::vector<std::uint64_t> epochs;  // the present one last
+  std::uint64_t first_journal = 1;
+  std::uint64_t first_round = 1;
+  TimeAnchor time;
+};
+
+// Channels by name, each encoded on its own, so that a checkpoint encodes only
+// those that have changed.
+using EncodedChannels = std::map<std::string, std::string, std::less<>>;
+
+std::string EncodeChannelState(const ChannelState& state);
+// What EncodeChannelState has returned.
+ChannelState DecodeChannelState(std::string_view encoded);
+
+// Replaces the checkpoint; durable when it returns OK.
+absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
+                             const LogState& log,
+                             const EncodedChannels& channels);
+
+struct Checkpoint {
+  LogState log;
+  std::vector<ChannelState> channels;
+};
+// NOT_FOUND if there is none; DATA_LOSS if it is damaged.
+absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
+                                          const std::string& directory);
+
+}  // namespace messenger

@@ -1,0 +1,505 @@
+#include "log/durable/durable_channel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/status.h"
+#include "log/duplicates.h"
+#include "log/durable/retention.h"
+#include "log/durable/segment_format.h"
+#include "wire/entry.h"
+
+namespace messenger {
+namespace {
+
+std::uint64_t EntryBytes(const SegmentInfo& segment) {
+  return segment.size - kSegmentHeaderSize;
+}
+
+}  // namespace
+
+DurableChannel::DurableChannel(std::string name, const ChannelContext& context)
+    : DurableChannel(ChannelState{.name = std::move(name)}, context) {}
+
+DurableChannel::DurableChannel(ChannelState state,
+                               const ChannelContext& context)
+    : name_(std::move(state.name)),
+      context_(context),
+      staged_{.head = state.head,
+              .deleted_head = state.deleted_head,
+              .last_time = state.last_time,
+              .writer = EntryWriter(context.options.retention)},
+      producers_({.max_producers = context.options.max_producers_per_channel,
+                  .idle_timeout = context.options.producer_idle_timeout}),
+      head_(state.head),
+      first_sequence_(state.first_sequence),
+      deleted_head_(state.deleted_head),
+      last_dropped_time_(state.last_dropped_time),
+      segments_(std::move(state.segments)),
+      epoch_heads_(std::move(state.epoch_heads)) {
+  for (const SegmentInfo& segment : segments_) {
+    segment_bytes_ += EntryBytes(segment);
+  }
+  for (ProducerTable::Snapshot& producer : state.producers) {
+    producers_.Restore(std::move(producer));
+  }
+}
+
+// ---------------------------------------------------------------------------
+// Reading
+
+absl::StatusOr<Origin> DurableChannel::Resolve(
+    const Start& start, bool strict, std::optional<SegmentInfo>* segment) {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  ApplyRetention(&dropped);
+  std::uint64_t found = 0;
+  if (start.kind == Start::Kind::kTime) {
+    if (last_dropped_time_ && *last_dropped_time_ >= start.time) {
+      // If the newest of the dropped messages is wanted, so may be any other.
+      found = 1;
+    } else {
+      const auto it = std::partition_point(
+          segments_.begin(), segments_.end(),
+          [&](const SegmentInfo& s) { return s.last_time < start.time; });
+      if (it != segments_.end()) {
+        *segment = *it;
+        return Origin();
+      }
+      found = queue_.empty() ? head_.load(std::memory_order_relaxed) + 1
+                             : queue_.FindTime(start.time);
+    }
+  }
+  return ResolveStart(start, strict, extent(), found);
+}
+
+absl::StatusOr<Origin> DurableChannel::ResolveTime(const Start& start,
+                                                   bool strict,
+                                                   std::uint64_t found) {
+  absl::MutexLock lock(&mu_);
+  return ResolveStart(start, strict, extent(), found);
+}
+
+std::optional<SegmentInfo> DurableChannel::Read(std::uint64_t next,
+                                                const ReadBounds& bounds,
+                                                ReadResult* result) {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  ApplyRetention(&dropped);
+  const ChannelExtent extent = this->extent();
+  result->head = extent.head;
+  if (std::optional<Gap> gap = extent.GapBefore(next)) {
+    result->gap = gap;
+    next = gap->next;
+  }
+  result->next_sequence = next;
+  const std::uint64_t last = std::min(result->head, bounds.last_sequence);
+  if (next > last) return std::nullopt;
+  if (InMemory(next)) {
+    queue_.Read(last, bounds, result);
+    return std::nullopt;
+  }
+  if (const SegmentInfo* segment = FindSegment(next)) return *segment;
+  // Between segments: what was there was damaged, and is gone.
+  const auto after = std::partition_point(
+      segments_.begin(), segments_.end(),
+      [next](const SegmentInfo& s) { return s.end_sequence <= next; });
+  const std::uint64_t resumed = after != segments_.end() ? after->first_sequence
+                                : queue_.empty()         ? result->head + 1
+                                                 : queue_.first_sequence();
+  result->gap =
+      Gap{.first_missing = result->gap ? result->gap->first_missing : next,
+          .next = resumed,
+          .reason = Gap::Reason::kDamaged};
+  result->next_sequence = resumed;
+  return std::nullopt;
+}
+
+std::optional<ChannelInfo> DurableChannel::Info() {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  ApplyRetention(&dropped);
+  const ChannelExtent extent = this->extent();
+  if (extent.head == extent.deleted_head) return std::nullopt;
+  return ChannelInfo{.name = name_,
+                     .epoch = context_.epoch(),
+                     .first_sequence = extent.first_sequence,
+                     .head = extent.head,
+                     .bytes = bytes()};
+}
+
+ChannelExtent DurableChannel::extent() const {
+  return {.name = name_,
+          .epoch = context_.epoch(),
+          .first_sequence = first_sequence_,
+          .head = head_.load(std::memory_order_relaxed),
+          .deleted_head = deleted_head_,
+          .past_epochs = {.epochs = context_.epochs, .heads = epoch_heads_}};
+}
+
+const SegmentInfo* DurableChannel::FindSegment(std::uint64_t sequence) const {
+  const auto it = std::partition_point(
+      segments_.begin(), segments_.end(),
+      [sequence](const SegmentInfo& s) { return s.end_sequence <= sequence; });
+  return it == segments_.end() || it->first_sequence > sequence ? nullptr
+                                                                : &*it;
+}
+
+bool DurableChannel::InMemory(std::uint64_t sequence) const {
+  return !queue_.empty() && queue_.first_sequence() <= sequence;
+}
+
+std::uint64_t DurableChannel::unflushed_begin() const {
+  return segments_.empty() ? first_sequence_ : segments_.back().end_sequence;
+}
+
+std::uint64_t DurableChannel::bytes() const {
+  return segment_bytes_ + queue_.bytes() - cached_bytes_;
+}
+
+// ---------------------------------------------------------------------------
+// Retention
+
+void DurableChannel::ApplyRetention(Dropped* dropped) {
+  const RetentionOptions& retention = context_.options.retention;
+  while (MayDropOldest() && unit_count() > 1 && IsExcess(retention, bytes())) {
+    DropOldest(dropped);
+  }
+  if (retention.max_age.count() == 0) return;
+  const auto now = context_.clock.steady_now();
+  while (MayDropOldest() &&
+         IsExpired(retention,
+                   segments_.empty() ? queue_.front().last_write
+                                     : segments_.front().last_write,
+                   now)) {
+    DropOldest(dropped);
+  }
+}
+
+std::size_t DurableChannel::unit_count() const {
+  return segments_.size() +
+         (queue_.bytes() > cached_bytes_ ? queue_.run_count() : 0);
+}
+
+bool DurableChannel::MayDropOldest() const {
+  if (segments_.empty()) return !flushing_ && !queue_.empty();
+  return !flushing_ || segments_.size() > 1;
+}
+
+void DurableChannel::DropOldest(Dropped* dropped) {
+  if (segments_.empty()) {
+    last_dropped_time_ = queue_.front().last_time;
+    PopQueue(dropped);
+  } else {
+    const SegmentInfo oldest = segments_.front();
+    last_dropped_time_ = oldest.last_time;
+    segments_.erase(segments_.begin());
+    segment_bytes_ -= EntryBytes(oldest);
+    dropped_segments_.push_back(oldest.first_sequence);
+    while (!queue_.empty() && queue_.first_sequence() < oldest.end_sequence) {
+      cached_bytes_ -= queue_.front().size();
+      PopQueue(dropped);
+    }
+  }
+  first_sequence_ = !segments_.empty() ? segments_.front().first_sequence
+                    : !queue_.empty()
+                        ? queue_.first_sequence()
+                        : head_.load(std::memory_order_relaxed) + 1;
+}
+
+void DurableChannel::PopQueue(Dropped* dropped) {
+  dropped->push_back(queue_.Pop());
+}
+
+void DurableChannel::Evict(std::uint64_t end) {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  end = std::min(end, unflushed_begin());
+  while (!queue_.empty() && !segments_.empty() &&
+         queue_.front().end_sequence() <= end) {
+    cached_bytes_ -= queue_.front().size();
+    PopQueue(&dropped);
+  }
+}
+
+std::vector<std::uint64_t> DurableChannel::TakeDroppedSegments() {
+  absl::MutexLock lock(&mu_);
+  return std::exchange(dropped_segments_, {});
+}
+
+bool DurableChannel::HasDroppedSegments() {
+  absl::MutexLock lock(&mu_);
+  return !dropped_segments_.empty();
+}
+
+// ---------------------------------------------------------------------------
+// Appending
+
+void DurableChannel::SaveStaged() {
+  if (!before_round_) before_round_ = staged_;
+}
+
+absl::StatusOr<DurableChannel::Staged> DurableChannel::Stage(
+    const AppendBatch& batch, ReadMessage in_segment) {
+  Staged result;
+  std::size_t repeated = 0;
+  if (batch.producer_id) {
+    absl::StatusOr<ProducerTable::Stored> stored =
+        producers_.Find(*batch.producer_id, batch.first_producer_sequence,
+                        batch.messages.size());
+    if (!stored.ok()) return stored.status();
+    AppendResult duplicates = ReceiptsOfDuplicates(
+        batch, *stored, context_.epoch(), [&](std::uint64_t sequence) {
+          return FindMessage(sequence, in_segment);
+        });
+    if (!duplicates.ok()) return duplicates.status();
+    result.receipts = *std::move(duplicates);
+    for (const wire::ReceiptRun& run : result.receipts) repeated += run.count;
+  }
+  if (repeated == batch.messages.size()) return result;
+
+  const Timestamp time = std::max(context_.clock.now(), staged_.last_time);
+  const auto now = context_.clock.steady_now();
+  const std::uint64_t first = staged_.head + 1;
+  const std::size_t count = batch.messages.size() - repeated;
+  SaveStaged();
+  absl::StatusOr<std::vector<EntryRun>> runs =
+      staged_.writer.Write(batch, repeated, first, time, now);
+  if (!runs.ok()) return runs.status();
+  result.runs = *std::move(runs);
+  staged_runs_.insert(staged_runs_.end(), result.runs.begin(),
+                      result.runs.end());
+  staged_.head += count;
+  staged_.last_time = time;
+  if (batch.producer_id) {
+    staged_producers_.push_back(producers_.Record(
+        *batch.producer_id,
+        {.producer_sequence = batch.first_producer_sequence + repeated,
+         .sequence = first,
+         .count = count},
+        now));
+  }
+  result.receipts.push_back({.epoch = context_.epoch(),
+                             .first_sequence = first,
+                             .count = static_cast<std::uint32_t>(count),
+                             .send_time = time});
+  return result;
+}
+
+absl::StatusOr<LogBytes> DurableChannel::FindMessage(std::uint64_t sequence,
+                                                     ReadMessage in_segment) {
+  if (sequence <= staged_.deleted_head) return LogBytes();
+  for (const EntryRun& run : staged_runs_) {
+    if (sequence >= run.first_sequence && sequence < run.end_sequence()) {
+      const std::uint64_t index = sequence - run.first_sequence;
+      return LogBytes{run.chunk,
+                      wire::MessageOfEntry(run.Entries(index, index + 1))};
+    }
+  }
+  std::optional<SegmentInfo> segment;
+  {
+    absl::MutexLock lock(&mu_);
+    if (sequence < first_sequence_) return LogBytes();
+    if (InMemory(sequence)) return queue_.FindMessage(sequence);
+    if (const SegmentInfo* found = FindSegment(sequence)) segment = *found;
+  }
+  if (!segment) return LogBytes();
+  return in_segment(*segment, sequence);
+}
+
+std::uint64_t DurableChannel::StageDeletion() {
+  SaveStaged();
+  staged_.deleted_head = staged_.head;
+  staged_runs_.clear();
+  return staged_.head;
+}
+
+bool DurableChannel::Publish() {
+  before_round_.reset();
+  staged_producers_.clear();
+  std::vector<EntryRun> runs = std::exchange(staged_runs_, {});
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  if (staged_.deleted_head != deleted_head_) {
+    PublishDeletion(context_.clock.steady_now(), &dropped);
+  }
+  for (EntryRun& run : runs) queue_.Push(std::move(run));
+  head_.store(staged_.head, std::memory_order_release);
+  ApplyRetention(&dropped);
+  return !runs.empty();
+}
+
+void DurableChannel::PublishDeletion(EntryRun::SteadyTime time,
+                                     Dropped* dropped) {
+  producers_.ForgetStored(time);
+  deleted_head_ = staged_.deleted_head;
+  ++deletions_;
+  last_dropped_time_ = staged_.last_time;
+  for (const SegmentInfo& segment : segments_) {
+    dropped_segments_.push_back(segment.first_sequence);
+  }
+  segments_.clear();
+  segment_bytes_ = 0;
+  while (!queue_.empty()) PopQueue(dropped);
+  cached_bytes_ = 0;
+  first_sequence_ = deleted_head_ + 1;
+}
+
+void DurableChannel::Unstage() {
+  if (before_round_) staged_ = *std::exchange(before_round_, std::nullopt);
+  staged_runs_.clear();
+  while (!staged_producers_.empty()) {
+    producers_.Undo(staged_producers_.back());
+    staged_producers_.pop_back();
+  }
+}
+
+// ---------------------------------------------------------------------------
+// Recovery
+
+absl::Status DurableChannel::Replay(std::uint64_t first_sequence,
+                                    std::string_view entries,
+                                    EntryRun::SteadyTime written) {
+  if (first_sequence != staged_.head + 1) {
+    return absl::DataLossError(
+        fmt::format("channel \"{}\": message {} follows {}", name_,
+                    first_sequence, staged_.head));
+  }
+  wire::EntryReader reader(entries);
+  while (reader.Next()) {
+    Message message;
+    absl::Status s = wire::DecodeMessage(reader.message(), &message);
+    if (s.ok() && message.sequence != staged_.head + 1) {
+      s = absl::DataLossError("it has another sequence");
+    }
+    if (!s.ok()) {
+      return absl::DataLossError(fmt::format("channel \"{}\": message {}: {}",
+                                             name_, staged_.head + 1,
+                                             MessageOf(s)));
+    }
+    staged_.head = message.sequence;
+    staged_.last_time = message.send_time;
+    if (message.producer_id != ProducerId{}) {
+      producers_.Record(message.producer_id,
+                        {.producer_sequence = message.producer_sequence,
+                         .sequence = message.sequence,
+                         .count = 1},
+                        written);
+    }
+  }
+  absl::StatusOr<std::vector<EntryRun>> runs =
+      staged_.writer.Copy(entries, first_sequence, written);
+  if (!runs.ok()) return runs.status();
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  for (EntryRun& run : *runs) queue_.Push(std::move(run));
+  head_.store(staged_.head, std::memory_order_release);
+  // What a checkpoint knew to be dropped was dropped.
+  while (!queue_.empty() && queue_.front().end_sequence() <= first_sequence_) {
+    PopQueue(&dropped);
+  }
+  return absl::OkStatus();
+}
+
+void DurableChannel::ReplayDeletion(std::uint64_t head,
+                                    EntryRun::SteadyTime time) {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  if (head <= deleted_head_) return;
+  staged_.deleted_head = head;
+  PublishDeletion(time, &dropped);
+}
+
+void DurableChannel::EndEpoch() {
+  absl::MutexLock lock(&mu_);
+  // An epoch that the channel was not there for ended with a head of 0.
+  epoch_heads_.push_back(head_.load(std::memory_order_relaxed));
+  if (epoch_heads_.size() >= ChannelContext::kMaxEpochs) {
+    epoch_heads_.erase(epoch_heads_.begin());
+  }
+}
+
+void DurableChannel::EndRecovery() {
+  absl::MutexLock lock(&mu_);
+  // Of a run, all or nothing is dropped; and what was lost was not dropped.
+  first_sequence_ =
+      std::min(first_sequence_, head_.load(std::memory_order_relaxed) + 1);
+  if (segments_.empty() && !queue_.empty()) {
+    first_sequence_ = queue_.first_sequence();
+  }
+}
+
+// ---------------------------------------------------------------------------
+// Checkpoints
+
+ChannelState DurableChannel::BeginCheckpoint() {
+  ChannelState state = {.name = name_,
+                        .head = staged_.head,
+                        .last_time = staged_.last_time,
+                        .producers = producers_.Save()};
+  absl::MutexLock lock(&mu_);
+  queue_.Seal();
+  return state;
+}
+
+DurableChannel::Flush DurableChannel::BeginFlush(std::uint64_t head) {
+  Flush flush;
+  absl::MutexLock lock(&mu_);
+  flushing_ = true;
+  flush.deletions = deletions_;
+  if (!segments_.empty()) flush.last_segment = segments_.back();
+  const std::uint64_t begin = unflushed_begin();
+  for (const EntryRun& run : queue_.runs()) {
+    if (run.first_sequence >= begin && run.end_sequence() - 1 <= head) {
+      flush.runs.push_back(run);
+    }
+  }
+  return flush;
+}
+
+void DurableChannel::EndFlush(const Flush& flush,
+                              const std::vector<SegmentInfo>& segments) {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  flushing_ = false;
+  if (flush.deletions != deletions_) {
+    // Nobody knows them: they were in use when the rest was dropped.
+    for (const SegmentInfo& segment : segments) {
+      dropped_segments_.push_back(segment.first_sequence);
+    }
+    return;
+  }
+  for (const SegmentInfo& segment : segments) {
+    if (!segments_.empty() &&
+        segments_.back().first_sequence == segment.first_sequence) {
+      segment_bytes_ -= EntryBytes(segments_.back());
+      segments_.back() = segment;
+    } else {
+      segments_.push_back(segment);
+    }
+    segment_bytes_ += EntryBytes(segment);
+  }
+  if (!segments.empty()) {
+    for (const EntryRun& run : flush.runs) cached_bytes_ += run.size();
+  }
+  ApplyRetention(&dropped);
+}
+
+void DurableChannel::Sweep() {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  ApplyRetention(&dropped);
+}
+
+void DurableChannel::CompleteCheckpoint(ChannelState* state) {
+  absl::MutexLock lock(&mu_);
+  state->first_sequence = first_sequence_;
+  // It may have been deleted again since; that is in the journal.
+  state->deleted_head = std::min(deleted_head_, state->head);
+  state->last_dropped_time = last_dropped_time_;
+  state->segments = segments_;
+  state->epoch_heads = epoch_heads_;
+}
+
+}  // namespace messenger

@@ -1,0 +1,799 @@
+#include "log/durable/durable_log.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include "absl/time/time.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "log/channel_errors.h"
+#include "log/durable/layout.h"
+#include "log/durable/log_time.h"
+#include "wire/entry.h"
+
+namespace messenger {
+namespace {
+
+// Bytes of messages that one round takes, so that the first of them need not
+// wait too long for the last; always at least one batch.
+constexpr std::size_t kMaxRoundBytes = std::size_t{8} << 20;
+
+// How often retention looks after channels that nobody looks at.
+constexpr std::chrono::seconds kSweepInterval{30};
+
+// After a checkpoint that could not be made.
+constexpr std::chrono::seconds kCheckpointRetry{1};
+
+std::size_t BytesOf(const AppendBatch& batch) {
+  std::size_t bytes = 0;
+  for (const std::string_view message : batch.messages) bytes += message.size();
+  return bytes;
+}
+
+std::string ParentOf(const std::string& directory) {
+  const std::string parent =
+      std::filesystem::path(directory + "/.").parent_path().parent_path();
+  return parent.empty() ? "." : parent;
+}
+
+absl::Status RefusesWrites(const absl::Status& why) {
+  return absl::UnavailableError(
+      fmt::format("the log cannot be written to: {}", MessageOf(why)));
+}
+
+template <typename... Visitors>
+struct Overloaded : Visitors... {
+  using Visitors::operator()...;
+};
+template <typename... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;
+
+}  // namespace
+
+// ---------------------------------------------------------------------------
+// Opening and closing
+
+DurableLog::DurableLog(std::string directory, const LogOptions& options,
+                       DurableLogOptions durable)
+    : directory_(std::move(directory)),
+      durable_(std::move(durable)),
+      files_(durable_.files),
+      context_{.options = options, .clock = durable_.clock, .epochs = {}},
+      cache_(files_, durable_.max_open_segments) {}
+
+absl::StatusOr<std::shared_ptr<DurableLog>> DurableLog::Open(
+    const std::string& directory, const LogOptions& options,
+    DurableLogOptions durable) {
+  const std::shared_ptr<DurableLog> log(
+      new DurableLog(directory, options, std::move(durable)));
+  if (absl::Status s = log->SetUp(); !s.ok()) return s;
+  return log;
+}
+
+absl::Status DurableLog::SetUp() {
+  absl::Status s = files_->CreateDirectory(directory_);
+  if (s.ok()) s = files_->SyncDirectory(ParentOf(directory_));
+  if (!s.ok()) return s;
+  absl::StatusOr<std::unique_ptr<FileLock>> lock =
+      files_->Lock(fmt::format("{}/{}", directory_, kLockFileName));
+  if (!lock.ok()) return lock.status();
+  lock_ = *std::move(lock);
+
+  absl::StatusOr<RecoveredLog> recovered =
+      Recover(*files_, directory_, &context_);
+  if (!recovered.ok()) return recovered.status();
+  for (const std::string& notice : recovered->notices) Notify(notice);
+  context_.clock = ContinueFrom(recovered->last_time, durable_.clock);
+  key_ = recovered->key;
+  dirty_ = std::move(recovered->dirty);
+  next_round_ = recovered->next_round;
+  {
+    absl::MutexLock channels_lock(&channels_mu_);
+    channels_ = std::move(recovered->channels);
+  }
+  absl::StatusOr<std::unique_ptr<JournalWriter>> journal =
+      JournalWriter::Create(*files_, JournalsDirectory(directory_),
+                            {.key = key_, .number = recovered->next_journal},
+                            synced());
+  if (!journal.ok()) return journal.status();
+  journal_ = *std::move(journal);
+  next_journal_number_ = recovered->next_journal + 1;
+  if (recovered->needs_new_epoch) {
+    s = BeginEpoch();
+    if (!s.ok()) return s;
+  }
+  checkpointer_ = std::make_unique<Checkpointer>(
+      files_, directory_, &context_, &cache_, std::move(recovered->encoded),
+      durable_.max_cached_bytes);
+  {
+    // So that journals of logs that end badly again and again do not pile up.
+    absl::MutexLock mu_lock(&mu_);
+    checkpoint_wanted_ = recovered->next_journal > recovered->first_journal;
+  }
+  commit_thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "log-commit");
+    RunCommits();
+  });
+  checkpoint_thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "log-checkpoint");
+    RunCheckpoints();
+  });
+  return absl::OkStatus();
+}
+
+absl::Status DurableLog::BeginEpoch() {
+  const std::uint64_t epoch = RandomNonZero64();
+  ForEachChannel([this](DurableChannel* channel) {
+    channel->EndEpoch();
+    dirty_.insert(channel);
+  });
+  context_.BeginEpoch(epoch);
+  Notify(
+      "the log was not closed, and its messages were not synced: some may be "
+      "lost, so it begins a new epoch");
+  round_.AddEpoch(epoch);
+  absl::Status s = journal_->Write(round_, next_round_++,
+                                   {.log_time = context_.clock.steady_now(),
+                                    .wall_time = context_.clock.now()});
+  round_.Clear();
+  if (s.ok()) s = journal_->Sync();
+  return s;
+}
+
+DurableLog::~DurableLog() {
+  {
+    absl::MutexLock lock(&mu_);
+    closing_ = true;
+    commit_wakes_.SignalAll();
+    checkpoint_wakes_.SignalAll();
+  }
+  if (commit_thread_.joinable()) commit_thread_.join();
+  append_completions_.Stop();
+  io_.Stop();
+  read_completions_.Stop();
+  if (checkpoint_thread_.joinable()) checkpoint_thread_.join();
+}
+
+void DurableLog::Notify(std::string_view notice) const {
+  if (context_.options.on_notice) context_.options.on_notice(notice);
+}
+
+// ---------------------------------------------------------------------------
+// Appending
+
+class DurableLog::Appender final : public LogAppender {
+ public:
+  explicit Appender(DurableLog* log) : log_(log) {}
+
+  void Append(AppendBatch batch, AppendDone done) override {
+    log_->Enqueue(AppendRequest{.appender = state_,
+                                .batch = std::move(batch),
+                                .done = std::move(done)});
+  }
+
+  static absl::Status Failed() { return FailedBefore(); }
+
+ private:
+  DurableLog* const log_;
+  const std::shared_ptr<AppenderState> state_ =
+      std::make_shared<AppenderState>();
+};
+
+std::unique_ptr<LogAppender> DurableLog::OpenAppender() {
+  return std::make_unique<Appender>(this);
+}
+
+void DurableLog::DeleteChannel(std::string_view channel,
+                               absl::AnyInvocable<void(absl::Status)> done) {
+  Enqueue(
+      DeleteRequest{.channel = std::string(channel), .done = std::move(done)});
+}
+
+void DurableLog::Enqueue(Request request) {
+  absl::MutexLock lock(&mu_);
+  requests_.push_back(std::move(request));
+  if (requests_.size() == 1) commit_wakes_.Signal();
+}
+
+void DurableLog::RunCommits() {
+  std::vector<Request> requests;
+  while (NextRequests(&requests)) Commit(std::exchange(requests, {}));
+  absl::MutexLock lock(&mu_);
+  commits_ended_ = true;
+  checkpoint_wakes_.SignalAll();
+}
+
+bool DurableLog::NextRequests(std::vector<Request>* requests) {
+  std::unique_ptr<JournalWriter> next;
+  {
+    absl::MutexLock lock(&mu_);
+    while (true) {
+      if (journal_->size() >= durable_.max_journal_bytes &&
+          !checkpoint_wanted_) {
+        checkpoint_wanted_ = true;
+        checkpoint_wakes_.SignalAll();
+      }
+      // Not while a journal that cannot be left behind is too large, unless
+      // the requests are to be refused.
+      const bool room = journal_->size() < 2 * durable_.max_journal_bytes ||
+                        !checkpoint_status_.ok() || !failure_.ok();
+      if (next_journal_ || (!requests_.empty() && room)) break;
+      if (requests_.empty() && closing_) return false;
+      commit_wakes_.Wait(&mu_);
+    }
+    next = std::move(next_journal_);
+    std::size_t bytes = 0;
+    while (!requests_.empty() && bytes < kMaxRoundBytes) {
+      if (const auto* append = std::get_if<AppendRequest>(&requests_.front())) {
+        bytes += BytesOf(append->batch);
+      }
+      requests->push_back(std::move(requests_.front()));
+      requests_.pop_front();
+    }
+  }
+  if (next) SwitchJournal(std::move(next));
+  return true;
+}
+
+void DurableLog::Commit(std::vector<Request> requests) {
+  absl::Status refusal = failure_;
+  if (refusal.ok() && journal_->size() >= 2 * durable_.max_journal_bytes) {
+    absl::MutexLock lock(&mu_);
+    refusal = checkpoint_status_;
+  }
+  for (Request& request : requests) {
+    std::visit([&](auto& r) { Stage(std::move(r), refusal); }, request);
+  }
+  if (round_.empty()) {
+    CompleteRound();
+    return;
+  }
+  if (absl::Status s = WriteRound(); s.ok()) {
+    PublishRound();
+  } else {
+    FailRound(s);
+  }
+  CompleteRound();
+}
+
+void DurableLog::Stage(AppendRequest request, const absl::Status& refusal) {
+  AppenderState& appender = *request.appender;
+  AppendOutcome outcome = {.request = std::move(request),
+                           .result = AppendResult(),
+                           .decided = false};
+  if (appender.failed) {
+    outcome.result = Appender::Failed();
+    outcome.decided = true;
+  } else if (!refusal.ok()) {
+    outcome.result = RefusesWrites(refusal);
+  } else {
+    outcome.result = StageBatch(outcome.request.batch);
+  }
+  appender.failed = !outcome.result.ok();
+  outcomes_.emplace_back(std::move(outcome));
+}
+
+AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
+  absl::StatusOr<DurableChannel*> channel = FindOrStage(batch);
+  if (!channel.ok()) return channel.status();
+  Touch(*channel);
+  absl::StatusOr<DurableChannel::Staged> staged = (*channel)->Stage(
+      batch, [&](const SegmentInfo& segment, std::uint64_t sequence) {
+        return ReadMessage(**channel, segment, sequence);
+      });
+  if (!staged.ok()) return staged.status();
+  for (const EntryRun& run : staged->runs) {
+    round_.AddEntries(batch.channel, run.first_sequence, run.bytes());
+  }
+  return std::move(staged->receipts);
+}
+
+absl::StatusOr<DurableChannel*> DurableLog::FindOrStage(
+    const AppendBatch& batch) {
+  if (DurableChannel* const found = Find(batch.channel)) return found;
+  const auto it = new_.find(batch.channel);
+  if (it != new_.end()) return it->second.get();
+  if (batch.producer_id) {
+    // What an empty channel would refuse must not leave one behind.
+    absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
+    if (!s.ok()) return s;
+  }
+  {
+    absl::ReaderMutexLock lock(&channels_mu_);
+    if (channels_.size() + new_.size() >= context_.options.max_channels) {
+      return TooManyChannels(batch.channel, context_.options.max_channels);
+    }
+  }
+  return new_
+      .emplace(batch.channel,
+               std::make_unique<DurableChannel>(batch.channel, context_))
+      .first->second.get();
+}
+
+void DurableLog::Touch(DurableChannel* channel) {
+  touched_.insert(channel);
+}
+
+absl::StatusOr<LogBytes> DurableLog::ReadMessage(const DurableChannel& channel,
+                                                 const SegmentInfo& segment,
+                                                 std::uint64_t sequence) {
+  const auto reader = cache_.Open(ChannelDirectory(directory_, channel.name()),
+                                  channel.name(), segment);
+  if (!reader.ok()) return reader.status();
+  auto place = (*reader)->Find(sequence, segment);
+  if (!place.ok()) return place.status();
+  // A retry goes on with the next message, but rarely comes at all.
+  constexpr ReadBounds kOne{.max_bytes = 1, .max_count = 1};
+  auto entries = (*reader)->Read(&*place, kOne, segment);
+  if (!entries.ok()) return entries.status();
+  return LogBytes{std::move(entries->bytes.owner),
+                  wire::MessageOfEntry(entries->bytes.bytes)};
+}
+
+void DurableLog::Stage(DeleteRequest request, const absl::Status& refusal) {
+  DeleteOutcome outcome = {.request = std::move(request), .status = {}};
+  const std::string& name = outcome.request.channel;
+  const auto it = new_.find(name);
+  DurableChannel* const channel =
+      it != new_.end() ? it->second.get() : Find(name);
+  if (channel == nullptr || !channel->exists()) {
+    outcome.status = NoSuchChannel(name);
+  } else if (!refusal.ok()) {
+    outcome.status = RefusesWrites(refusal);
+  } else {
+    Touch(channel);
+    round_.AddDeletion(name, channel->StageDeletion());
+  }
+  outcomes_.emplace_back(std::move(outcome));
+}
+
+absl::Status DurableLog::WriteRound() {
+  absl::Status s = journal_->Write(round_, next_round_,
+                                   {.log_time = context_.clock.steady_now(),
+                                    .wall_time = context_.clock.now()});
+  if (s.ok() == refusing_) {
+    refusing_ = !s.ok();
+    Notify(refusing_ ? fmt::format("{}; appends are refused", MessageOf(s))
+                     : "appends are accepted again");
+  }
+  if (!s.ok() || !synced()) return s;
+  s = journal_->Sync();
+  if (s.ok()) return s;
+  journal_->CutLast();
+  failure_ = s;
+  Notify(fmt::format(
+      "{}; nothing is accepted any more until the log is opened again",
+      MessageOf(s)));
+  return s;
+}
+
+void DurableLog::PublishRound() {
+  ++next_round_;
+  std::vector<DurableChannel*> advanced;
+  for (DurableChannel* const channel : touched_) {
+    if (channel->Publish()) advanced.push_back(channel);
+    if (channel->head() > 0) dirty_.insert(channel);
+  }
+  touched_.clear();
+  if (!new_.empty()) {
+    absl::MutexLock lock(&channels_mu_);
+    for (auto& [name, channel] : new_) {
+      // Not one whose only batch was refused.
+      if (channel->head() > 0) channels_.emplace(name, std::move(channel));
+    }
+  }
+  new_.clear();
+  absl::ReaderMutexLock lock(&listeners_mu_);
+  for (DurableChannel* const channel : advanced) {
+    for (AppendListener* const listener : listeners_) {
+      listener->OnAppend(channel->name());
+    }
+  }
+}
+
+// Of the requests of this round, the first one of each appender has failed with
+// the round, and the others follow a failure.
+void DurableLog::FailRound(const absl::Status& status) {
+  for (DurableChannel* const channel : touched_) channel->Unstage();
+  touched_.clear();
+  new_.clear();
+  absl::flat_hash_set<AppenderState*> failed;
+  for (Outcome& outcome : outcomes_) {
+    std::visit(Overloaded{[&](AppendOutcome& append) {
+                            if (append.decided) return;
+                            AppenderState* const appender =
+                                append.request.appender.get();
+                            appender->failed = true;
+                            append.result = failed.insert(appender).second
+                                                ? RefusesWrites(status)
+                                                : Appender::Failed();
+                          },
+                          [&](DeleteOutcome& deletion) {
+                            if (deletion.status.ok()) {
+                              deletion.status = RefusesWrites(status);
+                            }
+                          }},
+               outcome);
+  }
+}
+
+void DurableLog::CompleteRound() {
+  round_.Clear();
+  // Whatever was refused was touched, but nothing of it is staged.
+  for (DurableChannel* const channel : touched_) channel->Unstage();
+  touched_.clear();
+  new_.clear();
+  if (outcomes_.empty()) return;
+  append_completions_.Post([outcomes = std::exchange(outcomes_, {})]() mutable {
+    for (Outcome& outcome : outcomes) {
+      std::visit(Overloaded{[](AppendOutcome& append) {
+                              append.request.done(std::move(append.result));
+                            },
+                            [](DeleteOutcome& deletion) {
+                              deletion.request.done(deletion.status);
+                            }},
+                 outcome);
+    }
+  });
+}
+
+void DurableLog::AddAppendListener(AppendListener* listener) {
+  absl::MutexLock lock(&listeners_mu_);
+  listeners_.push_back(listener);
+}
+
+void DurableLog::RemoveAppendListener(AppendListener* listener) {
+  absl::MutexLock lock(&listeners_mu_);
+  std::erase(listeners_, listener);
+}
+
+// ---------------------------------------------------------------------------
+// Checkpoints
+
+void DurableLog::SwitchJournal(std::unique_ptr<JournalWriter> next) {
+  if (absl::Status s = journal_->Close(); !s.ok() && failure_.ok()) {
+    failure_ = s;
+  }
+  journal_ = std::move(next);
+  auto work = std::make_unique<CheckpointWork>();
+  work->log = {.key = key_,
+               .epochs = context_.epochs,
+               .first_journal = journal_->number(),
+               .first_round = next_round_,
+               .time = {.log_time = context_.clock.steady_now(),
+                        .wall_time = context_.clock.now()}};
+  for (DurableChannel* const channel : dirty_) {
+    work->dirty.push_back(
+        {.channel = channel, .state = channel->BeginCheckpoint()});
+  }
+  dirty_.clear();
+  absl::MutexLock lock(&mu_);
+  work_ = std::move(work);
+  checkpoint_wakes_.SignalAll();
+}
+
+void DurableLog::RunCheckpoints() {
+  while (AwaitCheckpoint()) {
+    absl::Status s = PrepareWork(/*closing=*/false);
+    if (s.ok()) s = MakeCheckpoint();
+    absl::MutexLock lock(&mu_);
+    if (!s.ok() && checkpoint_status_.ok()) {
+      Notify(fmt::format("{}; trying again", MessageOf(s)));
+    } else if (s.ok() && !checkpoint_status_.ok()) {
+      Notify("the journals are written to segments again");
+    }
+    checkpoint_wanted_ = !s.ok();
+    checkpoint_status_ = s;
+    commit_wakes_.SignalAll();
+  }
+  // The commit thread has ended, so that its members are ours.
+  absl::Status s = failure_;
+  if (s.ok()) s = PrepareWork(/*closing=*/true);
+  if (s.ok()) s = MakeCheckpoint();
+  if (!s.ok()) {
+    Notify(fmt::format("the log was not closed: {}", MessageOf(s)));
+  }
+}
+
+bool DurableLog::AwaitCheckpoint() {
+  const bool sweeps = context_.options.retention.max_age.count() > 0;
+  absl::MutexLock lock(&mu_);
+  if (!checkpoint_status_.ok() && !commits_ended_) {
+    checkpoint_wakes_.WaitWithTimeout(&mu_, absl::FromChrono(kCheckpointRetry));
+  }
+  while (!commits_ended_ && !checkpoint_wanted_) {
+    if (!sweeps) {
+      checkpoint_wakes_.Wait(&mu_);
+    } else if (checkpoint_wakes_.WaitWithTimeout(
+                   &mu_, absl::FromChrono(kSweepInterval))) {
+      mu_.Unlock();
+      const bool dropped = Sweep();
+      mu_.Lock();
+      checkpoint_wanted_ = checkpoint_wanted_ || dropped;
+    }
+  }
+  return !commits_ended_;
+}
+
+bool DurableLog::Sweep() const {
+  bool dropped = false;
+  ForEachChannel([&](DurableChannel* channel) {
+    channel->Sweep();
+    dropped = dropped || channel->HasDroppedSegments();
+  });
+  return dropped;
+}
+
+absl::Status DurableLog::PrepareWork(bool closing) {
+  if (unfinished_) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<JournalWriter>> next =
+      JournalWriter::Create(*files_, JournalsDirectory(directory_),
+                            {.key = key_, .number = next_journal_number_},
+                            // Of a log that was closed, nothing is missing.
+                            synced() || closing);
+  if (!next.ok()) return next.status();
+  ++next_journal_number_;
+  std::unique_ptr<JournalWriter> not_taken;
+  {
+    absl::MutexLock lock(&mu_);
+    next_journal_ = *std::move(next);
+    commit_wakes_.SignalAll();
+    while (!work_ && !commits_ended_) checkpoint_wakes_.Wait(&mu_);
+    not_taken = std::move(next_journal_);
+  }
+  // The commit thread has ended, so that its members are ours.
+  if (not_taken) SwitchJournal(std::move(not_taken));
+  absl::MutexLock lock(&mu_);
+  unfinished_ = std::move(work_);
+  return absl::OkStatus();
+}
+
+absl::Status DurableLog::MakeCheckpoint() {
+  absl::Status s = checkpointer_->Run(
+      *unfinished_, [this](absl::FunctionRef<void(DurableChannel*)> visit) {
+        ForEachChannel(visit);
+      });
+  if (s.ok()) unfinished_.reset();
+  return s;
+}
+
+// ---------------------------------------------------------------------------
+// Reading
+
+// A reader's place. It outlives the reader while a read is under way.
+struct DurableLog::Cursor {
+  DurableLog* const log;
+  const std::string name;
+  const Start start;
+  const ReaderOptions options;
+
+  std::atomic<bool> cancelled{false};
+  std::atomic<DurableChannel*> channel{nullptr};
+  std::atomic<std::uint64_t> next{0};  // 0: the start has not been found yet
+  std::optional<Gap> start_gap;        // not told yet
+  bool started = false;                // the first read has had a result
+
+  // Where the last read from a segment has ended.
+  std::weak_ptr<SegmentReader> segment;
+  std::uint64_t segment_first = 0;
+  SegmentReader::Place place;
+
+  // Null until the channel's first message.
+  DurableChannel* Channel() {
+    DurableChannel* found = channel.load();
+    if (found == nullptr) {
+      found = log->Find(name);
+      channel = found;
+    }
+    return found;
+  }
+
+  // The result, or nothing if it takes a segment to tell.
+  std::optional<absl::StatusOr<ReadResult>> ReadMemory(
+      const ReadBounds& bounds) {
+    return Read(bounds, /*may_block=*/false);
+  }
+  absl::StatusOr<ReadResult> ReadSegments(const ReadBounds& bounds) {
+    absl::StatusOr<ReadResult> result = *Read(bounds, /*may_block=*/true);
+    // Retention may have removed the segment meanwhile; the next look tells.
+    if (absl::IsNotFound(result.status())) {
+      result = *Read(bounds, /*may_block=*/true);
+    }
+    if (absl::IsNotFound(result.status())) {
+      return absl::DataLossError(result.status().message());
+    }
+    return result;
+  }
+
+ private:
+  std::optional<absl::StatusOr<ReadResult>> Read(const ReadBounds& bounds,
+                                                 bool may_block);
+  // Nothing if it takes a segment to tell.
+  std::optional<absl::StatusOr<Origin>> FindStart(bool may_block);
+  absl::Status ReadSegment(const SegmentInfo& info, const ReadBounds& bounds,
+                           ReadResult* result);
+  absl::StatusOr<std::shared_ptr<SegmentReader>> OpenSegment(
+      const SegmentInfo& info);
+};
+
+std::optional<absl::StatusOr<Origin>> DurableLog::Cursor::FindStart(
+    bool may_block) {
+  DurableChannel* const found = Channel();
+  if (found == nullptr) {
+    return ResolveStart(
+        start, options.strict,
+        {.name = name,
+         .epoch = log->epoch(),
+         .past_epochs = {.epochs = log->context_.epochs, .heads = {}}},
+        /*sent_since=*/1);
+  }
+  std::optional<SegmentInfo> info;
+  absl::StatusOr<Origin> origin = found->Resolve(start, options.strict, &info);
+  if (!info) return origin;
+  if (!may_block) return std::nullopt;
+  const auto reader = OpenSegment(*info);
+  if (!reader.ok()) return reader.status();
+  const auto sequence = (*reader)->FindTime(start.time, *info);
+  if (!sequence.ok()) return sequence.status();
+  return found->ResolveTime(start, options.strict, *sequence);
+}
+
+std::optional<absl::StatusOr<ReadResult>> DurableLog::Cursor::Read(
+    const ReadBounds& bounds, bool may_block) {
+  if (next == 0) {
+    const std::optional<absl::StatusOr<Origin>> origin = FindStart(may_block);
+    if (!origin) return std::nullopt;
+    if (!origin->ok()) return origin->status();
+    next = (*origin)->next;
+    start_gap = (*origin)->gap;
+  }
+  ReadResult result;
+  result.next_sequence = next;
+  if (DurableChannel* const found = Channel()) {
+    const std::optional<SegmentInfo> info = found->Read(next, bounds, &result);
+    if (info && !may_block) return std::nullopt;
+    if (info) {
+      absl::Status s = ReadSegment(*info, bounds, &result);
+      if (!s.ok()) return s;
+    }
+  }
+  if (!std::exchange(started, true) && options.strict && result.gap) {
+    return absl::OutOfRangeError(
+        "strict: the start was dropped while it was being read");
+  }
+  if (start_gap) {
+    // Retention may have gone on since the start was found.
+    start_gap->next = result.next_sequence;
+    result.gap = std::exchange(start_gap, std::nullopt);
+  }
+  next = result.next_sequence + result.count;
+  return result;
+}
+
+absl::StatusOr<std::shared_ptr<SegmentReader>> DurableLog::Cursor::OpenSegment(
+    const SegmentInfo& info) {
+  return log->cache_.Open(ChannelDirectory(log->directory_, name), name, info);
+}
+
+absl::Status DurableLog::Cursor::ReadSegment(const SegmentInfo& info,
+                                             const ReadBounds& bounds,
+                                             ReadResult* result) {
+  std::shared_ptr<SegmentReader> reader = segment.lock();
+  if (!reader || segment_first != info.first_sequence ||
+      place.sequence != result->next_sequence) {
+    auto opened = OpenSegment(info);
+    if (!opened.ok()) return opened.status();
+    reader = *std::move(opened);
+    const auto found = reader->Find(result->next_sequence, info);
+    if (!found.ok()) return found.status();
+    place = *found;
+  }
+  segment = reader;
+  segment_first = info.first_sequence;
+  auto entries = reader->Read(&place, bounds, info);
+  if (absl::IsDataLoss(entries.status()) && options.skip_damaged) {
+    const std::uint64_t missing = place.sequence;
+    absl::Status s = reader->SkipDamage(&place, info);
+    if (!s.ok()) return s;
+    result->gap =
+        Gap{.first_missing = result->gap ? result->gap->first_missing : missing,
+            .next = place.sequence,
+            .reason = Gap::Reason::kDamaged};
+    result->next_sequence = place.sequence;
+    return absl::OkStatus();
+  }
+  if (!entries.ok()) {
+    return absl::Status(
+        entries.status().code(),
+        fmt::format("channel \"{}\": {}", name, MessageOf(entries.status())));
+  }
+  result->count = entries->count;
+  result->entries.push_back(std::move(entries->bytes));
+  return absl::OkStatus();
+}
+
+class DurableLog::Reader final : public LogReader {
+ public:
+  explicit Reader(std::shared_ptr<Cursor> cursor)
+      : cursor_(std::move(cursor)) {}
+
+  std::optional<absl::StatusOr<ReadResult>> Read(const ReadBounds& bounds,
+                                                 ReadDone done) override {
+    std::optional<absl::StatusOr<ReadResult>> result =
+        cursor_->ReadMemory(bounds);
+    if (result) return result;
+    cursor_->log->io_.Post([cursor = cursor_, bounds,
+                            done = std::move(done)]() mutable {
+      absl::StatusOr<ReadResult> read = cursor->cancelled
+                                            ? absl::CancelledError("cancelled")
+                                            : cursor->ReadSegments(bounds);
+      DurableLog* const log = cursor->log;
+      log->read_completions_.Post(
+          [read = std::move(read), done = std::move(done)]() mutable {
+            done(std::move(read));
+          });
+    });
+    return std::nullopt;
+  }
+
+  void Cancel() override { cursor_->cancelled = true; }
+
+  bool Behind() const override {
+    DurableChannel* const channel = cursor_->Channel();
+    return channel != nullptr && channel->head() >= cursor_->next;
+  }
+
+ private:
+  const std::shared_ptr<Cursor> cursor_;
+};
+
+std::unique_ptr<LogReader> DurableLog::OpenReader(std::string_view channel,
+                                                  const Start& start,
+                                                  ReaderOptions options) {
+  return std::make_unique<Reader>(
+      std::shared_ptr<Cursor>(new Cursor{.log = this,
+                                         .name = std::string(channel),
+                                         .start = start,
+                                         .options = options}));
+}
+
+absl::StatusOr<ChannelInfo> DurableLog::GetChannel(std::string_view channel) {
+  DurableChannel* const found = Find(channel);
+  std::optional<ChannelInfo> info;
+  if (found != nullptr) info = found->Info();
+  if (!info) return NoSuchChannel(channel);
+  return *std::move(info);
+}
+
+std::vector<ChannelInfo> DurableLog::ListChannels(std::string_view after,
+                                                  std::size_t max) {
+  std::vector<ChannelInfo> infos;
+  absl::ReaderMutexLock lock(&channels_mu_);
+  for (auto it = channels_.upper_bound(after);
+       it != channels_.end() && infos.size() < max; ++it) {
+    if (std::optional<ChannelInfo> info = it->second->Info()) {
+      infos.push_back(*std::move(info));
+    }
+  }
+  return infos;
+}
+
+DurableChannel* DurableLog::Find(std::string_view name) const {
+  absl::ReaderMutexLock lock(&channels_mu_);
+  const auto it = channels_.find(name);
+  return it == channels_.end() ? nullptr : it->second.get();
+}
+
+void DurableLog::ForEachChannel(
+    absl::FunctionRef<void(DurableChannel*)> visit) const {
+  absl::ReaderMutexLock lock(&channels_mu_);
+  for (const auto& [name, channel] : channels_) visit(channel.get());
+}
+
+}  // namespace messenger

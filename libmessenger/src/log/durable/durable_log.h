@@ -1,0 +1,220 @@
+// The log that lives in a directory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "log/durable/checkpointer.h"
+#include "log/durable/durable_channel.h"
+#include "log/durable/file_system.h"
+#include "log/durable/journal.h"
+#include "log/durable/recovery.h"
+#include "log/durable/segment_cache.h"
+#include "log/durable/task_thread.h"
+#include "log/log_clock.h"
+#include "log/message_log.h"
+
+namespace messenger {
+
+// What tests set.
+struct DurableLogOptions {
+  LogClock clock;
+  std::shared_ptr<FileSystem> files = FileSystem::Posix();
+  // A checkpoint is made when the journal has this size; twice that and appends
+  // wait for it.
+  std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
+  std::size_t max_open_segments = 128;
+  // Of messages that stay in memory though they are in segments: readers that
+  // lag a little, and retries, find them there.
+  std::uint64_t max_cached_bytes = std::uint64_t{64} << 20;
+};
+
+// Appends are queued for the *commit thread*. It takes all that are there,
+// stages them in their channels, writes them to the journal as one round, syncs
+// it, and publishes them; meanwhile the next ones gather (group commit). Their
+// `done`s run on a completion thread.
+//
+// The *checkpoint thread* brings what is in the journal into segments (see
+// Checkpointer), for which the commit thread has gone on to another journal.
+//
+// Reads are answered from memory, or else from segments by the *I/O thread*;
+// their `done`s run on another completion thread.
+//
+// If a round cannot be written, it is refused and the next one is tried. If it
+// cannot be synced, nobody knows what is on the disk: the log accepts nothing
+// any more until it is opened again.
+class DurableLog final : public MessageLog {
+ public:
+  // Opens the log in `directory`, which is created if its parent exists. Blocks
+  // on the disk; see Recover.
+  static absl::StatusOr<std::shared_ptr<DurableLog>> Open(
+      const std::string& directory, const LogOptions& options,
+      DurableLogOptions durable = {});
+
+  ~DurableLog() override;
+
+  std::uint64_t epoch() const override { return context_.epoch(); }
+  std::unique_ptr<LogAppender> OpenAppender() override;
+  std::unique_ptr<LogReader> OpenReader(std::string_view channel,
+                                        const Start& start,
+                                        ReaderOptions options) override;
+  absl::StatusOr<ChannelInfo> GetChannel(std::string_view channel) override;
+  std::vector<ChannelInfo> ListChannels(std::string_view after,
+                                        std::size_t max) override;
+  void DeleteChannel(std::string_view channel,
+                     absl::AnyInvocable<void(absl::Status)> done) override;
+  void AddAppendListener(AppendListener* listener) override;
+  void RemoveAppendListener(AppendListener* listener) override;
+
+ private:
+  class Appender;
+  class Reader;
+  struct Cursor;
+
+  // Of one LogAppender; commit thread only.
+  struct AppenderState {
+    bool failed = false;
+  };
+  struct AppendRequest {
+    std::shared_ptr<AppenderState> appender;
+    AppendBatch batch;
+    AppendDone done;
+  };
+  struct DeleteRequest {
+    std::string channel;
+    absl::AnyInvocable<void(absl::Status)> done;
+  };
+  using Request = std::variant<AppendRequest, DeleteRequest>;
+
+  // A request that was looked at, and how it will be answered if its round is
+  // written.
+  struct AppendOutcome {
+    AppendRequest request;
+    AppendResult result;
+    bool decided;  // before the round
+  };
+  struct DeleteOutcome {
+    DeleteRequest request;
+    absl::Status status;
+  };
+  using Outcome = std::variant<AppendOutcome, DeleteOutcome>;
+
+  DurableLog(std::string directory, const LogOptions& options,
+             DurableLogOptions durable);
+  absl::Status SetUp();
+  // Begins an epoch in the journal, which is new.
+  absl::Status BeginEpoch();
+
+  // Null if there is none. Channels are never removed, so the pointer stays
+  // valid.
+  DurableChannel* Find(std::string_view name) const
+      ABSL_LOCKS_EXCLUDED(channels_mu_);
+  void ForEachChannel(absl::FunctionRef<void(DurableChannel*)> visit) const
+      ABSL_LOCKS_EXCLUDED(channels_mu_);
+
+  void Enqueue(Request request) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // ---- Commit thread.
+  void RunCommits() ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits for requests, and for room in the journal. False at the end.
+  bool NextRequests(std::vector<Request>* requests) ABSL_LOCKS_EXCLUDED(mu_);
+  void Commit(std::vector<Request> requests);
+  void Stage(AppendRequest request, const absl::Status& refusal);
+  void Stage(DeleteRequest request, const absl::Status& refusal);
+  AppendResult StageBatch(const AppendBatch& batch);
+  absl::StatusOr<DurableChannel*> FindOrStage(const AppendBatch& batch);
+  absl::StatusOr<LogBytes> ReadMessage(const DurableChannel& channel,
+                                       const SegmentInfo& segment,
+                                       std::uint64_t sequence);
+  void Touch(DurableChannel* channel);
+  absl::Status WriteRound();
+  void PublishRound() ABSL_LOCKS_EXCLUDED(channels_mu_);
+  void FailRound(const absl::Status& status);
+  void CompleteRound();
+  // Goes on to the next journal, and hands what was in the old one to the
+  // checkpoint thread.
+  void SwitchJournal(std::unique_ptr<JournalWriter> next)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // ---- Checkpoint thread.
+  void RunCheckpoints() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status MakeCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
+  // Lets the commit thread go on to another journal, unless there is work left
+  // of a checkpoint that has failed.
+  absl::Status PrepareWork(bool closing) ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits until a checkpoint is wanted; false if there will be no more appends.
+  bool AwaitCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
+  // Applies retention to all channels. Whether there is something to remove.
+  bool Sweep() const;
+
+  void Notify(std::string_view notice) const;
+  bool synced() const {
+    return context_.options.durability == Durability::kFsync;
+  }
+
+  const std::string directory_;
+  const DurableLogOptions durable_;
+  const std::shared_ptr<FileSystem> files_;
+  std::unique_ptr<FileLock> lock_;
+  ChannelContext context_;
+  SegmentCache cache_;
+  std::uint64_t key_ = 0;
+
+  mutable absl::Mutex channels_mu_;
+  Channels channels_ ABSL_GUARDED_BY(channels_mu_);
+
+  absl::Mutex listeners_mu_;
+  std::vector<AppendListener*> listeners_ ABSL_GUARDED_BY(listeners_mu_);
+
+  // Commit thread only.
+  std::unique_ptr<JournalWriter> journal_;
+  std::uint64_t next_round_ = 1;
+  absl::Status failure_;   // why nothing is accepted any more
+  bool refusing_ = false;  // the last round could not be written
+  JournalRound round_;
+  std::vector<Outcome> outcomes_;                 // of the round
+  absl::flat_hash_set<DurableChannel*> touched_;  // by the round
+  // That appear with the round.
+  absl::flat_hash_map<std::string, std::unique_ptr<DurableChannel>> new_;
+  absl::flat_hash_set<DurableChannel*> dirty_;  // since the last checkpoint
+
+  // Checkpoint thread only.
+  std::unique_ptr<Checkpointer> checkpointer_;
+  std::unique_ptr<CheckpointWork> unfinished_;
+  std::uint64_t next_journal_number_ = 1;
+
+  absl::Mutex mu_;
+  absl::CondVar commit_wakes_;
+  absl::CondVar checkpoint_wakes_;
+  std::deque<Request> requests_ ABSL_GUARDED_BY(mu_);
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  bool commits_ended_ ABSL_GUARDED_BY(mu_) = false;
+  bool checkpoint_wanted_ ABSL_GUARDED_BY(mu_) = false;
+  // Why the last checkpoint could not be made.
+  absl::Status checkpoint_status_ ABSL_GUARDED_BY(mu_);
+  // From the checkpoint thread to the commit thread, and back.
+  std::unique_ptr<JournalWriter> next_journal_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<CheckpointWork> work_ ABSL_GUARDED_BY(mu_);
+
+  TaskThread io_{"log-io"};
+  TaskThread append_completions_{"log-appended"};
+  TaskThread read_completions_{"log-read"};
+  std::thread commit_thread_;
+  std::thread checkpoint_thread_;
+};
+
+}  // namespace messenger

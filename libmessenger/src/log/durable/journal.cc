@@ -1,0 +1,275 @@
+#include "log/durable/journal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include "log/durable/disk_coding.h"
+#include "log/durable/file_util.h"
+
+namespace messenger {
+namespace {
+
+constexpr std::string_view kSuffix = ".journal";
+constexpr std::size_t kDigits = 20;
+
+// Header of the file.
+constexpr std::string_view kFileMagic = "MSGRJRN1";
+constexpr std::uint32_t kVersion = 1;
+constexpr std::size_t kFileHeaderSize = 32;
+constexpr std::uint32_t kSynced = 1;  // a flag
+
+// Header of a round.
+constexpr std::string_view kRoundMagic = "RND1";
+constexpr std::size_t kRoundHeaderSize = 40;
+
+// Header of a record.
+constexpr std::size_t kRecordHeaderSize = 16;
+
+// Room is reserved in such steps, so that most syncs need not write metadata.
+constexpr std::uint64_t kAllocationStep = std::uint64_t{4} << 20;
+
+std::uint64_t Checksum(const JournalId& id, std::string_view a,
+                       std::string_view b = {}) {
+  return SeededChecksum(id.key ^ id.number, a, b);
+}
+
+std::string Path(const std::string& directory, std::uint64_t number) {
+  return directory + "/" + JournalFileName(number);
+}
+
+}  // namespace
+
+std::string JournalFileName(std::uint64_t number) {
+  return fmt::format("{:020}{}", number, kSuffix);
+}
+
+std::optional<std::uint64_t> ParseJournalFileName(std::string_view name) {
+  if (name.size() != kDigits + kSuffix.size() || !name.ends_with(kSuffix)) {
+    return std::nullopt;
+  }
+  std::uint64_t number = 0;
+  const char* const end = name.data() + kDigits;
+  const auto [rest, error] = std::from_chars(name.data(), end, number);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return number;
+}
+
+void JournalRound::Clear() {
+  bytes_.assign(kRoundHeaderSize, '\0');
+}
+
+bool JournalRound::empty() const {
+  return bytes_.size() == kRoundHeaderSize;
+}
+
+void JournalRound::AddEntries(std::string_view channel,
+                              std::uint64_t first_sequence,
+                              std::string_view entries) {
+  AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kEntries), channel,
+            first_sequence, entries);
+}
+
+void JournalRound::AddDeletion(std::string_view channel, std::uint64_t head) {
+  AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kDeletion), channel,
+            head, {});
+}
+
+void JournalRound::AddEpoch(std::uint64_t epoch) {
+  AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kEpoch), {}, epoch,
+            {});
+}
+
+void JournalRound::AddRecord(std::uint8_t type, std::string_view channel,
+                             std::uint64_t number, std::string_view entries) {
+  std::array<char, kRecordHeaderSize> header{};
+  header[0] = static_cast<char>(type);
+  header[1] = static_cast<char>(channel.size());
+  PutLittleEndian<std::uint32_t>(&header[4],
+                                 static_cast<std::uint32_t>(entries.size()));
+  PutLittleEndian<std::uint64_t>(&header[8], number);
+  bytes_.append(header.data(), header.size());
+  bytes_.append(channel);
+  bytes_.append(entries);
+}
+
+absl::StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(
+    FileSystem& files, const std::string& directory, const JournalId& id,
+    bool synced) {
+  absl::StatusOr<std::unique_ptr<File>> file =
+      files.Open(Path(directory, id.number), FileSystem::Mode::kCreate);
+  if (!file.ok()) return file.status();
+  std::array<char, kFileHeaderSize> header{};
+  std::memcpy(header.data(), kFileMagic.data(), kFileMagic.size());
+  PutLittleEndian<std::uint32_t>(&header[8], kVersion);
+  PutLittleEndian<std::uint32_t>(&header[12], synced ? kSynced : 0);
+  PutLittleEndian<std::uint64_t>(&header[16], id.number);
+  PutLittleEndian<std::uint64_t>(&header[24],
+                                 Checksum(id, {header.data(), 24}));
+  absl::Status s = (*file)->Write(0, {header.data(), header.size()});
+  if (s.ok()) s = (*file)->Sync();
+  if (s.ok()) s = files.SyncDirectory(directory);
+  if (!s.ok()) return s;
+  return std::unique_ptr<JournalWriter>(
+      new JournalWriter(*std::move(file), id));
+}
+
+JournalWriter::JournalWriter(std::unique_ptr<File> file, const JournalId& id)
+    : file_(std::move(file)),
+      id_(id),
+      size_(kFileHeaderSize),
+      last_size_(size_),
+      allocated_(size_) {}
+
+absl::Status JournalWriter::Write(JournalRound& round,
+                                  std::uint64_t round_number,
+                                  const TimeAnchor& time) {
+  std::string& bytes = round.bytes_;
+  char* const header = bytes.data();
+  std::memcpy(header, kRoundMagic.data(), kRoundMagic.size());
+  PutLittleEndian<std::uint32_t>(
+      header + 4, static_cast<std::uint32_t>(bytes.size() - kRoundHeaderSize));
+  PutLittleEndian<std::uint64_t>(header + 8, round_number);
+  PutLittleEndian<std::int64_t>(header + 16, ToNanos(time.wall_time));
+  PutLittleEndian<std::int64_t>(header + 24, ToNanos(time.log_time));
+  const std::string_view all(bytes);
+  PutLittleEndian<std::uint64_t>(
+      header + 32,
+      Checksum(id_, all.substr(0, 32), all.substr(kRoundHeaderSize)));
+  if (size_ + bytes.size() > allocated_) {
+    const std::uint64_t wanted = size_ + bytes.size() + kAllocationStep;
+    // Without the room the write may succeed all the same.
+    if (file_->Allocate(wanted).ok()) allocated_ = wanted;
+  }
+  last_size_ = size_;
+  absl::Status s = file_->Write(size_, bytes);
+  size_ += bytes.size();
+  failed_write_ = !s.ok();
+  if (failed_write_) CutLast();
+  return s;
+}
+
+absl::Status JournalWriter::Sync() {
+  return file_->Sync();
+}
+
+void JournalWriter::CutLast() {
+  size_ = last_size_;
+  allocated_ = last_size_;
+  // If this fails as well, the next round overwrites what it can, and recovery
+  // may find a round that nobody was told of.
+  file_->Truncate(size_).IgnoreError();
+}
+
+absl::Status JournalWriter::Close() {
+  if (!failed_write_) return absl::OkStatus();
+  absl::Status s = file_->Truncate(size_);
+  if (s.ok()) s = file_->Sync();
+  return s;
+}
+
+absl::StatusOr<JournalReader> JournalReader::Open(FileSystem& files,
+                                                  const std::string& directory,
+                                                  const JournalId& id) {
+  absl::StatusOr<std::string> bytes =
+      ReadFile(files, Path(directory, id.number));
+  if (!bytes.ok()) return bytes.status();
+  return JournalReader(*std::move(bytes), id);
+}
+
+JournalReader::JournalReader(std::string bytes, const JournalId& id)
+    : bytes_(std::move(bytes)), id_(id) {
+  const std::string_view header =
+      std::string_view(bytes_).substr(0, kFileHeaderSize);
+  if (header.size() < kFileHeaderSize || !header.starts_with(kFileMagic) ||
+      GetLittleEndian<std::uint32_t>(&header[8]) != kVersion ||
+      GetLittleEndian<std::uint64_t>(&header[16]) != id.number ||
+      GetLittleEndian<std::uint64_t>(&header[24]) !=
+          Checksum(id, header.substr(0, 24))) {
+    return;
+  }
+  header_intact_ = true;
+  synced_ = (GetLittleEndian<std::uint32_t>(&header[12]) & kSynced) != 0;
+  end_ = kFileHeaderSize;
+}
+
+std::optional<std::size_t> JournalReader::CheckRound(
+    std::uint64_t offset) const {
+  const std::string_view rest = std::string_view(bytes_).substr(offset);
+  if (rest.size() < kRoundHeaderSize || !rest.starts_with(kRoundMagic)) {
+    return std::nullopt;
+  }
+  const std::size_t size = GetLittleEndian<std::uint32_t>(&rest[4]);
+  if (size > rest.size() - kRoundHeaderSize) return std::nullopt;
+  if (GetLittleEndian<std::uint64_t>(&rest[32]) !=
+      Checksum(id_, rest.substr(0, 32), rest.substr(kRoundHeaderSize, size))) {
+    return std::nullopt;
+  }
+  return kRoundHeaderSize + size;
+}
+
+bool JournalReader::Next() {
+  if (!header_intact_) return false;
+  const std::optional<std::size_t> size = CheckRound(end_);
+  if (!size) return false;
+  const char* const header = &bytes_[end_];
+  round_ = {.number = GetLittleEndian<std::uint64_t>(header + 8),
+            .time = {.log_time = LogTimeOfNanos(
+                         GetLittleEndian<std::int64_t>(header + 24)),
+                     .wall_time = TimestampOfNanos(
+                         GetLittleEndian<std::int64_t>(header + 16))},
+            .offset = end_};
+  records_ = std::string_view(bytes_).substr(end_ + kRoundHeaderSize,
+                                             *size - kRoundHeaderSize);
+  end_ += *size;
+  return true;
+}
+
+absl::Status JournalReader::ForEachRecord(
+    absl::FunctionRef<absl::Status(const JournalRecord&)> visit) const {
+  std::string_view rest = records_;
+  while (!rest.empty()) {
+    // The checksum was right, so this is how we have written it: not damage
+    // but a version that we do not know, or a bug.
+    const auto malformed = [this] {
+      return absl::DataLossError(
+          fmt::format("journal {}: round {} at offset {} is malformed",
+                      id_.number, round_.number, round_.offset));
+    };
+    if (rest.size() < kRecordHeaderSize) return malformed();
+    const auto type = static_cast<std::uint8_t>(rest[0]);
+    const std::size_t name_size = static_cast<std::uint8_t>(rest[1]);
+    const std::size_t size = GetLittleEndian<std::uint32_t>(&rest[4]);
+    const auto number = GetLittleEndian<std::uint64_t>(&rest[8]);
+    rest.remove_prefix(kRecordHeaderSize);
+    if (type < 1 || type > 3 || rest.size() < name_size + size) {
+      return malformed();
+    }
+    absl::Status s = visit({.type = static_cast<JournalRecord::Type>(type),
+                            .channel = rest.substr(0, name_size),
+                            .number = number,
+                            .entries = rest.substr(name_size, size)});
+    if (!s.ok()) return s;
+    rest.remove_prefix(name_size + size);
+  }
+  return absl::OkStatus();
+}
+
+std::uint64_t JournalReader::bytes_after_end() const {
+  const std::size_t last = bytes_.find_last_not_of('\0');
+  return last == std::string::npos || last < end_ ? 0 : last + 1 - end_;
+}
+
+bool JournalReader::RoundFollowsDamage() const {
+  for (std::size_t at = bytes_.find(kRoundMagic, end_); at != std::string::npos;
+       at = bytes_.find(kRoundMagic, at + 1)) {
+    if (CheckRound(at)) return true;
+  }
+  return false;
+}
+
+}  // namespace messenger

@@ -1,0 +1,151 @@
+// The journal: what was appended since the last checkpoint, in the order of the
+// commits, so that a commit is one write and one sync for all channels. The
+// format is in doc/log_format.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "log/durable/file_system.h"
+#include "log/durable/log_time.h"
+
+namespace messenger {
+
+// Journals of a log are numbered. They are checked with the log's key, so that
+// nothing that a message contains can be mistaken for a round.
+struct JournalId {
+  std::uint64_t key = 0;
+  std::uint64_t number = 0;
+};
+
+std::string JournalFileName(std::uint64_t number);
+std::optional<std::uint64_t> ParseJournalFileName(std::string_view name);
+
+// One commit round: records that become durable together.
+class JournalRound {
+ public:
+  JournalRound() { Clear(); }
+
+  // `entries` are whole, the first with this sequence.
+  void AddEntries(std::string_view channel, std::uint64_t first_sequence,
+                  std::string_view entries);
+  // The channel was deleted when this was its head.
+  void AddDeletion(std::string_view channel, std::uint64_t head);
+  // From here on the log has another epoch.
+  void AddEpoch(std::uint64_t epoch);
+
+  bool empty() const;
+  std::size_t size() const { return bytes_.size(); }
+  void Clear();
+
+ private:
+  friend class JournalWriter;
+  void AddRecord(std::uint8_t type, std::string_view channel,
+                 std::uint64_t number, std::string_view entries);
+
+  std::string bytes_;  // with room for the header
+};
+
+// Thread safety: none.
+class JournalWriter {
+ public:
+  // An empty journal on stable storage.
+  static absl::StatusOr<std::unique_ptr<JournalWriter>> Create(
+      FileSystem& files, const std::string& directory, const JournalId& id,
+      bool synced);
+
+  // Writes `round`, as number `round_number`. After an error nothing of it
+  // counts, and the next round takes its place.
+  absl::Status Write(JournalRound& round, std::uint64_t round_number,
+                     const TimeAnchor& time);
+  // What was written is on stable storage.
+  absl::Status Sync();
+
+  // Takes back the last round, as well as it can be done: for when Sync fails.
+  void CutLast();
+
+  // No more rounds will be written: makes sure that nothing follows the last
+  // one.
+  absl::Status Close();
+
+  std::uint64_t number() const { return id_.number; }
+  std::uint64_t size() const { return size_; }
+
+ private:
+  JournalWriter(std::unique_ptr<File> file, const JournalId& id);
+
+  const std::unique_ptr<File> file_;
+  const JournalId id_;
+  std::uint64_t size_;
+  std::uint64_t last_size_;  // before the last round
+  std::uint64_t allocated_;
+  bool failed_write_ = false;
+};
+
+struct JournalRecord {
+  enum class Type : std::uint8_t { kEntries = 1, kDeletion = 2, kEpoch = 3 };
+  Type type;
+  std::string_view channel;
+  std::uint64_t number;  // first sequence, head, epoch
+  std::string_view entries;
+};
+
+struct JournalRoundInfo {
+  std::uint64_t number = 0;
+  TimeAnchor time;
+  std::uint64_t offset = 0;  // in the file
+};
+
+// Reads a journal. Holds all of it in memory.
+//
+// Thread safety: none.
+class JournalReader {
+ public:
+  // An error only if the file cannot be read: a damaged header is a journal
+  // with damage at its beginning.
+  static absl::StatusOr<JournalReader> Open(FileSystem& files,
+                                            const std::string& directory,
+                                            const JournalId& id);
+
+  // Moves to the next round; false at the end and at damage.
+  bool Next();
+  const JournalRoundInfo& round() const { return round_; }
+  // The records of the current round, in order, until `visit` returns an error.
+  absl::Status ForEachRecord(
+      absl::FunctionRef<absl::Status(const JournalRecord&)> visit) const;
+
+  // After Next has returned false. Where the intact rounds end, how much after
+  // it is not empty, and whether an intact round follows that: then it is
+  // damage, else the last round may be torn.
+  std::uint64_t end() const { return end_; }
+  std::uint64_t bytes_after_end() const;
+  bool RoundFollowsDamage() const;
+
+  // Whether the rounds were synced before they were acknowledged. Meaningless
+  // if the header is damaged.
+  bool synced() const { return synced_; }
+  bool header_intact() const { return header_intact_; }
+
+ private:
+  JournalReader(std::string bytes, const JournalId& id);
+  // The size of the round at `offset`; nothing if there is no intact one.
+  std::optional<std::size_t> CheckRound(std::uint64_t offset) const;
+
+  std::string bytes_;
+  JournalId id_;
+  bool header_intact_ = false;
+  bool synced_ = true;
+  std::uint64_t end_ = 0;
+  JournalRoundInfo round_;
+  std::string_view records_;  // of the current round
+};
+
+}  // namespace messenger

@@ -1,0 +1,36 @@
+// The log's clock.
+//
+// Ages (of segments, for retention, and of producers) are measured on a clock
+// that goes on over restarts and does not follow the wall clock when that is
+// set: the steady clock while the log is open, and the wall clock for the time
+// in between, if that has not gone backwards.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "log/log_clock.h"
+#include "messenger/message.h"
+
+namespace messenger {
+
+// The log's clock and the wall clock at one moment.
+struct TimeAnchor {
+  std::chrono::steady_clock::time_point log_time;
+  Timestamp wall_time;
+
+  friend bool operator==(const TimeAnchor&, const TimeAnchor&) = default;
+};
+
+// `clock`, with a steady clock that goes on from `last`, the latest moment that
+// the log knows of.
+inline LogClock ContinueFrom(const TimeAnchor& last, LogClock clock) {
+  const auto closed =
+      std::max(clock.now() - last.wall_time, std::chrono::nanoseconds(0));
+  const auto offset = last.log_time + closed - clock.steady_now();
+  return {.now = clock.now, .steady_now = [steady = clock.steady_now, offset] {
+            return steady() + offset;
+          }};
+}
+
+}  // namespace messenger

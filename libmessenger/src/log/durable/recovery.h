@@ -1,0 +1,60 @@
+// Opening a log that somebody has closed, or that was cut off.
+//
+// The state is that of the checkpoint, and what the journals that came after it
+// say, in the order of their rounds. The last round may be torn: nobody was
+// told that it is stored, so it is cut off. Damage that is followed by an
+// intact round is not from a crash, and is an error.
+//
+// If the rounds were not synced (durability `os`), a power cut may have lost
+// any of them: whatever follows the first gap is cut off, and unless the log
+// was closed, positions after its end now name other messages, so that it needs
+// a new epoch.
+//
+// Recovery changes nothing that it would need if it were interrupted.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "log/durable/checkpoint.h"
+#include "log/durable/durable_channel.h"
+#include "log/durable/file_system.h"
+#include "log/durable/log_time.h"
+
+namespace messenger {
+
+using Channels =
+    std::map<std::string, std::unique_ptr<DurableChannel>, std::less<>>;
+
+struct RecoveredLog {
+  std::uint64_t key = 0;
+  Channels channels;
+  // As the checkpoint has them.
+  EncodedChannels encoded;
+  // Those that have changed since the checkpoint.
+  absl::flat_hash_set<DurableChannel*> dirty;
+  std::uint64_t first_journal = 0;
+  std::uint64_t next_journal = 0;
+  std::uint64_t next_round = 0;
+  TimeAnchor last_time;
+  bool needs_new_epoch = false;
+  // What an operator should know.
+  std::vector<std::string> notices;
+};
+
+// Recovers the log in `directory`, or creates one if the directory is empty.
+// The caller holds the lock. Fills in `context->epochs`; `context` must outlive
+// the channels. DATA_LOSS says what is damaged; FAILED_PRECONDITION if the
+// directory holds something else.
+//
+// Linear in the journals and the number of channels.
+absl::StatusOr<RecoveredLog> Recover(FileSystem& files,
+                                     const std::string& directory,
+                                     ChannelContext* context);
+
+}  // namespace messenger
