@@ -140,7 +140,8 @@ class CrashTest {
 
   void Give() {
     Given given = {.channel = fmt::format("c{}", random_.Between(0, 3))};
-    if (random_.OneIn(40)) {
+    // Deletions that are lost may have had their effect all the same.
+    if (synced() && random_.OneIn(40)) {
       given.deletion = true;
     } else {
       const std::uint64_t count = 1 + random_.Between(0, 3);
@@ -183,7 +184,8 @@ class CrashTest {
     std::mt19937_64 engine(random_.Next());
     files_->Crash(mode, engine);
     files_->SetFault(nullptr);
-    crashed_ = mode;
+    power_was_cut_ = power_was_cut_ || mode == CrashMode::kPowerCut;
+    crashes_ += mode == CrashMode::kPowerCut ? " power-cut" : " kill";
   }
 
   // After Crash and Open: what is there is what some first part of the requests
@@ -194,11 +196,18 @@ class CrashTest {
       const auto& outcome = outcomes_.all()[i];
       if (!outcome) continue;
       if (outcome->ok()) acknowledged = i + 1;
-      const absl::StatusCode code = outcome->status().code();
-      CHECK((outcome->ok() || code == absl::StatusCode::kUnavailable ||
-             code == absl::StatusCode::kAborted));
+      // That there is nothing to delete acknowledges nothing.
+      switch (outcome->status().code()) {
+        case absl::StatusCode::kOk:
+        case absl::StatusCode::kUnavailable:
+        case absl::StatusCode::kAborted:
+        case absl::StatusCode::kNotFound:
+          break;
+        default:
+          FAIL_CHECK(outcome->status().ToString());
+      }
     }
-    const bool lossy = !synced() && crashed_ == CrashMode::kPowerCut;
+    const bool lossy = !synced() && power_was_cut_;
     for (std::size_t count = lossy ? 0 : acknowledged; count <= history_.size();
          ++count) {
       const Model model = After(count);
@@ -206,9 +215,19 @@ class CrashTest {
       lost_ = count < acknowledged;
       return Settle(count);
     }
-    FAIL(fmt::format("{} of {} requests were acknowledged; after them: {}",
-                     acknowledged, history_.size(),
-                     DifferenceFrom(After(acknowledged))));
+    std::string report =
+        fmt::format("{} of {} requests were acknowledged before:{}",
+                    acknowledged, history_.size(), crashes_);
+    for (std::size_t count = 0; count <= history_.size(); ++count) {
+      report +=
+          fmt::format("\nafter {}: {}", count, DifferenceFrom(After(count)));
+    }
+    const std::lock_guard lock(notices_mutex_);
+    for (const std::string& notice : notices_) report += "\n" + notice;
+    for (const std::string& file : files_->Files()) {
+      report += fmt::format("\n{} {}", file, files_->Contents(file).size());
+    }
+    FAIL(report);
   }
 
   // Whether acknowledged messages were lost is for the log to say.
@@ -260,7 +279,7 @@ class CrashTest {
     if (given.deletion) {
       log_->DeleteChannel(
           given.channel, [this, number](const absl::Status& status) {
-            outcomes_.Set(number, status.ok() || absl::IsNotFound(status)
+            outcomes_.Set(number, status.ok()
                                       ? AppendResult(AppendResult::value_type())
                                       : AppendResult(status));
           });
@@ -304,6 +323,12 @@ class CrashTest {
   // The first so many requests have happened, and the others have not.
   void Settle(std::size_t requests) {
     model_ = After(requests);
+    power_was_cut_ = false;
+    crashes_.clear();
+    {
+      const std::lock_guard lock(notices_mutex_);
+      notices_.clear();
+    }
     history_.clear();
     outcomes_.Clear();
     last_sequence_.clear();
@@ -315,6 +340,10 @@ class CrashTest {
   }
 
   std::string DifferenceFrom(const Model& model) {
+    for (const ChannelInfo& info : log_->ListChannels("", 1000)) {
+      if (!model.contains(info.name))
+        return info.name + ": should not be there";
+    }
     for (const auto& [name, channel] : model) {
       const auto info = log_->GetChannel(name);
       const std::uint64_t head = info.ok() ? info->head : channel.deleted_head;
@@ -360,7 +389,9 @@ class CrashTest {
   Outcomes outcomes_;  // before log_, which writes to it
   std::shared_ptr<MessageLog> log_;
   std::unique_ptr<LogAppender> appender_;
-  std::optional<CrashMode> crashed_;
+  // Since the log was looked at last.
+  bool power_was_cut_ = false;
+  std::string crashes_;
   bool lost_ = false;  // in the last crash
   std::uint64_t epoch_ = 0;
 
@@ -403,13 +434,13 @@ void RunCrashes(std::uint64_t seed, int rounds, const LogOptions& options) {
 TEST_CASE(
     "durable log: after any crash, what was acknowledged is there, once") {
   INFO("MESSENGER_TEST_SEED=", TestSeed());
-  for (std::uint64_t i = 0; i < 10; ++i) RunCrashes(TestSeed() + i, 30, {});
+  for (std::uint64_t i = 0; i < 4; ++i) RunCrashes(TestSeed() + i, 20, {});
 }
 
 TEST_CASE("durable log: the same with little retention") {
   INFO("MESSENGER_TEST_SEED=", TestSeed());
-  for (std::uint64_t i = 0; i < 10; ++i) {
-    RunCrashes(TestSeed() + i, 30, {.retention = {.max_bytes = 65536}});
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    RunCrashes(TestSeed() + i, 20, {.retention = {.max_bytes = 65536}});
   }
 }
 
@@ -417,8 +448,8 @@ TEST_CASE(
     "durable log: without syncs, a power cut leaves what came first, and the "
     "log says so by its epoch") {
   INFO("MESSENGER_TEST_SEED=", TestSeed());
-  for (std::uint64_t i = 0; i < 10; ++i) {
-    RunCrashes(TestSeed() + i, 30, {.durability = Durability::kOs});
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    RunCrashes(TestSeed() + i, 20, {.durability = Durability::kOs});
   }
 }
 

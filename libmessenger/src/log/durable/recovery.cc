@@ -135,9 +135,12 @@ class Recovery {
     if (!reader.ok()) return reader.status();
     if (!reader->header_intact()) {
       const bool empty = reader->bytes_after_end() == 0;
-      if (empty && number != log_.first_journal) return absl::OkStatus();
+      if (empty && (number != log_.first_journal || is_new_)) {
+        return absl::OkStatus();
+      }
       // It may have been cut off before anything was written to it.
-      if (number == log_.first_journal || reader->RoundFollowsDamage()) {
+      if ((number == log_.first_journal && !is_new_) ||
+          reader->RoundFollowsDamage()) {
         return Damaged(path, 0);
       }
       return Cut(path, *reader);
