@@ -16,7 +16,7 @@ cleanup() {
 }
 trap cleanup EXIT
 cd "$work" || exit 1
-unset MESSENGER_SERVER_ADDR MESSENGER_SERVER_PORT
+unset MESSENGER_SERVER_ADDR MESSENGER_SERVER_PORT MESSENGER_SERVER_LOG
 export MESSENGER_AUTHOR=tester
 
 fail() {
@@ -24,9 +24,10 @@ fail() {
   failures=$((failures + 1))
 }
 
+# start_server [OPTION...]
 start_server() {
   : >server.out
-  "$server" --listen 127.0.0.1:0 >server.out 2>server.err &
+  "$server" --listen 127.0.0.1:0 "$@" >server.out 2>server.err &
   server_pid=$!
   await "the server listens" grep -q listening server.out || exit 1
   MESSENGER_SERVER_ADDR=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' server.out)
@@ -143,7 +144,7 @@ is "an empty channel is the default one" "$("$cli" read --channel "" \
 "$cli" read --from 999 2>err
 is "a start beyond the head: exit code" $? 1
 has "a start beyond the head: says so" "$(cat err)" 'beyond the head'
-"$server" --listen "$MESSENGER_SERVER_ADDR" 2>err
+"$server" --listen "$MESSENGER_SERVER_ADDR" --log memory: 2>err
 is "an address in use: exit code" $? 1
 has "an address in use: says so" "$(cat err)" 'Address already in use'
 "$server" --listen nonsense 2>err
@@ -190,6 +191,46 @@ server_pid=
 wait $sender
 is "a killed server: exit code of send" $? 3
 has "a killed server: send says what is certain" "$(cat err)" '[Ll]ines?'
+
+# What was acknowledged is there when the server is started again, and goes on.
+acknowledged=$(sed -nE 's/.*Lines 1 to ([0-9]+) were acknowledged.*/\1/p' err)
+start_server
+lines=$("$cli" read --channel killed --from earliest --until-caught-up --text |
+  wc -l)
+[ "$lines" -ge "${acknowledged:-1}" ] ||
+  fail "of $acknowledged acknowledged lines, $lines are there"
+is "the next message" "$("$cli" send --channel killed next)" \
+  "killed $((lines + 1))"
+cmp <("$cli" read --channel book --from earliest --until-caught-up --text) \
+  book || fail "the text was changed by restarts"
+
+# One process at a time.
+"$server" --listen 127.0.0.1:0 2>err
+is "a second server on a log: exit code" $? 1
+has "a second server on a log: says why" "$(cat err)" \
+  "messenger-data/LOCK: is locked by process $server_pid"
+kill -TERM $server_pid
+wait $server_pid
+is "a server with a log: exit code" $? 0
+server_pid=
+
+# Where the log is, or none.
+start_server --log file:elsewhere
+is "another log" "$("$cli" send hello)" "general 1"
+kill -TERM $server_pid
+wait $server_pid
+server_pid=
+mkdir other
+touch other/file
+"$server" --listen 127.0.0.1:0 --log file:other 2>err
+is "a directory of something else: exit code" $? 1
+has "a directory of something else: says why" "$(cat err)" 'contains "file"'
+"$server" --listen 127.0.0.1:0 --log file:not/there 2>err
+is "a directory that cannot be created: exit code" $? 1
+has "a directory that cannot be created: says why" "$(cat err)" \
+  'not/there: create directory: No such file'
+"$server" --listen 127.0.0.1:0 --durability none 2>err
+is "a durability that there is not: exit code" $? 2
 
 [ $failures = 0 ] && echo "all passed"
 exit $((failures > 0))

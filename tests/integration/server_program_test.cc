@@ -26,10 +26,11 @@ class ServerProgram {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
-    std::array<std::string, 3> words = {MESSENGER_SERVER_PROGRAM, "--listen",
-                                        "127.0.0.1:0"};
-    std::array<char*, 4> arguments = {words[0].data(), words[1].data(),
-                                      words[2].data(), nullptr};
+    std::array<std::string, 5> words = {MESSENGER_SERVER_PROGRAM, "--listen",
+                                        "127.0.0.1:0", "--log", "memory:"};
+    std::array<char*, 6> arguments = {words[0].data(), words[1].data(),
+                                      words[2].data(), words[3].data(),
+                                      words[4].data(), nullptr};
     const int error = posix_spawn(&pid_, words[0].c_str(), &actions, nullptr,
                                   arguments.data(), environ);
     posix_spawn_file_actions_destroy(&actions);

@@ -165,7 +165,7 @@ absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
                              name == IndexFileName(segment.first_sequence);
                     });
     if (known) continue;
-    absl::Status s = Remove(*files_, directory + "/" + name);
+    absl::Status s = Remove(*files_, fmt::format("{}/{}", directory, name));
     if (!s.ok()) return s;
   }
   return absl::OkStatus();
@@ -178,7 +178,7 @@ absl::Status Checkpointer::RemoveJournalsBefore(std::uint64_t number) {
   for (const std::string& name : *names) {
     const auto found = ParseJournalFileName(name);
     if (!found || *found >= number) continue;
-    absl::Status s = Remove(*files_, directory + "/" + name);
+    absl::Status s = Remove(*files_, fmt::format("{}/{}", directory, name));
     if (!s.ok()) return s;
   }
   return absl::OkStatus();

@@ -54,6 +54,7 @@ class DurableChannel {
   DurableChannel(std::string name, const ChannelContext& context);
   // As it was in a checkpoint.
   DurableChannel(ChannelState state, const ChannelContext& context);
+  ~DurableChannel() = default;
   DurableChannel(const DurableChannel&) = delete;
   DurableChannel& operator=(const DurableChannel&) = delete;
 

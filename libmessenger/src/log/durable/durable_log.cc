@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/time.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -580,9 +581,10 @@ struct DurableLog::Cursor {
   bool started = false;                // the first read has had a result
 
   // Where the last read from a segment has ended.
-  std::weak_ptr<SegmentReader> segment;
+  std::weak_ptr<SegmentReader> last_segment;
   std::uint64_t segment_first = 0;
   SegmentReader::Place place;
+  std::shared_ptr<SegmentReader> segment;  // during a read
 
   // Null until the channel's first message.
   DurableChannel* Channel() {
@@ -618,6 +620,7 @@ struct DurableLog::Cursor {
   std::optional<absl::StatusOr<Origin>> FindStart(bool may_block);
   absl::Status ReadSegment(const SegmentInfo& info, const ReadBounds& bounds,
                            ReadResult* result);
+  absl::Status FindPlace(const SegmentInfo& info, std::uint64_t sequence);
   absl::StatusOr<std::shared_ptr<SegmentReader>> OpenSegment(
       const SegmentInfo& info);
 };
@@ -681,40 +684,57 @@ absl::StatusOr<std::shared_ptr<SegmentReader>> DurableLog::Cursor::OpenSegment(
   return log->cache_.Open(ChannelDirectory(log->directory_, name), name, info);
 }
 
+absl::Status DurableLog::Cursor::FindPlace(const SegmentInfo& info,
+                                           std::uint64_t sequence) {
+  if (segment_first == info.first_sequence && place.sequence == sequence) {
+    if (std::shared_ptr<SegmentReader> open = last_segment.lock()) {
+      segment = std::move(open);
+      return absl::OkStatus();
+    }
+  }
+  auto opened = OpenSegment(info);
+  if (!opened.ok()) return opened.status();
+  segment = *std::move(opened);
+  last_segment = segment;
+  segment_first = info.first_sequence;
+  const auto found = segment->Find(sequence, info);
+  if (!found.ok()) return found.status();
+  place = *found;
+  return absl::OkStatus();
+}
+
 absl::Status DurableLog::Cursor::ReadSegment(const SegmentInfo& info,
                                              const ReadBounds& bounds,
                                              ReadResult* result) {
-  std::shared_ptr<SegmentReader> reader = segment.lock();
-  if (!reader || segment_first != info.first_sequence ||
-      place.sequence != result->next_sequence) {
-    auto opened = OpenSegment(info);
-    if (!opened.ok()) return opened.status();
-    reader = *std::move(opened);
-    const auto found = reader->Find(result->next_sequence, info);
-    if (!found.ok()) return found.status();
-    place = *found;
+  const std::uint64_t first = result->next_sequence;
+  // The cursor keeps no file open between reads.
+  const absl::Cleanup close = [this] { segment.reset(); };
+  absl::Status s = FindPlace(info, first);
+  // Without a header, nothing in the segment can be trusted.
+  std::uint64_t resumed = info.end_sequence;
+  if (s.ok()) {
+    auto entries = segment->Read(&place, bounds, info);
+    if (entries.ok()) {
+      result->count = entries->count;
+      result->entries.push_back(std::move(entries->bytes));
+      return absl::OkStatus();
+    }
+    s = entries.status();
+    if (absl::IsDataLoss(s) && options.skip_damaged) {
+      absl::Status skipped = segment->SkipDamage(&place, info);
+      if (!skipped.ok()) return skipped;
+      resumed = place.sequence;
+    }
   }
-  segment = reader;
-  segment_first = info.first_sequence;
-  auto entries = reader->Read(&place, bounds, info);
-  if (absl::IsDataLoss(entries.status()) && options.skip_damaged) {
-    const std::uint64_t missing = place.sequence;
-    absl::Status s = reader->SkipDamage(&place, info);
-    if (!s.ok()) return s;
-    result->gap =
-        Gap{.first_missing = result->gap ? result->gap->first_missing : missing,
-            .next = place.sequence,
-            .reason = Gap::Reason::kDamaged};
-    result->next_sequence = place.sequence;
-    return absl::OkStatus();
+  if (!absl::IsDataLoss(s) || !options.skip_damaged) {
+    return absl::Status(s.code(),
+                        fmt::format("channel \"{}\": {}", name, MessageOf(s)));
   }
-  if (!entries.ok()) {
-    return absl::Status(
-        entries.status().code(),
-        fmt::format("channel \"{}\": {}", name, MessageOf(entries.status())));
-  }
-  result->count = entries->count;
-  result->entries.push_back(std::move(entries->bytes));
+  result->gap =
+      Gap{.first_missing = result->gap ? result->gap->first_missing : first,
+          .next = resumed,
+          .reason = Gap::Reason::kDamaged};
+  result->next_sequence = resumed;
   return absl::OkStatus();
 }
 

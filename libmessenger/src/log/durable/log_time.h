@@ -6,8 +6,8 @@
 // in between, if that has not gone backwards.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
-#include <cstdint>
 
 #include "log/log_clock.h"
 #include "messenger/message.h"
@@ -24,7 +24,7 @@ struct TimeAnchor {
 
 // `clock`, with a steady clock that goes on from `last`, the latest moment that
 // the log knows of.
-inline LogClock ContinueFrom(const TimeAnchor& last, LogClock clock) {
+inline LogClock ContinueFrom(const TimeAnchor& last, const LogClock& clock) {
   const auto closed =
       std::max(clock.now() - last.wall_time, std::chrono::nanoseconds(0));
   const auto offset = last.log_time + closed - clock.steady_now();

@@ -68,7 +68,12 @@ absl::StatusOr<Descriptor> OpenDescriptor(const std::string& path, int flags,
   const int fd = Uninterrupted(
       [&] { return open(path.c_str(), flags | O_CLOEXEC, kFileMode); });
   if (fd == -1) return Error(path, operation, errno);
-  return Descriptor(fd);
+  Descriptor descriptor(fd);
+  if (fd > STDERR_FILENO) return descriptor;
+  // The program has closed a standard stream, and may write to it all the same.
+  const int other = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (other == -1) return Error(path, operation, errno);
+  return Descriptor(other);
 }
 
 class PosixFile final : public File {

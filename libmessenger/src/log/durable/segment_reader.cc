@@ -58,24 +58,28 @@ std::optional<std::uint64_t> IntactEntry(std::string_view bytes,
   return size;
 }
 
-// The sequence of the first of `entries`, if they are intact, all of them, and
-// the next one after them would be `end`. Something in a message may look like
-// an entry, but not like that.
-std::optional<std::uint64_t> SequenceOfRun(std::string_view entries,
-                                           std::uint64_t end) {
-  const std::optional<std::uint64_t> size =
-      EntrySizeAt(entries, entries.size());
-  if (!size) return std::nullopt;
+// Intact entries that follow each other.
+struct Run {
+  std::uint64_t first_sequence = 0;
+  std::uint64_t end_sequence = 0;
+  std::size_t size = 0;  // 0: there are none
+};
+
+// The run that `bytes` begin with.
+Run RunAt(std::string_view bytes) {
+  Run run;
+  const std::optional<std::uint64_t> size = EntrySizeAt(bytes, bytes.size());
+  if (!size) return run;
   const std::optional<std::uint64_t> first =
-      wire::VerifiedSequence(MessageIn(entries, *size));
-  if (!first) return std::nullopt;
-  std::uint64_t sequence = *first;
-  while (const auto entry = IntactEntry(entries, sequence)) {
-    entries.remove_prefix(*entry);
-    ++sequence;
+      wire::VerifiedSequence(MessageIn(bytes, *size));
+  if (!first) return run;
+  run = {.first_sequence = *first, .end_sequence = *first + 1, .size = *size};
+  while (const auto next =
+             IntactEntry(bytes.substr(run.size), run.end_sequence)) {
+    run.size += *next;
+    ++run.end_sequence;
   }
-  if (!entries.empty() || sequence != end) return std::nullopt;
-  return first;
+  return run;
 }
 
 }  // namespace
@@ -252,7 +256,12 @@ absl::StatusOr<bool> SegmentReader::Verify(const IndexEntry& entry,
                                            const SegmentInfo& info) {
   auto bytes = ReadEntries(entry.offset, 1, info);
   if (!bytes.ok()) return bytes.status();
-  if (IntactEntry(bytes->bytes, entry.sequence)) return true;
+  const std::optional<std::uint64_t> size =
+      IntactEntry(bytes->bytes, entry.sequence);
+  if (size && wire::SplitMessage(MessageIn(bytes->bytes, *size)).send_time ==
+                  entry.time) {
+    return true;
+  }
   absl::MutexLock lock(&mu_);
   std::erase_if(index_, [&](const IndexEntry& other) {
     return other.sequence == entry.sequence;
@@ -332,14 +341,19 @@ absl::Status SegmentReader::SkipDamage(Place* place, const SegmentInfo& info) {
   if (!bytes.ok()) return bytes.status();
   const std::string_view region = bytes->bytes;
   const auto tag = static_cast<char>(wire::kEntryTag);
-  for (std::size_t at = region.find(tag, 1); at != std::string_view::npos;
-       at = region.find(tag, at + 1)) {
-    const std::optional<std::uint64_t> sequence =
-        SequenceOfRun(region.substr(at), end->sequence);
-    if (sequence && *sequence > place->sequence) {
-      *place = {.sequence = *sequence, .offset = place->offset + at};
+  std::size_t next = 1;
+  for (std::size_t at = region.find(tag, next); at != std::string_view::npos;
+       at = region.find(tag, next)) {
+    const Run run = RunAt(region.substr(at));
+    // Something in a message may look like entries, but not like such that go
+    // on to the next known place.
+    if (run.size == region.size() - at && run.end_sequence == end->sequence &&
+        run.first_sequence > place->sequence) {
+      *place = {.sequence = run.first_sequence, .offset = place->offset + at};
       return absl::OkStatus();
     }
+    // Behind the run, even if that is in a message: so is all of it.
+    next = at + std::max<std::size_t>(run.size, 1);
   }
   *place = *end;
   return absl::OkStatus();
