@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <random>
 #include <set>
@@ -24,10 +23,12 @@
 #include "base/status.h"
 #include "support/faulty_file_system.h"
 #include "support/seed.h"
+#include "support/temporary_directory.h"
 
 namespace messenger {
 namespace {
 
+using test::TemporaryDirectory;
 using test::FaultyFileSystem;
 using test::Random;
 using test::TestSeed;
@@ -82,23 +83,14 @@ using Names = std::vector<std::string>;
 
 class OnDisk {
  public:
-  OnDisk() {
-    std::string path = std::filesystem::temp_directory_path() / "files.XXXXXX";
-    REQUIRE(mkdtemp(path.data()) != nullptr);
-    directory_ = path;
-  }
-  OnDisk(const OnDisk&) = delete;
-  OnDisk& operator=(const OnDisk&) = delete;
-  ~OnDisk() { std::filesystem::remove_all(directory_); }
-
   FileSystem& files() { return *files_; }
   std::string Path(std::string_view name) const {
-    return fmt::format("{}/{}", directory_, name);
+    return fmt::format("{}/{}", directory_.path(), name);
   }
 
  private:
   const std::shared_ptr<FileSystem> files_ = FileSystem::Posix();
-  std::string directory_;
+  const TemporaryDirectory directory_;
 };
 
 class InMemory {
@@ -679,10 +671,12 @@ TEST_CASE("faulty file system: every operation can fail, and does nothing") {
   CHECK(Say(files.List("/")) == "INTERNAL: fault at /");
   CHECK(Say(files.Lock("z")) == "INTERNAL: fault at z");
   files.SetFault(nullptr);
-  using enum Operation;
-  CHECK(operations == std::vector{kOpen, kRead, kWrite, kSync, kTruncate,
-                                  kAllocate, kRename, kRemove, kCreateDirectory,
-                                  kSyncDirectory, kList, kLock});
+  CHECK(operations ==
+        std::vector{
+            Operation::kOpen, Operation::kRead, Operation::kWrite,
+            Operation::kSync, Operation::kTruncate, Operation::kAllocate,
+            Operation::kRename, Operation::kRemove, Operation::kCreateDirectory,
+            Operation::kSyncDirectory, Operation::kList, Operation::kLock});
   CHECK(Sorted(files.List("/")) == Names{"x"});
   CHECK(ReadAll(files, "x") == "abc");
   CHECK(files.syncs() == 0);

@@ -76,7 +76,7 @@ struct LogOptions {
 // INVALID_ARGUMENT if the URI or an option is not valid. FAILED_PRECONDITION if
 // another process has the log open, or the directory holds something else.
 // DATA_LOSS if the log is damaged in a way that a crash does not explain.
-absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
-                                                    LogOptions options = {});
+absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(
+    std::string_view uri, const LogOptions& options = {});
 
 }  // namespace messenger

@@ -88,8 +88,10 @@ class MemoryLog::Reader final : public LogReader {
   std::uint64_t next_ = 0;  // 0: the start has not been found yet
 };
 
-MemoryLog::MemoryLog(const LogOptions& options, LogClock clock)
-    : options_(options), clock_(std::move(clock)), epoch_(RandomNonZero64()) {}
+MemoryLog::MemoryLog(LogOptions options, LogClock clock)
+    : options_(std::move(options)),
+      clock_(std::move(clock)),
+      epoch_(RandomNonZero64()) {}
 
 std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
   return std::make_unique<Appender>(this);

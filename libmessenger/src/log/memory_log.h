@@ -23,7 +23,7 @@ namespace messenger {
 // calling thread. Nothing outlives the process; the next log has a new epoch.
 class MemoryLog final : public MessageLog {
  public:
-  explicit MemoryLog(const LogOptions& options, LogClock clock = {});
+  explicit MemoryLog(LogOptions options, LogClock clock = {});
 
   std::uint64_t epoch() const override { return epoch_; }
   std::unique_ptr<LogAppender> OpenAppender() override;

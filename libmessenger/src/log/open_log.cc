@@ -36,7 +36,7 @@ absl::Status Check(const LogOptions& options) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
-                                                    LogOptions options) {
+                                                    const LogOptions& options) {
   if (absl::Status s = Check(options); !s.ok()) return s;
   if (uri == "memory:") return std::make_shared<MemoryLog>(options);
   constexpr std::string_view kFile = "file:";

@@ -483,18 +483,21 @@ void DurableLog::RunCheckpoints() {
   while (AwaitCheckpoint()) {
     absl::Status s = PrepareWork(/*closing=*/false);
     if (s.ok()) s = MakeCheckpoint();
-    absl::MutexLock lock(&mu_);
-    if (!s.ok() && checkpoint_status_.ok()) {
-      Notify(fmt::format("{}; trying again", MessageOf(s)));
-    } else if (s.ok() && !checkpoint_status_.ok()) {
-      Notify("the journals are written to segments again");
+    bool changed = false;
+    {
+      absl::MutexLock lock(&mu_);
+      changed = s.ok() != checkpoint_status_.ok();
+      checkpoint_wanted_ = !s.ok();
+      checkpoint_status_ = s;
+      commit_wakes_.SignalAll();
     }
-    checkpoint_wanted_ = !s.ok();
-    checkpoint_status_ = s;
-    commit_wakes_.SignalAll();
+    if (!changed) continue;
+    Notify(s.ok() ? "the journals are written to segments again"
+                  : fmt::format("{}; trying again", MessageOf(s)));
   }
   // The commit thread has ended, so that its members are ours.
   absl::Status s = failure_;
+  if (s.ok() && unfinished_) s = MakeCheckpoint();
   if (s.ok()) s = PrepareWork(/*closing=*/true);
   if (s.ok()) s = MakeCheckpoint();
   if (!s.ok()) {
@@ -569,6 +572,13 @@ absl::Status DurableLog::MakeCheckpoint() {
 
 // A reader's place. It outlives the reader while a read is under way.
 struct DurableLog::Cursor {
+  Cursor(DurableLog* the_log, std::string_view channel_name,
+         const Start& the_start, ReaderOptions the_options)
+      : log(the_log),
+        name(channel_name),
+        start(the_start),
+        options(the_options) {}
+
   DurableLog* const log;
   const std::string name;
   const Start start;
@@ -727,8 +737,7 @@ absl::Status DurableLog::Cursor::ReadSegment(const SegmentInfo& info,
     }
   }
   if (!absl::IsDataLoss(s) || !options.skip_damaged) {
-    return absl::Status(s.code(),
-                        fmt::format("channel \"{}\": {}", name, MessageOf(s)));
+    return {s.code(), fmt::format("channel \"{}\": {}", name, MessageOf(s))};
   }
   result->gap =
       Gap{.first_missing = result->gap ? result->gap->first_missing : first,
@@ -777,10 +786,7 @@ std::unique_ptr<LogReader> DurableLog::OpenReader(std::string_view channel,
                                                   const Start& start,
                                                   ReaderOptions options) {
   return std::make_unique<Reader>(
-      std::shared_ptr<Cursor>(new Cursor{.log = this,
-                                         .name = std::string(channel),
-                                         .start = start,
-                                         .options = options}));
+      std::make_shared<Cursor>(this, channel, start, options));
 }
 
 absl::StatusOr<ChannelInfo> DurableLog::GetChannel(std::string_view channel) {

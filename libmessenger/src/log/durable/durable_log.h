@@ -66,6 +66,8 @@ class DurableLog final : public MessageLog {
       DurableLogOptions durable = {});
 
   ~DurableLog() override;
+  DurableLog(const DurableLog&) = delete;
+  DurableLog& operator=(const DurableLog&) = delete;
 
   std::uint64_t epoch() const override { return context_.epoch(); }
   std::unique_ptr<LogAppender> OpenAppender() override;
