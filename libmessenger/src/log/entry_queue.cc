@@ -161,12 +161,6 @@ EntryRun EntryQueue::Pop() {
   return front;
 }
 
-void EntryQueue::Clear() {
-  runs_.clear();
-  memory_ = 0;
-  bytes_ = 0;
-}
-
 void EntryQueue::Read(std::uint64_t last, const ReadBounds& bounds,
                       ReadResult* result) const {
   std::uint64_t next = result->next_sequence;

@@ -97,7 +97,6 @@ class EntryQueue {
   // Runs that are pushed from now on stay apart from those that are here.
   void Seal() { sealed_ = true; }
   EntryRun Pop();
-  void Clear();
 
   // Adds to `result` the entries from result->next_sequence, which must be
   // here, to `last`, within `bounds`.
