@@ -28,9 +28,9 @@
 namespace messenger {
 namespace {
 
-using test::TemporaryDirectory;
 using test::FaultyFileSystem;
 using test::Random;
+using test::TemporaryDirectory;
 using test::TestSeed;
 using Mode = FileSystem::Mode;
 using CrashMode = FaultyFileSystem::CrashMode;
