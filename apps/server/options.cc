@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <map>
 #include <string>
 #include <string_view>
 
@@ -79,6 +78,11 @@ std::string CheckListen(const std::string& address) {
       address);
 }
 
+std::string CheckDurability(const std::string& level) {
+  if (level == "fsync" || level == "os") return {};
+  return fmt::format("'{}' is not known; it takes fsync or os", level);
+}
+
 // Where to listen without --listen; nothing if the variable is not valid.
 std::optional<std::string> DefaultListen() {
   const char* variable = std::getenv("MESSENGER_SERVER_PORT");
@@ -99,19 +103,21 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
                  "  file:DIR  in a directory, created if need be\n"
                  "  memory:   in memory; it ends with the process")
       ->option_text("URI");
-  app.add_option("--durability", command->log.durability,
-                 "What a receipt promises, for file: (default fsync)\n"
-                 "  fsync  the message is on the disk: a power cut\n"
-                 "         loses nothing that was acknowledged\n"
-                 "  os     it is with the operating system: a power\n"
-                 "         cut loses the latest messages; a killed\n"
-                 "         server loses nothing, but readers are\n"
-                 "         told of a new epoch")
+  app.add_option_function<std::string>(
+         "--durability",
+         [command](const std::string& level) {
+           command->log.durability =
+               level == "os" ? Durability::kOs : Durability::kFsync;
+         },
+         "What a receipt promises, for file: (default fsync)\n"
+         "  fsync  the message is on the disk: a power cut\n"
+         "         loses nothing that was acknowledged\n"
+         "  os     it is with the operating system: a power\n"
+         "         cut loses the latest messages; a killed\n"
+         "         server loses nothing, but the log begins\n"
+         "         a new epoch")
       ->option_text("LEVEL")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Durability>{{"fsync", Durability::kFsync},
-                                            {"os", Durability::kOs}})
-                      .description(""));
+      ->check(CheckDurability);
   AddSize(app, "--retention-bytes", &command->log.retention.max_bytes,
           "Most bytes kept per channel, at least 64Ki; the\n"
           "oldest messages are dropped first (default 1Gi).\n"

@@ -231,6 +231,8 @@ has "a directory that cannot be created: says why" "$(cat err)" \
   'not/there: create directory: No such file'
 "$server" --listen 127.0.0.1:0 --durability none 2>err
 is "a durability that there is not: exit code" $? 2
+has "a durability that there is not: says what there is" "$(cat err)" \
+  "'none' is not known; it takes fsync or os"
 
 [ $failures = 0 ] && echo "all passed"
 exit $((failures > 0))
