@@ -93,7 +93,7 @@ class Outcomes {
 // A log that is opened, written, crashed, opened, ... and a model of it.
 class CrashTest {
  public:
-  CrashTest(std::uint64_t seed, LogOptions options = {})
+  CrashTest(std::uint64_t seed, LogOptions options)
       : random_(seed), options_(std::move(options)) {
     options_.producer_idle_timeout = std::chrono::hours(1000);
     options_.on_notice = [this](std::string_view notice) {
@@ -341,8 +341,9 @@ class CrashTest {
 
   std::string DifferenceFrom(const Model& model) {
     for (const ChannelInfo& info : log_->ListChannels("", 1000)) {
-      if (!model.contains(info.name))
+      if (!model.contains(info.name)) {
         return info.name + ": should not be there";
+      }
     }
     for (const auto& [name, channel] : model) {
       const auto info = log_->GetChannel(name);
