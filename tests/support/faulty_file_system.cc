@@ -217,7 +217,7 @@ void CutPower(Node& node, std::mt19937_64& random) {
 void ListFiles(const Node& directory, const std::string& prefix,
                std::vector<std::string>& paths) {
   for (const auto& [name, child] : directory.entries) {
-    const std::string path = prefix + "/" + name;
+    const std::string path = fmt::format("{}/{}", prefix, name);
     if (child->is_directory) {
       ListFiles(*child, path, paths);
     } else {
@@ -608,7 +608,7 @@ class FaultyFileSystem::Disk {
 
   // Makes all changes to `directories` durable, and of the others those that
   // come with them or before.
-  void KeepChangesOf(std::vector<const Node*> directories)
+  void KeepChangesOf(const std::vector<const Node*>& directories)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     std::map<const Node*, std::size_t> lost;
     for (const DirectoryChange& change : unsynced_) {
@@ -715,6 +715,8 @@ class FaultyFileSystem::OpenFile final : public File {
         writable_(mode != Mode::kRead),
         node_(std::move(node)) {}
   ~OpenFile() override { disk_->Close(process_); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
 
   absl::StatusOr<std::size_t> Read(std::uint64_t offset, char* out,
                                    std::size_t size) override {
@@ -770,6 +772,8 @@ class FaultyFileSystem::HeldLock final : public FileLock {
   HeldLock(std::shared_ptr<Disk> disk, std::uint64_t process, NodePtr node)
       : disk_(std::move(disk)), process_(process), node_(std::move(node)) {}
   ~HeldLock() override { disk_->Unlock(process_, *node_); }
+  HeldLock(const HeldLock&) = delete;
+  HeldLock& operator=(const HeldLock&) = delete;
 
  private:
   const std::shared_ptr<Disk> disk_;

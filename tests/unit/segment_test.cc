@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -436,7 +437,8 @@ TEST_CASE("segment: the file is a response, as protobuf reads it") {
     CHECK(response.messages(i).sequence() == sent.sequence);
     CHECK(response.messages(i).text() == sent.text);
   }
-  const auto& unknown = response.GetReflection()->GetUnknownFields(response);
+  const auto& unknown =
+      v1::ReadMessagesResponse::GetReflection()->GetUnknownFields(response);
   REQUIRE(unknown.field_count() == 1);
   CHECK(unknown.field(0).number() == 15);
   CHECK(unknown.field(0).length_delimited().starts_with("MSGRSEG1"));
@@ -460,8 +462,8 @@ TEST_CASE("segment: its header and index are laid out as documented") {
         "e803000000000000");
   const std::string index = lab.files.Contents(lab.index);
   REQUIRE(index.size() == kIndexEntrySize);
-  std::uint64_t numbers[3];
-  std::memcpy(numbers, index.data(), sizeof numbers);
+  std::array<std::uint64_t, 3> numbers{};
+  std::memcpy(numbers.data(), index.data(), sizeof numbers);
   CHECK(numbers[0] == kFirst + 1);
   CHECK(numbers[1] == 6'000'000'000);
   CHECK(numbers[2] == lab.sent[1].offset);
@@ -788,8 +790,8 @@ TEST_CASE(
   for (const std::size_t i : {0U, 1U, 5U, 700U, 702U, 1'500U, 2'999U}) {
     damaged.push_back(kFirst + i);
     // Its length, its sequence or its text.
-    const std::uint64_t where[] = {1, 5, 30};
-    Damage(lab, lab.sent[i].offset + where[i % 3]);
+    constexpr std::array<std::uint64_t, 3> kWhere = {1, 5, 30};
+    Damage(lab, lab.sent[i].offset + kWhere.at(i % 3));
   }
   const std::vector<std::uint64_t> lost = LostWith(lab, damaged, true);
   REQUIRE(lost.size() == 11);

@@ -141,7 +141,14 @@ absl::StatusOr<SegmentWriter> Checkpointer::OpenSegment(
   if (last && last->end_sequence == next.first_sequence &&
       last->size + next.size() <= MaxSegmentSize(retention) &&
       TakesMore(retention, last->first_write, next.last_write)) {
-    return SegmentWriter::Resume(*files_, directory, channel.name(), *last);
+    absl::StatusOr<SegmentWriter> resumed =
+        SegmentWriter::Resume(*files_, directory, channel.name(), *last);
+    // A damaged segment stays as it is, for those who read what is left of it;
+    // it must not keep everything else from being written.
+    if (!absl::IsDataLoss(resumed.status()) &&
+        !absl::IsNotFound(resumed.status())) {
+      return resumed;
+    }
   }
   return SegmentWriter::Create(*files_, directory, channel.name(),
                                context_->epoch(), next.first_sequence);

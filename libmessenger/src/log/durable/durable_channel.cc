@@ -163,12 +163,12 @@ std::uint64_t DurableChannel::bytes() const {
 
 void DurableChannel::ApplyRetention(Dropped* dropped) {
   const RetentionOptions& retention = context_.options.retention;
-  while (MayDropOldest() && unit_count() > 1 && IsExcess(retention, bytes())) {
+  while (unit_count() > 1 && IsExcess(retention, bytes())) {
     DropOldest(dropped);
   }
   if (retention.max_age.count() == 0) return;
   const auto now = context_.clock.steady_now();
-  while (MayDropOldest() &&
+  while (!(segments_.empty() && queue_.empty()) &&
          IsExpired(retention,
                    segments_.empty() ? queue_.front().last_write
                                      : segments_.front().last_write,
@@ -182,11 +182,6 @@ std::size_t DurableChannel::unit_count() const {
          (queue_.bytes() > cached_bytes_ ? queue_.run_count() : 0);
 }
 
-bool DurableChannel::MayDropOldest() const {
-  if (segments_.empty()) return !flushing_ && !queue_.empty();
-  return !flushing_ || segments_.size() > 1;
-}
-
 void DurableChannel::DropOldest(Dropped* dropped) {
   if (segments_.empty()) {
     last_dropped_time_ = queue_.front().last_time;
@@ -195,7 +190,7 @@ void DurableChannel::DropOldest(Dropped* dropped) {
     const SegmentInfo oldest = segments_.front();
     last_dropped_time_ = oldest.last_time;
     segments_.erase(segments_.begin());
-    segment_bytes_ -= EntryBytes(oldest);
+    segment_bytes_ -= EntryBytes(oldest) - std::exchange(front_dropped_, 0);
     dropped_segments_.push_back(oldest.first_sequence);
     while (!queue_.empty() && queue_.first_sequence() < oldest.end_sequence) {
       cached_bytes_ -= queue_.front().size();
@@ -341,6 +336,7 @@ void DurableChannel::PublishDeletion(EntryRun::SteadyTime time,
   }
   segments_.clear();
   segment_bytes_ = 0;
+  front_dropped_ = 0;
   while (!queue_.empty()) PopQueue(dropped);
   cached_bytes_ = 0;
   first_sequence_ = deleted_head_ + 1;
@@ -446,7 +442,6 @@ ChannelState DurableChannel::BeginCheckpoint() {
 DurableChannel::Flush DurableChannel::BeginFlush(std::uint64_t head) {
   Flush flush;
   absl::MutexLock lock(&mu_);
-  flushing_ = true;
   flush.deletions = deletions_;
   if (!segments_.empty()) flush.last_segment = segments_.back();
   const std::uint64_t begin = unflushed_begin();
@@ -462,26 +457,33 @@ void DurableChannel::EndFlush(const Flush& flush,
                               const std::vector<SegmentInfo>& segments) {
   Dropped dropped;
   absl::MutexLock lock(&mu_);
-  flushing_ = false;
-  if (flush.deletions != deletions_) {
-    // Nobody knows them: they were in use when the rest was dropped.
-    for (const SegmentInfo& segment : segments) {
-      dropped_segments_.push_back(segment.first_sequence);
-    }
-    return;
-  }
   for (const SegmentInfo& segment : segments) {
+    if (flush.deletions != deletions_ ||
+        segment.end_sequence <= first_sequence_) {
+      // All of it was dropped meanwhile.
+      dropped_segments_.push_back(segment.first_sequence);
+      continue;
+    }
     if (!segments_.empty() &&
         segments_.back().first_sequence == segment.first_sequence) {
       segment_bytes_ -= EntryBytes(segments_.back());
       segments_.back() = segment;
     } else {
+      // It may be the one that goes on, and was dropped before it did.
+      std::erase(dropped_segments_, segment.first_sequence);
       segments_.push_back(segment);
     }
     segment_bytes_ += EntryBytes(segment);
   }
-  if (!segments.empty()) {
-    for (const EntryRun& run : flush.runs) cached_bytes_ += run.size();
+  if (segments.empty() || flush.deletions != deletions_) return;
+  std::uint64_t kept = 0;
+  for (const EntryRun& run : flush.runs) {
+    if (run.first_sequence >= first_sequence_) kept += run.size();
+  }
+  cached_bytes_ += kept;
+  if (segments_.size() == 1 && segments_[0].first_sequence < first_sequence_) {
+    front_dropped_ = EntryBytes(segments_[0]) - kept;
+    segment_bytes_ = kept;
   }
   ApplyRetention(&dropped);
 }

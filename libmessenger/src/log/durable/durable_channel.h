@@ -122,8 +122,7 @@ class DurableChannel {
   // ---- For the thread that makes checkpoints.
 
   // The messages up to `head` that are not in segments yet, and the segment
-  // that they continue, if any. Until EndFlush, retention keeps that segment
-  // and those messages.
+  // that they continue, if any. They may be dropped before EndFlush.
   struct Flush {
     std::optional<SegmentInfo> last_segment;
     std::vector<EntryRun> runs;
@@ -177,9 +176,8 @@ class DurableChannel {
   std::uint64_t unflushed_begin() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t bytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyRetention(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Units of retention, the oldest of which may be in use by a flush.
+  // Units of retention.
   std::size_t unit_count() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool MayDropOldest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropOldest(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PopQueue(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -205,7 +203,9 @@ class DurableChannel {
   EntryQueue queue_ ABSL_GUARDED_BY(mu_);
   std::uint64_t cached_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // also in segments
   std::vector<std::uint64_t> dropped_segments_ ABSL_GUARDED_BY(mu_);
-  bool flushing_ ABSL_GUARDED_BY(mu_) = false;
+  // Bytes of the first segment that retention dropped while they were written
+  // to it.
+  std::uint64_t front_dropped_ ABSL_GUARDED_BY(mu_) = 0;
   std::uint64_t deletions_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<std::uint64_t> epoch_heads_ ABSL_GUARDED_BY(mu_);
 };

@@ -25,6 +25,9 @@ namespace {
 // wait too long for the last; always at least one batch.
 constexpr std::size_t kMaxRoundBytes = std::size_t{8} << 20;
 
+// Journals of logs that were opened and not closed, without a message between.
+constexpr std::uint64_t kMaxEmptyJournals = 4;
+
 // How often retention looks after channels that nobody looks at.
 constexpr std::chrono::seconds kSweepInterval{30};
 
@@ -115,7 +118,9 @@ absl::Status DurableLog::SetUp() {
   {
     // So that journals of logs that end badly again and again do not pile up.
     absl::MutexLock mu_lock(&mu_);
-    checkpoint_wanted_ = recovered->next_journal > recovered->first_journal;
+    checkpoint_wanted_ =
+        !dirty_.empty() ||
+        recovered->next_journal - recovered->first_journal > kMaxEmptyJournals;
   }
   commit_thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "log-commit");
@@ -595,6 +600,8 @@ struct DurableLog::Cursor {
   std::uint64_t segment_first = 0;
   SegmentReader::Place place;
   std::shared_ptr<SegmentReader> segment;  // during a read
+  // It was looked for once before: retention has not removed it.
+  bool missing_is_damage = false;
 
   // Null until the channel's first message.
   DurableChannel* Channel() {
@@ -615,7 +622,9 @@ struct DurableLog::Cursor {
     absl::StatusOr<ReadResult> result = *Read(bounds, /*may_block=*/true);
     // Retention may have removed the segment meanwhile; the next look tells.
     if (absl::IsNotFound(result.status())) {
+      missing_is_damage = true;
       result = *Read(bounds, /*may_block=*/true);
+      missing_is_damage = false;
     }
     if (absl::IsNotFound(result.status())) {
       return absl::DataLossError(result.status().message());
@@ -720,6 +729,9 @@ absl::Status DurableLog::Cursor::ReadSegment(const SegmentInfo& info,
   // The cursor keeps no file open between reads.
   const absl::Cleanup close = [this] { segment.reset(); };
   absl::Status s = FindPlace(info, first);
+  if (absl::IsNotFound(s) && missing_is_damage) {
+    s = absl::DataLossError(s.message());
+  }
   // Without a header, nothing in the segment can be trusted.
   std::uint64_t resumed = info.end_sequence;
   if (s.ok()) {

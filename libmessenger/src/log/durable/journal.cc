@@ -20,7 +20,6 @@ constexpr std::size_t kDigits = 20;
 // Header of the file.
 constexpr std::string_view kFileMagic = "MSGRJRN1";
 constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kFileHeaderSize = 32;
 constexpr std::uint32_t kSynced = 1;  // a flag
 
 // Header of a round.
@@ -103,7 +102,7 @@ absl::StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(
   absl::StatusOr<std::unique_ptr<File>> file =
       files.Open(Path(directory, id.number), FileSystem::Mode::kCreate);
   if (!file.ok()) return file.status();
-  std::array<char, kFileHeaderSize> header{};
+  std::array<char, kJournalHeaderSize> header{};
   std::memcpy(header.data(), kFileMagic.data(), kFileMagic.size());
   PutLittleEndian<std::uint32_t>(&header[8], kVersion);
   PutLittleEndian<std::uint32_t>(&header[12], synced ? kSynced : 0);
@@ -121,7 +120,7 @@ absl::StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(
 JournalWriter::JournalWriter(std::unique_ptr<File> file, const JournalId& id)
     : file_(std::move(file)),
       id_(id),
-      size_(kFileHeaderSize),
+      size_(kJournalHeaderSize),
       last_size_(size_),
       allocated_(size_) {}
 
@@ -148,8 +147,10 @@ absl::Status JournalWriter::Write(JournalRound& round,
   last_size_ = size_;
   absl::Status s = file_->Write(size_, bytes);
   size_ += bytes.size();
-  failed_write_ = !s.ok();
-  if (failed_write_) CutLast();
+  if (!s.ok()) {
+    has_remains_ = true;
+    CutLast();
+  }
   return s;
 }
 
@@ -166,7 +167,7 @@ void JournalWriter::CutLast() {
 }
 
 absl::Status JournalWriter::Close() {
-  if (!failed_write_) return absl::OkStatus();
+  if (!has_remains_) return absl::OkStatus();
   absl::Status s = file_->Truncate(size_);
   if (s.ok()) s = file_->Sync();
   return s;
@@ -184,8 +185,8 @@ absl::StatusOr<JournalReader> JournalReader::Open(FileSystem& files,
 JournalReader::JournalReader(std::string bytes, const JournalId& id)
     : bytes_(std::move(bytes)), id_(id) {
   const std::string_view header =
-      std::string_view(bytes_).substr(0, kFileHeaderSize);
-  if (header.size() < kFileHeaderSize || !header.starts_with(kFileMagic) ||
+      std::string_view(bytes_).substr(0, kJournalHeaderSize);
+  if (header.size() < kJournalHeaderSize || !header.starts_with(kFileMagic) ||
       GetLittleEndian<std::uint32_t>(&header[8]) != kVersion ||
       GetLittleEndian<std::uint64_t>(&header[16]) != id.number ||
       GetLittleEndian<std::uint64_t>(&header[24]) !=
@@ -194,7 +195,7 @@ JournalReader::JournalReader(std::string bytes, const JournalId& id)
   }
   header_intact_ = true;
   synced_ = (GetLittleEndian<std::uint32_t>(&header[12]) & kSynced) != 0;
-  end_ = kFileHeaderSize;
+  end_ = kJournalHeaderSize;
 }
 
 std::optional<std::size_t> JournalReader::CheckRound(

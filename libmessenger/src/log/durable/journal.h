@@ -26,6 +26,8 @@ struct JournalId {
   std::uint64_t number = 0;
 };
 
+inline constexpr std::size_t kJournalHeaderSize = 32;
+
 std::string JournalFileName(std::uint64_t number);
 std::optional<std::uint64_t> ParseJournalFileName(std::string_view name);
 
@@ -87,7 +89,7 @@ class JournalWriter {
   std::uint64_t size_;
   std::uint64_t last_size_;  // before the last round
   std::uint64_t allocated_;
-  bool failed_write_ = false;
+  bool has_remains_ = false;  // maybe, after the last round
 };
 
 struct JournalRecord {
@@ -118,6 +120,12 @@ class JournalReader {
   // Moves to the next round; false at the end and at damage.
   bool Next();
   const JournalRoundInfo& round() const { return round_; }
+  // The last round that Next has moved to, as it is in the file; empty if there
+  // was none.
+  std::string_view round_bytes() const {
+    return std::string_view(bytes_).substr(
+        round_.offset, round_.offset == 0 ? 0 : end_ - round_.offset);
+  }
   // The records of the current round, in order, until `visit` returns an error.
   absl::Status ForEachRecord(
       absl::FunctionRef<absl::Status(const JournalRecord&)> visit) const;

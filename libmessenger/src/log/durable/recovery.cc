@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
+#include "log/durable/file_util.h"
 #include "log/durable/journal.h"
 #include "log/durable/layout.h"
 
@@ -27,23 +28,49 @@ class Recovery {
     absl::StatusOr<Checkpoint> checkpoint = LoadCheckpoint(files_, directory_);
     if (absl::IsNotFound(checkpoint.status())) checkpoint = CreateLog();
     if (!checkpoint.ok()) return checkpoint.status();
-    is_new_ = checkpoint->channels.empty() && checkpoint->log.first_round == 1;
-    absl::Status s = CreateDirectories();
-    if (!s.ok()) return s;
     Take(*std::move(checkpoint));
-    s = ReplayJournals();
+    absl::Status s = ReplayJournals();
     if (!s.ok()) return s;
     for (const auto& [name, channel] : log_.channels) channel->EndRecovery();
     return std::move(log_);
   }
 
  private:
-  // An incomplete start: nothing but what is written before the checkpoint.
+  // The checkpoint comes last: from then on, nothing may be missing.
   absl::StatusOr<Checkpoint> CreateLog() {
+    absl::Status s = CheckNothingThere();
+    if (!s.ok()) return s;
+    Checkpoint checkpoint = {
+        .log = {.key = RandomNonZero64(),
+                .epochs = {RandomNonZero64()},
+                .time = {.log_time = {}, .wall_time = context_->clock.now()}},
+        .channels = {}};
+    s = files_.CreateDirectory(journals_);
+    if (s.ok()) s = files_.CreateDirectory(ChannelsDirectory(directory_));
+    if (s.ok()) {
+      s = JournalWriter::Create(files_, journals_,
+                                {.key = checkpoint.log.key,
+                                 .number = checkpoint.log.first_journal},
+                                /*synced=*/true)
+              .status();
+    }
+    if (s.ok()) {
+      s = WriteCheckpoint(files_, directory_, checkpoint.log, {});
+    }
+    if (!s.ok()) return s;
+    return checkpoint;
+  }
+
+  // Nothing but what CreateLog leaves behind when it is cut off.
+  absl::Status CheckNothingThere() {
     const auto names = files_.List(directory_);
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
       if (name == kJournalsName || name == kChannelsName) {
+        const absl::StatusOr<bool> used =
+            name == kJournalsName ? HasRounds() : HasChannels();
+        if (!used.ok()) return used.status();
+        if (!*used) continue;
         return absl::DataLossError(
             fmt::format("{}/{}: is missing, though the rest of a log is there",
                         directory_, kCheckpointFileName));
@@ -56,21 +83,26 @@ class Recovery {
             directory_, name));
       }
     }
-    Checkpoint checkpoint = {
-        .log = {.key = RandomNonZero64(),
-                .epochs = {RandomNonZero64()},
-                .time = {.log_time = {}, .wall_time = context_->clock.now()}},
-        .channels = {}};
-    absl::Status s = WriteCheckpoint(files_, directory_, checkpoint.log, {});
-    if (!s.ok()) return s;
-    return checkpoint;
+    return absl::OkStatus();
   }
 
-  absl::Status CreateDirectories() {
-    absl::Status s = files_.CreateDirectory(journals_);
-    if (s.ok()) s = files_.CreateDirectory(ChannelsDirectory(directory_));
-    if (s.ok()) s = files_.SyncDirectory(directory_);
-    return s;
+  absl::StatusOr<bool> HasChannels() {
+    const auto names = files_.List(ChannelsDirectory(directory_));
+    if (!names.ok()) return names.status();
+    return !names->empty();
+  }
+
+  // Without the key, all that can be told is whether there is anything.
+  absl::StatusOr<bool> HasRounds() {
+    const auto names = files_.List(journals_);
+    if (!names.ok()) return names.status();
+    for (const std::string& name : *names) {
+      const absl::StatusOr<std::string> bytes =
+          ReadFile(files_, fmt::format("{}/{}", journals_, name));
+      if (!bytes.ok()) return bytes.status();
+      if (bytes->size() > kJournalHeaderSize) return true;
+    }
+    return false;
   }
 
   void Take(Checkpoint checkpoint) {
@@ -96,6 +128,11 @@ class Recovery {
       absl::Status s = ReplayJournal(number);
       if (!s.ok()) return s;
     }
+    // Not before: what is refused for damage is left as it is.
+    for (const Place& cut : cuts_) {
+      absl::Status s = Truncate(cut);
+      if (!s.ok()) return s;
+    }
     return absl::OkStatus();
   }
 
@@ -115,13 +152,12 @@ class Recovery {
       if (!s.ok()) return s;
     }
     std::sort(numbers.begin(), numbers.end());
-    if (numbers.empty() && is_new_) return numbers;
     std::uint64_t expected = log_.first_journal;
     for (const std::uint64_t number : numbers) {
       if (number != expected) break;
       ++expected;
     }
-    if (expected == log_.first_journal || expected <= numbers.back()) {
+    if (numbers.empty() || expected <= numbers.back()) {
       return absl::DataLossError(fmt::format("{}/{}: is missing", journals_,
                                              JournalFileName(expected)));
     }
@@ -135,24 +171,23 @@ class Recovery {
     if (!reader.ok()) return reader.status();
     if (!reader->header_intact()) {
       const bool empty = reader->bytes_after_end() == 0;
-      if (empty && (number != log_.first_journal || is_new_)) {
-        return absl::OkStatus();
-      }
+      if (empty && number != log_.first_journal) return absl::OkStatus();
       // It may have been cut off before anything was written to it.
-      if ((number == log_.first_journal && !is_new_) ||
-          reader->RoundFollowsDamage()) {
+      if (number == log_.first_journal || reader->RoundFollowsDamage()) {
         return Damaged(path, 0);
       }
-      return Cut(path, *reader);
+      Cut(path, *reader);
+      return absl::OkStatus();
     }
     if (!reader->synced()) log_.needs_new_epoch = true;
     while (reader->Next()) {
-      if (torn_ || reader->round().number != log_.next_round) {
+      if (!cuts_.empty() || reader->round().number != log_.next_round) {
         if (reader->synced()) {
-          return torn_ ? Damaged(torn_->path, torn_->offset)
-                       : Damaged(path, reader->round().offset);
+          return cuts_.empty() ? Damaged(path, reader->round().offset)
+                               : Damaged(cuts_[0].path, cuts_[0].offset);
         }
-        return Cut(path, *reader, reader->round().offset);
+        Cut(path, *reader, reader->round().offset);
+        return absl::OkStatus();
       }
       absl::Status s = ReplayRound(*reader);
       if (!s.ok()) return s;
@@ -161,10 +196,10 @@ class Recovery {
       if (reader->synced() && reader->RoundFollowsDamage()) {
         return Damaged(path, reader->end());
       }
-      return Cut(path, *reader);
+      Cut(path, *reader);
+      return absl::OkStatus();
     }
-    // What is only in the page cache would be lost with the power.
-    return SyncFile(path);
+    return KeepLastRound(path, *reader);
   }
 
   absl::Status ReplayRound(const JournalReader& reader) {
@@ -211,45 +246,54 @@ class Recovery {
         "{}: is damaged at offset {}, and messages follow", path, offset));
   }
 
-  // Cuts off what is not intact, from the reader's end on by default.
-  absl::Status Cut(const std::string& path, const JournalReader& reader,
-                   std::optional<std::uint64_t> from = std::nullopt) {
-    const std::uint64_t offset = from.value_or(reader.end());
+  // Will cut off what is not intact, from the reader's end on by default.
+  void Cut(const std::string& path, const JournalReader& reader,
+           std::optional<std::uint64_t> from = std::nullopt) {
+    const Place place = {.path = path, .offset = from.value_or(reader.end())};
     const std::uint64_t bytes =
-        reader.end() + reader.bytes_after_end() - offset;
-    if (!torn_) torn_ = Torn{.path = path, .offset = offset};
-    if (bytes > 0) {
-      log_.notices.push_back(fmt::format(
-          "{}: cut off {} bytes at offset {} that were not completely written",
-          path, bytes, offset));
-    }
+        reader.end() + reader.bytes_after_end() - place.offset;
+    log_.notices.push_back(fmt::format(
+        "{}: cut off {} bytes at offset {} that were not completely written",
+        path, bytes, place.offset));
+    cuts_.push_back(place);
+  }
+
+  struct Place {
+    std::string path;
+    std::uint64_t offset = 0;
+  };
+
+  absl::Status Truncate(const Place& place) {
     absl::StatusOr<std::unique_ptr<File>> file =
-        files_.Open(path, FileSystem::Mode::kModify);
+        files_.Open(place.path, FileSystem::Mode::kModify);
     if (!file.ok()) return file.status();
-    absl::Status s = (*file)->Truncate(offset);
+    absl::Status s = (*file)->Truncate(place.offset);
     if (s.ok()) s = (*file)->Sync();
     return s;
   }
 
-  absl::Status SyncFile(const std::string& path) {
+  // What is only in the page cache would be lost with the power. If its sync
+  // has failed before, another one does nothing unless it is written again; all
+  // rounds but the last one were synced before the next one was written.
+  absl::Status KeepLastRound(const std::string& path,
+                             const JournalReader& reader) {
     absl::StatusOr<std::unique_ptr<File>> file =
         files_.Open(path, FileSystem::Mode::kModify);
     if (!file.ok()) return file.status();
-    return (*file)->Sync();
+    absl::Status s;
+    if (const std::string_view round = reader.round_bytes(); !round.empty()) {
+      s = (*file)->Write(reader.round().offset, round);
+    }
+    if (s.ok()) s = (*file)->Sync();
+    return s;
   }
-
-  struct Torn {
-    std::string path;
-    std::uint64_t offset = 0;
-  };
 
   FileSystem& files_;
   const std::string directory_;
   const std::string journals_;
   ChannelContext* const context_;
-  bool is_new_ = false;
   RecoveredLog log_;
-  std::optional<Torn> torn_;  // where the intact rounds end
+  std::vector<Place> cuts_;  // at the first one, the intact rounds end
 };
 
 }  // namespace
