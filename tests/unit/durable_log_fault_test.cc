@@ -775,15 +775,50 @@ TEST_CASE("durable log: no missing file goes unnoticed") {
   const SmallLog& small = TheSmallLog();
   for (const auto& [path, contents] : small.image) {
     CAPTURE(path);
-    // That something was written to the newest journal, nobody can know. And of
-    // a segment that is missing, nothing can be skipped.
-    if (path == small.newest_journal || Contains(path, ".segment")) continue;
+    // That something was written to the newest journal, nobody can know.
+    if (path == small.newest_journal) continue;
     Image image = small.image;
     image.erase(path);
     Effect effect = Effect::kNone;
     CHECK_NOTHROW(effect = DamagedLog(small, image, path).Check());
+    if (Contains(path, ".segment")) CHECK(effect == Effect::kDamaged);
     if (Contains(path, ".journal")) CHECK(effect == Effect::kRefused);
     if (Contains(path, "checkpoint")) CHECK(effect == Effect::kRefused);
+  }
+}
+
+TEST_CASE("durable log: a damaged segment is not in the way of new ones") {
+  const SmallLog& small = TheSmallLog();
+  for (const auto& [path, contents] : small.image) {
+    if (!Contains(path, ".segment")) continue;
+    CAPTURE(path);
+    // In its header, at its end, a part of it, all of it.
+    std::vector<std::optional<std::string>> damaged(4, contents);
+    damaged[0]->at(20) ^= 1;
+    damaged[1]->back() ^= 1;
+    damaged[2]->resize(contents.size() / 2);
+    damaged[3].reset();
+    for (std::size_t i = 0; i < damaged.size(); ++i) {
+      CAPTURE(i);
+      Image image = small.image;
+      image.erase(path);
+      if (damaged[i]) image[path] = *damaged[i];
+      LogOnDisk log({}, {}, DiskWith(image));
+      log.Fail(WithoutCheckpoints());
+      log.Expect(small.history);
+      log.Open();
+      const std::uint64_t next = small.history.at("a").size() + 1;
+      CHECK(log.Send("a", {log.NextText()}).ok());
+      CHECK(log.Send("b", {log.NextText()}).ok());
+      log.Heal();
+      log.Close();
+      CHECK(!log.HasNotice("was not closed"));
+      log.Open();
+      const Contents rest =
+          ReadAll(log.log(), "a", Start::Earliest(), {.skip_damaged = true});
+      CHECK(rest.status == absl::OkStatus());
+      CHECK((!rest.messages.empty() && rest.messages.back().sequence == next));
+    }
   }
 }
 
@@ -962,6 +997,27 @@ TEST_CASE("durable log: what could not be taken back is not in the way") {
     CHECK(log.Difference() == "");
     CHECK(log.Retry("a").ok());
     CheckRestarts(log);
+  }
+}
+
+TEST_CASE(
+    "durable log: a round whose sync has failed is made durable, or gone") {
+  for (const bool checkpoint : {false, true}) {
+    CAPTURE(checkpoint);
+    LogOnDisk log;
+    log.Open();
+    CHECK(log.Send("b", {log.NextText()}).ok());
+    log.Fail(Failing({Operation::kSync, Operation::kTruncate}, ".journal"));
+    CHECK(absl::IsUnavailable(log.Send("a", {log.NextText(2000)})));
+    log.Crash(CrashMode::kKillProcess);
+    if (!checkpoint) log.Fail(WithoutCheckpoints());
+    log.Open();
+    CHECK(log.Difference() == "");
+    CHECK(log.Retry("a").ok());
+    CHECK(log.Send("b", {log.NextText()}).ok());
+    log.Crash(CrashMode::kPowerCut);
+    log.Open();
+    CHECK(log.Difference() == "");
   }
 }
 
