@@ -18,7 +18,7 @@ protoc --proto_path="$proto_dir" --python_out="$work" --grpc_out="$work" \
 cp "$example" "$work/client.py"
 cd "$work"
 
-exec {from_server}< <(exec "$server" --listen 127.0.0.1:0)
+exec {from_server}< <(exec "$server" --listen 127.0.0.1:0 --log memory:)
 server_pid=$!
 read -r -t 20 -u "$from_server" listening
 address=$(sed -n 's/.* listening on \([^ ]*\) .*/\1/p' <<<"$listening")

@@ -30,7 +30,7 @@ def code_error(block, path):
 
 def output_error(block, command, examples, server):
     with subprocess.Popen(
-        [server, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
+        [server, "--listen", "127.0.0.1:0", "--log", "memory:"], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             line = process.stdout.readline()

@@ -28,8 +28,12 @@ class Recovery {
     absl::StatusOr<Checkpoint> checkpoint = LoadCheckpoint(files_, directory_);
     if (absl::IsNotFound(checkpoint.status())) checkpoint = CreateLog();
     if (!checkpoint.ok()) return checkpoint.status();
+    // It must not go back to the one before when what only that one needs is
+    // removed: its rename may be in the page cache alone.
+    absl::Status s = files_.SyncDirectory(directory_);
+    if (!s.ok()) return s;
     Take(*std::move(checkpoint));
-    absl::Status s = ReplayJournals();
+    s = ReplayJournals();
     if (!s.ok()) return s;
     for (const auto& [name, channel] : log_.channels) channel->EndRecovery();
     return std::move(log_);
