@@ -711,7 +711,9 @@ std::map<Effect, int> FlipEachBit(const SmallLog& small,
 
 TEST_CASE("durable log: no flipped bit goes unnoticed, nor does more harm") {
   const SmallLog& small = TheSmallLog();
-  for (const auto& [path, contents] : small.image) {
+  for (const auto& file : small.image) {
+    const std::string& path = file.first;
+    const std::string& contents = file.second;
     CAPTURE(path);
     const int bits = static_cast<int>(contents.size()) * 8;
     std::map<Effect, int> effects = FlipEachBit(small, path);
@@ -773,7 +775,8 @@ TEST_CASE("durable log: an index does not hide what is damaged") {
 
 TEST_CASE("durable log: no missing file goes unnoticed") {
   const SmallLog& small = TheSmallLog();
-  for (const auto& [path, contents] : small.image) {
+  for (const auto& file : small.image) {
+    const std::string& path = file.first;
     CAPTURE(path);
     // That something was written to the newest journal, nobody can know.
     if (path == small.newest_journal) continue;
@@ -789,7 +792,9 @@ TEST_CASE("durable log: no missing file goes unnoticed") {
 
 TEST_CASE("durable log: a damaged segment is not in the way of new ones") {
   const SmallLog& small = TheSmallLog();
-  for (const auto& [path, contents] : small.image) {
+  for (const auto& file : small.image) {
+    const std::string& path = file.first;
+    const std::string& contents = file.second;
     if (!Contains(path, ".segment")) continue;
     CAPTURE(path);
     // In its header, at its end, a part of it, all of it.
