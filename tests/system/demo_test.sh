@@ -44,9 +44,10 @@ start_in_terminal() {
   rm -f keys
   mkfifo keys
   exec {keys}<>keys
-  # A job in the background ignores Ctrl-C unless it is told not to.
-  env --default-signal=INT "$mark" TERM=xterm script --quiet --flush --return \
-    --command "$root/script/demo" log <keys >/dev/null &
+  # A job in the background ignores Ctrl-C unless it is told not to. The exec is
+  # for a SHELL that would otherwise stay in between and die of Ctrl-C: dash.
+  env --default-signal=INT "$mark" TERM=xterm SHELL=/bin/sh script --quiet \
+    --flush --return --command "exec $root/script/demo" log <keys >/dev/null &
   demo=$!
 }
 

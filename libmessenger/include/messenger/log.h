@@ -19,15 +19,16 @@ namespace messenger {
 class MessageLog;
 
 // What a log keeps. The oldest messages of a channel are dropped, whole chunks
-// at a time, as soon as a limit is passed; a reader that had not got to them is
-// told of the gap.
+// or segments at a time, as soon as a limit is passed; a reader that had not
+// got to them is told of the gap.
 struct RetentionOptions {
-  // Most bytes kept per channel. Memory is counted, not only messages. Bounds:
-  // at least 64 KiB. Default 1 GiB: raise it for longer histories, lower it
-  // when there are many channels.
+  // Most bytes kept per channel: of encoded messages in a directory, of the
+  // memory that they are in otherwise. Bounds: at least 64 KiB. Default 1 GiB:
+  // raise it for longer histories, lower it when there are many channels.
   std::uint64_t max_bytes = std::uint64_t{1} << 30;
   // Drop what was written longer ago than this; zero keeps it. Applied when the
-  // channel is next written, read or listed. Default: keep.
+  // channel is next written, read or listed, and in a directory every 30 s.
+  // Default: keep.
   std::chrono::nanoseconds max_age{0};
 };
 

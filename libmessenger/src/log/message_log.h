@@ -72,10 +72,11 @@ class LogAppender {
   //
   // Producers: see proto/messenger/v1/messenger.proto. Errors:
   // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit,
-  // UNAVAILABLE the storage refuses writes, ABORTED. Nothing of the batch is
-  // stored then, except that after UNAVAILABLE it may turn out to be, all of
-  // it, when the log is opened again: whether a write that has failed has
-  // reached the disk, nobody can know. A producer's retry settles it.
+  // UNAVAILABLE the storage refuses writes, DATA_LOSS what a producer repeats
+  // is damaged where it is stored, ABORTED. Nothing of the batch is stored
+  // then, except that after UNAVAILABLE it may turn out to be, all of it, when
+  // the log is opened again: whether a write that has failed has reached the
+  // disk, nobody can know. A producer's retry settles it.
   virtual void Append(AppendBatch batch, AppendDone done) = 0;
 
  protected:

@@ -830,8 +830,16 @@ DurableChannel* DurableLog::Find(std::string_view name) const {
 
 void DurableLog::ForEachChannel(
     absl::FunctionRef<void(DurableChannel*)> visit) const {
-  absl::ReaderMutexLock lock(&channels_mu_);
-  for (const auto& [name, channel] : channels_) visit(channel.get());
+  // Who looks for a channel does not wait for the visits.
+  std::vector<DurableChannel*> channels;
+  {
+    absl::ReaderMutexLock lock(&channels_mu_);
+    channels.reserve(channels_.size());
+    for (const auto& [name, channel] : channels_) {
+      channels.push_back(channel.get());
+    }
+  }
+  for (DurableChannel* const channel : channels) visit(channel);
 }
 
 }  // namespace messenger
