@@ -105,11 +105,11 @@ class CrashTest {
   bool synced() const { return options_.durability == Durability::kFsync; }
 
   void Open() {
+    options_.max_journal_bytes = 500 + random_.Between(0, 19999);
     DurableLogOptions durable = {
         .clock = {.now = [this] { return clock_.now(); },
                   .steady_now = [this] { return clock_.steady_now(); }},
         .files = files_,
-        .max_journal_bytes = 500 + random_.Between(0, 19999),
         .max_open_segments = 2,
         .max_cached_bytes = random_.Between(0, 1) * 5000};
     auto log = DurableLog::Open("/log", options_, durable);

@@ -878,7 +878,7 @@ TEST_CASE("durable log: a full disk refuses appends until there is room") {
 }
 
 TEST_CASE("durable log: a disk that is full of unwritten segments as well") {
-  LogOnDisk log({}, {.max_journal_bytes = 4000, .max_cached_bytes = 0});
+  LogOnDisk log({.max_journal_bytes = 4000}, {.max_cached_bytes = 0});
   log.Open();
   SendMany(log, 20, 500);
   log.files().SetCapacity(0);
@@ -988,7 +988,7 @@ TEST_CASE("durable log: a write that fails, and cannot be taken back either") {
 TEST_CASE("durable log: what could not be taken back is not in the way") {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     CAPTURE(seed);
-    LogOnDisk log({}, {.max_journal_bytes = 2000});
+    LogOnDisk log({.max_journal_bytes = 2000});
     log.files().SetShortWrites(seed);
     log.Open();
     log.Fail(Failing({Operation::kWrite, Operation::kTruncate}, ".journal"));
@@ -1051,9 +1051,10 @@ constexpr std::array<CheckpointFault, 15> kCheckpointFaults = {{
     {Operation::kList, "/log"},
 }};
 
+constexpr std::uint64_t kTinyJournal = 2000;
+
 DurableLogOptions Restless() {
-  return {
-      .max_journal_bytes = 2000, .max_open_segments = 2, .max_cached_bytes = 0};
+  return {.max_open_segments = 2, .max_cached_bytes = 0};
 }
 
 TEST_CASE(
@@ -1065,7 +1066,9 @@ TEST_CASE(
     CAPTURE(static_cast<int>(fault.operation));
     CAPTURE(std::string(fault.path));
     auto& log = *logs.emplace_back(std::make_unique<LogOnDisk>(
-        LogOptions{.retention = {.max_bytes = 1 << 20}}, Restless()));
+        LogOptions{.retention = {.max_bytes = 1 << 20},
+                   .max_journal_bytes = kTinyJournal},
+        Restless()));
     log.files().SetShortWrites(1);
     log.Open();
     CHECK(log.Send("a", {log.NextText(100)}).ok());
@@ -1241,7 +1244,7 @@ void AwaitAllDropped(LogOnDisk& log, const std::string& channel) {
 }
 
 TEST_CASE("durable log: times never go back, whatever the wall clock does") {
-  LogOnDisk log({}, Restless());
+  LogOnDisk log({.max_journal_bytes = kTinyJournal}, Restless());
   log.Open();
   for (int i = 0; i < 8; ++i) {
     SendMany(log, 6, 50);
@@ -1266,8 +1269,9 @@ TEST_CASE(
     for (const bool checkpoints : {false, true}) {
       CAPTURE(step.count());
       CAPTURE(checkpoints);
-      LogOnDisk log({.retention = {.max_age = std::chrono::hours(1)}},
-                    checkpoints ? Restless() : DurableLogOptions());
+      LogOptions options{.retention = {.max_age = std::chrono::hours(1)}};
+      if (checkpoints) options.max_journal_bytes = kTinyJournal;
+      LogOnDisk log(options, checkpoints ? Restless() : DurableLogOptions());
       log.Open();
       SendMany(log, 6, 500);
       log.clock().StepWallClock(step);

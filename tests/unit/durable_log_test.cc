@@ -55,10 +55,13 @@ class DurableLogFixture {
 // Makes checkpoints all the time, keeps nothing in memory, and opens hardly
 // anything.
 DurableLogOptions Restless(const FakeClock& clock) {
-  return {.clock = ClockOf(clock),
-          .max_journal_bytes = 4096,
-          .max_open_segments = 2,
-          .max_cached_bytes = 0};
+  return {
+      .clock = ClockOf(clock), .max_open_segments = 2, .max_cached_bytes = 0};
+}
+
+LogOptions Restless(LogOptions options) {
+  options.max_journal_bytes = 4096;
+  return options;
 }
 
 class RestlessDurableLogFixture {
@@ -67,7 +70,7 @@ class RestlessDurableLogFixture {
                                    const FakeClock& clock) {
     DurableLogOptions durable = Restless(clock);
     durable.files = files_;
-    return MustOpen("/log", options, std::move(durable));
+    return MustOpen("/log", Restless(options), std::move(durable));
   }
 
  private:
@@ -80,7 +83,8 @@ class PosixDurableLogFixture {
  public:
   std::shared_ptr<MessageLog> Open(const LogOptions& options,
                                    const FakeClock& clock) {
-    return MustOpen(directory_.path() + "/log", options, Restless(clock));
+    return MustOpen(directory_.path() + "/log", Restless(options),
+                    Restless(clock));
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "log/memory_log.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <cstdint>
@@ -146,6 +147,12 @@ TEST_CASE("OpenLog: what is wrong is named") {
   CHECK(OpenError("memory:",
                   {.retention = {.max_age = std::chrono::nanoseconds(-1)}}) ==
         "retention.max_age: -1 ns; must not be negative");
+  for (const std::uint64_t bytes :
+       {std::uint64_t{65'535}, (std::uint64_t{16} << 30) + 1}) {
+    CHECK(OpenError("memory:", {.max_journal_bytes = bytes}) ==
+          fmt::format("max_journal_bytes: {}; must be 65536 to 17179869184",
+                      bytes));
+  }
   CHECK(Contains(OpenError("memory:", {.max_channels = 0}),
                  "must be at least 1"));
   CHECK(Contains(OpenError("memory:", {.max_producers_per_channel = 0}),

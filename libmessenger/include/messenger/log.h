@@ -49,6 +49,11 @@ struct LogOptions {
   RetentionOptions retention;
   // For logs in a directory. Default kFsync.
   Durability durability = Durability::kFsync;
+  // For logs in a directory: when the journal has this size, what is in it is
+  // brought into segments (a checkpoint); at twice that, appends wait. It
+  // bounds how long opening takes after a crash, and the memory for what is in
+  // no segment yet. Bounds: 64 KiB to 16 GiB. Default 64 MiB.
+  std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
   // Told what an operator should know, a line without its end: what was cut off
   // when the log was opened, that the storage refuses writes, that it takes
   // them again. Called by OpenLog and by threads of the log; must not block,
@@ -71,7 +76,7 @@ struct LogOptions {
 //   "file:DIR"  in a directory, which is created if its parent exists. One
 //               process at a time. Blocks on the disk, for as long as it takes
 //               to read what was appended since the last checkpoint (at most
-//               some 100 MB).
+//               twice max_journal_bytes).
 //   "memory:"   in memory. Nothing outlives the process: a new one has a new
 //               epoch, so that positions of the old one are recognised.
 // INVALID_ARGUMENT if the URI or an option is not valid. FAILED_PRECONDITION if

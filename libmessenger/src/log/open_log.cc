@@ -9,6 +9,8 @@ namespace messenger {
 namespace {
 
 constexpr std::uint64_t kMinRetentionBytes = std::uint64_t{64} << 10;
+constexpr std::uint64_t kMinJournalBytes = std::uint64_t{64} << 10;
+constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{16} << 30;
 
 absl::Status Check(const LogOptions& options) {
   if (options.retention.max_bytes < kMinRetentionBytes) {
@@ -20,6 +22,12 @@ absl::Status Check(const LogOptions& options) {
     return absl::InvalidArgumentError(
         fmt::format("retention.max_age: {} ns; must not be negative",
                     options.retention.max_age.count()));
+  }
+  if (options.max_journal_bytes < kMinJournalBytes ||
+      options.max_journal_bytes > kMaxJournalBytes) {
+    return absl::InvalidArgumentError(fmt::format(
+        "max_journal_bytes: {}; must be {} to {}", options.max_journal_bytes,
+        kMinJournalBytes, kMaxJournalBytes));
   }
   if (options.producer_idle_timeout.count() < 0) {
     return absl::InvalidArgumentError(

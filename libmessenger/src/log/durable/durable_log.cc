@@ -220,15 +220,16 @@ bool DurableLog::NextRequests(std::vector<Request>* requests) {
   {
     absl::MutexLock lock(&mu_);
     while (true) {
-      if (journal_->size() >= durable_.max_journal_bytes &&
+      if (journal_->size() >= context_.options.max_journal_bytes &&
           !checkpoint_wanted_) {
         checkpoint_wanted_ = true;
         checkpoint_wakes_.SignalAll();
       }
       // Not while a journal that cannot be left behind is too large, unless
       // the requests are to be refused.
-      const bool room = journal_->size() < 2 * durable_.max_journal_bytes ||
-                        !checkpoint_status_.ok() || !failure_.ok();
+      const bool room =
+          journal_->size() < 2 * context_.options.max_journal_bytes ||
+          !checkpoint_status_.ok() || !failure_.ok();
       if (next_journal_ || (!requests_.empty() && room)) break;
       if (requests_.empty() && closing_) return false;
       commit_wakes_.Wait(&mu_);
@@ -249,7 +250,8 @@ bool DurableLog::NextRequests(std::vector<Request>* requests) {
 
 void DurableLog::Commit(std::vector<Request> requests) {
   absl::Status refusal = failure_;
-  if (refusal.ok() && journal_->size() >= 2 * durable_.max_journal_bytes) {
+  if (refusal.ok() &&
+      journal_->size() >= 2 * context_.options.max_journal_bytes) {
     absl::MutexLock lock(&mu_);
     refusal = checkpoint_status_;
   }

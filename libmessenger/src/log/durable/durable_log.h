@@ -34,9 +34,6 @@ namespace messenger {
 struct DurableLogOptions {
   LogClock clock;
   std::shared_ptr<FileSystem> files = FileSystem::Posix();
-  // A checkpoint is made when the journal has this size; twice that and appends
-  // wait for it.
-  std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
   std::size_t max_open_segments = 128;
   // Of messages that stay in memory though they are in segments: readers that
   // lag a little, and retries, find them there.
