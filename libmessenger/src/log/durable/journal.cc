@@ -24,7 +24,8 @@ constexpr std::uint32_t kSynced = 1;  // a flag
 
 // Header of a round.
 constexpr std::string_view kRoundMagic = "RND1";
-constexpr std::size_t kRoundHeaderSize = 40;
+constexpr std::size_t kRoundHeaderSize = 48;
+constexpr std::size_t kRoundHeaderChecked = 32;  // by its own checksum
 
 // Header of a record.
 constexpr std::size_t kRecordHeaderSize = 16;
@@ -32,9 +33,8 @@ constexpr std::size_t kRecordHeaderSize = 16;
 // Room is reserved in such steps, so that most syncs need not write metadata.
 constexpr std::uint64_t kAllocationStep = std::uint64_t{4} << 20;
 
-std::uint64_t Checksum(const JournalId& id, std::string_view a,
-                       std::string_view b = {}) {
-  return SeededChecksum(id.key ^ id.number, a, b);
+std::uint64_t HeaderChecksum(const JournalId& id, std::string_view header) {
+  return SeededChecksum(id.key ^ id.number, header);
 }
 
 std::string Path(const std::string& directory, std::uint64_t number) {
@@ -108,7 +108,7 @@ absl::StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(
   PutLittleEndian<std::uint32_t>(&header[12], synced ? kSynced : 0);
   PutLittleEndian<std::uint64_t>(&header[16], id.number);
   PutLittleEndian<std::uint64_t>(&header[24],
-                                 Checksum(id, {header.data(), 24}));
+                                 HeaderChecksum(id, {header.data(), 24}));
   absl::Status s = (*file)->Write(0, {header.data(), header.size()});
   if (s.ok()) s = (*file)->Sync();
   if (s.ok()) s = files.SyncDirectory(directory);
@@ -135,10 +135,13 @@ absl::Status JournalWriter::Write(JournalRound& round,
   PutLittleEndian<std::uint64_t>(header + 8, round_number);
   PutLittleEndian<std::int64_t>(header + 16, ToNanos(time.wall_time));
   PutLittleEndian<std::int64_t>(header + 24, ToNanos(time.log_time));
-  const std::string_view all(bytes);
+  const std::uint64_t checksum =
+      HeaderChecksum(id_, {header, kRoundHeaderChecked});
+  PutLittleEndian<std::uint64_t>(header + 32, checksum);
   PutLittleEndian<std::uint64_t>(
-      header + 32,
-      Checksum(id_, all.substr(0, 32), all.substr(kRoundHeaderSize)));
+      header + 40,
+      SeededChecksum(checksum,
+                     std::string_view(bytes).substr(kRoundHeaderSize)));
   if (size_ + bytes.size() > allocated_) {
     const std::uint64_t wanted = size_ + bytes.size() + kAllocationStep;
     // Without the room the write may succeed all the same.
@@ -190,7 +193,7 @@ JournalReader::JournalReader(std::string bytes, const JournalId& id)
       GetLittleEndian<std::uint32_t>(&header[8]) != kVersion ||
       GetLittleEndian<std::uint64_t>(&header[16]) != id.number ||
       GetLittleEndian<std::uint64_t>(&header[24]) !=
-          Checksum(id, header.substr(0, 24))) {
+          HeaderChecksum(id, header.substr(0, 24))) {
     return;
   }
   header_intact_ = true;
@@ -204,10 +207,14 @@ std::optional<std::size_t> JournalReader::CheckRound(
   if (rest.size() < kRoundHeaderSize || !rest.starts_with(kRoundMagic)) {
     return std::nullopt;
   }
+  const auto checksum = GetLittleEndian<std::uint64_t>(&rest[32]);
+  if (checksum != HeaderChecksum(id_, rest.substr(0, kRoundHeaderChecked))) {
+    return std::nullopt;
+  }
   const std::size_t size = GetLittleEndian<std::uint32_t>(&rest[4]);
-  if (size > rest.size() - kRoundHeaderSize) return std::nullopt;
-  if (GetLittleEndian<std::uint64_t>(&rest[32]) !=
-      Checksum(id_, rest.substr(0, 32), rest.substr(kRoundHeaderSize, size))) {
+  if (size > rest.size() - kRoundHeaderSize ||
+      GetLittleEndian<std::uint64_t>(&rest[40]) !=
+          SeededChecksum(checksum, rest.substr(kRoundHeaderSize, size))) {
     return std::nullopt;
   }
   return kRoundHeaderSize + size;
