@@ -10,11 +10,11 @@
 #include <map>
 #include <optional>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "log/durable/file_util.h"
 
 namespace messenger::test {
 namespace {
@@ -54,25 +54,8 @@ std::string_view NameOf(Operation operation) {
   return "lock";
 }
 
-absl::StatusCode CodeOf(int error) {
-  switch (error) {
-    case ENOENT:
-      return absl::StatusCode::kNotFound;
-    case ENOSPC:
-      return absl::StatusCode::kResourceExhausted;
-    default:
-      return absl::StatusCode::kInternal;
-  }
-}
-
-absl::Status Error(std::string_view path, std::string_view operation,
-                   int error) {
-  return {CodeOf(error), fmt::format("{}: {}: {}", path, operation,
-                                     std::generic_category().message(error))};
-}
-
 absl::Status Error(std::string_view path, Operation operation, int error) {
-  return Error(path, NameOf(operation), error);
+  return FileError(path, NameOf(operation), error);
 }
 
 absl::Status Dead(std::string_view path, std::string_view operation) {
@@ -494,7 +477,7 @@ class FaultyFileSystem::Disk {
     const Place source = Find(from);
     const Place target = Find(to);
     if (const int error = WhyNotRename(source, target); error != 0) {
-      return Error(from, operation, error);
+      return FileError(from, operation, error);
     }
     if (source.node == target.node) return absl::OkStatus();
     ChangeEntries({{source.parent, source.name, nullptr},

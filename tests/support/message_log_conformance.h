@@ -1511,7 +1511,7 @@ TEST_CASE_TEMPLATE_DEFINE(
 // Hearing of appends
 
 // Runs a function at each append and counts them.
-class Listener final : public AppendListener {
+class Listener final : public LogListener {
  public:
   explicit Listener(std::function<void(std::string_view)> on_append = {})
       : on_append_(std::move(on_append)) {}
@@ -1571,10 +1571,10 @@ TEST_CASE_TEMPLATE_DEFINE(
     if (channel != "c") return;
     for (const auto& reader : readers) behind += reader->Behind() ? 1 : 0;
   });
-  t.log->AddAppendListener(&listener);
+  t.log->AddListener(&listener);
   t.Append({"c"});
   CHECK(listener.WaitForAppends("c", 1));
-  t.log->RemoveAppendListener(&listener);
+  t.log->RemoveListener(&listener);
 
   CHECK(behind == static_cast<int>(readers.size()));
   CHECK_FALSE(elsewhere->Behind());
@@ -1593,10 +1593,10 @@ TEST_CASE_TEMPLATE_DEFINE(
   Read(*reader);
   std::atomic<bool> behind{false};
   Listener listener([&](std::string_view) { behind = reader->Behind(); });
-  t.log->AddAppendListener(&listener);
+  t.log->AddListener(&listener);
   t.Append({"a"});
   CHECK(listener.WaitForAppends("c", 1));
-  t.log->RemoveAppendListener(&listener);
+  t.log->RemoveListener(&listener);
   CHECK(behind);
 }
 
@@ -1605,19 +1605,19 @@ TEST_CASE_TEMPLATE_DEFINE("log: every listener hears of every channel", Fixture,
   LogUnderTest<Fixture> t;
   Listener first;
   Listener second;
-  t.log->AddAppendListener(&first);
-  t.log->AddAppendListener(&second);
+  t.log->AddListener(&first);
+  t.log->AddListener(&second);
   t.Append({"a"}, "one");
   t.Append({"b"}, "two");
   for (Listener* const listener : {&first, &second}) {
     CHECK(listener->WaitForAppends("one", 1));
     CHECK(listener->WaitForAppends("two", 1));
   }
-  t.log->RemoveAppendListener(&first);
+  t.log->RemoveListener(&first);
   const std::uint64_t heard = first.total();
   t.Append({"c"}, "one");
   CHECK(second.WaitForAppends("one", 2));
-  t.log->RemoveAppendListener(&second);
+  t.log->RemoveListener(&second);
   CHECK(first.total() == heard);
 }
 
@@ -1644,7 +1644,7 @@ TEST_CASE_TEMPLATE_DEFINE(
     for (int i = 0; i < 1000; ++i) std::this_thread::yield();
     left = true;
   });
-  t.log->AddAppendListener(&listener);
+  t.log->AddListener(&listener);
   std::thread appender([&t] {
     t.log->Append(BatchOf("c", Texts{"a"}), [](const AppendResult&) {});
   });
@@ -1653,7 +1653,7 @@ TEST_CASE_TEMPLATE_DEFINE(
     CHECK(changed.wait_for(lock, kLogDeadline, [&] { return inside; }));
   }
   removing = true;
-  t.log->RemoveAppendListener(&listener);
+  t.log->RemoveListener(&listener);
   CHECK(left);
   appender.join();
 }
@@ -2108,7 +2108,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   constexpr int kReaders = 4;
   LogUnderTest<Fixture> t;
   Listener listener;
-  t.log->AddAppendListener(&listener);
+  t.log->AddListener(&listener);
   Failures failures;
   std::atomic<std::uint64_t> appended{0};
   std::atomic<int> appending{kAppenders};
@@ -2192,7 +2192,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   }
   for (int i = 0; i < 50; ++i) t.clock.Advance(std::chrono::microseconds(1));
   for (std::thread& thread : threads) thread.join();
-  t.log->RemoveAppendListener(&listener);
+  t.log->RemoveListener(&listener);
 
   CHECK(failures.all() == std::vector<std::string>{});
   CHECK(t.Head() == appended);

@@ -125,11 +125,11 @@ class TestLog final : public MessageLog {
       log_.DeleteChannel(name, std::move(done));
     });
   }
-  void AddAppendListener(AppendListener* listener) override {
-    log_.AddAppendListener(listener);
+  void AddListener(LogListener* listener) override {
+    log_.AddListener(listener);
   }
-  void RemoveAppendListener(AppendListener* listener) override {
-    log_.RemoveAppendListener(listener);
+  void RemoveListener(LogListener* listener) override {
+    log_.RemoveListener(listener);
   }
 
  private:

@@ -46,8 +46,7 @@ class MemoryLog::Reader final : public LogReader {
       channel->Read(next_, bounds, &result);
     }
     if (first && strict_ && result.gap) {
-      return absl::OutOfRangeError(
-          "strict: the start was dropped while it was being read");
+      return StartIsMissing(name_, *result.gap);
     }
     if (gap) {
       // Retention may have gone on since the start was found.
@@ -76,7 +75,7 @@ class MemoryLog::Reader final : public LogReader {
 
   // Null until the channel's first message.
   MemoryChannel* channel() const {
-    if (channel_ == nullptr) channel_ = log_->Find(name_);
+    if (channel_ == nullptr) channel_ = log_->channels_.Find(name_);
     return channel_;
   }
 
@@ -98,7 +97,7 @@ std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
 }
 
 AppendResult MemoryLog::Store(const AppendBatch& batch) {
-  MemoryChannel* channel = Find(batch.channel);
+  MemoryChannel* channel = channels_.Find(batch.channel);
   if (channel == nullptr) {
     absl::StatusOr<MemoryChannel*> created = Create(batch);
     if (!created.ok()) return created.status();
@@ -106,12 +105,7 @@ AppendResult MemoryLog::Store(const AppendBatch& batch) {
   }
   bool advanced = false;
   AppendResult result = channel->Append(batch, &advanced);
-  if (advanced) {
-    absl::ReaderMutexLock lock(&listeners_mu_);
-    for (AppendListener* listener : listeners_) {
-      listener->OnAppend(channel->name());
-    }
-  }
+  if (advanced) listeners_.OnAppend(channel->name());
   return result;
 }
 
@@ -122,47 +116,19 @@ std::unique_ptr<LogReader> MemoryLog::OpenReader(std::string_view channel,
 }
 
 absl::StatusOr<ChannelInfo> MemoryLog::GetChannel(std::string_view channel) {
-  MemoryChannel* const found = Find(channel);
-  std::optional<ChannelInfo> info;
-  if (found != nullptr) info = found->Info();
-  if (!info) return NoSuchChannel(channel);
-  return *std::move(info);
+  return channels_.GetInfo(channel);
 }
 
 std::vector<ChannelInfo> MemoryLog::ListChannels(std::string_view after,
                                                  std::size_t max) {
-  std::vector<ChannelInfo> infos;
-  absl::ReaderMutexLock lock(&channels_mu_);
-  for (auto it = channels_.upper_bound(after);
-       it != channels_.end() && infos.size() < max; ++it) {
-    if (std::optional<ChannelInfo> info = it->second->Info()) {
-      infos.push_back(*std::move(info));
-    }
-  }
-  return infos;
+  return channels_.List(after, max);
 }
 
 void MemoryLog::DeleteChannel(std::string_view channel,
                               absl::AnyInvocable<void(absl::Status)> done) {
-  MemoryChannel* const found = Find(channel);
+  MemoryChannel* const found = channels_.Find(channel);
   const bool deleted = found != nullptr && found->Delete();
   done(deleted ? absl::OkStatus() : NoSuchChannel(channel));
-}
-
-void MemoryLog::AddAppendListener(AppendListener* listener) {
-  absl::MutexLock lock(&listeners_mu_);
-  listeners_.push_back(listener);
-}
-
-void MemoryLog::RemoveAppendListener(AppendListener* listener) {
-  absl::MutexLock lock(&listeners_mu_);
-  std::erase(listeners_, listener);
-}
-
-MemoryChannel* MemoryLog::Find(std::string_view name) const {
-  absl::ReaderMutexLock lock(&channels_mu_);
-  const auto it = channels_.find(name);
-  return it == channels_.end() ? nullptr : it->second.get();
 }
 
 absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
@@ -171,16 +137,10 @@ absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
     absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
     if (!s.ok()) return s;
   }
-  absl::MutexLock lock(&channels_mu_);
-  const auto it = channels_.find(batch.channel);
-  if (it != channels_.end()) return it->second.get();
-  if (channels_.size() >= options_.max_channels) {
-    return TooManyChannels(batch.channel, options_.max_channels);
-  }
-  return channels_
-      .emplace(batch.channel, std::make_unique<MemoryChannel>(
-                                  batch.channel, epoch_, options_, clock_))
-      .first->second.get();
+  return channels_.FindOrCreate(batch.channel, options_.max_channels, [&] {
+    return std::make_unique<MemoryChannel>(batch.channel, epoch_, options_,
+                                           clock_);
+  });
 }
 
 }  // namespace messenger

@@ -2,18 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "log/channel_map.h"
 #include "log/log_clock.h"
+#include "log/log_listeners.h"
 #include "log/memory_channel.h"
 #include "log/message_log.h"
 
@@ -35,32 +33,24 @@ class MemoryLog final : public MessageLog {
                                         std::size_t max) override;
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
-  void AddAppendListener(AppendListener* listener) override;
-  void RemoveAppendListener(AppendListener* listener) override;
+  void AddListener(LogListener* listener) override { listeners_.Add(listener); }
+  void RemoveListener(LogListener* listener) override {
+    listeners_.Remove(listener);
+  }
 
  private:
   class Appender;
   class Reader;
 
   AppendResult Store(const AppendBatch& batch);
-  // Null if there is none. Channels are never removed, so the pointer stays
-  // valid.
-  MemoryChannel* Find(std::string_view name) const
-      ABSL_LOCKS_EXCLUDED(channels_mu_);
   // The channel for its first batch, unless that would be refused.
-  absl::StatusOr<MemoryChannel*> Create(const AppendBatch& batch)
-      ABSL_LOCKS_EXCLUDED(channels_mu_);
+  absl::StatusOr<MemoryChannel*> Create(const AppendBatch& batch);
 
   const LogOptions options_;
   const LogClock clock_;
   const std::uint64_t epoch_;
-
-  mutable absl::Mutex channels_mu_;
-  std::map<std::string, std::unique_ptr<MemoryChannel>, std::less<>> channels_
-      ABSL_GUARDED_BY(channels_mu_);
-
-  absl::Mutex listeners_mu_;
-  std::vector<AppendListener*> listeners_ ABSL_GUARDED_BY(listeners_mu_);
+  ChannelMap<MemoryChannel> channels_;
+  LogListeners listeners_;
 };
 
 }  // namespace messenger

@@ -130,7 +130,7 @@ class LogReader {
 
   // Takes what comes next within `bounds` and moves past it. The first read
   // finds the start as well. A reader that has caught up gets a result without
-  // entries; `Behind` and AppendListener tell when there is more.
+  // entries; `Behind` and LogListener tell when there is more.
   //
   // Returns the result at once if it is in memory; `done` is then dropped.
   // Otherwise returns nothing, and `done` is called on a completion thread,
@@ -146,7 +146,7 @@ class LogReader {
   virtual void Cancel() = 0;
 
   // After the first Read: whether a Read now would return entries or a gap.
-  // Once an append has been announced to the AppendListeners, it is true for
+  // Once an append has been announced to the listeners, it is true for
   // every reader before it.
   virtual bool Behind() const = 0;
 
@@ -154,16 +154,20 @@ class LogReader {
   LogReader() = default;
 };
 
-// Hears of appends.
-class AppendListener {
+// Hears of what happens in a log. The members are called by whichever thread
+// has made it happen, which may be the one that commits; it holds no lock that
+// readers need. They must not block, and must not add or remove listeners.
+class LogListener {
  public:
-  virtual ~AppendListener() = default;
+  virtual ~LogListener() = default;
 
-  // `channel` has new messages, readable now. Called by whichever thread has
-  // made them so, which may be the one that commits; it holds no lock that
-  // readers need. Must not block or write to a socket, and must not add or
-  // remove listeners.
-  virtual void OnAppend(std::string_view channel) = 0;
+  // `channel` has new messages, readable now. Must not write to a socket
+  // either.
+  virtual void OnAppend(std::string_view /*channel*/) {}
+
+  // The log accepts nothing any more until it is opened again; what is in it
+  // can still be read.
+  virtual void OnFailure(const absl::Status& /*failure*/) {}
 };
 
 // The destructor waits until what is under way is completed and each `done` has
@@ -214,10 +218,10 @@ class MessageLog {
   virtual void DeleteChannel(std::string_view channel,
                              absl::AnyInvocable<void(absl::Status)> done) = 0;
 
-  // May block: RemoveAppendListener waits until no call to the listener is
-  // running.
-  virtual void AddAppendListener(AppendListener* listener) = 0;
-  virtual void RemoveAppendListener(AppendListener* listener) = 0;
+  // May block: RemoveListener waits until no call to the listener is running.
+  // A listener that is added after a failure hears of it at once.
+  virtual void AddListener(LogListener* listener) = 0;
+  virtual void RemoveListener(LogListener* listener) = 0;
 
  protected:
   MessageLog() = default;

@@ -78,15 +78,16 @@ absl::StatusOr<Origin> ResolveStart(const Start& start, bool strict,
   }
   if (!origin.gap) origin.gap = channel.GapBefore(origin.next);
   if (!origin.gap) return origin;
-  if (strict) {
-    return absl::OutOfRangeError(fmt::format(
-        "strict: messages from {} on are not there any more ({}); the oldest "
-        "one of channel \"{}\" is {}",
-        origin.gap->first_missing, ToString(origin.gap->reason), channel.name,
-        origin.gap->next));
-  }
+  if (strict) return StartIsMissing(channel.name, *origin.gap);
   origin.next = origin.gap->next;
   return origin;
+}
+
+absl::Status StartIsMissing(std::string_view channel, const Gap& gap) {
+  return absl::OutOfRangeError(fmt::format(
+      "strict: messages from {} on are not there any more ({}); the oldest one "
+      "of channel \"{}\" after them is {}",
+      gap.first_missing, ToString(gap.reason), channel, gap.next));
 }
 
 }  // namespace messenger

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
 
@@ -48,5 +49,8 @@ struct Origin {
 absl::StatusOr<Origin> ResolveStart(const Start& start, bool strict,
                                     const ChannelExtent& channel,
                                     std::uint64_t sent_since);
+
+// What a strict reader is told whose start is in this gap: OUT_OF_RANGE.
+absl::Status StartIsMissing(std::string_view channel, const Gap& gap);
 
 }  // namespace messenger

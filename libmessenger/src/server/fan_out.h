@@ -29,7 +29,7 @@ namespace messenger {
 // takes a reader out of its parking list has the turn from then on.
 //
 // Thread safety: all members may be called from any thread.
-class FanOut final : public AppendListener {
+class FanOut final : public LogListener {
  public:
   using Clock = std::chrono::steady_clock;
   using TimePoint = Clock::time_point;

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "log/message_log.h"
 #include "messenger/grpc.h"
 
 namespace messenger {
@@ -60,18 +61,23 @@ std::string WhyNotListen(const std::string& address) {
 
 }  // namespace
 
-class Server::Impl {
+class Server::Impl final : private LogListener {
  public:
-  Impl(std::unique_ptr<Service> service, std::unique_ptr<grpc::Server> server,
-       int port, std::string address)
-      : service_(std::move(service)),
+  Impl(std::shared_ptr<MessageLog> log, std::unique_ptr<Service> service,
+       std::unique_ptr<grpc::Server> server, int port, std::string address)
+      : log_(std::move(log)),
+        service_(std::move(service)),
         server_(std::move(server)),
         port_(port),
         address_(std::move(address)) {
     SetHealthy(true);
+    log_->AddListener(this);
   }
 
-  ~Impl() { server_.reset(); }  // before service_
+  ~Impl() override {
+    log_->RemoveListener(this);
+    server_.reset();  // before service_
+  }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
@@ -116,6 +122,11 @@ class Server::Impl {
   void Wait() { down_.WaitForNotification(); }
 
  private:
+  // It still reads, but who looks for a server to send to should not come here.
+  void OnFailure(const absl::Status& /*failure*/) override {
+    SetHealthy(false);
+  }
+
   void SetHealthy(bool healthy) {
     // There only if the program has enabled it.
     if (auto* const health = server_->GetHealthCheckService()) {
@@ -124,6 +135,7 @@ class Server::Impl {
     }
   }
 
+  const std::shared_ptr<MessageLog> log_;
   const std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;
   const int port_;
@@ -140,7 +152,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     options.log = *std::move(log);
   }
   absl::StatusOr<std::unique_ptr<Service>> service =
-      Service::Create(std::move(options.log), options.service);
+      Service::Create(options.log, options.service);
   if (!service.ok()) return service.status();
 
   grpc::ServerBuilder builder;
@@ -163,8 +175,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     address = fmt::format(
         "{}:{}", options.listen.substr(0, options.listen.rfind(':')), port);
   }
-  return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(
-      *std::move(service), std::move(server), port, std::move(address))));
+  return std::unique_ptr<Server>(new Server(
+      std::make_unique<Impl>(std::move(options.log), *std::move(service),
+                             std::move(server), port, std::move(address))));
 }
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

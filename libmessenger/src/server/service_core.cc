@@ -13,11 +13,11 @@ ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
                          const ServiceOptions& options)
     : log_(std::move(log)), options_(options) {
   rpc::KeepInitialized();
-  log_->AddAppendListener(&fan_out_);
+  log_->AddListener(&fan_out_);
 }
 
 ServiceCore::~ServiceCore() {
-  log_->RemoveAppendListener(&fan_out_);
+  log_->RemoveListener(&fan_out_);
 }
 
 void ServiceCore::Drain() {

@@ -156,7 +156,7 @@ absl::StatusOr<SegmentWriter> Checkpointer::OpenSegment(
 
 absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
                                          const std::string& directory) {
-  if (!cleaned_.insert(channel).second) return absl::OkStatus();
+  if (cleaned_.contains(channel)) return absl::OkStatus();
   // Not what is dropped by now: the checkpoint may still mention it.
   const auto encoded = encoded_.find(channel->name());
   const ChannelState state = encoded == encoded_.end()
@@ -175,6 +175,7 @@ absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
     absl::Status s = Remove(*files_, fmt::format("{}/{}", directory, name));
     if (!s.ok()) return s;
   }
+  cleaned_.insert(channel);
   return absl::OkStatus();
 }
 

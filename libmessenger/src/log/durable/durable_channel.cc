@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/status.h"
 #include "log/duplicates.h"
@@ -114,6 +115,12 @@ std::optional<SegmentInfo> DurableChannel::Read(std::uint64_t next,
           .reason = Gap::Reason::kDamaged};
   result->next_sequence = resumed;
   return std::nullopt;
+}
+
+bool DurableChannel::HasSegment(std::uint64_t first_sequence) {
+  absl::MutexLock lock(&mu_);
+  const SegmentInfo* const found = FindSegment(first_sequence);
+  return found != nullptr && found->first_sequence == first_sequence;
 }
 
 std::optional<ChannelInfo> DurableChannel::Info() {
@@ -262,9 +269,10 @@ absl::StatusOr<DurableChannel::Staged> DurableChannel::Stage(
   absl::StatusOr<std::vector<EntryRun>> runs =
       staged_.writer.Write(batch, repeated, first, time, now);
   if (!runs.ok()) return runs.status();
-  result.runs = *std::move(runs);
-  staged_runs_.insert(staged_runs_.end(), result.runs.begin(),
-                      result.runs.end());
+  staged_runs_.insert(staged_runs_.end(),
+                      std::make_move_iterator(runs->begin()),
+                      std::make_move_iterator(runs->end()));
+  result.runs = std::span(staged_runs_).last(runs->size());
   staged_.head += count;
   staged_.last_time = time;
   if (batch.producer_id) {

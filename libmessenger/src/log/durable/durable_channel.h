@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -79,6 +80,10 @@ class DurableChannel {
   std::optional<SegmentInfo> Read(std::uint64_t next, const ReadBounds& bounds,
                                   ReadResult* result) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Whether that segment is still one of the channel's. Once it is not, its
+  // files may be removed.
+  bool HasSegment(std::uint64_t first_sequence) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Nothing if it has no message yet, or none since it was deleted.
   std::optional<ChannelInfo> Info() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -88,7 +93,8 @@ class DurableChannel {
   // reads a stored message from a segment.
   struct Staged {
     AppendResult::value_type receipts;
-    std::vector<EntryRun> runs;  // for the journal; none if all are duplicates
+    // For the journal; none if all are duplicates. Valid until the next call.
+    std::span<const EntryRun> runs;
   };
   using ReadMessage = absl::FunctionRef<absl::StatusOr<LogBytes>(
       const SegmentInfo& segment, std::uint64_t sequence)>;

@@ -97,10 +97,7 @@ absl::Status DurableLog::SetUp() {
   key_ = recovered->key;
   dirty_ = std::move(recovered->dirty);
   next_round_ = recovered->next_round;
-  {
-    absl::MutexLock channels_lock(&channels_mu_);
-    channels_ = std::move(recovered->channels);
-  }
+  channels_.Assign(std::move(recovered->channels));
   absl::StatusOr<std::unique_ptr<JournalWriter>> journal =
       JournalWriter::Create(*files_, JournalsDirectory(directory_),
                             {.key = key_, .number = recovered->next_journal},
@@ -135,7 +132,7 @@ absl::Status DurableLog::SetUp() {
 
 absl::Status DurableLog::BeginEpoch() {
   const std::uint64_t epoch = RandomNonZero64();
-  ForEachChannel([this](DurableChannel* channel) {
+  channels_.ForEach([this](DurableChannel* channel) {
     channel->EndEpoch();
     dirty_.insert(channel);
   });
@@ -290,12 +287,16 @@ void DurableLog::Stage(AppendRequest request, const absl::Status& refusal) {
 AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
   absl::StatusOr<DurableChannel*> channel = FindOrStage(batch);
   if (!channel.ok()) return channel.status();
-  Touch(*channel);
+  touched_.insert(*channel);
   absl::StatusOr<DurableChannel::Staged> staged = (*channel)->Stage(
       batch, [&](const SegmentInfo& segment, std::uint64_t sequence) {
         return ReadMessage(**channel, segment, sequence);
       });
-  if (!staged.ok()) return staged.status();
+  if (!staged.ok()) {
+    // Of reading what is repeated.
+    if (!absl::IsInternal(staged.status())) return staged.status();
+    return absl::UnavailableError(staged.status().message());
+  }
   for (const EntryRun& run : staged->runs) {
     round_.AddEntries(batch.channel, run.first_sequence, run.bytes());
   }
@@ -304,7 +305,9 @@ AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
 
 absl::StatusOr<DurableChannel*> DurableLog::FindOrStage(
     const AppendBatch& batch) {
-  if (DurableChannel* const found = Find(batch.channel)) return found;
+  if (DurableChannel* const found = channels_.Find(batch.channel)) {
+    return found;
+  }
   const auto it = new_.find(batch.channel);
   if (it != new_.end()) return it->second.get();
   if (batch.producer_id) {
@@ -312,11 +315,8 @@ absl::StatusOr<DurableChannel*> DurableLog::FindOrStage(
     absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
     if (!s.ok()) return s;
   }
-  {
-    absl::ReaderMutexLock lock(&channels_mu_);
-    if (channels_.size() + new_.size() >= context_.options.max_channels) {
-      return TooManyChannels(batch.channel, context_.options.max_channels);
-    }
+  if (channels_.size() + new_.size() >= context_.options.max_channels) {
+    return TooManyChannels(batch.channel, context_.options.max_channels);
   }
   return new_
       .emplace(batch.channel,
@@ -324,24 +324,29 @@ absl::StatusOr<DurableChannel*> DurableLog::FindOrStage(
       .first->second.get();
 }
 
-void DurableLog::Touch(DurableChannel* channel) {
-  touched_.insert(channel);
-}
-
-absl::StatusOr<LogBytes> DurableLog::ReadMessage(const DurableChannel& channel,
+absl::StatusOr<LogBytes> DurableLog::ReadMessage(DurableChannel& channel,
                                                  const SegmentInfo& segment,
                                                  std::uint64_t sequence) {
-  const auto reader = cache_.Open(ChannelDirectory(directory_, channel.name()),
-                                  channel.name(), segment);
-  if (!reader.ok()) return reader.status();
-  auto place = (*reader)->Find(sequence, segment);
-  if (!place.ok()) return place.status();
-  // A retry goes on with the next message, but rarely comes at all.
-  constexpr ReadBounds kOne{.max_bytes = 1, .max_count = 1};
-  auto entries = (*reader)->Read(&*place, kOne, segment);
-  if (!entries.ok()) return entries.status();
-  return LogBytes{std::move(entries->bytes.owner),
-                  wire::MessageOfEntry(entries->bytes.bytes)};
+  const bool goes_on = repeated_.channel == &channel &&
+                       repeated_.next == sequence && repeated_.entries.Next();
+  if (!goes_on) {
+    repeated_ = {};
+    const auto reader = OpenSegment(channel, segment);
+    if (absl::IsNotFound(reader.status())) return LogBytes();
+    if (!reader.ok()) return reader.status();
+    auto place = (*reader)->Find(sequence, segment);
+    if (!place.ok()) return place.status();
+    constexpr ReadBounds kBounds{.max_bytes = std::size_t{64} << 10};
+    auto entries = (*reader)->Read(&*place, kBounds, segment);
+    if (!entries.ok()) return entries.status();
+    repeated_ = {.channel = &channel,
+                 .next = sequence,
+                 .owner = std::move(entries->bytes.owner),
+                 .entries = wire::EntryReader(entries->bytes.bytes)};
+    repeated_.entries.Next();
+  }
+  ++repeated_.next;
+  return LogBytes{repeated_.owner, repeated_.entries.message()};
 }
 
 void DurableLog::Stage(DeleteRequest request, const absl::Status& refusal) {
@@ -349,13 +354,13 @@ void DurableLog::Stage(DeleteRequest request, const absl::Status& refusal) {
   const std::string& name = outcome.request.channel;
   const auto it = new_.find(name);
   DurableChannel* const channel =
-      it != new_.end() ? it->second.get() : Find(name);
+      it != new_.end() ? it->second.get() : channels_.Find(name);
   if (channel == nullptr || !channel->exists()) {
     outcome.status = NoSuchChannel(name);
   } else if (!refusal.ok()) {
     outcome.status = RefusesWrites(refusal);
   } else {
-    Touch(channel);
+    touched_.insert(channel);
     round_.AddDeletion(name, channel->StageDeletion());
   }
   outcomes_.emplace_back(std::move(outcome));
@@ -374,11 +379,16 @@ absl::Status DurableLog::WriteRound() {
   s = journal_->Sync();
   if (s.ok()) return s;
   journal_->CutLast();
-  failure_ = s;
+  Fail(s);
+  return s;
+}
+
+void DurableLog::Fail(const absl::Status& status) {
+  failure_ = status;
   Notify(fmt::format(
       "{}; nothing is accepted any more until the log is opened again",
-      MessageOf(s)));
-  return s;
+      MessageOf(status)));
+  listeners_.OnFailure(status);
 }
 
 void DurableLog::PublishRound() {
@@ -389,19 +399,13 @@ void DurableLog::PublishRound() {
     if (channel->head() > 0) dirty_.insert(channel);
   }
   touched_.clear();
-  if (!new_.empty()) {
-    absl::MutexLock lock(&channels_mu_);
-    for (auto& [name, channel] : new_) {
-      // Not one whose only batch was refused.
-      if (channel->head() > 0) channels_.emplace(name, std::move(channel));
-    }
+  for (auto& [name, channel] : new_) {
+    // Not one whose only batch was refused.
+    if (channel->head() > 0) channels_.Insert(std::move(channel));
   }
   new_.clear();
-  absl::ReaderMutexLock lock(&listeners_mu_);
   for (DurableChannel* const channel : advanced) {
-    for (AppendListener* const listener : listeners_) {
-      listener->OnAppend(channel->name());
-    }
+    listeners_.OnAppend(channel->name());
   }
 }
 
@@ -433,6 +437,7 @@ void DurableLog::FailRound(const absl::Status& status) {
 
 void DurableLog::CompleteRound() {
   round_.Clear();
+  repeated_ = {};
   // Whatever was refused was touched, but nothing of it is staged.
   for (DurableChannel* const channel : touched_) channel->Unstage();
   touched_.clear();
@@ -451,23 +456,11 @@ void DurableLog::CompleteRound() {
   });
 }
 
-void DurableLog::AddAppendListener(AppendListener* listener) {
-  absl::MutexLock lock(&listeners_mu_);
-  listeners_.push_back(listener);
-}
-
-void DurableLog::RemoveAppendListener(AppendListener* listener) {
-  absl::MutexLock lock(&listeners_mu_);
-  std::erase(listeners_, listener);
-}
-
 // ---------------------------------------------------------------------------
 // Checkpoints
 
 void DurableLog::SwitchJournal(std::unique_ptr<JournalWriter> next) {
-  if (absl::Status s = journal_->Close(); !s.ok() && failure_.ok()) {
-    failure_ = s;
-  }
+  if (absl::Status s = journal_->Close(); !s.ok() && failure_.ok()) Fail(s);
   journal_ = std::move(next);
   auto work = std::make_unique<CheckpointWork>();
   work->log = {.key = key_,
@@ -534,7 +527,7 @@ bool DurableLog::AwaitCheckpoint() {
 
 bool DurableLog::Sweep() const {
   bool dropped = false;
-  ForEachChannel([&](DurableChannel* channel) {
+  channels_.ForEach([&](DurableChannel* channel) {
     channel->Sweep();
     dropped = dropped || channel->HasDroppedSegments();
   });
@@ -568,7 +561,7 @@ absl::Status DurableLog::PrepareWork(bool closing) {
 absl::Status DurableLog::MakeCheckpoint() {
   absl::Status s = checkpointer_->Run(
       *unfinished_, [this](absl::FunctionRef<void(DurableChannel*)> visit) {
-        ForEachChannel(visit);
+        channels_.ForEach(visit);
       });
   if (s.ok()) unfinished_.reset();
   return s;
@@ -602,14 +595,12 @@ struct DurableLog::Cursor {
   std::uint64_t segment_first = 0;
   SegmentReader::Place place;
   std::shared_ptr<SegmentReader> segment;  // during a read
-  // It was looked for once before: retention has not removed it.
-  bool missing_is_damage = false;
 
   // Null until the channel's first message.
   DurableChannel* Channel() {
     DurableChannel* found = channel.load();
     if (found == nullptr) {
-      found = log->Find(name);
+      found = log->channels_.Find(name);
       channel = found;
     }
     return found;
@@ -621,17 +612,12 @@ struct DurableLog::Cursor {
     return Read(bounds, /*may_block=*/false);
   }
   absl::StatusOr<ReadResult> ReadSegments(const ReadBounds& bounds) {
-    absl::StatusOr<ReadResult> result = *Read(bounds, /*may_block=*/true);
-    // Retention may have removed the segment meanwhile; the next look tells.
-    if (absl::IsNotFound(result.status())) {
-      missing_is_damage = true;
-      result = *Read(bounds, /*may_block=*/true);
-      missing_is_damage = false;
+    while (true) {
+      absl::StatusOr<ReadResult> result = *Read(bounds, /*may_block=*/true);
+      // Retention has dropped the segment meanwhile: what the channel lists now
+      // comes after it.
+      if (!absl::IsNotFound(result.status())) return result;
     }
-    if (absl::IsNotFound(result.status())) {
-      return absl::DataLossError(result.status().message());
-    }
-    return result;
   }
 
  private:
@@ -642,8 +628,6 @@ struct DurableLog::Cursor {
   absl::Status ReadSegment(const SegmentInfo& info, const ReadBounds& bounds,
                            ReadResult* result);
   absl::Status FindPlace(const SegmentInfo& info, std::uint64_t sequence);
-  absl::StatusOr<std::shared_ptr<SegmentReader>> OpenSegment(
-      const SegmentInfo& info);
 };
 
 std::optional<absl::StatusOr<Origin>> DurableLog::Cursor::FindStart(
@@ -661,9 +645,11 @@ std::optional<absl::StatusOr<Origin>> DurableLog::Cursor::FindStart(
   absl::StatusOr<Origin> origin = found->Resolve(start, options.strict, &info);
   if (!info) return origin;
   if (!may_block) return std::nullopt;
-  const auto reader = OpenSegment(*info);
-  if (!reader.ok()) return reader.status();
-  const auto sequence = (*reader)->FindTime(start.time, *info);
+  const auto reader = log->OpenSegment(*found, *info);
+  absl::StatusOr<std::uint64_t> sequence =
+      reader.ok() ? (*reader)->FindTime(start.time, *info) : reader.status();
+  // All of it is damaged: any of its messages may be wanted.
+  if (absl::IsDataLoss(sequence.status())) sequence = info->first_sequence;
   if (!sequence.ok()) return sequence.status();
   return found->ResolveTime(start, options.strict, *sequence);
 }
@@ -688,8 +674,7 @@ std::optional<absl::StatusOr<ReadResult>> DurableLog::Cursor::Read(
     }
   }
   if (!std::exchange(started, true) && options.strict && result.gap) {
-    return absl::OutOfRangeError(
-        "strict: the start was dropped while it was being read");
+    return StartIsMissing(name, *result.gap);
   }
   if (start_gap) {
     // Retention may have gone on since the start was found.
@@ -700,11 +685,6 @@ std::optional<absl::StatusOr<ReadResult>> DurableLog::Cursor::Read(
   return result;
 }
 
-absl::StatusOr<std::shared_ptr<SegmentReader>> DurableLog::Cursor::OpenSegment(
-    const SegmentInfo& info) {
-  return log->cache_.Open(ChannelDirectory(log->directory_, name), name, info);
-}
-
 absl::Status DurableLog::Cursor::FindPlace(const SegmentInfo& info,
                                            std::uint64_t sequence) {
   if (segment_first == info.first_sequence && place.sequence == sequence) {
@@ -713,7 +693,7 @@ absl::Status DurableLog::Cursor::FindPlace(const SegmentInfo& info,
       return absl::OkStatus();
     }
   }
-  auto opened = OpenSegment(info);
+  auto opened = log->OpenSegment(*Channel(), info);
   if (!opened.ok()) return opened.status();
   segment = *std::move(opened);
   last_segment = segment;
@@ -731,9 +711,6 @@ absl::Status DurableLog::Cursor::ReadSegment(const SegmentInfo& info,
   // The cursor keeps no file open between reads.
   const absl::Cleanup close = [this] { segment.reset(); };
   absl::Status s = FindPlace(info, first);
-  if (absl::IsNotFound(s) && missing_is_damage) {
-    s = absl::DataLossError(s.message());
-  }
   // Without a header, nothing in the segment can be trusted.
   std::uint64_t resumed = info.end_sequence;
   if (s.ok()) {
@@ -804,44 +781,23 @@ std::unique_ptr<LogReader> DurableLog::OpenReader(std::string_view channel,
 }
 
 absl::StatusOr<ChannelInfo> DurableLog::GetChannel(std::string_view channel) {
-  DurableChannel* const found = Find(channel);
-  std::optional<ChannelInfo> info;
-  if (found != nullptr) info = found->Info();
-  if (!info) return NoSuchChannel(channel);
-  return *std::move(info);
+  return channels_.GetInfo(channel);
 }
 
 std::vector<ChannelInfo> DurableLog::ListChannels(std::string_view after,
                                                   std::size_t max) {
-  std::vector<ChannelInfo> infos;
-  absl::ReaderMutexLock lock(&channels_mu_);
-  for (auto it = channels_.upper_bound(after);
-       it != channels_.end() && infos.size() < max; ++it) {
-    if (std::optional<ChannelInfo> info = it->second->Info()) {
-      infos.push_back(*std::move(info));
-    }
-  }
-  return infos;
+  return channels_.List(after, max);
 }
 
-DurableChannel* DurableLog::Find(std::string_view name) const {
-  absl::ReaderMutexLock lock(&channels_mu_);
-  const auto it = channels_.find(name);
-  return it == channels_.end() ? nullptr : it->second.get();
-}
-
-void DurableLog::ForEachChannel(
-    absl::FunctionRef<void(DurableChannel*)> visit) const {
-  // Who looks for a channel does not wait for the visits.
-  std::vector<DurableChannel*> channels;
-  {
-    absl::ReaderMutexLock lock(&channels_mu_);
-    channels.reserve(channels_.size());
-    for (const auto& [name, channel] : channels_) {
-      channels.push_back(channel.get());
-    }
+absl::StatusOr<std::shared_ptr<SegmentReader>> DurableLog::OpenSegment(
+    DurableChannel& channel, const SegmentInfo& segment) {
+  auto reader = cache_.Open(ChannelDirectory(directory_, channel.name()),
+                            channel.name(), segment);
+  if (absl::IsNotFound(reader.status()) &&
+      channel.HasSegment(segment.first_sequence)) {
+    return absl::DataLossError(reader.status().message());
   }
-  for (DurableChannel* const channel : channels) visit(channel);
+  return reader;
 }
 
 }  // namespace messenger

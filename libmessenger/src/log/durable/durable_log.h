@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "log/channel_map.h"
 #include "log/durable/checkpointer.h"
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_system.h"
@@ -26,7 +27,9 @@
 #include "log/durable/segment_cache.h"
 #include "log/durable/task_thread.h"
 #include "log/log_clock.h"
+#include "log/log_listeners.h"
 #include "log/message_log.h"
+#include "wire/entry.h"
 
 namespace messenger {
 
@@ -76,8 +79,10 @@ class DurableLog final : public MessageLog {
                                         std::size_t max) override;
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
-  void AddAppendListener(AppendListener* listener) override;
-  void RemoveAppendListener(AppendListener* listener) override;
+  void AddListener(LogListener* listener) override { listeners_.Add(listener); }
+  void RemoveListener(LogListener* listener) override {
+    listeners_.Remove(listener);
+  }
 
  private:
   class Appender;
@@ -118,12 +123,10 @@ class DurableLog final : public MessageLog {
   // Begins an epoch in the journal, which is new.
   absl::Status BeginEpoch();
 
-  // Null if there is none. Channels are never removed, so the pointer stays
-  // valid.
-  DurableChannel* Find(std::string_view name) const
-      ABSL_LOCKS_EXCLUDED(channels_mu_);
-  void ForEachChannel(absl::FunctionRef<void(DurableChannel*)> visit) const
-      ABSL_LOCKS_EXCLUDED(channels_mu_);
+  // A segment that the channel has listed. NOT_FOUND if it does not list it any
+  // more; if it does, and the file is missing, that is DATA_LOSS.
+  absl::StatusOr<std::shared_ptr<SegmentReader>> OpenSegment(
+      DurableChannel& channel, const SegmentInfo& segment);
 
   void Enqueue(Request request) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -136,12 +139,14 @@ class DurableLog final : public MessageLog {
   void Stage(DeleteRequest request, const absl::Status& refusal);
   AppendResult StageBatch(const AppendBatch& batch);
   absl::StatusOr<DurableChannel*> FindOrStage(const AppendBatch& batch);
-  absl::StatusOr<LogBytes> ReadMessage(const DurableChannel& channel,
+  // The encoded Message with this sequence; empty if it is no longer there.
+  absl::StatusOr<LogBytes> ReadMessage(DurableChannel& channel,
                                        const SegmentInfo& segment,
                                        std::uint64_t sequence);
-  void Touch(DurableChannel* channel);
   absl::Status WriteRound();
-  void PublishRound() ABSL_LOCKS_EXCLUDED(channels_mu_);
+  // Nothing is accepted from now on.
+  void Fail(const absl::Status& status);
+  void PublishRound();
   void FailRound(const absl::Status& status);
   void CompleteRound();
   // Goes on to the next journal, and hands what was in the old one to the
@@ -173,11 +178,8 @@ class DurableLog final : public MessageLog {
   SegmentCache cache_;
   std::uint64_t key_ = 0;
 
-  mutable absl::Mutex channels_mu_;
-  Channels channels_ ABSL_GUARDED_BY(channels_mu_);
-
-  absl::Mutex listeners_mu_;
-  std::vector<AppendListener*> listeners_ ABSL_GUARDED_BY(listeners_mu_);
+  ChannelMap<DurableChannel> channels_;
+  LogListeners listeners_;
 
   // Commit thread only.
   std::unique_ptr<JournalWriter> journal_;
@@ -190,6 +192,15 @@ class DurableLog final : public MessageLog {
   // That appear with the round.
   absl::flat_hash_map<std::string, std::unique_ptr<DurableChannel>> new_;
   absl::flat_hash_set<DurableChannel*> dirty_;  // since the last checkpoint
+  // Messages from a segment that a producer repeats, since it will go on to
+  // repeat those after them; for one round.
+  struct Repeated {
+    const DurableChannel* channel = nullptr;
+    std::uint64_t next = 0;
+    std::shared_ptr<const void> owner;
+    wire::EntryReader entries{{}};
+  };
+  Repeated repeated_;
 
   // Checkpoint thread only.
   std::unique_ptr<Checkpointer> checkpointer_;

@@ -1,9 +1,30 @@
 #include "log/durable/file_util.h"
 
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 
 namespace messenger {
+namespace {
+
+absl::StatusCode CodeOf(int error) {
+  switch (error) {
+    case ENOENT:
+      return absl::StatusCode::kNotFound;
+    case ENOSPC:
+    case EDQUOT:
+      return absl::StatusCode::kResourceExhausted;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+}  // namespace
 
 absl::StatusOr<std::string> ReadFile(FileSystem& files,
                                      const std::string& path) {
@@ -35,6 +56,29 @@ absl::Status ReplaceFile(FileSystem& files, const std::string& directory,
   absl::Status s = files.Rename(temporary, path);
   if (s.ok()) s = files.SyncDirectory(directory);
   return s;
+}
+
+absl::Status FileError(std::string_view path, std::string_view operation,
+                       int error) {
+  return {CodeOf(error), fmt::format("{}: {}: {}", path, operation,
+                                     std::generic_category().message(error))};
+}
+
+std::string NumberedFileName(std::uint64_t number, std::string_view suffix) {
+  return fmt::format("{:020}{}", number, suffix);
+}
+
+std::optional<std::uint64_t> ParseNumberedFileName(std::string_view name,
+                                                   std::string_view suffix) {
+  constexpr std::size_t kDigits = 20;
+  if (name.size() != kDigits + suffix.size() || !name.ends_with(suffix)) {
+    return std::nullopt;
+  }
+  std::uint64_t number = 0;
+  const char* const end = name.data() + kDigits;
+  const auto [rest, error] = std::from_chars(name.data(), end, number);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return number;
 }
 
 }  // namespace messenger

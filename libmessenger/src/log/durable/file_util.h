@@ -1,6 +1,8 @@
-// Whole files.
+// What the file system leaves to its users: whole files, errors, names.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,5 +19,16 @@ absl::StatusOr<std::string> ReadFile(FileSystem& files,
 // new one, and the new one once this has returned OK.
 absl::Status ReplaceFile(FileSystem& files, const std::string& directory,
                          std::string_view name, std::string_view contents);
+
+// What a system call's `error` on a file means: NOT_FOUND, RESOURCE_EXHAUSTED
+// for a full disk, INTERNAL.
+absl::Status FileError(std::string_view path, std::string_view operation,
+                       int error);
+
+// Names of files that are numbered: 20 digits and the suffix, so that they sort
+// by number.
+std::string NumberedFileName(std::uint64_t number, std::string_view suffix);
+std::optional<std::uint64_t> ParseNumberedFileName(std::string_view name,
+                                                   std::string_view suffix);
 
 }  // namespace messenger

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -15,7 +14,6 @@ namespace messenger {
 namespace {
 
 constexpr std::string_view kSuffix = ".journal";
-constexpr std::size_t kDigits = 20;
 
 // Header of the file.
 constexpr std::string_view kFileMagic = "MSGRJRN1";
@@ -44,18 +42,11 @@ std::string Path(const std::string& directory, std::uint64_t number) {
 }  // namespace
 
 std::string JournalFileName(std::uint64_t number) {
-  return fmt::format("{:020}{}", number, kSuffix);
+  return NumberedFileName(number, kSuffix);
 }
 
 std::optional<std::uint64_t> ParseJournalFileName(std::string_view name) {
-  if (name.size() != kDigits + kSuffix.size() || !name.ends_with(kSuffix)) {
-    return std::nullopt;
-  }
-  std::uint64_t number = 0;
-  const char* const end = name.data() + kDigits;
-  const auto [rest, error] = std::from_chars(name.data(), end, number);
-  if (error != std::errc() || rest != end) return std::nullopt;
-  return number;
+  return ParseNumberedFileName(name, kSuffix);
 }
 
 void JournalRound::Clear() {
@@ -139,9 +130,8 @@ absl::Status JournalWriter::Write(JournalRound& round,
       HeaderChecksum(id_, {header, kRoundHeaderChecked});
   PutLittleEndian<std::uint64_t>(header + 32, checksum);
   PutLittleEndian<std::uint64_t>(
-      header + 40,
-      SeededChecksum(checksum,
-                     std::string_view(bytes).substr(kRoundHeaderSize)));
+      header + 40, SeededChecksum(checksum, std::string_view(bytes).substr(
+                                                kRoundHeaderSize)));
   if (size_ + bytes.size() > allocated_) {
     const std::uint64_t wanted = size_ + bytes.size() + kAllocationStep;
     // Without the room the write may succeed all the same.

@@ -13,30 +13,13 @@
 #include <utility>
 
 #include "log/durable/file_system.h"
+#include "log/durable/file_util.h"
 
 namespace messenger {
 namespace {
 
 constexpr mode_t kFileMode = 0640;
 constexpr mode_t kDirectoryMode = 0750;
-
-absl::StatusCode CodeOf(int error) {
-  switch (error) {
-    case ENOENT:
-      return absl::StatusCode::kNotFound;
-    case ENOSPC:
-    case EDQUOT:
-      return absl::StatusCode::kResourceExhausted;
-    default:
-      return absl::StatusCode::kInternal;
-  }
-}
-
-absl::Status Error(std::string_view path, std::string_view operation,
-                   int error) {
-  return {CodeOf(error), fmt::format("{}: {}: {}", path, operation,
-                                     std::generic_category().message(error))};
-}
 
 // What `call` returns once no signal interrupts it.
 template <typename Call>
@@ -69,12 +52,12 @@ absl::StatusOr<Descriptor> OpenDescriptor(const std::string& path, int flags,
                                           std::string_view operation) {
   const int fd = Uninterrupted(
       [&] { return open(path.c_str(), flags | O_CLOEXEC, kFileMode); });
-  if (fd == -1) return Error(path, operation, errno);
+  if (fd == -1) return FileError(path, operation, errno);
   Descriptor descriptor(fd);
   if (fd > STDERR_FILENO) return descriptor;
   // The program has closed a standard stream, and may write to it all the same.
   const int other = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  if (other == -1) return Error(path, operation, errno);
+  if (other == -1) return FileError(path, operation, errno);
   return Descriptor(other);
 }
 
@@ -91,7 +74,7 @@ class PosixFile final : public File {
         return pread(fd(), out + done, size - done,
                      static_cast<off_t>(offset + done));
       });
-      if (n == -1) return Error(path_, "read", errno);
+      if (n == -1) return FileError(path_, "read", errno);
       if (n == 0) break;
       done += static_cast<std::size_t>(n);
     }
@@ -104,7 +87,7 @@ class PosixFile final : public File {
         return pwrite(fd(), bytes.data(), bytes.size(),
                       static_cast<off_t>(offset));
       });
-      if (n == -1) return Error(path_, "write", errno);
+      if (n == -1) return FileError(path_, "write", errno);
       bytes.remove_prefix(static_cast<std::size_t>(n));
       offset += static_cast<std::uint64_t>(n);
     }
@@ -113,7 +96,7 @@ class PosixFile final : public File {
 
   absl::Status Sync() override {
     if (Uninterrupted([&] { return fdatasync(fd()); }) == -1) {
-      return Error(path_, "sync", errno);
+      return FileError(path_, "sync", errno);
     }
     return absl::OkStatus();
   }
@@ -121,7 +104,7 @@ class PosixFile final : public File {
   absl::Status Truncate(std::uint64_t size) override {
     if (Uninterrupted(
             [&] { return ftruncate(fd(), static_cast<off_t>(size)); }) == -1) {
-      return Error(path_, "truncate", errno);
+      return FileError(path_, "truncate", errno);
     }
     return absl::OkStatus();
   }
@@ -135,14 +118,14 @@ class PosixFile final : public File {
     if (Uninterrupted([&] {
           return fallocate(fd(), 0, 0, static_cast<off_t>(size));
         }) == -1) {
-      return Error(path_, "allocate", errno);
+      return FileError(path_, "allocate", errno);
     }
     return absl::OkStatus();
   }
 
   absl::StatusOr<std::uint64_t> Size() override {
     struct stat info = {};
-    if (fstat(fd(), &info) == -1) return Error(path_, "size", errno);
+    if (fstat(fd(), &info) == -1) return FileError(path_, "size", errno);
     return static_cast<std::uint64_t>(info.st_size);
   }
 
@@ -201,14 +184,14 @@ class PosixFileSystem final : public FileSystem {
         S_ISDIR(info.st_mode)) {
       return absl::OkStatus();
     }
-    return Error(path, "create directory", error);
+    return FileError(path, "create directory", error);
   }
 
   absl::StatusOr<std::vector<std::string>> List(
       const std::string& directory) override {
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(directory.c_str()),
                                                      closedir);
-    if (stream == nullptr) return Error(directory, "list", errno);
+    if (stream == nullptr) return FileError(directory, "list", errno);
     std::vector<std::string> names;
     while (true) {
       errno = 0;
@@ -219,19 +202,20 @@ class PosixFileSystem final : public FileSystem {
       std::string name = entry->d_name;
       if (name != "." && name != "..") names.push_back(std::move(name));
     }
-    if (errno != 0) return Error(directory, "list", errno);
+    if (errno != 0) return FileError(directory, "list", errno);
     return names;
   }
 
   absl::Status Rename(const std::string& from, const std::string& to) override {
     if (std::rename(from.c_str(), to.c_str()) == -1) {
-      return Error(from, fmt::format("rename to {}", to), errno);
+      return FileError(from, fmt::format("rename to {}", to), errno);
     }
     return absl::OkStatus();
   }
 
   absl::Status Remove(const std::string& path) override {
-    if (std::remove(path.c_str()) == -1) return Error(path, "remove", errno);
+    if (std::remove(path.c_str()) == -1)
+      return FileError(path, "remove", errno);
     return absl::OkStatus();
   }
 
@@ -241,7 +225,7 @@ class PosixFileSystem final : public FileSystem {
         OpenDescriptor(path, O_RDONLY | O_DIRECTORY, kOperation);
     if (!directory.ok()) return directory.status();
     if (Uninterrupted([&] { return fsync(directory->get()); }) == -1) {
-      return Error(path, kOperation, errno);
+      return FileError(path, kOperation, errno);
     }
     return absl::OkStatus();
   }
@@ -254,7 +238,7 @@ class PosixFileSystem final : public FileSystem {
     const int fd = descriptor->get();
     const bool locked =
         Uninterrupted([&] { return flock(fd, LOCK_EX | LOCK_NB); }) == 0;
-    if (!locked && errno != EWOULDBLOCK) return Error(path, "lock", errno);
+    if (!locked && errno != EWOULDBLOCK) return FileError(path, "lock", errno);
 
     auto file = std::make_unique<PosixFile>(path, *std::move(descriptor));
     if (!locked) return LockedByOther(path, *file);

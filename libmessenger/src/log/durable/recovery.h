@@ -14,13 +14,12 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "log/channel_map.h"
 #include "log/durable/checkpoint.h"
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_system.h"
@@ -28,12 +27,9 @@
 
 namespace messenger {
 
-using Channels =
-    std::map<std::string, std::unique_ptr<DurableChannel>, std::less<>>;
-
 struct RecoveredLog {
   std::uint64_t key = 0;
-  Channels channels;
+  ChannelMap<DurableChannel>::Map channels;
   // As the checkpoint has them.
   EncodedChannels encoded;
   // Those that have changed since the checkpoint.

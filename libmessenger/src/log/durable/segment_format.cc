@@ -1,5 +1,7 @@
 #include "log/durable/segment_format.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "log/durable/disk_coding.h"
@@ -54,6 +56,24 @@ std::optional<SegmentHeader> SegmentHeader::Decode(std::string_view bytes) {
     return std::nullopt;
   }
   return header;
+}
+
+absl::StatusOr<SegmentHeader> ReadSegmentHeader(File& file,
+                                                std::string_view path,
+                                                std::string_view channel,
+                                                std::uint64_t first_sequence) {
+  std::array<char, kSegmentHeaderSize> bytes{};
+  const absl::StatusOr<std::size_t> read =
+      file.Read(0, bytes.data(), bytes.size());
+  if (!read.ok()) return read.status();
+  const std::optional<SegmentHeader> header =
+      SegmentHeader::Decode({bytes.data(), *read});
+  if (!header || header->first_sequence != first_sequence ||
+      header->channel_hash != HashChannelName(channel)) {
+    return absl::DataLossError(
+        fmt::format("{}: the header is damaged, or of another segment", path));
+  }
+  return *header;
 }
 
 std::array<char, kIndexEntrySize> IndexEntry::Encode(

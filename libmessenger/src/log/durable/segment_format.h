@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "log/durable/file_system.h"
 #include "messenger/message.h"
 
 namespace messenger {
@@ -27,6 +29,13 @@ struct SegmentHeader {
   // Nothing if it is not an intact header.
   static std::optional<SegmentHeader> Decode(std::string_view bytes);
 };
+
+// The header that the segment in `file` must have. DATA_LOSS if it has another
+// one, or a damaged one.
+absl::StatusOr<SegmentHeader> ReadSegmentHeader(File& file,
+                                                std::string_view path,
+                                                std::string_view channel,
+                                                std::uint64_t first_sequence);
 
 std::uint64_t HashChannelName(std::string_view channel);
 

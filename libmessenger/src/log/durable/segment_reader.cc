@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <utility>
 
@@ -88,20 +87,12 @@ absl::StatusOr<std::shared_ptr<SegmentReader>> SegmentReader::Open(
     FileSystem& files, const std::string& directory, std::string_view channel,
     const SegmentInfo& info) {
   const std::string name = SegmentFileName(info.first_sequence);
-  auto file = files.Open(directory + "/" + name, FileSystem::Mode::kRead);
+  const std::string path = directory + "/" + name;
+  auto file = files.Open(path, FileSystem::Mode::kRead);
   if (!file.ok()) return file.status();
-  std::array<char, kSegmentHeaderSize> bytes{};
-  const absl::StatusOr<std::size_t> read =
-      (*file)->Read(0, bytes.data(), bytes.size());
-  if (!read.ok()) return read.status();
-  const std::optional<SegmentHeader> header =
-      SegmentHeader::Decode({bytes.data(), *read});
-  if (!header || header->first_sequence != info.first_sequence ||
-      header->channel_hash != HashChannelName(channel)) {
-    return absl::DataLossError(
-        fmt::format("{}/{}: the header is damaged, or of another segment",
-                    directory, name));
-  }
+  const absl::StatusOr<SegmentHeader> header =
+      ReadSegmentHeader(**file, path, channel, info.first_sequence);
+  if (!header.ok()) return header.status();
   // Without an index, or with a part of it, there is more to read.
   const absl::StatusOr<std::string> index =
       ReadFile(files, directory + "/" + IndexFileName(info.first_sequence));

@@ -42,22 +42,18 @@ absl::StatusOr<SegmentWriter> SegmentWriter::Create(
 absl::StatusOr<SegmentWriter> SegmentWriter::Resume(
     FileSystem& files, const std::string& directory, std::string_view channel,
     const SegmentInfo& info) {
-  const std::string name = SegmentFileName(info.first_sequence);
-  auto segment = files.Open(directory + "/" + name, FileSystem::Mode::kModify);
+  const std::string path =
+      directory + "/" + SegmentFileName(info.first_sequence);
+  auto segment = files.Open(path, FileSystem::Mode::kModify);
   if (!segment.ok()) return segment.status();
+  const absl::StatusOr<SegmentHeader> header =
+      ReadSegmentHeader(**segment, path, channel, info.first_sequence);
+  if (!header.ok()) return header.status();
   const absl::StatusOr<std::uint64_t> size = (*segment)->Size();
   if (!size.ok()) return size.status();
-  std::array<char, kSegmentHeaderSize> bytes{};
-  const absl::StatusOr<std::size_t> read =
-      (*segment)->Read(0, bytes.data(), bytes.size());
-  if (!read.ok()) return read.status();
-  const std::optional<SegmentHeader> header =
-      SegmentHeader::Decode({bytes.data(), *read});
-  if (*size < info.size || !header ||
-      header->first_sequence != info.first_sequence ||
-      header->channel_hash != HashChannelName(channel)) {
-    return absl::DataLossError(fmt::format(
-        "{}/{}: is not the segment that it should be", directory, name));
+  if (*size < info.size) {
+    return absl::DataLossError(
+        fmt::format("{}: has {} bytes instead of {}", path, *size, info.size));
   }
   if (*size > info.size) {
     absl::Status s = (*segment)->Truncate(info.size);
@@ -97,6 +93,7 @@ absl::Status SegmentWriter::Append(
     std::string_view entries, std::uint64_t count,
     std::chrono::steady_clock::time_point written) {
   std::string index;
+  std::uint64_t indexed = last_indexed_;
   wire::EntryReader reader(entries);
   std::uint64_t sequence = info_.end_sequence;
   std::string_view last;
@@ -105,13 +102,13 @@ absl::Status SegmentWriter::Append(
     const std::uint64_t offset =
         info_.size +
         static_cast<std::uint64_t>(reader.entry().data() - entries.data());
-    if (offset >= last_indexed_ + kIndexInterval) {
+    if (offset >= indexed + kIndexInterval) {
       const auto bytes = IndexEntry{.sequence = sequence,
                                     .time = wire::SplitMessage(last).send_time,
                                     .offset = offset}
                              .Encode(header_);
       index.append(bytes.data(), bytes.size());
-      last_indexed_ = offset;
+      indexed = offset;
     }
     ++sequence;
   }
@@ -119,6 +116,7 @@ absl::Status SegmentWriter::Append(
   if (s.ok() && !index.empty()) s = index_->Write(index_size_, index);
   if (!s.ok()) return s;
   index_size_ += index.size();
+  last_indexed_ = indexed;
   if (info_.end_sequence == info_.first_sequence) info_.first_write = written;
   info_.end_sequence += count;
   info_.size += entries.size();
