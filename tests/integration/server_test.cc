@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 
@@ -13,7 +14,11 @@
 #include <thread>
 
 #include "absl/synchronization/notification.h"
+#include "log/durable/durable_log.h"
 #include "messenger/grpc.h"
+#include "support/bytes.h"
+#include "support/faulty_file_system.h"
+#include "support/raw_client.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
 
@@ -48,6 +53,52 @@ TEST_CASE("options out of bounds are named with value and limits") {
   CHECK(error({.max_frame_bytes = 1}).find("max_frame_bytes: 1") == 0);
   CHECK_FALSE(OpenLog("nosuch:").ok());
   CHECK_FALSE(OpenLog("memory:", {.retention = {.max_bytes = 1}}).ok());
+}
+
+TEST_CASE("a log that accepts nothing any more makes the server unhealthy") {
+  using Operation = FaultyFileSystem::Operation;
+  const auto files = std::make_shared<FaultyFileSystem>();
+  auto log = DurableLog::Open("/log", {}, {.clock = {}, .files = files});
+  REQUIRE(log.ok());
+  grpc::EnableDefaultHealthCheckService(true);
+  auto server = Server::Start({.listen = "127.0.0.1:0", .log = *log});
+  grpc::EnableDefaultHealthCheckService(false);
+  REQUIRE(server.ok());
+  RawClient client((*server)->port());
+  RawStream watch = client.Open("/grpc.health.v1.Health/Watch");
+  watch.Write(BytesField(1, "messenger.v1.MessengerServer"));
+  watch.CloseWrites();
+  const std::string serving = VarintField(1, 1);
+  const std::string not_serving = VarintField(1, 2);
+  CHECK(watch.Read() == serving);
+
+  Client sender = (*server)->LocalClient();
+  CHECK(sender.Send({.text = "stored"}).ok());
+  files->SetFault([](Operation operation, const std::string&) {
+    return operation == Operation::kSync ? absl::InternalError("broken")
+                                         : absl::OkStatus();
+  });
+  CHECK(absl::IsUnavailable(sender.Send({.text = "refused"}).status()));
+  CHECK(watch.Read() == not_serving);
+  for (const char* service : {"", "messenger.v1.MessengerServer"}) {
+    CHECK(client.Call("/grpc.health.v1.Health/Check", BytesField(1, service))
+              .bytes == not_serving);
+  }
+  Recorder recorder;
+  const Subscription subscription =
+      sender.Read({.start = Start::Earliest(), .until_caught_up = true},
+                  recorder.Callbacks());
+  CHECK(recorder.AwaitEnd());
+  CHECK(recorder.events().texts() == std::vector<std::string>{"stored"});
+
+  // So is a server that gets such a log.
+  grpc::EnableDefaultHealthCheckService(true);
+  auto second = Server::Start({.listen = "127.0.0.1:0", .log = *log});
+  grpc::EnableDefaultHealthCheckService(false);
+  REQUIRE(second.ok());
+  CHECK(RawClient((*second)->port())
+            .Call("/grpc.health.v1.Health/Check", BytesField(1, ""))
+            .bytes == not_serving);
 }
 
 TEST_CASE("a local client needs no port") {

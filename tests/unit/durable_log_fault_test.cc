@@ -829,6 +829,45 @@ TEST_CASE("durable log: a damaged segment is not in the way of new ones") {
   }
 }
 
+TEST_CASE("durable log: a start in a damaged segment begins with it") {
+  const SmallLog& small = TheSmallLog();
+  for (const auto& file : small.image) {
+    const std::string& path = file.first;
+    if (!Contains(path, "a.channel") || !Contains(path, ".segment")) continue;
+    CAPTURE(path);
+    Image image = small.image;
+    image[path].at(20) ^= 1;  // in the header
+    LogOnDisk log({}, {}, DiskWith(image));
+    log.Fail(WithoutCheckpoints());
+    log.Expect(small.history);
+    log.Open();
+    // Strict readers are told that it is damage, not retention.
+    const Contents strict = ReadAll(log.log(), "a", Start::Earliest(),
+                                    {.strict = true, .skip_damaged = true});
+    if (!strict.status.ok()) {
+      CHECK(absl::IsOutOfRange(strict.status));
+      CHECK(Contains(strict.status.ToString(), "(damaged)"));
+    }
+    for (const Acknowledged& message : small.history.at("a")) {
+      const Start start = Start::Since(message.time);
+      const Contents all = ReadAll(log.log(), "a", start, {});
+      const Contents rest =
+          ReadAll(log.log(), "a", start, {.skip_damaged = true});
+      CHECK(rest.status == absl::OkStatus());
+      CHECK(all.status.ok() == rest.gaps.empty());
+      if (!all.status.ok()) CHECK(absl::IsDataLoss(all.status));
+      // Nothing from then on is passed over in silence.
+      std::uint64_t first = UINT64_MAX;
+      if (!rest.messages.empty()) first = rest.messages.front().sequence;
+      if (!rest.gaps.empty()) {
+        first = std::min(first, rest.gaps.front().first_missing);
+      }
+      const Acknowledged& at = small.history.at("a").at(first - 1);
+      CHECK(at.time <= message.time);
+    }
+  }
+}
+
 // ---------------------------------------------------------------------------
 // Failing disks
 
@@ -1148,6 +1187,33 @@ TEST_CASE("durable log: a disk that cannot be read is not a damaged one") {
       CheckRestarts(log);
     }
   }
+}
+
+TEST_CASE("durable log: repeated messages in segments are read in blocks") {
+  LogOnDisk log({}, {.max_cached_bytes = 0});
+  log.Open();
+  std::vector<std::string> texts;
+  for (int i = 0; i < 1000; ++i) texts.push_back(log.NextText(100));
+  CHECK(log.Send("a", texts).ok());
+  log.Close();
+  log.Open();
+  std::atomic<int> reads{0};
+  log.Fail([&](Operation operation, const std::string& path) {
+    if (operation == Operation::kRead && Contains(path, ".segment")) ++reads;
+    return absl::OkStatus();
+  });
+  const auto repeated = MustAppend(log.log(), Signed("a", 1, texts));
+  CHECK(repeated.size() == texts.size());
+  CHECK(repeated.back().duplicate);
+  CHECK(reads > 0);
+  CHECK(reads < 30);
+  // From the middle, and with what is not a repetition.
+  texts.erase(texts.begin(), texts.begin() + 500);
+  texts.push_back(log.NextText());
+  const auto more = MustAppend(log.log(), Signed("a", 501, texts));
+  CHECK(more.front().sequence == 501);
+  CHECK(more.back().sequence == 1001);
+  CHECK(!more.back().duplicate);
 }
 
 // Fails the nth operation of this thread from now on.
