@@ -34,6 +34,9 @@ constexpr auto kScenarios = std::to_array<Entry>({
     {"batched", RunBatchedSend},
     {"latency", RunLatency},
     {"idle", RunIdle},
+    {"durable", RunDurable},
+    {"commit", RunCommit},
+    {"reopen", RunReopen},
 });
 
 // Of the whole process, gRPC included.

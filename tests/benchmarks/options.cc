@@ -21,6 +21,9 @@ Scenarios:
   unary    SendMessage calls and Client::Send, with their round trips
   batched  SendAsync flat out: acknowledged messages per second
   latency  from SendAsync to another client's callback
+  durable  sends to a log in a directory, beside a memory log and fdatasync
+  commit   the log alone: 1000 batches at once, to one channel or to 1000
+  reopen   opening a log after kill -9, and reading it from the disk
 
 Baselines, on a gRPC server without a log in the same child:
   bare stream   preformed frames to clients that only count the bytes
@@ -30,7 +33,7 @@ and, for replay, the generated stub of a plain gRPC client.)";
 
 constexpr const char* kFooter = R"(
 Examples:
-  messenger_bench                                everything: about 3 minutes
+  messenger_bench                                everything: about 5 minutes
   messenger_bench --only replay,unary --seconds 2
   messenger_bench --only fan-out --readers 100 --connections 100
   messenger_bench --json > figures.json
@@ -41,8 +44,8 @@ clients and server share its cores.)";
 void AddOptions(CLI::App& app, Options* options) {
   app.add_option("--only", options->only, "Scenarios to run; default: all")
       ->delimiter(',')
-      ->check(CLI::IsMember(
-          {"replay", "fan-out", "idle", "unary", "batched", "latency"}))
+      ->check(CLI::IsMember({"replay", "fan-out", "idle", "unary", "batched",
+                             "latency", "durable", "commit", "reopen"}))
       ->option_text("NAME,...");
   app.add_option("--seconds", options->seconds,
                  "How long each timed case sends")
@@ -133,6 +136,16 @@ void AddOptions(CLI::App& app, Options* options) {
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
 
+  app.add_option("--directory", options->directory,
+                 "Where durable, commit and reopen make their logs (default: "
+                 "where temporary files go)")
+      ->option_text("DIR");
+  scenario("reopen")
+      ->add_option("--reopen-bytes", options->reopen_bytes,
+                   "Bytes of text in the log")
+      ->check(CLI::Range(std::uint64_t{1'000'000}, std::uint64_t{1} << 40))
+      ->capture_default_str();
+
   scenario("latency")
       ->add_option("--rates", options->latency_rates, "Messages a second")
       ->delimiter(',')
@@ -150,6 +163,9 @@ std::optional<Command> ParseCommand(int argc, char** argv, int* exit_code) {
   AddOptions(app, &command.options);
   CLI::App* serve = app.add_subcommand("serve")->group("");
   ServeOptions serve_options;
+  serve->add_option("--log", serve_options.log);
+  serve->add_option("--durability", serve_options.durability);
+  serve->add_option("--journal-bytes", serve_options.journal_bytes);
   serve->add_option("--retention-bytes", serve_options.retention_bytes);
   serve->add_option("--lock-checks", serve_options.lock_checks);
   try {

@@ -37,6 +37,9 @@ struct Options {
   std::vector<std::size_t> batched_text_bytes = {0, 128, 1024};
 
   std::vector<int> latency_rates = {1000, 100'000};
+
+  std::string directory;
+  std::uint64_t reopen_bytes = 1'000'000'000;
 };
 
 // How the program was called.

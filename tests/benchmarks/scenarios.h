@@ -13,5 +13,8 @@ Scenario RunIdle(const Setting& setting);
 Scenario RunUnarySend(const Setting& setting);
 Scenario RunBatchedSend(const Setting& setting);
 Scenario RunLatency(const Setting& setting);
+Scenario RunDurable(const Setting& setting);
+Scenario RunCommit(const Setting& setting);
+Scenario RunReopen(const Setting& setting);
 
 }  // namespace messenger::bench

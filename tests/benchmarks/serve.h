@@ -2,15 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace messenger::bench {
 
 struct ServeOptions {
-  std::uint64_t retention_bytes = 0;
+  std::string log = "memory:";
+  std::string durability = "fsync";  // or "os"
+  std::uint64_t journal_bytes = std::uint64_t{64} << 20;
+  std::uint64_t retention_bytes = std::uint64_t{1} << 30;
   bool lock_checks = false;  // see --lock-checks
 };
 
-// Serves a memory log, and bare gRPC beside it, each on a port of its own;
+// Serves a log, and bare gRPC beside it, each on a port of its own;
 // prints both addresses on a line; ends when stdin does. Returns the exit code.
 int Serve(const ServeOptions& options);
 

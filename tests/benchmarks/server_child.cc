@@ -52,12 +52,17 @@ ServerChild::ServerChild(const ServeOptions& options) {
   const Pipe output;
   std::string name = "messenger_bench";
   std::string mode = "serve";
+  std::string log = fmt::format("--log={}", options.log);
+  std::string durability = fmt::format("--durability={}", options.durability);
+  std::string journal =
+      fmt::format("--journal-bytes={}", options.journal_bytes);
   std::string retention =
       fmt::format("--retention-bytes={}", options.retention_bytes);
   std::string lock_checks =
       fmt::format("--lock-checks={}", options.lock_checks);
-  const std::array<char*, 5> argv = {name.data(), mode.data(), retention.data(),
-                                     lock_checks.data(), nullptr};
+  const std::array<char*, 8> argv = {
+      name.data(),    mode.data(),      log.data(),         durability.data(),
+      journal.data(), retention.data(), lock_checks.data(), nullptr};
   pid_ = fork();
   if (pid_ == 0) Exec(input.out, output.in, argv.data());
   close(input.out);
@@ -76,7 +81,13 @@ ServerChild::ServerChild(const ServeOptions& options) {
 
 ServerChild::~ServerChild() {
   close(stdin_);
+  if (pid_ > 0) waitpid(pid_, nullptr, 0);
+}
+
+void ServerChild::Kill() {
+  kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
+  pid_ = -1;
 }
 
 }  // namespace messenger::bench

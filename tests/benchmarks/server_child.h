@@ -18,6 +18,9 @@ class ServerChild {
   ServerChild(const ServerChild&) = delete;
   ServerChild& operator=(const ServerChild&) = delete;
 
+  // Ends it with SIGKILL.
+  void Kill();
+
   pid_t pid() const { return pid_; }
   // Where the message log listens.
   const std::string& target() const { return target_; }

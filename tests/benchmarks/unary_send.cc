@@ -3,37 +3,18 @@
 
 #include <thread>
 
-#include "absl/synchronization/blocking_counter.h"
 #include "bare_client.h"
-#include "messenger/v1/messenger.grpc.pb.h"
-#include "percentiles.h"
+#include "loads.h"
 #include "scenarios.h"
 
 namespace messenger::bench {
 namespace {
 
 using Stub = v1::MessengerServer::Stub;
-using Samples = std::vector<std::chrono::nanoseconds>;
 
 // Calls per second.
 double Rate(const Case& row) {
   return row.figures.front().value;
-}
-
-Case MakeCase(std::string name, Samples samples, double elapsed) {
-  Case row{.name = std::move(name)};
-  row.Add("calls", "calls/s", static_cast<double>(samples.size()) / elapsed);
-  AddPercentiles(std::move(samples), &row);
-  return row;
-}
-
-v1::SendMessageRequest MakeRequest(const Options& options,
-                                   const std::string& channel) {
-  v1::SendMessageRequest request;
-  request.set_channel(channel);
-  request.mutable_message()->set_author("bench");
-  request.mutable_message()->set_text(MakeText(options.text_bytes));
-  return request;
 }
 
 // One call at a time, with the blocking API.
@@ -52,71 +33,6 @@ Case MeasureBlocking(const Setting& setting, std::string name, Stub& stub,
     now = done;
   }
   return MakeCase(std::move(name), std::move(samples), SecondsSince(start));
-}
-
-// A caller that has one call outstanding, again and again, with the callback
-// API.
-class Caller {
- public:
-  Caller(Stub* stub, const v1::SendMessageRequest* request,
-         Clock::time_point end, absl::BlockingCounter* running)
-      : stub_(stub), request_(request), end_(end), running_(running) {}
-
-  void Call() {
-    context_ = std::make_unique<grpc::ClientContext>();
-    start_ = Clock::now();
-    stub_->async()->SendMessage(
-        context_.get(), request_, &response_,
-        [this](const grpc::Status& status) { OnAnswer(status); });
-  }
-
-  const Samples& samples() const { return samples_; }
-  const grpc::Status& status() const { return status_; }
-
- private:
-  void OnAnswer(const grpc::Status& status) {
-    const Clock::time_point now = Clock::now();
-    status_ = status;
-    samples_.push_back(now - start_);
-    if (status.ok() && now < end_) {
-      Call();
-    } else {
-      running_->DecrementCount();
-    }
-  }
-
-  Stub* const stub_;
-  const v1::SendMessageRequest* const request_;
-  const Clock::time_point end_;
-  absl::BlockingCounter* const running_;
-  std::unique_ptr<grpc::ClientContext> context_;
-  v1::SendMessageResponse response_;
-  Clock::time_point start_;
-  Samples samples_;
-  grpc::Status status_;
-};
-
-Case MeasureOutstanding(const Setting& setting, std::string name, Stub& stub,
-                        const v1::SendMessageRequest& request) {
-  const int count = setting.options.outstanding;
-  absl::BlockingCounter running(count);
-  const Clock::time_point start = Clock::now();
-  const Clock::time_point end = start + ToDuration(setting.options.seconds);
-  std::vector<std::unique_ptr<Caller>> callers;
-  for (int i = 0; i < count; ++i) {
-    callers.push_back(std::make_unique<Caller>(&stub, &request, end, &running));
-  }
-  for (const auto& caller : callers) caller->Call();
-  running.Wait();
-  const double elapsed = SecondsSince(start);
-  Samples samples;
-  for (const auto& caller : callers) {
-    Check(caller->status().ok(),
-          "unary send: " + caller->status().error_message());
-    samples.insert(samples.end(), caller->samples().begin(),
-                   caller->samples().end());
-  }
-  return MakeCase(std::move(name), std::move(samples), elapsed);
 }
 
 Case MeasureClient(const Setting& setting, std::string name,
@@ -169,9 +85,9 @@ Scenario RunUnarySend(const Setting& setting) {
   Case echo = MeasureBlocking(setting, "baseline: bare echo", *bare, request);
   Case call = MeasureBlocking(setting, "SendMessage", *stub, request);
   Case echoes = MeasureOutstanding(setting, "baseline: bare echo, " + several,
-                                   *bare, request);
-  Case calls =
-      MeasureOutstanding(setting, "SendMessage, " + several, *stub, request);
+                                   *bare, request, options.outstanding);
+  Case calls = MeasureOutstanding(setting, "SendMessage, " + several, *stub,
+                                  request, options.outstanding);
   Case send = MeasureClient(setting, "Client::Send", channel.name(), 1);
   Case sends = MeasureClient(
       setting, fmt::format("Client::Send, {} threads", options.threads),
