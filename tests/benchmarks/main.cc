@@ -36,6 +36,7 @@ constexpr auto kScenarios = std::to_array<Entry>({
     {"idle", RunIdle},
     {"durable", RunDurable},
     {"commit", RunCommit},
+    {"channels", RunChannels},
     {"reopen", RunReopen},
 });
 

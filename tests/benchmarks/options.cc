@@ -23,6 +23,7 @@ Scenarios:
   latency  from SendAsync to another client's callback
   durable  sends to a log in a directory, beside a memory log and fdatasync
   commit   the log alone: 1000 batches at once, to one channel or to 1000
+  channels what a channel costs that nobody writes to, in a directory
   reopen   opening a log after kill -9, and reading it from the disk
 
 Baselines, on a gRPC server without a log in the same child:
@@ -44,8 +45,9 @@ clients and server share its cores.)";
 void AddOptions(CLI::App& app, Options* options) {
   app.add_option("--only", options->only, "Scenarios to run; default: all")
       ->delimiter(',')
-      ->check(CLI::IsMember({"replay", "fan-out", "idle", "unary", "batched",
-                             "latency", "durable", "commit", "reopen"}))
+      ->check(
+          CLI::IsMember({"replay", "fan-out", "idle", "unary", "batched",
+                         "latency", "durable", "commit", "channels", "reopen"}))
       ->option_text("NAME,...");
   app.add_option("--seconds", options->seconds,
                  "How long each timed case sends")
@@ -137,9 +139,14 @@ void AddOptions(CLI::App& app, Options* options) {
       ->capture_default_str();
 
   app.add_option("--directory", options->directory,
-                 "Where durable, commit and reopen make their logs (default: "
-                 "where temporary files go)")
+                 "Where durable, commit, channels and reopen make their logs "
+                 "(default: where temporary files go)")
       ->option_text("DIR");
+  scenario("channels")
+      ->add_option("--channels", options->channels, "Channels")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+
   scenario("reopen")
       ->add_option("--reopen-bytes", options->reopen_bytes,
                    "Bytes of text in the log")

@@ -39,6 +39,7 @@ struct Options {
   std::vector<int> latency_rates = {1000, 100'000};
 
   std::string directory;
+  int channels = 10'000;
   std::uint64_t reopen_bytes = 1'000'000'000;
 };
 

@@ -5,7 +5,10 @@
 
 #include <cstdint>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <system_error>
 
 namespace messenger::bench {
 
@@ -29,6 +32,15 @@ std::optional<double> ProcessProbe::ResidentBytes() const {
   if (!(statm >> size >> resident)) return std::nullopt;
   return static_cast<double>(resident) *
          static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+std::optional<std::size_t> ProcessProbe::OpenFiles() const {
+  if (!pid_) return std::nullopt;
+  std::error_code error;
+  const std::filesystem::directory_iterator files(
+      fmt::format("/proc/{}/fd", *pid_), error);
+  if (error) return std::nullopt;
+  return static_cast<std::size_t>(std::distance(begin(files), end(files)));
 }
 
 std::optional<double> CpuMeter::Seconds() const {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <optional>
 
 #include "report.h"
@@ -18,6 +19,8 @@ class ProcessProbe {
   std::optional<double> CpuSeconds() const;
   // Resident memory now.
   std::optional<double> ResidentBytes() const;
+  // File descriptors, sockets included.
+  std::optional<std::size_t> OpenFiles() const;
 
  private:
   std::optional<pid_t> pid_;

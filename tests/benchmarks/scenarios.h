@@ -15,6 +15,7 @@ Scenario RunBatchedSend(const Setting& setting);
 Scenario RunLatency(const Setting& setting);
 Scenario RunDurable(const Setting& setting);
 Scenario RunCommit(const Setting& setting);
+Scenario RunChannels(const Setting& setting);
 Scenario RunReopen(const Setting& setting);
 
 }  // namespace messenger::bench
