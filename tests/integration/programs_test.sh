@@ -6,6 +6,7 @@ source "$(dirname "$0")/../support/assert.sh"
 
 server=$1
 cli=$2
+proto=$(readlink -f "$(dirname "$0")/../../proto")
 work=$(mktemp -d)
 failures=0
 server_pid=
@@ -220,6 +221,10 @@ is "another log" "$("$cli" send hello)" "general 1"
 kill -TERM $server_pid
 wait $server_pid
 server_pid=
+decoded=$(protoc --proto_path="$proto" \
+  --decode messenger.v1.ReadMessagesResponse messenger/v1/messenger.proto \
+  <elsewhere/channels/general.channel/00000000000000000001.segment)
+has "a segment, decoded by protoc" "$decoded" '^  text: "hello"$'
 mkdir other
 touch other/file
 "$server" --listen 127.0.0.1:0 --log file:other 2>err
