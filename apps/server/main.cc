@@ -19,6 +19,7 @@
 #include "messenger/log.h"
 #include "messenger/server.h"
 #include "messenger/version.h"
+#include "server/notice_printer.h"
 #include "server/options.h"
 
 namespace messenger::app {
@@ -54,8 +55,9 @@ int Main(int argc, char** argv) {
   if (!command) return exit_code;
 
   Interrupt interrupt;
-  command->log.on_notice = [](std::string_view notice) {
-    WriteStderr(fmt::format("messenger-server: {}\n", notice));
+  NoticePrinter notices;
+  command->log.on_notice = [&notices](std::string_view notice) {
+    notices.Print(notice);
   };
   auto log = OpenLog(command->log_uri, command->log);
   if (!log.ok()) return Fail(log.status());
