@@ -1067,6 +1067,32 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "durable log: a checkpoint that was not synced is, before what only the "
+    "one before needs is removed") {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    CAPTURE(seed);
+    LogOnDisk log;
+    log.Open();
+    SendMany(log, 4, 100);
+    // The process ends between the checkpoint's rename and its sync.
+    log.Fail([&log](Operation operation, const std::string& path) {
+      if (operation == Operation::kSyncDirectory && path == "/log") {
+        log.files().Stop();
+      }
+      return absl::OkStatus();
+    });
+    log.Close();
+    log.Crash(CrashMode::kKillProcess);
+    log.Fail(WithoutCheckpoints());
+    log.Open();
+    CHECK(log.Difference() == "");
+    log.Crash(CrashMode::kPowerCut, seed);
+    log.Open();
+    CHECK(log.Difference() == "");
+  }
+}
+
 // What a checkpoint cannot do.
 struct CheckpointFault {
   Operation operation;
