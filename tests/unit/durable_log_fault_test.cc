@@ -829,6 +829,23 @@ TEST_CASE("durable log: a damaged segment is not in the way of new ones") {
   }
 }
 
+TEST_CASE("durable log: what a checkpoint has left behind is removed") {
+  const SmallLog& small = TheSmallLog();
+  const std::string directory = "/log/channels/a.channel";
+  Image image = small.image;
+  image[directory + "/00000000000000000099.segment"] = "left behind";
+  LogOnDisk log({}, {}, DiskWith(image));
+  log.Expect(small.history);
+  log.Open();
+  CHECK(log.Send("a", {log.NextText()}).ok());
+  log.Close();
+  const auto names = log.files().List(directory);
+  REQUIRE(names.ok());
+  for (const std::string& name : *names) CHECK(!Contains(name, "99"));
+  log.Open();
+  CHECK(log.Difference() == "");
+}
+
 TEST_CASE("durable log: a start in a damaged segment begins with it") {
   const SmallLog& small = TheSmallLog();
   for (const auto& file : small.image) {
