@@ -1250,6 +1250,22 @@ TEST_CASE("durable log: repeated messages in segments are read in blocks") {
   CHECK(repeated.back().duplicate);
   CHECK(reads > 0);
   CHECK(reads < 30);
+  // Here and there, as a rule in one round.
+  for (int i = 0; i < 20; ++i) {
+    std::array<Completion<AppendResult>, 4> completions;
+    for (std::size_t k = 0; k < completions.size(); ++k) {
+      const std::size_t from = 1 + k * 7 % 4 * 200;
+      log.log().Append(Signed("a", from,
+                              {texts.begin() + static_cast<long>(from) - 1,
+                               texts.begin() + static_cast<long>(from) + 1}),
+                       completions[k].Callback());
+    }
+    for (std::size_t k = 0; k < completions.size(); ++k) {
+      const AppendResult result = completions[k].Wait("Append");
+      REQUIRE(result.ok());
+      CHECK(ReceiptsOf(result).front().sequence == 1 + k * 7 % 4 * 200);
+    }
+  }
   // From the middle, and with what is not a repetition.
   texts.erase(texts.begin(), texts.begin() + 500);
   texts.push_back(log.NextText());
