@@ -874,6 +874,20 @@ TEST_CASE_TEMPLATE_DEFINE("log: a channel keeps at most so many bytes", Fixture,
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
+    "log: a message that is larger than what is kept is there until the next",
+    Fixture, log_retention_large_message) {
+  LogUnderTest<Fixture> t(SmallRetention());
+  const std::string large(3 * kSmallestRetention, 'x');
+  t.Append({"a"});
+  for (std::uint64_t i = 2; i <= 6; ++i) {
+    t.Append({large});
+    CHECK(t.First() == i);
+    const auto reader = t.Open(Start::Earliest(), /*strict=*/true);
+    CHECK(ReadToHead(*reader).texts() == Texts{large});
+  }
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
     "log: the bytes of a channel are those of its stored "
     "messages",
     Fixture, log_info_bytes) {
@@ -2329,6 +2343,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   MESSENGER_LOG_CONFORMANCE_CASE(log_cancel_idle_reader, __VA_ARGS__);         \
   MESSENGER_LOG_CONFORMANCE_CASE(log_bytes_outlive_the_log, __VA_ARGS__);      \
   MESSENGER_LOG_CONFORMANCE_CASE(log_retention_bytes, __VA_ARGS__);            \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_retention_large_message, __VA_ARGS__);    \
   MESSENGER_LOG_CONFORMANCE_CASE(log_info_bytes, __VA_ARGS__);                 \
   MESSENGER_LOG_CONFORMANCE_CASE(log_gap_retention, __VA_ARGS__);              \
   MESSENGER_LOG_CONFORMANCE_CASE(log_gap_retention_at_start, __VA_ARGS__);     \

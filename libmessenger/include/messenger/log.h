@@ -23,8 +23,9 @@ class MessageLog;
 // got to them is told of the gap.
 struct RetentionOptions {
   // Most bytes kept per channel: of encoded messages in a directory, of the
-  // memory that they are in otherwise. Bounds: at least 64 KiB. Default 1 GiB:
-  // raise it for longer histories, lower it when there are many channels.
+  // memory that they are in otherwise. A message that is larger is kept until
+  // the next one. Bounds: at least 64 KiB. Default 1 GiB: raise it for longer
+  // histories, lower it when there are many channels.
   std::uint64_t max_bytes = std::uint64_t{1} << 30;
   // Drop what was written longer ago than this; zero keeps it. Applied when the
   // channel is next written, read or listed, and in a directory every 30 s.
