@@ -1,0 +1,160 @@
+#include "history.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <limits>
+
+namespace messenger::test {
+namespace {
+
+// Of a text; most are short, so that a second has many of them.
+constexpr std::uint64_t kMostFiller = 300;
+
+// As many lines around a sequence.
+constexpr std::uint64_t kNear = 5;
+
+// Well mixed (splitmix64).
+std::uint64_t Mix(std::uint64_t value) {
+  value += 0x9E3779B97F4A7C15U;
+  value = (value ^ (value >> 30U)) * 0xBF58476D1CE4E5B9U;
+  value = (value ^ (value >> 27U)) * 0x94D049BB133111EBU;
+  return value ^ (value >> 31U);
+}
+
+struct Lines {
+  std::string_view channel;
+  std::uint64_t sequence = 0;
+  std::string text;
+
+  bool wanted(std::string_view of, std::uint64_t first,
+              std::uint64_t last) const {
+    if (channel.empty()) return true;
+    return of == channel && last + kNear >= sequence &&
+           first <= sequence + kNear;
+  }
+  template <typename... Arguments>
+  void Add(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+    fmt::format_to(std::back_inserter(text), format,
+                   std::forward<Arguments>(arguments)...);
+    text += '\n';
+  }
+};
+
+std::int64_t Nanos(Timestamp time) {
+  return time.time_since_epoch().count();
+}
+
+void Describe(const Send& send, Lines* lines) {
+  const std::string numbers =
+      fmt::format("{}/{} to {}", send.sender, send.first_number,
+                  send.first_number + send.count - 1);
+  const char* const verb = send.again ? "sent again" : "sent";
+  if (send.receipts.empty()) {
+    if (lines->channel.empty() || lines->channel == send.channel) {
+      lines->Add("  {} {} to {}, producer sequence {}: no receipt", verb,
+                 numbers, send.channel, send.first_producer_sequence);
+    }
+    return;
+  }
+  const Receipt& first = send.receipts.front();
+  const Receipt& last = send.receipts.back();
+  if (!lines->wanted(send.channel, first.position.sequence,
+                     last.position.sequence)) {
+    return;
+  }
+  lines->Add(
+      "  {} {} to {}, producer sequence {}: {} receipts, sequences {} to {}, "
+      "time {}, epoch {:x}{}",
+      verb, numbers, send.channel, send.first_producer_sequence,
+      send.receipts.size(), first.position.sequence, last.position.sequence,
+      Nanos(first.send_time), first.position.epoch,
+      first.duplicate ? ", duplicates" : "");
+}
+
+std::string Describe(const Start& start) {
+  switch (start.kind) {
+    case Start::Kind::kEarliest:
+      return "the earliest";
+    case Start::Kind::kAfter:
+      return fmt::format("after {:x}:{}", start.position.epoch,
+                         start.position.sequence);
+    case Start::Kind::kSequence:
+      return fmt::format("{}", start.number);
+    default:
+      return "elsewhere";
+  }
+}
+
+void Describe(const Reading& reading, Lines* lines) {
+  if (!lines->channel.empty() && lines->channel != reading.channel) return;
+  lines->Add("  {} reads {} from {}", reading.reader, reading.channel,
+             Describe(reading.start));
+  if (reading.joined) {
+    lines->Add("    joined epoch {:x}, next {}, head {}", reading.joined->epoch,
+               reading.joined->next_sequence, reading.joined->head);
+  }
+  for (const auto& event : reading.events) {
+    if (const Gap* gap = std::get_if<Gap>(&event)) {
+      lines->Add("    gap from {} to {}: {}", gap->first_missing, gap->next,
+                 ToString(gap->reason));
+      continue;
+    }
+    const auto& seen = std::get<Reading::Seen>(event);
+    if (!lines->wanted(reading.channel, seen.sequence, seen.sequence)) continue;
+    lines->Add("    {}: \"{:.40}\" ({} bytes), time {}, producer sequence {}",
+               seen.sequence, seen.text, seen.text.size(),
+               Nanos(seen.send_time), seen.producer_sequence);
+  }
+  lines->Add("    ended: {}", reading.end.ToString());
+}
+
+std::string Describe(const Round& round, Lines lines) {
+  constexpr const char* kEndings[] = {"", ", after it was closed",
+                                      ", after a kill", ", after a power cut"};
+  lines.Add("round {}{}, retention {}", round.number,
+            kEndings[static_cast<int>(round.before)], round.retention_bytes);
+  for (const Reading& reading : round.contents) Describe(reading, &lines);
+  for (const Send& send : round.sends) Describe(send, &lines);
+  for (const SendEnd& end : round.ends) {
+    lines.Add("  {} ended: {}", end.sender, end.status.ToString());
+  }
+  for (const Reading& reading : round.readings) Describe(reading, &lines);
+  return std::move(lines.text);
+}
+
+}  // namespace
+
+std::string TextOf(std::string_view sender, std::uint64_t number) {
+  std::string text = fmt::format("{}/{}/", sender, number);
+  std::uint64_t state = Mix(number);
+  for (std::uint64_t left = state % kMostFiller; left > 0; --left) {
+    state = Mix(state);
+    text += static_cast<char>('a' + state % 26);
+  }
+  return text;
+}
+
+std::optional<Origin> OriginOf(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  Origin origin = {.sender = std::string(text.substr(0, slash))};
+  std::from_chars(text.data() + slash + 1, text.data() + text.size(),
+                  origin.number);
+  if (TextOf(origin.sender, origin.number) != text) return std::nullopt;
+  return origin;
+}
+
+std::string Describe(const Round& round) {
+  return Describe(round, Lines());
+}
+
+std::string Describe(const Round& round, std::string_view channel,
+                     std::uint64_t sequence) {
+  return Describe(round,
+                  {.channel = channel, .sequence = sequence, .text = {}});
+}
+
+}  // namespace messenger::test

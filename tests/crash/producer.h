@@ -1,0 +1,92 @@
+// Those who send, and send again what was not acknowledged.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <latch>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "history.h"
+#include "support/raw_client.h"
+#include "support/seed.h"
+
+namespace messenger::test {
+
+// What the senders of one round share.
+struct SendingRound {
+  int port = 0;
+  // Counted down when a sender has nothing left from the rounds before, or the
+  // server has gone; nobody sends anything new until all have: so retention
+  // cannot drop what may be sent again.
+  std::latch* settled = nullptr;
+  // Then no more new messages, and receipts for all that was sent.
+  const std::atomic<bool>* stop = nullptr;
+};
+
+// One sender, through all rounds.
+//
+// Thread safety: none.
+class Producer {
+ public:
+  Producer(std::string name, std::vector<std::string> channels,
+           std::uint64_t seed);
+  virtual ~Producer() = default;
+  Producer(const Producer&) = delete;
+  Producer& operator=(const Producer&) = delete;
+
+  // Sends until the server goes, or `stop`. Blocks; throws nothing.
+  void Run(const SendingRound& round);
+
+  // What was sent in the last round, and how that ended.
+  std::vector<Send> TakeSends() { return std::move(sends_); }
+  const SendEnd& end() const { return end_; }
+
+  // After messages were lost that it knows to be acknowledged: it begins anew,
+  // and what it does not know the fate of stays so.
+  virtual void Forget() { unsettled_.clear(); }
+
+ protected:
+  // Returns how it went, in `*settled` whether the latch was counted down.
+  virtual absl::Status Work(RawClient& client, const SendingRound& round,
+                            bool* settled) = 0;
+
+  // The next request, at the end of `sends_`, of so many messages.
+  Send& Next(std::size_t count);
+  virtual void Number(Send* send) = 0;
+  // Those of `unsettled_`, at the end of `sends_`.
+  void Repeat();
+  static bool IsSettled(const Send& send) {
+    return send.receipts.size() == send.count;
+  }
+
+  Random& random() { return random_; }
+
+  std::vector<Send> sends_;
+  std::vector<Send> unsettled_;  // of the rounds before
+
+ private:
+  const std::string name_;
+  const std::vector<std::string> channels_;
+  Random random_;
+  std::uint64_t last_number_ = 0;
+  SendEnd end_;
+};
+
+// Batches on a stream, several under way.
+std::unique_ptr<Producer> MakeStreamProducer(std::string name,
+                                             std::vector<std::string> channels,
+                                             std::uint64_t seed);
+// One message at a time, as a producer.
+std::unique_ptr<Producer> MakeUnaryProducer(std::string name,
+                                            std::vector<std::string> channels,
+                                            std::uint64_t seed);
+// One message at a time without a producer id: none is sent again.
+std::unique_ptr<Producer> MakeAnonymous(std::string name,
+                                        std::vector<std::string> channels,
+                                        std::uint64_t seed);
+
+}  // namespace messenger::test
