@@ -71,6 +71,11 @@ std::vector<Reader> MakeReaders() {
   return readers;
 }
 
+std::string Contents(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 void Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   static_cast<void>(std::fflush(stdout));
@@ -117,6 +122,7 @@ bool CrashTest::RunRound(std::uint64_t number) {
   CrashOpenings();
   const DirectoryState before = LookAt(log_);
   const std::unique_ptr<ServerProcess> server = StartAndListen();
+  if (!server) return false;
   round.before = std::exchange(ending_, Ending::kNone);
   {
     Client client = Connect(*server);
@@ -138,6 +144,7 @@ bool CrashTest::Finish(std::uint64_t number) {
   {
     Round round = Begin(number);
     const std::unique_ptr<ServerProcess> server = StartAndListen();
+    if (!server) return false;
     round.before = std::exchange(ending_, Ending::kNone);
     {
       Client client = Connect(*server);
@@ -149,6 +156,7 @@ bool CrashTest::Finish(std::uint64_t number) {
   }
   Round round = Begin(number + 1);
   const std::unique_ptr<ServerProcess> server = StartAndListen();
+  if (!server) return false;
   round.before = std::exchange(ending_, Ending::kNone);
   {
     Client client = Connect(*server);
@@ -236,12 +244,13 @@ bool CrashTest::CrashOpening() {
   } else {
     WaitUpTo(milliseconds(60));
   }
-  const bool listened = server->AwaitListening(milliseconds(0));
+  // Now: LOCK is not synced, so that a power cut may undo it.
+  const bool opening =
+      !server->AwaitListening(milliseconds(0)) && LockedBy(log_) == pid;
   const std::uint64_t power_cuts = power_cuts_;
   Crash(*server);
-  const DirectoryState after = LookAt(log_);
-  const bool opening = !listened && after.locked_by == pid;
   if (!opening) return false;
+  const DirectoryState after = LookAt(log_);
   Count(Hit::kOpening);
   if (power_cuts_ > power_cuts) Count(Hit::kPowerCutOpening);
   // It has read the old journals when it creates a new one.
@@ -345,9 +354,7 @@ void CrashTest::CountProgress(const DirectoryState& before,
 }
 
 void CrashTest::CountNotices() {
-  std::ifstream file(notices_);
-  file.seekg(static_cast<std::streamoff>(notices_read_));
-  const std::string news{std::istreambuf_iterator<char>(file), {}};
+  const std::string news = Contents(notices_).substr(notices_read_);
   notices_read_ += news.size();
   if (news.find("not completely written") != std::string::npos) {
     Count(Hit::kTorn);
@@ -392,7 +399,8 @@ bool CrashTest::PrintHits() const {
   bool all = true;
   Print("rounds\n");
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool missing = rows[i].expected && hits_[i] == 0;
+    const bool missing =
+        options_.require_all && rows[i].expected && hits_[i] == 0;
     Print(fmt::format("{:6}  {}{}\n", hits_[i], rows[i].what,
                       missing ? ", which a long run should have hit" : ""));
     all = all && !missing;

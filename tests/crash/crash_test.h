@@ -37,8 +37,8 @@ class CrashTest {
   bool Run();
 
   void PrintTotals() const;
-  // How many rounds have hit what. False if a long run should have hit
-  // something, and never did.
+  // How many rounds have hit what. False if something had to be hit, and never
+  // was.
   bool PrintHits() const;
 
  private:
@@ -67,6 +67,7 @@ class CrashTest {
 
   // ---- The server
   std::unique_ptr<ServerProcess> Start();
+  // Null, and says so, if it does not come to listen.
   std::unique_ptr<ServerProcess> StartAndListen();
   // Ends the server while it opens the log, as often as chance will have it.
   void CrashOpenings();

@@ -68,7 +68,6 @@ std::string LockedBy(const std::string& directory) {
 DirectoryState LookAt(const std::string& directory) {
   const fs::path log = directory;
   DirectoryState state;
-  state.locked_by = LockedBy(directory);
   const std::string checkpoint = Contents(log / "checkpoint");
   if (checkpoint.size() >= kCheckpointHeaderSize) {
     state.checkpoint.ParseFromArray(

@@ -13,8 +13,6 @@
 namespace messenger::test {
 
 struct DirectoryState {
-  // What LOCK holds.
-  std::string locked_by;
   std::set<std::uint64_t> journals;
   storage::v1::Checkpoint checkpoint;
   // Another one for each checkpoint that is written.

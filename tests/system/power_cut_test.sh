@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Cuts the power of a real file system under a real messenger-server, again and
+# again: ext4 on a loop device, which then loses whatever was not synced. Also
+# with a server that is killed before, with a durability that loses messages and
+# has to say so, and with a disk that lies, which has to be found out.
+#   power_cut_test.sh MESSENGER_SERVER MESSENGER_CRASH_TEST MESSENGER_LYING_DISK
+# Needs root, and a kernel that mounts loop devices. Otherwise it ends with 77,
+# which is a failure if $MESSENGER_REQUIRE_ALL_TESTS is 1.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/../.."
+source tests/support/assert.sh
+
+server=$1
+crash_test=$2
+lying_disk=$3
+
+[ "$(id -u)" = 0 ] || skip "needs root"
+for command in losetup mkfs.ext4 mount umount; do
+  command -v $command >/dev/null || skip "there is no $command"
+done
+
+work=$(mktemp -d)
+device=
+clean_up() {
+  while umount "$work/disk" 2>/dev/null; do :; done
+  [ -z "$device" ] || losetup --detach "$device" || true
+  rm -rf --one-file-system "$work"
+}
+trap clean_up EXIT
+# What the programs keep when they fail is worth more than the disk.
+keep=${TMPDIR:-/tmp}
+
+# A disk without anything on it.
+new_disk() {
+  while umount "$work/disk" 2>/dev/null; do :; done
+  [ -z "$device" ] || losetup --detach "$device"
+  device=
+  rm -f "$work/image"
+  truncate --size 512M "$work/image"
+  mkfs.ext4 -q -F "$work/image" || fail "mkfs.ext4"
+  device=$(losetup --find --show "$work/image") ||
+    skip "there are no loop devices here"
+  mkdir -p "$work/disk"
+  mount -t ext4 "$device" "$work/disk" ||
+    skip "an ext4 file system on $device cannot be mounted here"
+}
+
+# crash OPTION...: on a new disk.
+crash() {
+  new_disk
+  TMPDIR=$keep "$crash_test" --server "$server" --device "$device" \
+    --mount-point "$work/disk" "$@"
+}
+
+crash --rounds 50 || fail "fsync: promises were not kept"
+took "50 rounds, fsync"
+
+crash --rounds 30 --durability os >"$work/log" ||
+  { cat "$work/log" >&2 && fail "os: promises were not kept"; }
+cat "$work/log"
+has "os: what a power cut has taken" "$(cat "$work/log")" '[1-9][0-9]* lost'
+has "os: readers are told" "$(cat "$work/log")" '[1-9][0-9]* readers told'
+took "30 rounds, os"
+
+keep=$work crash --rounds 30 --preload "$lying_disk" >"$work/log" &&
+  fail "a disk that lies was not found out"
+has "a disk that lies is found out" "$(cat "$work/log")" \
+  '^Durable: (.* are gone|the log cannot be opened)'
+took "a disk that lies: $(grep -m 1 '^Durable' "$work/log")"
+echo "all passed"
