@@ -90,7 +90,7 @@ class Checker {
   void CheckEpochs(const Round& round);
   void CheckContents(const Round& round, const Reading& contents);
   // The head is smaller than it was.
-  void CheckLoss(const Round& round, const std::string& channel,
+  void CheckLoss(const Round& round, const std::string& name,
                  std::uint64_t head);
   // Of what each sender had sent when the server died, a first part is there,
   // in whole requests.
@@ -108,10 +108,10 @@ class Checker {
   // Sees the messages and gaps, and returns what comes after them.
   std::uint64_t Follow(const Round& round, const Reading& reading,
                        std::uint64_t next);
-  void CheckDropped(const Round& round, const std::string& channel,
+  void CheckDropped(const Round& round, const std::string& name,
                     std::uint64_t first);
   // A message has this sequence and time, somebody says.
-  void See(const std::string& channel, std::uint64_t sequence, Timestamp time,
+  void See(const std::string& name, std::uint64_t sequence, Timestamp time,
            Sender* sender, std::uint64_t number, std::string_view who);
   void SeeText(const std::string& channel, const Reading::Seen& seen,
                std::string_view who);

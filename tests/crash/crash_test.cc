@@ -240,7 +240,7 @@ bool CrashTest::CrashOpening() {
     const auto end = std::chrono::steady_clock::now() + kPatience;
     while (LockedBy(log_) != pid && std::chrono::steady_clock::now() < end) {
     }
-    WaitUpTo(milliseconds(15));
+    WaitUpTo(milliseconds(60));
   } else {
     WaitUpTo(milliseconds(60));
   }
@@ -295,7 +295,7 @@ Client CrashTest::Connect(const ServerProcess& server) {
       {.target = fmt::format("127.0.0.1:{}", server.port())});
 }
 
-std::vector<Reading> CrashTest::ReadAll(Client& client) const {
+std::vector<Reading> CrashTest::ReadAll(Client& client) {
   std::vector<RecordedRead> reads;
   for (const std::string_view channel : kChannels) {
     reads.emplace_back(client, "the driver",

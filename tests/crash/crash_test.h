@@ -80,7 +80,7 @@ class CrashTest {
 
   // ---- Its clients
   static Client Connect(const ServerProcess& server);
-  std::vector<Reading> ReadAll(Client& client) const;
+  static std::vector<Reading> ReadAll(Client& client);
   // Sends and reads while `live` runs, which may end the server; then `stop`
   // makes those end who still can.
   void Load(const ServerProcess& server, Client& client, Round* round,

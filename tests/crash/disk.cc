@@ -13,7 +13,7 @@ namespace messenger::test {
 namespace {
 
 // Of Linux's fs/ext4/ext4.h, which no header for programs has in Debian 12.
-constexpr unsigned long kShutdown = _IOR('X', 125, std::uint32_t);
+constexpr std::uint64_t kShutdown = _IOR('X', 125, std::uint32_t);
 constexpr std::uint32_t kWithoutFlushingTheJournal = 2;
 
 void Check(int result, const std::string& what) {

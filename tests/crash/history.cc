@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <array>
 #include <charconv>
 #include <iterator>
-#include <limits>
+#include <utility>
 
 namespace messenger::test {
 namespace {
@@ -112,10 +112,11 @@ void Describe(const Reading& reading, Lines* lines) {
 }
 
 std::string Describe(const Round& round, Lines lines) {
-  constexpr const char* kEndings[] = {"", ", after it was closed",
-                                      ", after a kill", ", after a power cut"};
+  constexpr std::array<std::string_view, 4> kEndings = {
+      "", ", after it was closed", ", after a kill", ", after a power cut"};
   lines.Add("round {}{}, retention {}", round.number,
-            kEndings[static_cast<int>(round.before)], round.retention_bytes);
+            kEndings[static_cast<std::size_t>(round.before)],
+            round.retention_bytes);
   for (const Reading& reading : round.contents) Describe(reading, &lines);
   for (const Send& send : round.sends) Describe(send, &lines);
   for (const SendEnd& end : round.ends) {

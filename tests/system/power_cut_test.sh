@@ -8,33 +8,28 @@
 # which is a failure if $MESSENGER_REQUIRE_ALL_TESTS is 1.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
-source tests/support/assert.sh
+source tests/system/machine.sh
+need losetup mkfs.ext4 mount umount
 
 server=$1
 crash_test=$2
 lying_disk=$3
 
-[ "$(id -u)" = 0 ] || skip "needs root"
-for command in losetup mkfs.ext4 mount umount; do
-  command -v $command >/dev/null || skip "there is no $command"
-done
-
-work=$(mktemp -d)
 device=
-clean_up() {
-  while umount "$work/disk" 2>/dev/null; do :; done
-  [ -z "$device" ] || losetup --detach "$device" || true
-  rm -rf --one-file-system "$work"
-}
-trap clean_up EXIT
-# What the programs keep when they fail is worth more than the disk.
-keep=${TMPDIR:-/tmp}
-
-# A disk without anything on it.
-new_disk() {
-  while umount "$work/disk" 2>/dev/null; do :; done
+drop_disk() {
+  ! mountpoint --quiet "$work/disk" || umount "$work/disk"
   [ -z "$device" ] || losetup --detach "$device"
   device=
+}
+clean_up() {
+  drop_disk || true
+  remove_work
+}
+trap clean_up EXIT
+
+# One without anything on it.
+new_disk() {
+  drop_disk
   rm -f "$work/image"
   truncate --size 512M "$work/image"
   mkfs.ext4 -q -F "$work/image" || fail "mkfs.ext4"
@@ -44,6 +39,9 @@ new_disk() {
   mount -t ext4 "$device" "$work/disk" ||
     skip "an ext4 file system on $device cannot be mounted here"
 }
+
+# What the program keeps when it fails stays, unless it is expected to.
+keep=${TMPDIR:-/tmp}
 
 # crash OPTION...: on a new disk.
 crash() {
