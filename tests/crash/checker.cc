@@ -41,7 +41,7 @@ std::vector<Violation> Checker::Check(const Round& round) {
   for (const auto& [name, sender] : senders_) CheckUnsettled(name, sender);
   AddSends(round);
   for (const Send& send : round.sends) CheckReceipts(send);
-  for (const SendEnd& end : round.ends) CheckEnd(end);
+  for (const SendEnd& end : round.ends) CheckEnd(round, end);
   for (const Reading& reading : round.readings) CheckReading(round, reading);
   last_retention_bytes_ = round.retention_bytes;
   return std::move(violations_);
@@ -92,8 +92,11 @@ void Checker::CheckContents(const Round& round, const Reading& contents) {
                             contents.end.ToString()));
   }
   Channel& channel = channels_[name];
+  channel.old_head = channel.settled_head;
   const std::uint64_t head = contents.joined->head;
+  channel.settled_head = head;
   if (head < channel.head()) CheckLoss(round, name, head);
+  Extend(name, head);
   if (last_epoch_ != epoch_) channel.ended[last_epoch_] = head;
   const std::uint64_t next = Follow(round, contents, contents.start.number);
   if (next != head + 1) {
@@ -129,7 +132,7 @@ void Checker::CheckUnsettled(const std::string& name, const Sender& sender) {
     last = sent.batch_last;
     CheckTogether(sender, first, last);
     if (sent.sequence == 0) {
-      if (missing == 0) missing = first;
+      if (missing == 0 && !MayBeDropped(sent)) missing = first;
     } else if (missing != 0) {
       Fail(
           kOrdered, sent.channel, sent.sequence,
@@ -219,10 +222,30 @@ void Checker::CheckReceipts(const Send& send) {
   }
 }
 
-void Checker::CheckEnd(const SendEnd& end) {
+void Checker::CheckEnd(const Round& round, const SendEnd& end) {
   if (end.status.ok() || absl::IsUnavailable(end.status)) return;
+  const auto refused =
+      std::find_if(round.sends.begin(), round.sends.end(), [&](const Send& s) {
+        return s.sender == end.sender && s.receipts.size() < s.count;
+      });
+  // What is not there cannot be compared.
+  if (absl::IsFailedPrecondition(end.status) && refused != round.sends.end() &&
+      refused->again &&
+      MayBeDropped(senders_[end.sender].sent[refused->first_number - 1])) {
+    return;
+  }
   Fail(absl::IsFailedPrecondition(end.status) ? kUnique : kDurable, "", 0,
        fmt::format("{} was refused: {}", end.sender, end.status.ToString()));
+}
+
+bool Checker::MayBeDropped(const Sent& sent) {
+  const Channel& channel = channels_[sent.channel];
+  if (sent.sequence != 0) return sent.sequence < channel.first;
+  for (std::uint64_t i = channel.old_head;
+       i < std::min(channel.first - 1, channel.head()); ++i) {
+    if (channel.stored[i].sender == nullptr) return true;
+  }
+  return false;
 }
 
 // ---------------------------------------------------------------------------
@@ -348,12 +371,7 @@ void Checker::CheckDropped(const Round& round, const std::string& name,
   if (first <= channel.first) return;
   totals_.dropped += first - channel.first;
   channel.first = first;
-  if (first > channel.head() + 1) {
-    return Fail(kDurable, name, first,
-                fmt::format("what is up to {} has been dropped, but the head "
-                            "is {}",
-                            first - 1, channel.head()));
-  }
+  Extend(name, first - 1);
   // By the round before, or by this one.
   const std::uint64_t limit =
       std::min(round.retention_bytes, last_retention_bytes_);
@@ -369,6 +387,17 @@ void Checker::CheckDropped(const Round& round, const std::string& name,
 
 // ---------------------------------------------------------------------------
 // One message
+
+bool Checker::Extend(const std::string& name, std::uint64_t head) {
+  std::vector<Stored>& stored = channels_[name].stored;
+  // No channel has more than what was sent.
+  if (head > totals_.sent) {
+    Fail(kOrdered, name, head, "there cannot be so many messages");
+    return false;
+  }
+  if (stored.size() < head) stored.resize(head);
+  return true;
+}
 
 void Checker::SeeText(const std::string& channel, const Reading::Seen& seen,
                       std::string_view who) {
@@ -405,11 +434,8 @@ void Checker::See(const std::string& name, std::uint64_t sequence,
     return fail(kUnique, fmt::format("number {} is at {} and at {}", number,
                                      sent.sequence, sequence));
   }
-  // No channel has more than what was sent.
-  if (sequence == 0 || sequence > totals_.sent) {
-    return fail(kOrdered, "there is no such sequence");
-  }
-  if (stored.size() < sequence) stored.resize(sequence);
+  if (sequence == 0) return fail(kOrdered, "there is no sequence 0");
+  if (!Extend(name, sequence)) return;
   Stored& place = stored[sequence - 1];
   if (place.sender != nullptr &&
       (place.sender != sender || place.number != number)) {

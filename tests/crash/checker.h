@@ -76,8 +76,10 @@ class Checker {
     std::size_t bytes = 0;
   };
   struct Channel {
-    std::vector<Stored> stored;  // by sequence, from 1 on
-    std::uint64_t first = 1;     // what was before it has been dropped
+    std::vector<Stored> stored;      // by sequence, from 1 on
+    std::uint64_t first = 1;         // what was before it has been dropped
+    std::uint64_t old_head = 0;      // when the last life began
+    std::uint64_t settled_head = 0;  // when this one began
     // The head that it had when an epoch ended.
     std::map<std::uint64_t, std::uint64_t> ended;
 
@@ -99,7 +101,9 @@ class Checker {
                      std::uint64_t last);
   void AddSends(const Round& round);
   void CheckReceipts(const Send& send);
-  void CheckEnd(const SendEnd& end);
+  void CheckEnd(const Round& round, const SendEnd& end);
+  // Retention has dropped it, or something there that nobody has seen.
+  bool MayBeDropped(const Sent& sent);
   void CheckReading(const Round& round, const Reading& reading);
   // Where a reading begins; nothing if it never joined.
   std::optional<std::uint64_t> FirstOf(const Reading& reading);
@@ -110,6 +114,8 @@ class Checker {
                        std::uint64_t next);
   void CheckDropped(const Round& round, const std::string& name,
                     std::uint64_t first);
+  // The channel has at least so many messages; false if that cannot be.
+  bool Extend(const std::string& name, std::uint64_t head);
   // A message has this sequence and time, somebody says.
   void See(const std::string& name, std::uint64_t sequence, Timestamp time,
            Sender* sender, std::uint64_t number, std::string_view who);

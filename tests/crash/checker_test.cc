@@ -143,6 +143,16 @@ bool Breaks(const std::vector<Round>& rounds, std::string_view guarantee) {
   return false;
 }
 
+// Of the oldest `missing` messages.
+void PlantGap(Reading* reading, std::uint64_t missing, Gap::Reason reason) {
+  auto& events = reading->events;
+  events.erase(events.begin(),
+               events.begin() + static_cast<std::ptrdiff_t>(missing));
+  events.insert(events.begin(),
+                Gap{.first_missing = 1, .next = missing + 1, .reason = reason});
+  reading->joined->next_sequence = missing + 1;
+}
+
 TEST_CASE("a history without faults is accepted") {
   CHECK(Names(Judge(GoodHistory())) == "");
 }
@@ -209,6 +219,19 @@ TEST_CASE("a retry that is refused is found") {
   std::vector<Round> rounds = GoodHistory();
   rounds[1].ends[0].status = absl::FailedPreconditionError("expected 7");
   CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE("a retry of what retention has dropped may be refused") {
+  std::vector<Round> rounds = GoodHistory();
+  rounds.pop_back();
+  rounds[1].sends.resize(1);
+  rounds[1].sends[0].receipts.clear();
+  rounds[1].readings.clear();
+  rounds[1].ends[0].status = absl::FailedPreconditionError("is not there");
+  rounds[1].retention_bytes = 65536;
+  CHECK(Breaks(rounds, "Unique"));
+  PlantGap(rounds[1].contents.data(), 6, Gap::Reason::kRetention);
+  CHECK(Names(Judge(rounds)) == "");
 }
 
 TEST_CASE("a receipt that is falsely of an earlier attempt is found") {
@@ -332,16 +355,6 @@ TEST_CASE("another epoch is found") {
   rounds = GoodHistory();
   rounds[1].readings[0].joined->epoch = kNextEpoch;
   CHECK(Breaks(rounds, "Resumable"));
-}
-
-// Of the oldest `missing` messages.
-void PlantGap(Reading* reading, std::uint64_t missing, Gap::Reason reason) {
-  auto& events = reading->events;
-  events.erase(events.begin(),
-               events.begin() + static_cast<std::ptrdiff_t>(missing));
-  events.insert(events.begin(),
-                Gap{.first_missing = 1, .next = missing + 1, .reason = reason});
-  reading->joined->next_sequence = missing + 1;
 }
 
 TEST_CASE("what retention drops is missing rightly, if it keeps little") {

@@ -222,6 +222,8 @@ void Producer::Run(const SendingRound& round) {
     if (!repeated) left.push_back(send);
   }
   unsettled_ = std::move(left);
+  // Retention has dropped what was sent again, so that it cannot be compared.
+  if (absl::IsFailedPrecondition(end_.status)) Forget();
 }
 
 Send& Producer::Next(std::size_t count) {

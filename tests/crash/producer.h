@@ -21,7 +21,7 @@ struct SendingRound {
   int port = 0;
   // Counted down when a sender has nothing left from the rounds before, or the
   // server has gone; nobody sends anything new until all have: so retention
-  // cannot drop what may be sent again.
+  // does not drop what may be sent again.
   std::latch* settled = nullptr;
   // Then no more new messages, and receipts for all that was sent.
   const std::atomic<bool>* stop = nullptr;
@@ -45,8 +45,8 @@ class Producer {
   std::vector<Send> TakeSends() { return std::move(sends_); }
   const SendEnd& end() const { return end_; }
 
-  // After messages were lost that it knows to be acknowledged: it begins anew,
-  // and what it does not know the fate of stays so.
+  // It begins anew, as another producer, and what it does not know the fate of
+  // stays so: after messages were lost that it knows to be acknowledged.
   virtual void Forget() { unsettled_.clear(); }
 
  protected:

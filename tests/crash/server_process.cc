@@ -86,9 +86,13 @@ bool ServerProcess::AwaitListening(std::chrono::milliseconds patience) {
   return true;
 }
 
+void ServerProcess::Strike() const {
+  kill(pid_, SIGKILL);
+}
+
 void ServerProcess::Kill() {
   if (pid_ < 0) return;
-  kill(pid_, SIGKILL);
+  Strike();
   Reap();
 }
 

@@ -29,6 +29,9 @@ class ServerProcess {
   // Once it listens.
   int port() const { return port_; }
 
+  // SIGKILL: none of its instructions is executed any more, but system calls
+  // that are under way may still go on.
+  void Strike() const;
   // SIGKILL; returns when the process is gone.
   void Kill();
   // SIGTERM; returns the exit code, or -1 if a signal has ended it.
