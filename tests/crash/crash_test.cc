@@ -216,9 +216,9 @@ std::unique_ptr<ServerProcess> CrashTest::Start() {
 std::unique_ptr<ServerProcess> CrashTest::StartAndListen() {
   std::unique_ptr<ServerProcess> server = Start();
   if (server->AwaitListening(kPatience)) return server;
-  CountNotices();
-  throw std::runtime_error(
-      "the server does not listen; it printed what is in " + notices_);
+  Print(fmt::format("Durable: the log cannot be opened:\n{}",
+                    Contents(notices_).substr(notices_read_)));
+  return nullptr;
 }
 
 void CrashTest::CrashOpenings() {

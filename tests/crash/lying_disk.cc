@@ -27,6 +27,8 @@ bool IsJournalWithRounds(int file) {
 
 }  // namespace
 
+// The C library's name for the parameter is reserved.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 extern "C" int fdatasync(int file) {
   if (IsJournalWithRounds(file)) return 0;
   return static_cast<int>(syscall(SYS_fdatasync, file));
