@@ -76,6 +76,12 @@ std::string Contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+std::string PlaceOf(const Violation& violation) {
+  if (violation.channel.empty()) return "";
+  if (violation.sequence == 0) return violation.channel + ": ";
+  return fmt::format("{} {}: ", violation.channel, violation.sequence);
+}
+
 void Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   static_cast<void>(std::fflush(stdout));
@@ -179,10 +185,8 @@ bool CrashTest::Judge(Round round) {
                     last_rounds_.back().number, violations.size()));
   for (std::size_t i = 0; i < std::min(violations.size(), kMostShown); ++i) {
     const Violation& violation = violations[i];
-    Print(fmt::format(
-        "{}: {}{}{}\n", violation.guarantee, violation.channel,
-        violation.sequence == 0 ? "" : fmt::format(" {}: ", violation.sequence),
-        violation.what));
+    Print(fmt::format("{}: {}{}\n", violation.guarantee, PlaceOf(violation),
+                      violation.what));
   }
   std::ofstream history(directory_ + "/history");
   for (const Round& one : last_rounds_) {
