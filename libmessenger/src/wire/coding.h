@@ -87,7 +87,10 @@ class FieldReader {
     if (next_ == end_) return false;
     begin_ = next_;
     std::uint64_t tag;
-    if (!ReadVarint(&tag) || tag > UINT32_MAX || tag < 8) return Fail();
+    if (!ReadVarint(&tag) || tag > UINT32_MAX || tag < 8 ||
+        next_ - begin_ > kMaxVarint32Size) {
+      return Fail();
+    }
     tag_ = static_cast<std::uint32_t>(tag);
     switch (static_cast<WireType>(tag_ & 7U)) {
       case WireType::kVarint:
@@ -99,7 +102,8 @@ class FieldReader {
         return true;
       case WireType::kBytes: {
         std::uint64_t size;
-        if (!ReadVarint(&size) ||
+        const char* const size_begin = next_;
+        if (!ReadVarint(&size) || next_ - size_begin > kMaxVarint32Size ||
             size > static_cast<std::uint64_t>(end_ - next_)) {
           return Fail();
         }
@@ -140,6 +144,9 @@ class FieldReader {
     }
     return false;
   }
+
+  // Tags and lengths may not be padded to more, as in protobuf's parsers.
+  static constexpr std::ptrdiff_t kMaxVarint32Size = 5;
 
   bool Fail() {
     ok_ = false;

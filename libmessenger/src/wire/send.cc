@@ -39,6 +39,7 @@ class RequestBuilder {
       : sequence_field_(sequence_field), parser_(limits.max_message_bytes) {}
 
   absl::Status SetProducerId(std::string_view bytes) {
+    request_.producer_id.reset();
     if (bytes.empty()) return absl::OkStatus();
     if (bytes.size() != sizeof(ProducerId)) {
       return absl::InvalidArgumentError(
