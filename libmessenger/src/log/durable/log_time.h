@@ -25,9 +25,15 @@ struct TimeAnchor {
 // `clock`, with a steady clock that goes on from `last`, the latest moment that
 // the log knows of.
 inline LogClock ContinueFrom(const TimeAnchor& last, const LogClock& clock) {
-  const auto closed =
-      std::max(clock.now() - last.wall_time, std::chrono::nanoseconds(0));
-  const auto offset = last.log_time + closed - clock.steady_now();
+  using Time = std::chrono::steady_clock::time_point;
+  using std::chrono::nanoseconds;
+  // A clock that has stood somewhere else than where clocks stand must not make
+  // the sum too large.
+  const auto closed = std::clamp(Elapsed(last.wall_time, clock.now()),
+                                 nanoseconds(0), nanoseconds::max() / 4);
+  const auto log_time =
+      std::clamp(last.log_time, Time(), Time(nanoseconds::max() / 2));
+  const auto offset = log_time + closed - clock.steady_now();
   return {.now = clock.now, .steady_now = [steady = clock.steady_now, offset] {
             return steady() + offset;
           }};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "log/log_clock.h"
+
 namespace messenger {
 namespace {
 
@@ -20,13 +22,14 @@ bool TakesMore(const RetentionOptions& retention,
                std::chrono::steady_clock::time_point first_write,
                std::chrono::steady_clock::time_point now) {
   return retention.max_age.count() == 0 ||
-         now - first_write <= retention.max_age / kAgeFraction;
+         Elapsed(first_write, now) <= retention.max_age / kAgeFraction;
 }
 
 bool IsExpired(const RetentionOptions& retention,
                std::chrono::steady_clock::time_point last_write,
                std::chrono::steady_clock::time_point now) {
-  return retention.max_age.count() > 0 && now - last_write > retention.max_age;
+  return retention.max_age.count() > 0 &&
+         Elapsed(last_write, now) > retention.max_age;
 }
 
 bool IsExcess(const RetentionOptions& retention, std::uint64_t bytes) {
