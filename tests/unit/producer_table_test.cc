@@ -156,6 +156,17 @@ TEST_CASE(
   CHECK(Find(table, Producer(2), 2, 1) == "new");
 }
 
+TEST_CASE(
+    "producer table: a producer that does not go on where it was is a new "
+    "one") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 3}, kStart);
+  table.Record(Producer(1), {1, 104, 2}, kStart);
+  CHECK(Find(table, Producer(1), 1, 2) == "1→104 ×2");
+  CHECK(Find(table, Producer(1), 3, 1) == "new");
+  CHECK(Find(table, Producer(1), 4, 1) == "producer sequence 4: expected 3");
+}
+
 TEST_CASE("producer table: producers do not see each other") {
   ProducerTable table(Limits());
   table.Record(Producer(1), {1, 101, 3}, kStart);

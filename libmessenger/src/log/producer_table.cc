@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/status/status.h"
+#include "log/log_clock.h"
 
 namespace messenger {
 
@@ -72,8 +73,13 @@ ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
     by_use_.splice(by_use_.end(), by_use_, producer.place);
   }
   producer.last_used = now;
-  if (!added && producer.runs.back().sequence + producer.runs.back().count ==
-                    run.sequence) {
+  // In a replay: it had been forgotten then, and is another one.
+  if (!added && producer.last_sequence() + 1 != run.producer_sequence) {
+    producer.runs.clear();
+  }
+  if (!producer.runs.empty() &&
+      producer.runs.back().sequence + producer.runs.back().count ==
+          run.sequence) {
     producer.runs.back().count += run.count;
   } else {
     // Before it grows, or it would grow to twice the size.
@@ -139,7 +145,7 @@ void ProducerTable::ForgetIdle(Clock::time_point now) {
   while (!by_use_.empty()) {
     const auto oldest = producers_.find(by_use_.front());
     if (producers_.size() <= limits_.max_producers &&
-        now - oldest->second.last_used <= limits_.idle_timeout) {
+        Elapsed(oldest->second.last_used, now) <= limits_.idle_timeout) {
       return;
     }
     producers_.erase(oldest);

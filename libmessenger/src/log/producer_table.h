@@ -49,7 +49,8 @@ class ProducerTable {
                               std::uint64_t first_producer_sequence,
                               std::uint64_t count) const;
 
-  // `run` of this producer was appended. It must follow what Find allowed.
+  // `run` of this producer was appended. It must follow what Find allowed; if
+  // it does not go on where the producer was, the producer is a new one.
   // Returns what undoes it.
   struct Recorded {
     ProducerId id;
