@@ -8,8 +8,10 @@
 #include <limits>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/file_util.h"
+#include "log/durable/segment_format.h"
 #include "messenger/storage/v1/checkpoint.pb.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -26,6 +28,9 @@ absl::Status Damaged(const std::string& directory, std::string_view what) {
       fmt::format("{}/{}: {}", directory, kCheckpointFileName, what));
 }
 
+// Counting never gets there, and one more than it is a number.
+constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::int64_t>::max();
+
 SegmentInfo Decode(const storage::v1::Segment& segment) {
   return {.first_sequence = segment.first_sequence(),
           .end_sequence = segment.end_sequence(),
@@ -37,14 +42,24 @@ SegmentInfo Decode(const storage::v1::Segment& segment) {
 
 // Nothing if it is not valid.
 std::optional<ProducerTable::Snapshot> Decode(
-    const storage::v1::Producer& encoded) {
+    const storage::v1::Producer& encoded, std::uint64_t head) {
   ProducerTable::Snapshot producer;
   if (encoded.id().size() != producer.id.size() || encoded.runs().empty()) {
     return std::nullopt;
   }
   std::copy(encoded.id().begin(), encoded.id().end(), producer.id.begin());
   producer.last_used = LogTimeOfNanos(encoded.last_used());
+  std::uint64_t expected = encoded.runs(0).producer_sequence();
+  std::uint64_t end = 1;
   for (const auto& run : encoded.runs()) {
+    if (run.producer_sequence() != expected || run.sequence() < end ||
+        run.sequence() > head || run.count() == 0 ||
+        run.count() > head - run.sequence() + 1 ||
+        run.producer_sequence() > kMaxNumber) {
+      return std::nullopt;
+    }
+    expected += run.count();
+    end = run.sequence() + run.count();
     producer.runs.push_back({.producer_sequence = run.producer_sequence(),
                              .sequence = run.sequence(),
                              .count = run.count()});
@@ -63,19 +78,25 @@ std::optional<ChannelState> Decode(const storage::v1::Channel& encoded) {
   if (encoded.has_last_dropped_time()) {
     state.last_dropped_time = TimestampOfNanos(encoded.last_dropped_time());
   }
-  std::uint64_t end = 0;
+  if (state.head > kMaxNumber || state.first_sequence > kMaxNumber) {
+    return std::nullopt;
+  }
+  std::uint64_t end = 1;
   for (const auto& segment : encoded.segments()) {
     state.segments.push_back(Decode(segment));
     const SegmentInfo& info = state.segments.back();
     if (info.first_sequence < end || info.end_sequence <= info.first_sequence ||
-        info.end_sequence - 1 > state.head) {
+        info.end_sequence - 1 > state.head || info.size < kSegmentHeaderSize ||
+        info.size > kMaxNumber) {
       return std::nullopt;
     }
     end = info.end_sequence;
   }
+  absl::flat_hash_set<ProducerId> known;
   for (const auto& producer : encoded.producers()) {
-    std::optional<ProducerTable::Snapshot> decoded = Decode(producer);
-    if (!decoded) return std::nullopt;
+    std::optional<ProducerTable::Snapshot> decoded =
+        Decode(producer, state.head);
+    if (!decoded || !known.insert(decoded->id).second) return std::nullopt;
     state.producers.push_back(*std::move(decoded));
   }
   state.epoch_heads.assign(encoded.epoch_heads().begin(),
@@ -182,7 +203,9 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
   storage::v1::Checkpoint encoded;
   if (body.size() > std::numeric_limits<int>::max() ||
       !encoded.ParseFromArray(body.data(), static_cast<int>(body.size())) ||
-      encoded.epochs().empty() || encoded.first_journal() == 0) {
+      encoded.epochs().empty() || *encoded.epochs().rbegin() == 0 ||
+      encoded.first_journal() == 0 || encoded.first_journal() > kMaxNumber ||
+      encoded.first_round() > kMaxNumber) {
     return Damaged(directory, "is malformed");
   }
   Checkpoint checkpoint;
@@ -195,7 +218,10 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                .wall_time = TimestampOfNanos(encoded.wall_time())}};
   for (const auto& channel : encoded.channels()) {
     std::optional<ChannelState> state = Decode(channel);
-    if (!state || state->epoch_heads.size() >= checkpoint.log.epochs.size()) {
+    // They are written in the order of their names.
+    if (!state || state->epoch_heads.size() >= checkpoint.log.epochs.size() ||
+        (!checkpoint.channels.empty() &&
+         checkpoint.channels.back().name >= state->name)) {
       return Damaged(directory, fmt::format("channel \"{}\" is malformed",
                                             channel.name()));
     }

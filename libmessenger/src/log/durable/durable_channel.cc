@@ -406,13 +406,19 @@ absl::Status DurableChannel::Replay(std::uint64_t first_sequence,
   return absl::OkStatus();
 }
 
-void DurableChannel::ReplayDeletion(std::uint64_t head,
-                                    EntryRun::SteadyTime time) {
+absl::Status DurableChannel::ReplayDeletion(std::uint64_t head,
+                                            EntryRun::SteadyTime time) {
   Dropped dropped;
   absl::MutexLock lock(&mu_);
-  if (head <= deleted_head_) return;
+  if (head <= deleted_head_) return absl::OkStatus();
+  if (head != staged_.head) {
+    return absl::DataLossError(
+        fmt::format("channel \"{}\": deleted at {}, with a head of {}", name_,
+                    head, staged_.head));
+  }
   staged_.deleted_head = head;
   PublishDeletion(time, &dropped);
+  return absl::OkStatus();
 }
 
 void DurableChannel::EndEpoch() {

@@ -111,10 +111,10 @@ class DurableChannel {
   void Unstage();
 
   // For recovery: what a round in the journal says. DATA_LOSS if entries do not
-  // follow the newest ones.
+  // follow the newest ones, or if what was deleted is not what is there.
   absl::Status Replay(std::uint64_t first_sequence, std::string_view entries,
                       EntryRun::SteadyTime written) ABSL_LOCKS_EXCLUDED(mu_);
-  void ReplayDeletion(std::uint64_t head, EntryRun::SteadyTime time)
+  absl::Status ReplayDeletion(std::uint64_t head, EntryRun::SteadyTime time)
       ABSL_LOCKS_EXCLUDED(mu_);
   // An epoch has ended.
   void EndEpoch() ABSL_LOCKS_EXCLUDED(mu_);

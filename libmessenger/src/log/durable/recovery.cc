@@ -11,6 +11,7 @@
 #include "log/durable/file_util.h"
 #include "log/durable/journal.h"
 #include "log/durable/layout.h"
+#include "wire/channel_name.h"
 
 namespace messenger {
 namespace {
@@ -96,7 +97,8 @@ class Recovery {
     return !names->empty();
   }
 
-  // Without the key, all that can be told is whether there is anything.
+  // Without the key, all that can be told is whether there is anything. Of a
+  // new log, there is the first journal alone.
   absl::StatusOr<bool> HasRounds() {
     const auto names = files_.List(journals_);
     if (!names.ok()) return names.status();
@@ -104,7 +106,10 @@ class Recovery {
       const absl::StatusOr<std::string> bytes =
           ReadFile(files_, fmt::format("{}/{}", journals_, name));
       if (!bytes.ok()) return bytes.status();
-      if (bytes->size() > kJournalHeaderSize) return true;
+      if (bytes->size() > kJournalHeaderSize ||
+          ParseJournalFileName(name).value_or(1) != 1) {
+        return true;
+      }
     }
     return false;
   }
@@ -143,6 +148,9 @@ class Recovery {
   // Those that are needed, in order. Removes the others.
   absl::StatusOr<std::vector<std::uint64_t>> FindJournals() {
     const auto names = files_.List(journals_);
+    if (absl::IsNotFound(names.status())) {
+      return absl::DataLossError(fmt::format("{}: is missing", journals_));
+    }
     if (!names.ok()) return names.status();
     std::vector<std::uint64_t> numbers;
     for (const std::string& name : *names) {
@@ -212,12 +220,21 @@ class Recovery {
     log_.last_time = reader.round().time;
     return reader.ForEachRecord([&](const JournalRecord& record) {
       switch (record.type) {
-        case JournalRecord::Type::kEntries:
-          return ChannelOf(record)->Replay(record.number, record.entries, time);
-        case JournalRecord::Type::kDeletion:
-          ChannelOf(record)->ReplayDeletion(record.number, time);
-          break;
+        case JournalRecord::Type::kEntries: {
+          const auto channel = ChannelOf(record);
+          if (!channel.ok()) return channel.status();
+          return (*channel)->Replay(record.number, record.entries, time);
+        }
+        case JournalRecord::Type::kDeletion: {
+          const auto channel = ChannelOf(record);
+          if (!channel.ok()) return channel.status();
+          return (*channel)->ReplayDeletion(record.number, time);
+        }
         case JournalRecord::Type::kEpoch:
+          if (record.number == 0) {
+            return absl::DataLossError(
+                fmt::format("{}: a record is of no epoch", journals_));
+          }
           BeginEpoch(record.number, reader.synced());
           break;
       }
@@ -225,8 +242,12 @@ class Recovery {
     });
   }
 
-  DurableChannel* ChannelOf(const JournalRecord& record) {
+  absl::StatusOr<DurableChannel*> ChannelOf(const JournalRecord& record) {
     std::string name(record.channel);
+    if (name.empty() || !wire::ResolveChannelName(name).ok()) {
+      return absl::DataLossError(fmt::format(
+          "{}: a record is of no channel that there can be", journals_));
+    }
     std::unique_ptr<DurableChannel>& channel = log_.channels[name];
     if (!channel) {
       channel = std::make_unique<DurableChannel>(std::move(name), *context_);
