@@ -1,0 +1,69 @@
+// Names of channels, and the requests that have little else: ListChannels,
+// GetChannel and DeleteChannel, held against protobuf.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "fuzz/check.h"
+#include "fuzz/input.h"
+#include "fuzz/protobuf.h"
+#include "messenger/v1/messenger.pb.h"
+#include "wire/channel_name.h"
+#include "wire/channels.h"
+
+namespace messenger::fuzz {
+namespace {
+
+void CheckError(const absl::Status& status) {
+  Check(absl::IsInvalidArgument(status), "another error");
+}
+
+void CheckResolved(std::string_view resolved, std::string_view name) {
+  constexpr std::string_view kAllowed =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  Check(resolved == (name.empty() ? kDefaultChannel : name), "another channel");
+  Check(!resolved.empty() && resolved.size() <= wire::kMaxChannelNameSize &&
+            resolved.find_first_not_of(kAllowed) == std::string_view::npos,
+        "a name that is not allowed");
+}
+
+void RunName(std::string_view name) {
+  const auto resolved = wire::ResolveChannelName(name);
+  if (!resolved.ok()) return CheckError(resolved.status());
+  CheckResolved(*resolved, name);
+}
+
+void RunList(std::string_view bytes) {
+  const auto request = wire::ParseListChannelsRequest(bytes);
+  if (!request.ok()) return CheckError(request.status());
+  v1::ListChannelsRequest proto;
+  // It accepts no token that is not UTF-8.
+  if (!ParseProto(bytes, &proto)) return;
+  Check(request->page_size == proto.page_size() &&
+            request->page_token == proto.page_token(),
+        "another page");
+}
+
+void RunChannel(std::string_view bytes) {
+  const auto channel = wire::ParseChannelRequest(bytes, "GetChannelRequest");
+  if (!channel.ok()) return CheckError(channel.status());
+  v1::GetChannelRequest proto;
+  if (!ParseProto(bytes, &proto)) return;
+  CheckResolved(*channel, proto.channel());
+}
+
+}  // namespace
+}  // namespace messenger::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
+                                      std::size_t size) {
+  messenger::fuzz::Input input(data, size);
+  const std::uint8_t what = input.Byte() % 3;
+  const std::string_view bytes = input.Rest();
+  if (what == 0) messenger::fuzz::RunName(bytes);
+  if (what == 1) messenger::fuzz::RunList(bytes);
+  if (what == 2) messenger::fuzz::RunChannel(bytes);
+  return 0;
+}

@@ -1,0 +1,152 @@
+// What a hostile server sends to a reader: frames, and the messages in them,
+// held against protobuf. Checksums are made right, or nothing would be behind
+// them.
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuzz/check.h"
+#include "fuzz/input.h"
+#include "fuzz/protobuf.h"
+#include "fuzz/seal.h"
+#include "messenger/v1/messenger.pb.h"
+#include "wire/entry.h"
+#include "wire/read.h"
+#include "wire/utf8.h"
+
+namespace messenger::fuzz {
+namespace {
+
+bool IsUtf8(const OwnedMessage& message) {
+  bool valid =
+      wire::IsValidUtf8(message.author) && wire::IsValidUtf8(message.text);
+  for (const auto& [name, value] : message.attributes) {
+    valid = valid && wire::IsValidUtf8(name) && wire::IsValidUtf8(value);
+  }
+  return valid;
+}
+
+void CheckMessage(const OwnedMessage& ours, const v1::Message& proto) {
+  Check(ours.sequence == proto.sequence() && ours.author == proto.author() &&
+            ours.text == proto.text() &&
+            ours.producer_sequence == proto.producer_sequence(),
+        "another message");
+  Check(SameTime(proto.send_time(), ours.send_time.time_since_epoch()),
+        "another time");
+  Check(ours.attributes.size() ==
+            static_cast<std::size_t>(proto.attributes().size()),
+        "another number of attributes");
+  for (int i = 0; i < proto.attributes().size(); ++i) {
+    const auto& [name, value] = ours.attributes[static_cast<std::size_t>(i)];
+    Check(name == proto.attributes(i).name() &&
+              value == proto.attributes(i).value(),
+          "another attribute");
+  }
+  const std::string id(ours.producer_id.begin(), ours.producer_id.end());
+  Check(proto.producer_id().empty() ? ours.producer_id == ProducerId{}
+                                    : id == proto.producer_id(),
+        "another producer");
+}
+
+void RunMessage(std::string_view bytes) {
+  const std::optional<std::uint64_t> sequence = wire::VerifiedSequence(bytes);
+  static_cast<void>(wire::SplitMessage(bytes));
+  Message message;
+  const absl::Status s = wire::DecodeMessage(bytes, &message);
+  if (!s.ok()) {
+    Check(absl::IsDataLoss(s), "another error");
+    return;
+  }
+  const OwnedMessage owned = message.Own();
+  Check(message.attributes.Find("no such name") == std::nullopt ||
+            !owned.attributes.empty(),
+        "an attribute of nothing");
+  v1::Message proto;
+  if (Occurrences(bytes, 2) > 1 || !ParseProto(bytes, &proto)) {
+    Check(Occurrences(bytes, 2) > 1 || !IsUtf8(owned) ||
+              Occurrences(bytes, 3) > 1 || Occurrences(bytes, 4) > 1 ||
+              !owned.attributes.empty(),
+          "protobuf does not accept what we do");
+    return;
+  }
+  CheckMessage(owned, proto);
+  // A sequence that comes later as well is the one that counts.
+  if (sequence && proto.SerializeAsString() == bytes) {
+    Check(*sequence == owned.sequence, "another sequence");
+  }
+}
+
+void CheckHeader(const wire::FrameHeader& ours,
+                 const v1::ReadMessagesResponse& proto) {
+  Check(ours.epoch == proto.epoch() &&
+            ours.next_sequence == proto.next_sequence() &&
+            ours.head.has_value() == proto.has_head() &&
+            ours.head.value_or(0) == proto.head() &&
+            ours.caught_up == proto.caught_up() &&
+            ours.gap.has_value() == proto.has_gap(),
+        "another header");
+  if (!ours.gap) return;
+  // A reason from the future is unspecified.
+  const auto reason = proto.gap().reason();
+  Check(ours.gap->first_missing == proto.gap().first_missing() &&
+            ours.gap->next == proto.gap().next() &&
+            (static_cast<int>(ours.gap->reason) == reason ||
+             (!v1::Gap::Reason_IsValid(reason) &&
+              ours.gap->reason == Gap::Reason::kUnspecified) ||
+             ours.gap->reason == Gap::Reason::kUnspecified),
+        "another gap");
+}
+
+// Without its messages, which protobuf would refuse if one of them were not
+// right.
+std::string HeaderOf(std::string_view bytes) {
+  std::string header;
+  wire::FieldReader fields(bytes);
+  while (fields.Next()) {
+    if (fields.tag() != wire::kEntryTag) {
+      header.append(fields.begin(), fields.end());
+    }
+  }
+  return header;
+}
+
+void Run(std::string bytes, bool sealed) {
+  if (sealed) SealEntries(bytes.data(), bytes.size());
+  const auto frame = wire::ParseFrame(bytes);
+  std::uint64_t count = 0;
+  wire::EntryReader entries(bytes);
+  while (entries.Next()) {
+    ++count;
+    RunMessage(entries.message());
+  }
+  if (!frame.ok()) {
+    Check(absl::IsDataLoss(frame.status()), "another error");
+    return;
+  }
+  Check(frame->message_count == count, "another number of messages");
+  const std::string encoded = wire::EncodeFrameHeader(frame->header);
+  const auto again = wire::ParseFrame(encoded);
+  CheckOk(again.status(), "an encoded header");
+  v1::ReadMessagesResponse proto;
+  Check(ParseProto(encoded, &proto), "protobuf does not accept our encoding");
+  CheckHeader(again->header, proto);
+  CheckHeader(frame->header, proto);
+  if (Occurrences(bytes, 6) > 1) return;
+  Check(ParseProto(HeaderOf(bytes), &proto),
+        "protobuf does not accept what we do");
+  CheckHeader(frame->header, proto);
+}
+
+}  // namespace
+}  // namespace messenger::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
+                                      std::size_t size) {
+  messenger::fuzz::Input input(data, size);
+  const bool sealed = input.Byte() % 4 != 0;
+  messenger::fuzz::Run(std::string(input.Rest()), sealed);
+  return 0;
+}

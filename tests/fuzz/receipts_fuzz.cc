@@ -1,0 +1,68 @@
+// What a hostile server answers to a sender, held against protobuf.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "fuzz/check.h"
+#include "fuzz/protobuf.h"
+#include "messenger/v1/messenger.pb.h"
+#include "wire/send.h"
+
+namespace messenger::fuzz {
+namespace {
+
+// A receipt in which send_time is there twice: see Occurrences.
+bool Merges(std::string_view bytes) {
+  wire::FieldReader fields(bytes);
+  while (fields.Next()) {
+    if (fields.tag() == wire::MakeTag(1, wire::WireType::kBytes) &&
+        Occurrences(fields.bytes(), 4) > 1) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void CheckReceipt(const wire::ReceiptRun& ours, const v1::Receipt& proto) {
+  Check(ours.epoch == proto.epoch() &&
+            ours.first_sequence == proto.first_sequence() &&
+            ours.count == proto.count() && ours.duplicate == proto.duplicate(),
+        "another receipt");
+  Check(SameTime(proto.send_time(), ours.send_time.time_since_epoch()),
+        "another time");
+}
+
+void Run(std::string_view bytes) {
+  const auto runs = wire::ParseSendMessagesResponse(bytes);
+  if (!runs.ok()) {
+    Check(absl::IsDataLoss(runs.status()), "another error");
+    return;
+  }
+  std::string encoded;
+  for (const wire::ReceiptRun& run : *runs) wire::AppendReceipt(encoded, run);
+  v1::SendMessagesResponse again;
+  Check(ParseProto(encoded, &again), "protobuf does not accept our encoding");
+  Check(static_cast<std::size_t>(again.receipts().size()) == runs->size(),
+        "another number of receipts");
+  for (int i = 0; i < again.receipts().size(); ++i) {
+    CheckReceipt((*runs)[static_cast<std::size_t>(i)], again.receipts(i));
+  }
+  if (Merges(bytes)) return;
+  v1::SendMessagesResponse proto;
+  Check(ParseProto(bytes, &proto), "protobuf does not accept what we do");
+  Check(proto.receipts().size() == again.receipts().size(),
+        "another number of receipts");
+  for (int i = 0; i < proto.receipts().size(); ++i) {
+    CheckReceipt((*runs)[static_cast<std::size_t>(i)], proto.receipts(i));
+  }
+}
+
+}  // namespace
+}  // namespace messenger::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
+                                      std::size_t size) {
+  messenger::fuzz::Run({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
