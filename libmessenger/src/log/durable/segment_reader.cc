@@ -204,8 +204,11 @@ absl::StatusOr<SegmentReader::Place> SegmentReader::LastPlace(
     std::optional<IndexEntry> last;
     {
       absl::MutexLock lock(&mu_);
-      const auto it =
-          std::partition_point(index_.begin(), index_.end(), before);
+      // An index may have more than the segment.
+      const auto it = std::partition_point(
+          index_.begin(), index_.end(), [&](const IndexEntry& entry) {
+            return entry.sequence < info.end_sequence && before(entry);
+          });
       if (it != index_.begin()) last = *std::prev(it);
     }
     if (!last) {
