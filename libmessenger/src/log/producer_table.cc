@@ -73,7 +73,7 @@ ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
     by_use_.splice(by_use_.end(), by_use_, producer.place);
   }
   producer.last_used = now;
-  // In a replay: it had been forgotten then, and is another one.
+  // In a replay: it had been forgotten then, or what is between was lost.
   if (!added && producer.last_sequence() + 1 != run.producer_sequence) {
     producer.runs.clear();
   }

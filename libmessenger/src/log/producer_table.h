@@ -50,7 +50,7 @@ class ProducerTable {
                               std::uint64_t count) const;
 
   // `run` of this producer was appended. It must follow what Find allowed; if
-  // it does not go on where the producer was, the producer is a new one.
+  // it does not go on where the producer was, what was before is forgotten.
   // Returns what undoes it.
   struct Recorded {
     ProducerId id;

@@ -436,7 +436,8 @@ void DurableChannel::EndRecovery() {
   first_sequence_ =
       std::min(first_sequence_, head_.load(std::memory_order_relaxed) + 1);
   if (segments_.empty() && !queue_.empty()) {
-    first_sequence_ = queue_.first_sequence();
+    // After a repair there may be a hole before it.
+    first_sequence_ = std::min(first_sequence_, queue_.first_sequence());
   }
 }
 

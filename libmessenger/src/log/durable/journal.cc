@@ -172,18 +172,27 @@ absl::StatusOr<JournalReader> JournalReader::Open(FileSystem& files,
   absl::StatusOr<std::string> bytes =
       ReadFile(files, Path(directory, id.number));
   if (!bytes.ok()) return bytes.status();
-  return JournalReader(*std::move(bytes), id);
+  return JournalReader(*std::move(bytes), id, /*has_key=*/true);
 }
 
-JournalReader::JournalReader(std::string bytes, const JournalId& id)
-    : bytes_(std::move(bytes)), id_(id) {
+absl::StatusOr<JournalReader> JournalReader::OpenWithoutKey(
+    FileSystem& files, const std::string& directory, std::uint64_t number) {
+  absl::StatusOr<std::string> bytes = ReadFile(files, Path(directory, number));
+  if (!bytes.ok()) return bytes.status();
+  return JournalReader(*std::move(bytes), {.number = number},
+                       /*has_key=*/false);
+}
+
+JournalReader::JournalReader(std::string bytes, const JournalId& id,
+                             bool has_key)
+    : bytes_(std::move(bytes)), id_(id), has_key_(has_key) {
   const std::string_view header =
       std::string_view(bytes_).substr(0, kJournalHeaderSize);
   if (header.size() < kJournalHeaderSize || !header.starts_with(kFileMagic) ||
       GetLittleEndian<std::uint32_t>(&header[8]) != kVersion ||
       GetLittleEndian<std::uint64_t>(&header[16]) != id.number ||
-      GetLittleEndian<std::uint64_t>(&header[24]) !=
-          HeaderChecksum(id, header.substr(0, 24))) {
+      (has_key_ && GetLittleEndian<std::uint64_t>(&header[24]) !=
+                       HeaderChecksum(id, header.substr(0, 24)))) {
     return;
   }
   header_intact_ = true;
@@ -198,7 +207,8 @@ std::optional<std::size_t> JournalReader::CheckRound(
     return std::nullopt;
   }
   const auto checksum = GetLittleEndian<std::uint64_t>(&rest[32]);
-  if (checksum != HeaderChecksum(id_, rest.substr(0, kRoundHeaderChecked))) {
+  if (has_key_ &&
+      checksum != HeaderChecksum(id_, rest.substr(0, kRoundHeaderChecked))) {
     return std::nullopt;
   }
   const std::size_t size = GetLittleEndian<std::uint32_t>(&rest[4]);
@@ -211,7 +221,7 @@ std::optional<std::size_t> JournalReader::CheckRound(
 }
 
 bool JournalReader::Next() {
-  if (!header_intact_) return false;
+  if (end_ == 0) return false;  // the header is damaged
   const std::optional<std::size_t> size = CheckRound(end_);
   if (!size) return false;
   const char* const header = &bytes_[end_];
@@ -262,12 +272,23 @@ std::uint64_t JournalReader::bytes_after_end() const {
   return last == std::string::npos || last < end_ ? 0 : last + 1 - end_;
 }
 
-bool JournalReader::RoundFollowsDamage() const {
+std::optional<std::uint64_t> JournalReader::FindRound() const {
+  if (!has_key_) return std::nullopt;
   for (std::size_t at = bytes_.find(kRoundMagic, end_); at != std::string::npos;
        at = bytes_.find(kRoundMagic, at + 1)) {
-    if (CheckRound(at)) return true;
+    if (CheckRound(at)) return at;
   }
-  return false;
+  return std::nullopt;
+}
+
+bool JournalReader::RoundFollowsDamage() const {
+  return FindRound().has_value();
+}
+
+bool JournalReader::SkipDamage() {
+  const std::optional<std::uint64_t> next = FindRound();
+  if (next) end_ = *next;
+  return next.has_value();
 }
 
 }  // namespace messenger

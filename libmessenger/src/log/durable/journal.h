@@ -116,9 +116,16 @@ class JournalReader {
   static absl::StatusOr<JournalReader> Open(FileSystem& files,
                                             const std::string& directory,
                                             const JournalId& id);
+  // For when the key is lost: takes what has the form of a round for one, and
+  // finds none after damage. Whoever reads it has to check the entries.
+  static absl::StatusOr<JournalReader> OpenWithoutKey(
+      FileSystem& files, const std::string& directory, std::uint64_t number);
 
   // Moves to the next round; false at the end and at damage.
   bool Next();
+  // After Next has returned false at damage: makes the next intact round after
+  // it the one that Next moves to. False if there is none.
+  bool SkipDamage();
   const JournalRoundInfo& round() const { return round_; }
   // The last round that Next has moved to, as it is in the file; empty if there
   // was none.
@@ -143,12 +150,15 @@ class JournalReader {
   bool header_intact() const { return header_intact_; }
 
  private:
-  JournalReader(std::string bytes, const JournalId& id);
+  JournalReader(std::string bytes, const JournalId& id, bool has_key);
   // The size of the round at `offset`; nothing if there is no intact one.
   std::optional<std::size_t> CheckRound(std::uint64_t offset) const;
+  // Where the first intact round after the end begins.
+  std::optional<std::uint64_t> FindRound() const;
 
   std::string bytes_;
   JournalId id_;
+  bool has_key_;
   bool header_intact_ = false;
   bool synced_ = true;
   std::uint64_t end_ = 0;

@@ -1,0 +1,498 @@
+#include "log/durable/survey.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "base/status.h"
+#include "log/durable/file_util.h"
+#include "log/durable/journal.h"
+#include "log/durable/kept_files.h"
+#include "log/durable/layout.h"
+#include "wire/channel_name.h"
+
+namespace messenger {
+namespace {
+
+// The channel whose directory has this name; empty if it is none.
+std::string ChannelOfDirectory(std::string_view name) {
+  if (!name.ends_with(kChannelSuffix)) return {};
+  name.remove_suffix(kChannelSuffix.size());
+  if (name.empty() || !wire::ResolveChannelName(name).ok()) return {};
+  return std::string(name);
+}
+
+class Survey {
+ public:
+  Survey(const LogToolContext& context, const LogToolOptions& options)
+      : files_(*context.files),
+        directory_(context.directory),
+        options_(options) {}
+
+  absl::StatusOr<LogSurvey> Run() {
+    absl::Status s = ReadCheckpoint();
+    if (s.ok() && survey_.is_new) return std::move(survey_);
+    if (s.ok()) s = CheckDirectory();
+    if (s.ok() && survey_.checkpoint_lost) s = RebuildChannels();
+    if (s.ok()) s = ReadJournals();
+    if (s.ok() && !survey_.checkpoint_lost) s = ReadSegments();
+    if (s.ok()) s = CheckChannelDirectories();
+    if (!s.ok()) return s;
+    for (const auto& [name, channel] : survey_.channels) {
+      if (channel.tip.head != channel.tip.deleted_head) {
+        ++survey_.found.summary.channels;
+      }
+    }
+    survey_.found.summary.journals = survey_.journals.journals.size();
+    return std::move(survey_);
+  }
+
+ private:
+  void Report(LogFinding finding) {
+    if (finding.kind == LogFinding::Kind::kDamage) {
+      ++survey_.found.damages;
+      survey_.damaged_files.insert(finding.file);
+    } else {
+      ++survey_.found.notices;
+    }
+    if (options_.on_finding) options_.on_finding(finding);
+  }
+  void Notice(std::string file, std::string what) {
+    Report({.file = std::move(file), .what = std::move(what)});
+  }
+  void Damage(std::string file, std::string what) {
+    Report({.kind = LogFinding::Kind::kDamage,
+            .file = std::move(file),
+            .what = std::move(what)});
+  }
+  void HaveRead(std::uint64_t bytes) {
+    read_ += bytes;
+    if (options_.on_progress) options_.on_progress(read_);
+  }
+
+  absl::Status ReadCheckpoint() {
+    absl::StatusOr<Checkpoint> checkpoint = LoadCheckpoint(files_, directory_);
+    if (checkpoint.ok()) {
+      survey_.log = std::move(checkpoint->log);
+      for (ChannelState& state : checkpoint->channels) {
+        std::string name = state.name;
+        SurveyedChannel& channel = survey_.channels[std::move(name)];
+        channel.tip = {.head = state.head,
+                       .deleted_head = state.deleted_head,
+                       .last_time = state.last_time};
+        channel.state = std::move(state);
+      }
+      return absl::OkStatus();
+    }
+    const absl::Status& s = checkpoint.status();
+    const std::string name(kCheckpointFileName);
+    if (absl::IsNotFound(s)) {
+      const absl::StatusOr<bool> empty = IsEmpty();
+      if (!empty.ok()) return empty.status();
+      survey_.is_new = *empty;
+      if (*empty) {
+        Notice(name,
+               "is not there yet: the log was being created, and nothing "
+               "is in it");
+        return absl::OkStatus();
+      }
+      Damage(name, "is missing: the log cannot be opened");
+    } else if (absl::IsDataLoss(s)) {
+      std::string_view what = MessageOf(s);
+      const std::string prefix = fmt::format("{}/{}: ", directory_, name);
+      if (what.starts_with(prefix)) what.remove_prefix(prefix.size());
+      Damage(name, fmt::format("{}: the log cannot be opened", what));
+    } else {
+      return s;
+    }
+    survey_.checkpoint_lost = true;
+    return absl::OkStatus();
+  }
+
+  // Nothing but what creating a log leaves behind when it is cut off.
+  absl::StatusOr<bool> IsEmpty() {
+    const auto channels = files_.List(ChannelsDirectory(directory_));
+    if (channels.ok() && !channels->empty()) return false;
+    if (!channels.ok() && !absl::IsNotFound(channels.status())) {
+      return channels.status();
+    }
+    const std::string journals = JournalsDirectory(directory_);
+    const auto names = files_.List(journals);
+    if (absl::IsNotFound(names.status())) return true;
+    if (!names.ok()) return names.status();
+    for (const std::string& name : *names) {
+      const absl::StatusOr<std::string> bytes =
+          ReadFile(files_, fmt::format("{}/{}", journals, name));
+      if (!bytes.ok()) return bytes.status();
+      if (bytes->size() > kJournalHeaderSize) return false;
+    }
+    return true;
+  }
+
+  absl::Status CheckDirectory() {
+    const auto names = files_.List(directory_);
+    if (!names.ok()) return names.status();
+    bool has_channels = false;
+    for (const std::string& name : *names) {
+      has_channels = has_channels || name == kChannelsName;
+      if (name == kChannelsName || name == kJournalsName ||
+          name == kCheckpointFileName || name == kLockFileName ||
+          name == "lost+found") {
+        continue;
+      }
+      if (name == fmt::format("{}.new", kCheckpointFileName)) {
+        Notice(name, "is left of a checkpoint that was cut off; not needed");
+      } else if (name.starts_with(kKeptPrefix)) {
+        Notice(name, "was kept aside by a repair; the server does not need it");
+      } else {
+        Notice(name, "is no file of this log; left alone");
+      }
+    }
+    if (!has_channels) {
+      Damage(std::string(kChannelsName), "the directory is missing");
+    }
+    return absl::OkStatus();
+  }
+
+  // ---- Channels whose checkpoint is lost.
+
+  absl::Status RebuildChannels() {
+    const std::string channels = ChannelsDirectory(directory_);
+    const auto names = files_.List(channels);
+    if (absl::IsNotFound(names.status())) return absl::OkStatus();
+    if (!names.ok()) return names.status();
+    std::vector<std::string> sorted = *names;
+    std::sort(sorted.begin(), sorted.end());
+    for (const std::string& name : sorted) {
+      const std::string channel = ChannelOfDirectory(name);
+      if (channel.empty()) continue;  // it is reported later
+      absl::Status s = RebuildChannel(channel);
+      if (!s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status RebuildChannel(const std::string& name) {
+    const auto names = files_.List(ChannelDirectory(directory_, name));
+    if (!names.ok()) return names.status();
+    std::vector<std::uint64_t> firsts;
+    for (const std::string& file : *names) {
+      const auto first = ParseSegmentFileName(file);
+      if (first && *first > 0) firsts.push_back(*first);
+    }
+    if (firsts.empty()) return absl::OkStatus();
+    std::sort(firsts.begin(), firsts.end());
+    SurveyedChannel& channel = survey_.channels[name];
+    channel.state = {.name = name, .first_sequence = firsts.front()};
+    ProducerTable producers(
+        {.max_producers = LogOptions().max_producers_per_channel,
+         .idle_timeout = LogOptions().producer_idle_timeout});
+    for (std::size_t i = 0; i < firsts.size(); ++i) {
+      const std::uint64_t end = i + 1 < firsts.size()
+                                    ? firsts[i + 1]
+                                    : std::numeric_limits<std::uint64_t>::max();
+      absl::Status s = RebuildSegment(
+          &channel, {.first_sequence = firsts[i], .end_sequence = end},
+          &producers);
+      if (!s.ok()) return s;
+    }
+    channel.state.producers = producers.Save();
+    channel.tip.head = channel.state.head;
+    channel.tip.last_time = channel.state.last_time;
+    return absl::OkStatus();
+  }
+
+  absl::Status RebuildSegment(SurveyedChannel* channel, const SegmentInfo& info,
+                              ProducerTable* producers) {
+    ChannelState& state = channel->state;
+    SurveyedSegment& segment = channel->segments.emplace_back();
+    segment.info = info;
+    absl::Status s = Scan(state.name, state.last_time, /*open_end=*/true,
+                          &segment, [&](const Message& message) {
+                            if (message.producer_id == ProducerId{}) return;
+                            producers->Record(
+                                message.producer_id,
+                                {.producer_sequence = message.producer_sequence,
+                                 .sequence = message.sequence,
+                                 .count = 1},
+                                {});
+                          });
+    if (!s.ok()) return s;
+    // There was one message at least.
+    state.head = std::max(state.head, info.first_sequence);
+    for (const LogLoss& loss : segment.scan.losses) {
+      state.head = std::max(state.head, loss.last_sequence);
+    }
+    if (segment.scan.runs.empty()) return absl::OkStatus();
+    const SegmentRun& last = segment.scan.runs.back();
+    segment.info.end_sequence = last.end.sequence;
+    segment.info.size = last.end.offset;
+    segment.info.last_time = last.last_time;
+    state.head = std::max(state.head, last.end.sequence - 1);
+    state.last_time = last.last_time;
+    return absl::OkStatus();
+  }
+
+  absl::Status Scan(const std::string& channel, Timestamp not_before,
+                    bool open_end, SurveyedSegment* segment,
+                    absl::FunctionRef<void(const Message&)> visit) {
+    const auto report = [this](LogFinding finding) {
+      Report(std::move(finding));
+    };
+    const auto read = [this](std::uint64_t bytes) { HaveRead(bytes); };
+    absl::Status s = ScanSegment(
+        files_,
+        {.directory = ChannelDirectory(directory_, channel),
+         .name = fmt::format("{}/{}{}", kChannelsName, channel, kChannelSuffix),
+         .channel = channel},
+        segment->info,
+        {.open_end = open_end,
+         .not_before = not_before,
+         .visit = visit,
+         .report = report,
+         .read = read},
+        &segment->scan);
+    const SegmentScan& scan = segment->scan;
+    ++survey_.found.summary.segments;
+    survey_.found.summary.messages += scan.messages;
+    survey_.found.summary.bytes += scan.bytes;
+    survey_.losses.insert(survey_.losses.end(), scan.losses.begin(),
+                          scan.losses.end());
+    return s;
+  }
+
+  // ---- Journals.
+
+  class Counter final : public JournalSink {
+   public:
+    explicit Counter(Survey* survey) : survey_(*survey) {}
+
+    absl::Status TakeEntries(const Entries& entries) override {
+      counts_[std::string(entries.channel)].push_back(
+          {.end = entries.first_sequence + entries.count,
+           .messages = entries.count,
+           .bytes = entries.bytes.size()});
+      survey_.HaveRead(entries.bytes.size());
+      return absl::OkStatus();
+    }
+    absl::Status TakeDeletion(std::string_view channel, std::uint64_t head,
+                              LogTime /*time*/) override {
+      std::vector<Count>& counts = counts_[std::string(channel)];
+      std::erase_if(counts,
+                    [head](const Count& c) { return c.end <= head + 1; });
+      return absl::OkStatus();
+    }
+    absl::Status TakeEpoch(std::uint64_t epoch) override {
+      survey_.survey_.journal_epochs.push_back(epoch);
+      return absl::OkStatus();
+    }
+    absl::Status EndJournal() override {
+      for (auto& [name, counts] : counts_) {
+        Count& sum = sums_[name].emplace_back();
+        for (const Count& count : counts) {
+          sum.end = count.end;
+          sum.messages += count.messages;
+          sum.bytes += count.bytes;
+        }
+      }
+      counts_.clear();
+      return absl::OkStatus();
+    }
+
+    // Those that no later deletion has deleted.
+    void AddTo(std::string_view name, SurveyedChannel* channel) {
+      const auto sums = sums_.find(name);
+      if (sums == sums_.end()) return;
+      for (const Count& count : sums->second) {
+        if (count.end <= channel->tip.deleted_head + 1) continue;
+        channel->journal_messages += count.messages;
+        channel->journal_bytes += count.bytes;
+      }
+    }
+
+   private:
+    struct Count {
+      std::uint64_t end = 0;
+      std::uint64_t messages = 0;
+      std::uint64_t bytes = 0;
+    };
+    Survey& survey_;
+    std::map<std::string, std::vector<Count>> counts_;  // of this journal
+    // Of those before.
+    std::map<std::string, std::vector<Count>, std::less<>> sums_;
+  };
+
+  absl::Status ReadJournals() {
+    ChannelTips tips = survey_.tips();
+    Counter counter(this);
+    absl::StatusOr<JournalWalk> walk = WalkJournals(
+        files_, directory_, survey_.journal_start(), &tips, counter,
+        [this](LogFinding finding) { Report(std::move(finding)); });
+    if (!walk.ok()) return walk.status();
+    survey_.journals = *std::move(walk);
+    survey_.losses.insert(survey_.losses.end(), survey_.journals.losses.begin(),
+                          survey_.journals.losses.end());
+    for (auto& [name, tip] : tips) {
+      SurveyedChannel& channel = survey_.channels[name];
+      if (channel.state.name.empty()) channel.state.name = name;
+      channel.tip = tip;
+      counter.AddTo(name, &channel);
+      survey_.found.summary.messages += channel.journal_messages;
+      survey_.found.summary.bytes += channel.journal_bytes;
+    }
+    return absl::OkStatus();
+  }
+
+  // ---- Segments of the checkpoint.
+
+  absl::Status ReadSegments() {
+    for (auto& [name, channel] : survey_.channels) {
+      Timestamp last = Timestamp::min();
+      for (const SegmentInfo& info : channel.state.segments) {
+        // What is deleted is not read any more.
+        if (info.end_sequence <= channel.tip.deleted_head + 1) continue;
+        SurveyedSegment& segment = channel.segments.emplace_back();
+        segment.info = info;
+        absl::Status s = Scan(name, last, /*open_end=*/false, &segment,
+                              [](const Message& /*message*/) {});
+        if (!s.ok()) return s;
+        last = info.last_time;
+        if (segment.scan.rest == 0) continue;
+        Report({.file = fmt::format("{}/{}{}/{}", kChannelsName, name,
+                                    kChannelSuffix,
+                                    SegmentFileName(info.first_sequence)),
+                .offset = info.size,
+                .bytes = segment.scan.rest,
+                .channel = name,
+                .what = fmt::format("{} bytes are left of a checkpoint that "
+                                    "was cut off; they do not count",
+                                    segment.scan.rest)});
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // ---- Files that are not needed.
+
+  absl::Status CheckChannelDirectories() {
+    const auto names = files_.List(ChannelsDirectory(directory_));
+    if (absl::IsNotFound(names.status())) return absl::OkStatus();
+    if (!names.ok()) return names.status();
+    std::vector<std::string> sorted = *names;
+    std::sort(sorted.begin(), sorted.end());
+    for (const std::string& name : sorted) {
+      const std::string path = fmt::format("{}/{}", kChannelsName, name);
+      const std::string channel = ChannelOfDirectory(name);
+      const auto known = survey_.channels.find(channel);
+      if (channel.empty()) {
+        Notice(path, "is no channel of this log; left alone");
+      } else if (known == survey_.channels.end()) {
+        Notice(path, "is of a channel without messages; not needed");
+      } else {
+        absl::Status s = CheckChannelDirectory(known->second, path);
+        if (!s.ok()) return s;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckChannelDirectory(const SurveyedChannel& channel,
+                                     const std::string& path) {
+    const auto names = files_.List(fmt::format("{}/{}", directory_, path));
+    if (!names.ok()) return names.status();
+    std::set<std::string> known;
+    for (const SegmentInfo& info : channel.state.segments) {
+      known.insert(SegmentFileName(info.first_sequence));
+      known.insert(IndexFileName(info.first_sequence));
+    }
+    for (const SurveyedSegment& segment : channel.segments) {
+      known.insert(SegmentFileName(segment.info.first_sequence));
+      known.insert(IndexFileName(segment.info.first_sequence));
+    }
+    std::vector<std::string> sorted = *names;
+    std::sort(sorted.begin(), sorted.end());
+    for (const std::string& name : sorted) {
+      if (known.contains(name)) continue;
+      Notice(fmt::format("{}/{}", path, name),
+             "is not needed; the server removes it when it next writes to the "
+             "channel's directory");
+    }
+    return absl::OkStatus();
+  }
+
+  FileSystem& files_;
+  const std::string& directory_;
+  const LogToolOptions& options_;
+  LogSurvey survey_;
+  std::uint64_t read_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> DirectoryOfLog(std::string_view log) {
+  constexpr std::string_view kFile = "file:";
+  if (!log.starts_with(kFile) || log.size() == kFile.size()) {
+    return absl::InvalidArgumentError(fmt::format(
+        "log: \"{}\" is not a log in a directory; use \"file:DIR\"", log));
+  }
+  return std::string(log.substr(kFile.size()));
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
+    const LogToolContext& context) {
+  const auto names = context.files->List(context.directory);
+  if (absl::IsNotFound(names.status())) {
+    return absl::NotFoundError(
+        fmt::format("{}: there is no such directory", context.directory));
+  }
+  if (!names.ok()) return names.status();
+  const bool is_log =
+      std::any_of(names->begin(), names->end(), [](const std::string& name) {
+        return name == kCheckpointFileName || name == kJournalsName ||
+               name == kChannelsName;
+      });
+  if (!is_log) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{}: is not the directory of a log: it has no \"{}\", \"{}\" or \"{}\"",
+        context.directory, kCheckpointFileName, kJournalsName, kChannelsName));
+  }
+  auto lock = context.files->Lock(
+      fmt::format("{}/{}", context.directory, kLockFileName));
+  if (absl::IsFailedPrecondition(lock.status())) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}; stop the server first", MessageOf(lock.status())));
+  }
+  return lock;
+}
+
+JournalStart LogSurvey::journal_start() const {
+  JournalStart start = {.first_journal = log.first_journal,
+                        .first_round = log.first_round,
+                        .time = log.time};
+  if (checkpoint_lost) {
+    start.first_journal = 1;
+  } else {
+    start.key = log.key;
+  }
+  return start;
+}
+
+ChannelTips LogSurvey::tips() const {
+  ChannelTips tips;
+  for (const auto& [name, channel] : channels) {
+    tips[name] = {.head = channel.state.head,
+                  .deleted_head = channel.state.deleted_head,
+                  .last_time = channel.state.last_time};
+  }
+  return tips;
+}
+
+absl::StatusOr<LogSurvey> SurveyLog(const LogToolContext& context,
+                                    const LogToolOptions& options) {
+  return Survey(context, options).Run();
+}
+
+}  // namespace messenger

@@ -1,0 +1,78 @@
+// All that there is of a log, and what is wrong with it: what verifying,
+// repairing and dumping have in common. Changes nothing.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "log/durable/checkpoint.h"
+#include "log/durable/file_system.h"
+#include "log/durable/journal_walk.h"
+#include "log/durable/segment_scan.h"
+#include "log/log_clock.h"
+#include "log/producer_table.h"
+#include "messenger/log_tools.h"
+
+namespace messenger {
+
+// What the tools work on, and what tests set.
+struct LogToolContext {
+  std::string directory;
+  std::shared_ptr<FileSystem> files = FileSystem::Posix();
+  LogClock clock;
+};
+
+// The directory that "file:DIR" names.
+absl::StatusOr<std::string> DirectoryOfLog(std::string_view log);
+
+// NOT_FOUND if there is no such directory, FAILED_PRECONDITION if it is not
+// that of a log, or somebody has it open.
+absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
+    const LogToolContext& context);
+
+struct SurveyedSegment {
+  SegmentInfo info;
+  SegmentScan scan;
+};
+
+struct SurveyedChannel {
+  // As of the checkpoint; if that is lost, as the segments say.
+  ChannelState state;
+  // Without those that the journals delete.
+  std::vector<SurveyedSegment> segments;
+  // In the journals, and not deleted.
+  std::uint64_t journal_messages = 0;
+  std::uint64_t journal_bytes = 0;
+  ChannelTip tip;  // with what is in the journals
+};
+
+struct LogSurvey {
+  // Nothing was ever written to it.
+  bool is_new = false;
+  bool checkpoint_lost = false;
+  // If the checkpoint is lost, without a key and epochs.
+  LogState log;
+  std::vector<std::uint64_t> journal_epochs;  // that have begun since
+  std::map<std::string, SurveyedChannel, std::less<>> channels;
+  JournalWalk journals;
+  std::vector<LogLoss> losses;
+  std::set<std::string> damaged_files;  // within the directory
+  LogVerification found;
+
+  JournalStart journal_start() const;
+  ChannelTips tips() const;  // before the journals
+};
+
+// The caller holds the lock.
+absl::StatusOr<LogSurvey> SurveyLog(const LogToolContext& context,
+                                    const LogToolOptions& options);
+
+}  // namespace messenger

@@ -1,0 +1,13 @@
+// Checks a log, see messenger/log_tools.h.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "log/durable/survey.h"
+#include "messenger/log_tools.h"
+
+namespace messenger {
+
+absl::StatusOr<LogVerification> Verify(const LogToolContext& context,
+                                       const LogToolOptions& options);
+
+}  // namespace messenger
