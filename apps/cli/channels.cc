@@ -13,9 +13,10 @@
 #include "absl/status/statusor.h"
 #include "cli/command.h"
 #include "cli/errors.h"
-#include "cli/json.h"
 #include "cli/options.h"
+#include "common/bytes.h"
 #include "common/exit_code.h"
+#include "common/json.h"
 #include "messenger/client.h"
 
 namespace messenger::app {
@@ -39,16 +40,6 @@ using Row = std::array<std::string, 6>;
 
 std::uint64_t MessageCount(const ChannelInfo& channel) {
   return channel.head + 1 - channel.first_sequence;
-}
-
-std::string FormatBytes(std::uint64_t bytes) {
-  constexpr std::array kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  if (bytes < 1024) return fmt::format("{} B", bytes);
-  double value = static_cast<double>(bytes) / 1024;
-  std::size_t unit = 0;
-  // 1023.95 would be rounded to 1024.0.
-  for (; value >= 1023.95 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
-  return fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
 Row MakeRow(const ChannelInfo& channel) {

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "cli/escape.h"
+#include "common/escape.h"
 #include "common/exit_code.h"
 #include "common/standard_streams.h"
 

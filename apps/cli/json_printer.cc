@@ -1,8 +1,8 @@
 #include <utility>
 
-#include "cli/json.h"
 #include "cli/printer.h"
-#include "cli/time.h"
+#include "common/json.h"
+#include "common/time.h"
 
 namespace messenger::app {
 namespace {

@@ -11,10 +11,10 @@
 
 #include "cli/command.h"
 #include "cli/errors.h"
-#include "cli/json.h"
 #include "cli/options.h"
 #include "common/command_line.h"
 #include "common/exit_code.h"
+#include "common/json.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

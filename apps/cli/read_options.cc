@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "cli/options.h"
-#include "cli/time.h"
+#include "common/time.h"
 
 namespace messenger::app {
 namespace {

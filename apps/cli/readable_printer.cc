@@ -9,8 +9,8 @@
 #include "absl/time/civil_time.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "cli/escape.h"
 #include "cli/printer.h"
+#include "common/escape.h"
 
 namespace messenger::app {
 namespace {

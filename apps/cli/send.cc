@@ -15,16 +15,16 @@
 #include "absl/status/statusor.h"
 #include "cli/command.h"
 #include "cli/errors.h"
-#include "cli/json.h"
 #include "cli/line_sender.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/send_options.h"
 #include "cli/send_report.h"
-#include "cli/time.h"
 #include "common/event.h"
 #include "common/exit_code.h"
+#include "common/json.h"
 #include "common/standard_streams.h"
+#include "common/time.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

@@ -1,4 +1,4 @@
-#include "cli/escape.h"
+#include "common/escape.h"
 
 #include <fmt/format.h>
 

@@ -7,7 +7,7 @@ enum ExitCode : int {
   kOk = 0,
   kFailed = 1,
   kUsage = 2,
-  // messenger-cli only.
+  // What it works on cannot be had: the server, the log.
   kUnavailable = 3,
 };
 

@@ -1,11 +1,9 @@
-// JSON as messenger-cli prints it: one object a line, keys in a fixed order.
+// JSON as the programs print it: one object a line, keys in a fixed order.
 #pragma once
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
-
-#include "cli/output.h"
 
 namespace messenger::app {
 

@@ -1,4 +1,4 @@
-#include "cli/time.h"
+#include "common/time.h"
 
 #include <array>
 #include <chrono>

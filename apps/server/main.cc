@@ -53,6 +53,7 @@ int Main(int argc, char** argv) {
   int exit_code = kOk;
   auto command = ParseServerCommand(argc, argv, &exit_code);
   if (!command) return exit_code;
+  if (command->tool) return command->tool();
 
   Interrupt interrupt;
   NoticePrinter notices;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,7 +18,9 @@ namespace messenger::app {
 namespace {
 
 constexpr const char* kFooter =
-    R"(Examples:
+    R"(Without a command it serves the log; each command has its own --help.
+
+Examples:
   messenger-server
       Serve the log in ./messenger-data on port 51075 of every interface.
   messenger-server --log memory:
@@ -26,6 +29,9 @@ constexpr const char* kFooter =
       On a free port of this machine only; the line on stdout tells which.
   messenger-server --retention-bytes 256Mi --retention-age 7d
       Keep at most 256 MiB and 7 days of messages per channel.
+
+  messenger-server verify
+      Is the log in ./messenger-data damaged? With the server stopped.
 
 When it listens, it prints one line on stdout:
   messenger-server {} listening on 0.0.0.0:51075 (log file:messenger-data)
@@ -140,36 +146,41 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
 
 }  // namespace
 
-std::optional<ServerCommand> ParseServerCommand(int argc,
-                                                const char* const* argv,
-                                                int* exit_code) {
-  ServerCommand command;
-  command.server.listen.clear();
+std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
+                                                  const char* const* argv,
+                                                  int* exit_code) {
+  auto command = std::make_unique<ServerCommand>();
+  command->server.listen.clear();
   if (const char* log = std::getenv("MESSENGER_SERVER_LOG");
       log != nullptr && *log != '\0') {
-    command.log_uri = log;
+    command->log_uri = log;
   }
   CLI::App app("Serve ordered message logs over gRPC.", "messenger-server");
   SetUp(app);
   app.footer(fmt::format(kFooter, kVersion));
-  AddOptions(app, &command);
+  app.require_subcommand(0, 1);
+  AddOptions(app, command.get());
+  AddVerify(app, &command->log_uri, &command->tool);
+  AddRepair(app, &command->log_uri, &command->tool);
+  AddDump(app, &command->log_uri, &command->tool);
   if (const auto code = Parse(app, argc, argv)) {
     *exit_code = *code;
-    return std::nullopt;
+    return nullptr;
   }
-  ServiceOptions& service = command.server.service;
+  if (command->tool) return command;
+  ServiceOptions& service = command->server.service;
   service.max_request_bytes = std::max(
       service.max_request_bytes, service.max_message_bytes + kRequestOverhead);
-  if (command.server.listen.empty()) {
+  if (command->server.listen.empty()) {
     const auto listen = DefaultListen();
     if (!listen) {
       *exit_code = UsageError(
           app, fmt::format("MESSENGER_SERVER_PORT: '{}' is no port; it takes a "
                            "number from 0 to 65535",
                            std::getenv("MESSENGER_SERVER_PORT")));
-      return std::nullopt;
+      return nullptr;
     }
-    command.server.listen = *listen;
+    command->server.listen = *listen;
   }
   return command;
 }

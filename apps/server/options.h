@@ -2,11 +2,12 @@
 #pragma once
 
 #include <chrono>
-#include <optional>
+#include <memory>
 #include <string>
 
 #include "messenger/log.h"
 #include "messenger/server.h"
+#include "server/tool_command.h"
 
 namespace messenger::app {
 
@@ -16,12 +17,14 @@ struct ServerCommand {
   // Without `log`, which main opens.
   ServerOptions server;
   std::chrono::nanoseconds drain_timeout = std::chrono::seconds(5);
+  // Instead of serving the log.
+  RunTool tool;
 };
 
-// Reads the command line and the environment. Nothing if the program should end
+// Reads the command line and the environment. Null if the program should end
 // with `*exit_code`: help was printed, or an error.
-std::optional<ServerCommand> ParseServerCommand(int argc,
-                                                const char* const* argv,
-                                                int* exit_code);
+std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
+                                                  const char* const* argv,
+                                                  int* exit_code);
 
 }  // namespace messenger::app
