@@ -90,8 +90,7 @@ void PrintRepair(const std::string& log, const LogRepair& repair,
   }
   if (repair.new_epoch) {
     output->PrintLine(
-        "new epoch: messages at the end may be lost; readers that resume "
-        "after them are told");
+        "new epoch: readers that resume are told what they may have missed");
   }
   if (!repair.repaired) {
     output->Print(repair.found);

@@ -50,6 +50,17 @@ TEST_CASE("producer table: a producer that is not known starts at 1") {
         "no longer known, in this channel");
 }
 
+TEST_CASE("producer table: before what is missing, all is forgotten") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 3}, kStart);
+  table.Record(Producer(1), {6, 110, 2}, kStart);
+  CHECK(Find(table, Producer(1), 6, 2) == "6→110 ×2");
+  CHECK(Find(table, Producer(1), 8, 1) == "new");
+  CHECK(Find(table, Producer(1), 3, 1) ==
+        "producer sequence 3: expected 8; what was stored before 6 is no "
+        "longer remembered");
+}
+
 TEST_CASE(
     "producer table: what follows the last one is new, and what skips is "
     "refused with what was expected") {

@@ -14,7 +14,7 @@
 namespace messenger {
 namespace {
 
-constexpr std::size_t kBlockSize = std::size_t{1} << 20;
+constexpr std::size_t kBlockSize = std::size_t{64} << 10;
 
 // One that is not there yet: what an earlier repair has kept stays.
 absl::StatusOr<std::string> NewName(FileSystem& files,

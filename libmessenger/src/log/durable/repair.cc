@@ -49,7 +49,32 @@ struct RepairedChannel {
 };
 using RepairedChannels = std::map<std::string, RepairedChannel, std::less<>>;
 
-// Writes new segments.
+std::string RepairingDirectory(const std::string& directory) {
+  return fmt::format("{}/{}", directory, kRepairingName);
+}
+
+// What a repair that was cut off has left there, or this one.
+absl::Status RemoveRepairing(FileSystem& files, const std::string& directory) {
+  const std::string root = RepairingDirectory(directory);
+  const auto channels = files.List(root);
+  if (absl::IsNotFound(channels.status())) return absl::OkStatus();
+  if (!channels.ok()) return channels.status();
+  for (const std::string& channel : *channels) {
+    const std::string path = root + "/" + channel;
+    const auto names = files.List(path);
+    if (!names.ok()) return names.status();
+    for (const std::string& name : *names) {
+      absl::Status s = files.Remove(path + "/" + name);
+      if (!s.ok()) return s;
+    }
+    absl::Status s = files.Remove(path);
+    if (!s.ok()) return s;
+  }
+  return files.Remove(root);
+}
+
+// Writes new segments. Each gets to its place when it is whole, so that none
+// that is not is ever taken for one, even if the checkpoint is lost.
 class SegmentMaker {
  public:
   SegmentMaker(FileSystem& files, std::string directory, std::uint64_t epoch)
@@ -73,28 +98,41 @@ class SegmentMaker {
   // What was written is on stable storage, and in the channel's state.
   absl::Status End() {
     if (!writer_) return absl::OkStatus();
+    const SegmentInfo info = writer_->info();
     absl::Status s = writer_->Sync();
-    if (s.ok()) {
-      s = files_.SyncDirectory(
-          ChannelDirectory(directory_, channel_->state.name));
-    }
-    if (!s.ok()) return s;
-    channel_->state.segments.push_back(writer_->info());
     writer_.reset();
-    return absl::OkStatus();
+    if (!s.ok()) return s;
+    const std::string& name = channel_->state.name;
+    const std::string to = ChannelDirectory(directory_, name);
+    s = files_.CreateDirectory(to);
+    for (const std::string& file : {IndexFileName(info.first_sequence),
+                                    SegmentFileName(info.first_sequence)}) {
+      if (s.ok()) {
+        s = files_.Rename(fmt::format("{}/{}", Scratch(name), file),
+                          fmt::format("{}/{}", to, file));
+      }
+    }
+    if (s.ok()) s = files_.SyncDirectory(to);
+    if (s.ok()) channel_->state.segments.push_back(info);
+    return s;
   }
 
  private:
+  std::string Scratch(const std::string& channel) const {
+    return fmt::format("{}/{}{}", RepairingDirectory(directory_), channel,
+                       kChannelSuffix);
+  }
+
   absl::Status Begin(RepairedChannel* channel, std::uint64_t first_sequence) {
     absl::Status s = End();
     if (!s.ok()) return s;
     channel_ = channel;
     const std::string& name = channel->state.name;
-    const std::string directory = ChannelDirectory(directory_, name);
-    s = files_.CreateDirectory(directory);
+    s = files_.CreateDirectory(RepairingDirectory(directory_));
+    if (s.ok()) s = files_.CreateDirectory(Scratch(name));
     if (!s.ok()) return s;
-    auto writer =
-        SegmentWriter::Create(files_, directory, name, epoch_, first_sequence);
+    auto writer = SegmentWriter::Create(files_, Scratch(name), name, epoch_,
+                                        first_sequence);
     if (!writer.ok()) return writer.status();
     writer_.emplace(*std::move(writer));
     return absl::OkStatus();
@@ -314,6 +352,7 @@ class Repairer {
     absl::Status s = files_.CreateDirectory(JournalsDirectory(directory_));
     if (s.ok()) s = files_.CreateDirectory(ChannelsDirectory(directory_));
     if (s.ok()) s = files_.SyncDirectory(directory_);
+    if (s.ok()) s = RemoveRepairing(files_, directory_);
     LogState log = survey_.log;
     if (survey_.checkpoint_lost) {
       log.key = RandomNonZero64();
@@ -339,6 +378,7 @@ class Repairer {
     if (!s.ok()) return s;
     // The log is whole now. The server would remove the rest, too.
     s = RemoveRest(log.first_journal);
+    if (s.ok()) s = RemoveRepairing(files_, directory_);
     if (!s.ok()) {
       result_.remarks.push_back(fmt::format(
           "what is no longer needed could not be removed: {}", MessageOf(s)));
@@ -440,6 +480,11 @@ class Repairer {
     for (auto& [name, tip] : tips) {
       RepairedChannel& channel = channels_.at(name);
       channel.state.head = std::max(channel.state.head, tip.head);
+      const auto surveyed = survey_.channels.find(name);
+      if (surveyed != survey_.channels.end()) {
+        channel.state.head =
+            std::max(channel.state.head, surveyed->second.least_head);
+      }
       if (tip.is_newest || walk->may_be_lost == 0) continue;
       // No sequence that was given out is given out again.
       const std::uint64_t first = channel.state.head + 1;
@@ -477,6 +522,13 @@ class Repairer {
     }
   }
 
+  static bool IsThere(const ChannelState& state, std::uint64_t first_sequence) {
+    return std::any_of(state.segments.begin(), state.segments.end(),
+                       [first_sequence](const SegmentInfo& info) {
+                         return info.first_sequence == first_sequence;
+                       });
+  }
+
   absl::Status RemoveRest(std::uint64_t first_journal) {
     const std::string journals = JournalsDirectory(directory_);
     const auto names = files_.List(journals);
@@ -488,6 +540,8 @@ class Repairer {
       if (!s.ok()) return s;
     }
     for (const auto& [channel, first] : dropped_) {
+      // There may be a new one in its place.
+      if (IsThere(channels_.at(channel).state, first)) continue;
       absl::Status s =
           RemoveIfThere(files_, PathOf(channel, SegmentFileName(first)));
       if (s.ok()) {

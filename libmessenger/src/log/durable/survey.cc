@@ -145,6 +145,8 @@ class Survey {
       }
       if (name == fmt::format("{}.new", kCheckpointFileName)) {
         Notice(name, "is left of a checkpoint that was cut off; not needed");
+      } else if (name == kRepairingName) {
+        Notice(name, "is left of a repair that was cut off; not needed");
       } else if (name.starts_with(kKeptPrefix)) {
         Notice(name, "was kept aside by a repair; the server does not need it");
       } else {
@@ -222,9 +224,10 @@ class Survey {
                           });
     if (!s.ok()) return s;
     // There was one message at least.
-    state.head = std::max(state.head, info.first_sequence);
+    std::uint64_t& least = channel->least_head;
+    least = std::max(least, info.first_sequence);
     for (const LogLoss& loss : segment.scan.losses) {
-      state.head = std::max(state.head, loss.last_sequence);
+      least = std::max(least, loss.last_sequence);
     }
     if (segment.scan.runs.empty()) return absl::OkStatus();
     const SegmentRun& last = segment.scan.runs.back();

@@ -48,6 +48,9 @@ struct SurveyedChannel {
   ChannelState state;
   // Without those that the journals delete.
   std::vector<SurveyedSegment> segments;
+  // If the checkpoint is lost: there was a message with this sequence, though
+  // it cannot be read.
+  std::uint64_t least_head = 0;
   // In the journals, and not deleted.
   std::uint64_t journal_messages = 0;
   std::uint64_t journal_bytes = 0;
@@ -70,6 +73,9 @@ struct LogSurvey {
   JournalStart journal_start() const;
   ChannelTips tips() const;  // before the journals
 };
+
+// Where a repair writes new segments, before they are moved to their place.
+inline constexpr std::string_view kRepairingName = "repairing";
 
 // The caller holds the lock.
 absl::StatusOr<LogSurvey> SurveyLog(const LogToolContext& context,
