@@ -182,10 +182,10 @@ class Walk {
   bool SyncedRoundsFollow() {
     for (std::size_t i = at_ + 1; i < numbers_.size(); ++i) {
       absl::StatusOr<JournalReader> reader = Open(numbers_[i]);
-      if (reader.ok() && reader->header_intact() && reader->synced() &&
-          reader->Next()) {
-        return true;
+      if (!reader.ok() || (reader->header_intact() && !reader->synced())) {
+        continue;
       }
+      if (reader->Next() || reader->RoundFollowsDamage()) return true;
     }
     return false;
   }
