@@ -151,15 +151,21 @@ class Walk {
     }
     const bool follows = reader.SkipDamage();
     const std::uint64_t bytes = follows ? reader.end() - from : rest;
-    std::string what = fmt::format("{} bytes {}", bytes,
-                                   start_.key ? "are damaged"
-                                              : "cannot be read without the "
-                                                "checkpoint");
-    if (in_header) what += ", the header of the file among them";
+    if (in_header && follows && bytes <= kJournalHeaderSize) {
+      Damage({.file = file,
+              .offset = from,
+              .bytes = bytes,
+              .what = "the header of the file is damaged; no message is lost"},
+             0);
+      return true;
+    }
     Damage({.file = file,
             .offset = from,
             .bytes = bytes,
-            .what = what + "; what was in them is lost"},
+            .what = fmt::format("{} bytes {}; what was in them is lost", bytes,
+                                start_.key ? "are damaged"
+                                           : "cannot be read without the "
+                                             "checkpoint")},
            MaxMessages(bytes));
     return follows;
   }
