@@ -151,13 +151,13 @@ class Walk {
     }
     const bool follows = reader.SkipDamage();
     const std::uint64_t bytes = follows ? reader.end() - from : rest;
-    if (in_header && follows && bytes <= kJournalHeaderSize) {
+    if (in_header && bytes <= kJournalHeaderSize) {
       Damage({.file = file,
               .offset = from,
               .bytes = bytes,
               .what = "the header of the file is damaged; no message is lost"},
              0);
-      return true;
+      return follows;
     }
     Damage({.file = file,
             .offset = from,
@@ -265,7 +265,7 @@ class Walk {
   }
 
   // Without checksums: whether everything in the round is as it must be.
-  bool IsSound(const JournalReader& reader) {
+  bool IsSound(const JournalReader& reader) const {
     if (any_round_ && reader.round().number < walk_.next_round) return false;
     bool sound = true;
     const absl::Status s =

@@ -65,7 +65,8 @@ absl::StatusOr<KeptFiles> KeepFiles(FileSystem& files,
   std::vector<std::string> directories = {root};
   for (const std::string& file : names) {
     if (!s.ok()) return s;
-    auto from = files.Open(directory + "/" + file, FileSystem::Mode::kRead);
+    auto from = files.Open(fmt::format("{}/{}", directory, file),
+                           FileSystem::Mode::kRead);
     if (absl::IsNotFound(from.status())) continue;
     if (!from.ok()) return from.status();
     for (std::size_t slash = file.find('/'); slash != std::string::npos;

@@ -60,11 +60,11 @@ absl::Status RemoveRepairing(FileSystem& files, const std::string& directory) {
   if (absl::IsNotFound(channels.status())) return absl::OkStatus();
   if (!channels.ok()) return channels.status();
   for (const std::string& channel : *channels) {
-    const std::string path = root + "/" + channel;
+    const std::string path = fmt::format("{}/{}", root, channel);
     const auto names = files.List(path);
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
-      absl::Status s = files.Remove(path + "/" + name);
+      absl::Status s = files.Remove(fmt::format("{}/{}", path, name));
       if (!s.ok()) return s;
     }
     absl::Status s = files.Remove(path);
@@ -214,8 +214,9 @@ class JournalFlattener final : public JournalSink {
     for (auto& [name, channel] : channels_) {
       std::vector<std::uint64_t>& heads = channel.state.epoch_heads;
       heads.push_back(channel.state.head);
-      if (heads.size() >= ChannelContext::kMaxEpochs)
+      if (heads.size() >= ChannelContext::kMaxEpochs) {
         heads.erase(heads.begin());
+      }
     }
   }
 
@@ -536,7 +537,8 @@ class Repairer {
     for (const std::string& name : *names) {
       const auto number = ParseJournalFileName(name);
       if (!number || *number >= first_journal) continue;
-      absl::Status s = RemoveIfThere(files_, journals + "/" + name);
+      absl::Status s =
+          RemoveIfThere(files_, fmt::format("{}/{}", journals, name));
       if (!s.ok()) return s;
     }
     for (const auto& [channel, first] : dropped_) {

@@ -51,7 +51,7 @@ class Survey {
   }
 
  private:
-  void Report(LogFinding finding) {
+  void Report(const LogFinding& finding) {
     if (finding.kind == LogFinding::Kind::kDamage) {
       ++survey_.found.damages;
       survey_.damaged_files.insert(finding.file);
@@ -242,9 +242,7 @@ class Survey {
   absl::Status Scan(const std::string& channel, Timestamp not_before,
                     bool open_end, SurveyedSegment* segment,
                     absl::FunctionRef<void(const Message&)> visit) {
-    const auto report = [this](LogFinding finding) {
-      Report(std::move(finding));
-    };
+    const auto report = [this](const LogFinding& finding) { Report(finding); };
     const auto read = [this](std::uint64_t bytes) { HaveRead(bytes); };
     absl::Status s = ScanSegment(
         files_,
@@ -333,7 +331,7 @@ class Survey {
     Counter counter(this);
     absl::StatusOr<JournalWalk> walk = WalkJournals(
         files_, directory_, survey_.journal_start(), &tips, counter,
-        [this](LogFinding finding) { Report(std::move(finding)); });
+        [this](const LogFinding& finding) { Report(finding); });
     if (!walk.ok()) return walk.status();
     survey_.journals = *std::move(walk);
     survey_.losses.insert(survey_.losses.end(), survey_.journals.losses.begin(),
@@ -439,7 +437,7 @@ absl::StatusOr<std::string> DirectoryOfLog(std::string_view log) {
   constexpr std::string_view kFile = "file:";
   if (!log.starts_with(kFile) || log.size() == kFile.size()) {
     return absl::InvalidArgumentError(fmt::format(
-        "log: \"{}\" is not a log in a directory; use \"file:DIR\"", log));
+        R"(log: "{}" is not a log in a directory; use "file:DIR")", log));
   }
   return std::string(log.substr(kFile.size()));
 }
@@ -459,7 +457,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
       });
   if (!is_log) {
     return absl::FailedPreconditionError(fmt::format(
-        "{}: is not the directory of a log: it has no \"{}\", \"{}\" or \"{}\"",
+        R"({}: is not the directory of a log: it has no "{}", "{}" or "{}")",
         context.directory, kCheckpointFileName, kJournalsName, kChannelsName));
   }
   auto lock = context.files->Lock(
