@@ -122,7 +122,8 @@ const LogOptions kOptions = {.retention = {.max_age = std::chrono::hours(8)}};
 
 class Maker {
  public:
-  explicit Maker(LogOptions options = kOptions) : options_(options) {}
+  explicit Maker(LogOptions options = kOptions)
+      : options_(std::move(options)) {}
 
   void Open() {
     KeepJournals(*files_);
@@ -343,7 +344,7 @@ Messages LostByRepair(const SmallLog& small,
   if (result != nullptr) *result = *repair;
   const Image repaired = ImageOf(*files);
   const Contents contents = ReadLog(DiskWith(repaired), small.history);
-  const Messages lost = Without(AllOf(small.history), contents.messages);
+  Messages lost = Without(AllOf(small.history), contents.messages);
   // What a reader is told, and the operator.
   for (const auto& [name, sequence] : lost) {
     const bool told =
@@ -361,6 +362,11 @@ Messages LostByRepair(const SmallLog& small,
   }
   Require(repair->new_epoch == (contents.epoch != small.epoch), "the epoch");
   return lost;
+}
+
+// The first bit of a byte.
+constexpr std::size_t BitOf(std::size_t byte) {
+  return byte * 8;
 }
 
 Image WithFlip(const Image& image, const std::string& path, std::size_t bit) {
@@ -534,13 +540,14 @@ std::vector<Image> DamagedImages(const SmallLog& small) {
   Image missing = small.image;
   missing.erase("/log/channels/a.channel/00000000000000000004.segment");
   return {
-      WithFlip(small.image, segment, 60 * 8),
-      WithFlip(small.image, segment, 20 * 8),
-      WithFlip(small.image, "/log/checkpoint", 50 * 8),
+      WithFlip(small.image, segment, BitOf(60)),
+      WithFlip(small.image, segment, BitOf(20)),
+      WithFlip(small.image, "/log/checkpoint", BitOf(50)),
       WithFlip(small.image, journal,
                small.rounds[small.rounds.size() - 2].begin * 8),
       missing,
-      WithFlip(WithFlip(missing, "/log/checkpoint", 50 * 8), segment, 20 * 8),
+      WithFlip(WithFlip(missing, "/log/checkpoint", BitOf(50)), segment,
+               BitOf(20)),
   };
 }
 
@@ -732,7 +739,7 @@ TEST_CASE("log tools: deletions, epochs and retention are not damage") {
     // What is repaired for another reason, neither.
     Image image = WithFlip(
         small.image, "/log/channels/a.channel/00000000000000000001.segment",
-        60 * 8);
+        BitOf(60));
     const auto damaged = DiskWith(image);
     small.history.erase("gone");
     LogRepair repair;
@@ -747,7 +754,8 @@ TEST_CASE("log tools: deletions, epochs and retention are not damage") {
 
 TEST_CASE("log tools: producers are known after the checkpoint is lost") {
   const SmallLog& small = TheSmallLog();
-  const auto files = DiskWith(WithFlip(small.image, "/log/checkpoint", 50 * 8));
+  const auto files =
+      DiskWith(WithFlip(small.image, "/log/checkpoint", BitOf(50)));
   REQUIRE(Repair(ContextOf(files), {}).ok());
   const auto log = DurableLog::Open("/log", {}, {.files = files});
   REQUIRE(log.ok());
@@ -803,8 +811,9 @@ TEST_CASE("log tools: files of others are left alone") {
   const Verified verified = VerifyDisk(DiskWith(image));
   CHECK_MESSAGE(verified.clean(), verified.ToString());
   CHECK(verified.result.notices == strange.size());
-  const auto files = DiskWith(WithFlip(
-      image, "/log/channels/a.channel/00000000000000000004.segment", 60 * 8));
+  const auto files = DiskWith(
+      WithFlip(image, "/log/channels/a.channel/00000000000000000004.segment",
+               BitOf(60)));
   CHECK_NOTHROW(LostByRepair(small, files));
   for (const std::string& path : strange) {
     CHECK(files->Contents(path) == "strange");
@@ -889,14 +898,14 @@ TEST_CASE("log tools: a channel's messages are those that readers get") {
   CHECK(dump(small.image, {.channel = "a", .from = 6}) ==
         std::vector<std::string>(all.begin() + 5, all.end()));
   std::vector<LogFinding> findings;
-  const Image damaged =
-      WithFlip(small.image,
-               "/log/channels/a.channel/00000000000000000001.segment", 60 * 8);
+  const Image damaged = WithFlip(
+      small.image, "/log/channels/a.channel/00000000000000000001.segment",
+      BitOf(60));
   CHECK(dump(damaged, {.channel = "a"}, &findings) ==
         std::vector<std::string>(all.begin() + 1, all.end()));
   REQUIRE(findings.size() == 1);
   CHECK(findings[0].first_sequence == 1);
-  CHECK(dump(WithFlip(small.image, "/log/checkpoint", 50 * 8),
+  CHECK(dump(WithFlip(small.image, "/log/checkpoint", BitOf(50)),
              {.channel = "a"}) == all);
   CHECK(absl::IsNotFound(ReadStored(ContextOf(DiskWith(small.image)),
                                     {.channel = "c"}, [](const Message&) {},
