@@ -304,9 +304,30 @@ class Walk {
     return absl::OkStatus();
   }
 
+  bool IsPossible(const JournalRecord& record) const {
+    if (record.type == JournalRecord::Type::kEpoch) return record.number != 0;
+    if (record.channel.empty() ||
+        !wire::ResolveChannelName(record.channel).ok()) {
+      return false;
+    }
+    // Without the checkpoint, segments may go on from there.
+    const auto tip = tips_.find(record.channel);
+    return record.type != JournalRecord::Type::kDeletion || !start_.key ||
+           tip == tips_.end() || record.number >= tip->second.head ||
+           record.number <= tip->second.deleted_head;
+  }
+
   absl::Status TakeRecord(const JournalReader& reader,
                           const JournalRecord& record) {
     const auto time = reader.round().time.log_time;
+    if (!IsPossible(record)) {
+      Damage({.file = NameOf(numbers_[at_]),
+              .offset = reader.round().offset,
+              .what = fmt::format("round {} has a record that cannot be",
+                                  reader.round().number)},
+             MaxMessages(record.entries.size()));
+      return absl::OkStatus();
+    }
     switch (record.type) {
       case JournalRecord::Type::kEntries:
         return TakeEntries(reader, record);

@@ -127,7 +127,10 @@ class Survey {
       const absl::StatusOr<std::string> bytes =
           ReadFile(files_, fmt::format("{}/{}", journals, name));
       if (!bytes.ok()) return bytes.status();
-      if (bytes->size() > kJournalHeaderSize) return false;
+      if (bytes->size() > kJournalHeaderSize ||
+          ParseJournalFileName(name).value_or(1) != 1) {
+        return false;
+      }
     }
     return true;
   }
