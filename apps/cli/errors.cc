@@ -41,6 +41,10 @@ std::string Explain(const absl::Status& status, std::string_view server) {
   std::string reason;
   AppendEscaped(Reason(MessageOf(status)), &reason);
   if (!IsServerAway(status)) return reason;
+  // It is there, but its disk is full or has failed.
+  if (reason.starts_with("the log cannot be written to")) {
+    return fmt::format("{}: {}", server, reason);
+  }
   return fmt::format(
       "cannot reach {}: {}. Is messenger-server running there? (--server, "
       "$MESSENGER_SERVER_ADDR)",
