@@ -26,7 +26,7 @@ fail() {
 
 start_server() {
   : >server.out
-  "$server" --listen 127.0.0.1:0 "$@" >server.out 2>server.err &
+  "$server" --listen 127.0.0.1:0 >server.out 2>server.err &
   server_pid=$!
   await "the server listens" grep -q listening server.out || exit 1
   MESSENGER_SERVER_ADDR=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' server.out)
