@@ -42,7 +42,8 @@ std::string Explain(const absl::Status& status, std::string_view server) {
   AppendEscaped(Reason(MessageOf(status)), &reason);
   if (!IsServerAway(status)) return reason;
   // It is there, but its disk is full or has failed.
-  if (reason.starts_with("the log cannot be written to")) {
+  if (reason.starts_with("the log cannot be written to") ||
+      reason.starts_with("the server takes no messages")) {
     return fmt::format("{}: {}", server, reason);
   }
   return fmt::format(

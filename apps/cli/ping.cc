@@ -21,7 +21,8 @@ namespace messenger::app {
 namespace {
 
 constexpr const char* kFooter =
-    R"(The time to connect is not counted.
+    R"(The time to connect is not counted. Fails if the server takes no messages:
+it is draining, or its disk has failed.
 
 Examples:
   messenger-cli ping
@@ -80,11 +81,14 @@ int RunPing(const PingCommand& command, const CommonOptions& common,
   Client client = Client::Connect({.target = common.server});
   Output& output = context.output;
   Statistics statistics;
-  // The first one connects.
-  auto time = client.Ping();
+  // Connects.
+  const absl::Status health = client.CheckHealth();
+  if (!health.ok() && !absl::IsUnimplemented(health)) {
+    return Fail(health, common.server);
+  }
   for (std::uint64_t i = 0; i < command.count && output.ok(); ++i) {
     if (i > 0) std::this_thread::sleep_for(command.interval);
-    if (time.ok()) time = client.Ping();
+    const auto time = client.Ping();
     if (!time.ok()) return Fail(time.status(), common.server);
     statistics.Add(*time);
     PrintTime(*time, common, &output.buffer());

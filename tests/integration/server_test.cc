@@ -73,6 +73,7 @@ TEST_CASE("a log that accepts nothing any more makes the server unhealthy") {
   CHECK(watch.Read() == serving);
 
   Client sender = (*server)->LocalClient();
+  CHECK(sender.CheckHealth() == absl::OkStatus());
   CHECK(sender.Send({.text = "stored"}).ok());
   files->SetFault([](Operation operation, const std::string&) {
     return operation == Operation::kSync ? absl::InternalError("broken")
@@ -80,6 +81,9 @@ TEST_CASE("a log that accepts nothing any more makes the server unhealthy") {
   });
   CHECK(absl::IsUnavailable(sender.Send({.text = "refused"}).status()));
   CHECK(watch.Read() == not_serving);
+  CHECK(absl::IsUnavailable(sender.CheckHealth()));
+  const auto without = Server::Start({.listen = ""});
+  CHECK(absl::IsUnimplemented((*without)->LocalClient().CheckHealth()));
   for (const char* service : {"", "messenger.v1.MessengerServer"}) {
     CHECK(client.Call("/grpc.health.v1.Health/Check", BytesField(1, service))
               .bytes == not_serving);

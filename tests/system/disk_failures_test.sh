@@ -167,6 +167,9 @@ for signal in KILL TERM; do
   must_refuse
   heal
   must_refuse
+  "$cli" ping 2>error
+  is "a failed sync: exit code of ping" $? 3
+  has "a failed sync: ping says so" "$(cat error)" 'takes no messages'
   check "a failed sync"
   stop $signal
   must_start

@@ -1255,10 +1255,11 @@ TEST_CASE("durable log: repeated messages in segments are read in blocks") {
     std::array<Completion<AppendResult>, 4> completions;
     for (std::size_t k = 0; k < completions.size(); ++k) {
       const std::size_t from = 1 + k * 7 % 4 * 200;
-      log.log().Append(Signed("a", from,
-                              {texts.begin() + static_cast<long>(from) - 1,
-                               texts.begin() + static_cast<long>(from) + 1}),
-                       completions[k].Callback());
+      log.log().Append(
+          Signed("a", from,
+                 {texts.begin() + static_cast<std::ptrdiff_t>(from) - 1,
+                  texts.begin() + static_cast<std::ptrdiff_t>(from) + 1}),
+          completions[k].Callback());
     }
     for (std::size_t k = 0; k < completions.size(); ++k) {
       const AppendResult result = completions[k].Wait("Append");

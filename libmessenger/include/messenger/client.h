@@ -37,7 +37,8 @@ struct ClientOptions {
   // before it gives up with DEADLINE_EXCEEDED; the message may still be stored.
   // Bounds: 1 ms to 24 days. Default 30 s.
   std::chrono::milliseconds send_timeout = std::chrono::seconds(30);
-  // How long Ping, ListChannels, GetChannel and DeleteChannel may take.
+  // How long Ping, CheckHealth, ListChannels, GetChannel and DeleteChannel may
+  // take.
   // Bounds: 1 ms to 24 days. Default 10 s.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(10);
 };
@@ -209,6 +210,11 @@ class Client {
 
   // Asks the server for a small answer; returns the round-trip time. Blocks.
   absl::StatusOr<std::chrono::nanoseconds> Ping();
+
+  // Asks the server's health service whether it takes messages. UNAVAILABLE if
+  // not, since it is draining or its disk has failed, or if it cannot be
+  // reached; UNIMPLEMENTED if it has no health service. Blocks.
+  absl::Status CheckHealth();
 
   class Impl;
 

@@ -119,6 +119,11 @@ class Client::Impl {
     return connection_->Call(method, request, response, options_.call_timeout);
   }
 
+  absl::Status CheckHealth() {
+    if (!status_.ok()) return status_;
+    return connection_->CheckHealth(options_.call_timeout);
+  }
+
  private:
   const absl::Status status_;
   const ClientOptions options_;
@@ -225,6 +230,10 @@ absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
   absl::Status status = impl_->Call("ListChannels", request, &response);
   if (!status.ok()) return status;
   return std::chrono::steady_clock::now() - start;
+}
+
+absl::Status Client::CheckHealth() {
+  return impl_->CheckHealth();
 }
 
 }  // namespace messenger

@@ -1,11 +1,14 @@
 #include "client/connection.h"
 
+#include <fmt/format.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
@@ -13,6 +16,7 @@
 #include "rpc/init.h"
 #include "rpc/keepalive.h"
 #include "rpc/status.h"
+#include "wire/coding.h"
 
 namespace messenger {
 namespace {
@@ -37,8 +41,10 @@ grpc::ChannelArguments Arguments() {
   return arguments;
 }
 
+constexpr std::string_view kServiceName = "messenger.v1.MessengerServer";
+
 std::string FullName(const char* method) {
-  return std::string("/messenger.v1.MessengerServer/") + method;
+  return fmt::format("/{}/{}", kServiceName, method);
 }
 
 }  // namespace
@@ -62,30 +68,62 @@ absl::Status Connection::Call(const char* method,
                               const google::protobuf::MessageLite& request,
                               google::protobuf::MessageLite* response,
                               std::chrono::milliseconds timeout) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + timeout);
-  const grpc::ByteBuffer request_bytes =
-      rpc::MakeBuffer(request.SerializeAsString());
   grpc::ByteBuffer response_bytes;
-  grpc::Status status;
-  absl::Notification done;
-  stub_.UnaryCall(&context, FullName(method), {}, &request_bytes,
-                  &response_bytes, [&](grpc::Status result) {
-                    status = std::move(result);
-                    done.Notify();
-                  });
-  done.WaitForNotification();
-  if (!status.ok()) {
-    return status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
-               ? rpc::FromGrpc(status)
-               : StatusOfCall(status);
-  }
+  absl::Status status =
+      CallRaw(FullName(method), rpc::MakeBuffer(request.SerializeAsString()),
+              &response_bytes, timeout);
+  if (!status.ok()) return status;
   const grpc::Slice bytes = rpc::Flatten(response_bytes);
   if (!response->ParseFromArray(bytes.begin(),
                                 static_cast<int>(bytes.size()))) {
     return absl::DataLossError("the server's answer is malformed");
   }
   return absl::OkStatus();
+}
+
+// https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
+  constexpr std::uint32_t kService = 1;  // of HealthCheckRequest
+  constexpr std::uint32_t kStatus = 1;   // of HealthCheckResponse
+  constexpr std::uint64_t kServing = 1;
+  std::string request;
+  wire::AppendBytesField(request, kService, kServiceName);
+  grpc::ByteBuffer response;
+  absl::Status status =
+      CallRaw("/grpc.health.v1.Health/Check",
+              rpc::MakeBuffer(std::move(request)), &response, timeout);
+  if (!status.ok()) return status;
+  const grpc::Slice bytes = rpc::Flatten(response);
+  wire::FieldReader fields(rpc::View(bytes));
+  std::uint64_t health = 0;
+  while (fields.Next()) {
+    if (fields.tag() == wire::MakeTag(kStatus, wire::WireType::kVarint)) {
+      health = fields.number();
+    }
+  }
+  if (health == kServing) return absl::OkStatus();
+  return absl::UnavailableError(
+      "the server takes no messages: its health is not SERVING");
+}
+
+absl::Status Connection::CallRaw(const std::string& method,
+                                 const grpc::ByteBuffer& request,
+                                 grpc::ByteBuffer* response,
+                                 std::chrono::milliseconds timeout) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+  grpc::Status status;
+  absl::Notification done;
+  stub_.UnaryCall(&context, method, {}, &request, response,
+                  [&](grpc::Status result) {
+                    status = std::move(result);
+                    done.Notify();
+                  });
+  done.WaitForNotification();
+  return status.ok() ||
+                 status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
+             ? rpc::FromGrpc(status)
+             : StatusOfCall(status);
 }
 
 absl::Status StatusOfCall(const grpc::Status& status) {

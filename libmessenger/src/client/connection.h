@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "messenger/client.h"
@@ -44,7 +45,17 @@ class Connection {
                     google::protobuf::MessageLite* response,
                     std::chrono::milliseconds timeout);
 
+  // Asks gRPC's health service after the message service. UNAVAILABLE if that
+  // is not SERVING, UNIMPLEMENTED if there is no health service.
+  absl::Status CheckHealth(std::chrono::milliseconds timeout);
+
  private:
+  // `method` with its service.
+  absl::Status CallRaw(const std::string& method,
+                       const grpc::ByteBuffer& request,
+                       grpc::ByteBuffer* response,
+                       std::chrono::milliseconds timeout);
+
   grpc::GenericStub stub_;
 };
 

@@ -214,8 +214,9 @@ class PosixFileSystem final : public FileSystem {
   }
 
   absl::Status Remove(const std::string& path) override {
-    if (std::remove(path.c_str()) == -1)
+    if (std::remove(path.c_str()) == -1) {
       return FileError(path, "remove", errno);
+    }
     return absl::OkStatus();
   }
 
