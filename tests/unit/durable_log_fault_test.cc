@@ -1233,6 +1233,7 @@ TEST_CASE("durable log: a disk that cannot be read is not a damaged one") {
 }
 
 TEST_CASE("durable log: repeated messages in segments are read in blocks") {
+  std::atomic<int> reads{0};
   LogOnDisk log({}, {.max_cached_bytes = 0});
   log.Open();
   std::vector<std::string> texts;
@@ -1240,7 +1241,6 @@ TEST_CASE("durable log: repeated messages in segments are read in blocks") {
   CHECK(log.Send("a", texts).ok());
   log.Close();
   log.Open();
-  std::atomic<int> reads{0};
   log.Fail([&](Operation operation, const std::string& path) {
     if (operation == Operation::kRead && Contains(path, ".segment")) ++reads;
     return absl::OkStatus();
