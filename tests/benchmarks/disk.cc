@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <system_error>
 
@@ -17,18 +15,6 @@ namespace {
 }
 
 }  // namespace
-
-ScratchDirectory::ScratchDirectory(const std::string& parent)
-    : path_((parent.empty() ? std::filesystem::temp_directory_path()
-                            : std::filesystem::path(parent)) /
-            "messenger-bench.XXXXXX") {
-  if (mkdtemp(path_.data()) == nullptr) Throw(path_.c_str());
-}
-
-ScratchDirectory::~ScratchDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 SyncedFile::SyncedFile(const std::string& path)
     : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {

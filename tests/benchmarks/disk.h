@@ -4,23 +4,11 @@
 #include <cstdint>
 #include <string>
 
+#include "support/temporary_directory.h"
+
 namespace messenger::bench {
 
-// A directory that goes with the object.
-class ScratchDirectory {
- public:
-  // In `parent`, or where temporary files go if that is empty. Throws
-  // std::runtime_error.
-  explicit ScratchDirectory(const std::string& parent);
-  ~ScratchDirectory();
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using ScratchDirectory = test::TemporaryDirectory;
 
 // A file that is written and synced as a journal is, with nothing around it.
 class SyncedFile {

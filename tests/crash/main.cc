@@ -4,23 +4,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
 #include <optional>
-#include <string>
-#include <system_error>
 
 #include "crash_test.h"
 #include "options.h"
+#include "support/temporary_directory.h"
 
 namespace messenger::test {
 namespace {
-
-std::string MakeDirectory() {
-  std::string path =
-      std::filesystem::temp_directory_path() / "messenger-crash.XXXXXX";
-  if (mkdtemp(path.data()) == nullptr) throw std::runtime_error(path);
-  return path;
-}
 
 int Main(int argc, char** argv) {
   int exit_code = EXIT_SUCCESS;
@@ -29,10 +20,10 @@ int Main(int argc, char** argv) {
   if (!options) return exit_code;
   fmt::print("--seed {}\n", options->seed);
   static_cast<void>(std::fflush(stdout));
-  const std::string directory = MakeDirectory();
+  TemporaryDirectory directory;
   bool passed = false;
   try {
-    CrashTest test(*options, directory);
+    CrashTest test(*options, directory.path());
     passed = test.Run();
     test.PrintTotals();
     const bool hit_all = test.PrintHits();
@@ -42,11 +33,10 @@ int Main(int argc, char** argv) {
     passed = false;
   }
   if (!passed) {
-    fmt::print("FAILED; its files are in {}\n", directory);
+    directory.Keep();
+    fmt::print("FAILED; its files are in {}\n", directory.path());
     return EXIT_FAILURE;
   }
-  std::error_code ignored;
-  std::filesystem::remove_all(directory, ignored);
   return EXIT_SUCCESS;
 }
 

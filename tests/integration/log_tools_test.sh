@@ -93,7 +93,7 @@ start_server
 stop_server TERM
 segment=messenger-data/channels/numbers.channel/00000000000000000001.segment
 cp -a messenger-data whole
-overwrite "$segment" 70 XXXX
+overwrite "$segment" 70 "????"
 out=$("$server" verify)
 is "verify of a damaged log: exit code" $? 1
 has "verify of a damaged log" "$out" \

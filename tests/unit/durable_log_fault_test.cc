@@ -31,6 +31,7 @@
 #include "log/durable/layout.h"
 #include "log/durable/segment_format.h"
 #include "messenger/log.h"
+#include "support/disk_image.h"
 #include "support/fake_clock.h"
 #include "support/faulty_file_system.h"
 #include "support/log_access.h"
@@ -49,23 +50,6 @@ constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 
 // ---------------------------------------------------------------------------
 // Disks
-
-// All files of a disk, by path.
-using Image = std::map<std::string, std::string>;
-
-Image ImageOf(const FaultyFileSystem& files) {
-  Image image;
-  for (const std::string& path : files.Files()) {
-    image[path] = files.Contents(path);
-  }
-  return image;
-}
-
-std::shared_ptr<FaultyFileSystem> DiskWith(const Image& image) {
-  auto files = std::make_shared<FaultyFileSystem>();
-  for (const auto& [path, contents] : image) files->SetContents(path, contents);
-  return files;
-}
 
 // By number.
 std::vector<std::string> JournalsOn(const FaultyFileSystem& files) {

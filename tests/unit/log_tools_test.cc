@@ -32,6 +32,7 @@
 #include "log/durable/segment_format.h"
 #include "log/durable/survey.h"
 #include "log/durable/verify.h"
+#include "support/disk_image.h"
 #include "support/fake_clock.h"
 #include "support/faulty_file_system.h"
 #include "support/log_access.h"
@@ -47,23 +48,6 @@ using Operation = FaultyFileSystem::Operation;
 
 // ---------------------------------------------------------------------------
 // Disks
-
-// All files of a disk, by path.
-using Image = std::map<std::string, std::string>;
-
-Image ImageOf(const FaultyFileSystem& files) {
-  Image image;
-  for (const std::string& path : files.Files()) {
-    image[path] = files.Contents(path);
-  }
-  return image;
-}
-
-std::shared_ptr<FaultyFileSystem> DiskWith(const Image& image) {
-  auto files = std::make_shared<FaultyFileSystem>();
-  for (const auto& [path, contents] : image) files->SetContents(path, contents);
-  return files;
-}
 
 bool Contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
