@@ -2,36 +2,9 @@
 # messenger-server verify, repair and dump as an operator meets them.
 #   log_tools_test.sh MESSENGER_SERVER MESSENGER_CLI
 set -uo pipefail
-source "$(dirname "$0")/../support/assert.sh"
-
 server=$1
 cli=$2
-work=$(mktemp -d)
-failures=0
-server_pid=
-
-cleanup() {
-  [ -z "$server_pid" ] || kill -9 "$server_pid" 2>/dev/null
-  rm -rf "$work"
-}
-trap cleanup EXIT
-cd "$work" || exit 1
-unset MESSENGER_SERVER_ADDR MESSENGER_SERVER_PORT MESSENGER_SERVER_LOG
-export MESSENGER_AUTHOR=tester
-
-fail() {
-  echo "FAIL: $*" >&2
-  failures=$((failures + 1))
-}
-
-start_server() {
-  : >server.out
-  "$server" --listen 127.0.0.1:0 >server.out 2>server.err &
-  server_pid=$!
-  await "the server listens" grep -q listening server.out || exit 1
-  MESSENGER_SERVER_ADDR=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' server.out)
-  export MESSENGER_SERVER_ADDR
-}
+source "$(dirname "$0")/../support/programs.sh"
 
 # stop_server SIGNAL
 stop_server() {
@@ -156,4 +129,4 @@ for command in verify repair dump; do
   has "$command --help" "$("$server" "$command" --help)" 'Exit codes:'
 done
 
-[ "$failures" = 0 ] || exit 1
+finish

@@ -2,38 +2,10 @@
 # The programs as a user meets them: exit codes, pipes, signals, a real text.
 #   programs_test.sh MESSENGER_SERVER MESSENGER_CLI
 set -uo pipefail
-source "$(dirname "$0")/../support/assert.sh"
-
 server=$1
 cli=$2
 proto=$(readlink -f "$(dirname "$0")/../../proto")
-work=$(mktemp -d)
-failures=0
-server_pid=
-
-cleanup() {
-  [ -z "$server_pid" ] || kill -9 "$server_pid" 2>/dev/null
-  rm -rf "$work"
-}
-trap cleanup EXIT
-cd "$work" || exit 1
-unset MESSENGER_SERVER_ADDR MESSENGER_SERVER_PORT MESSENGER_SERVER_LOG
-export MESSENGER_AUTHOR=tester
-
-fail() {
-  echo "FAIL: $*" >&2
-  failures=$((failures + 1))
-}
-
-# start_server [OPTION...]
-start_server() {
-  : >server.out
-  "$server" --listen 127.0.0.1:0 "$@" >server.out 2>server.err &
-  server_pid=$!
-  await "the server listens" grep -q listening server.out || exit 1
-  MESSENGER_SERVER_ADDR=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' server.out)
-  export MESSENGER_SERVER_ADDR
-}
+source "$(dirname "$0")/../support/programs.sh"
 
 has_reader() {
   "$cli" channels --channel "$1" --json | grep -q '"readers":1'
@@ -239,5 +211,4 @@ is "a durability that there is not: exit code" $? 2
 has "a durability that there is not: says what there is" "$(cat err)" \
   "'none' is not known; it takes fsync or os"
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+finish
