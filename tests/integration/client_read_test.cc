@@ -10,6 +10,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "messenger/server.h"
+#include "support/no_retry.h"
 #include "support/recorder.h"
 
 namespace messenger::test {
@@ -224,8 +225,10 @@ TEST_CASE_FIXTURE(Fixture, "on_end is called once, with the reason") {
     CHECK(absl::IsCancelled(recorder.events().ends[0]));
     CHECK(absl::IsCancelled(subscription.Wait()));
   }
-  SUBCASE("UNAVAILABLE when the server shuts down") {
-    const Subscription subscription = client.Read({}, recorder.Callbacks());
+  SUBCASE("UNAVAILABLE when the server shuts down, and that is to be the end") {
+    Client impatient =
+        Client::Connect({.target = server->address(), .retry = kNoRetry});
+    const Subscription subscription = impatient.Read({}, recorder.Callbacks());
     REQUIRE(recorder.AwaitJoined());
     server->Shutdown();
     CHECK(absl::IsUnavailable(subscription.Wait()));
@@ -242,8 +245,9 @@ TEST_CASE_FIXTURE(Fixture, "on_end is called once, with the reason") {
         client.Read({.start = Start::At(7)}, recorder.Callbacks());
     CHECK(absl::IsOutOfRange(subscription.Wait()));
   }
-  SUBCASE("UNAVAILABLE when there is no server") {
-    Client nowhere = Client::Connect({.target = "127.0.0.1:1"});
+  SUBCASE("UNAVAILABLE when there is no server, and that is to be the end") {
+    Client nowhere =
+        Client::Connect({.target = "127.0.0.1:1", .retry = kNoRetry});
     const Subscription subscription = nowhere.Read({}, recorder.Callbacks());
     CHECK(absl::IsUnavailable(subscription.Wait()));
   }

@@ -18,6 +18,7 @@
 #include "messenger/grpc.h"
 #include "support/bytes.h"
 #include "support/faulty_file_system.h"
+#include "support/no_retry.h"
 #include "support/raw_client.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
@@ -148,8 +149,8 @@ TEST_CASE("the service joins a gRPC server that is there already") {
   (*service)->Register(builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   REQUIRE(server);
-  Client client =
-      Client::Connect({.target = "127.0.0.1:" + std::to_string(port)});
+  Client client = Client::Connect(
+      {.target = "127.0.0.1:" + std::to_string(port), .retry = kNoRetry});
   Recorder recorder;
   const Subscription subscription = client.Read({}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
@@ -178,7 +179,8 @@ TEST_CASE("servers that share a log serve the same messages") {
 TEST_CASE("a shutdown ends readers wherever they are") {
   auto log = std::make_shared<TestLog>();
   auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
-  Client client = Client::Connect({.target = server->address()});
+  Client client =
+      Client::Connect({.target = server->address(), .retry = kNoRetry});
   Recorder parked;
   Recorder reading;
   Recorder idle_heartbeat;
@@ -227,8 +229,8 @@ TEST_CASE("a shutdown is over by its deadline, whatever hangs") {
   auto log = std::make_shared<TestLog>();
   auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
   // A reader that takes nothing any more: its callback blocks.
-  auto reader =
-      std::make_unique<Client>(Client::Connect({.target = server->address()}));
+  auto reader = std::make_unique<Client>(
+      Client::Connect({.target = server->address(), .retry = kNoRetry}));
   absl::Notification blocked;
   absl::Notification unblock;
   const Subscription stuck = reader->Read(

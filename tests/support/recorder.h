@@ -37,10 +37,12 @@ class Recorder {
  public:
   struct Events {
     std::optional<Joined> joined;
+    int joins = 0;
     std::vector<OwnedMessage> messages;
     std::vector<Gap> gaps;
     std::vector<std::uint64_t> caught_up;
     std::vector<std::uint64_t> heartbeats;
+    std::vector<SubscriptionState> states;
     std::vector<absl::Status> ends;
 
     std::vector<std::string> texts() const {
@@ -64,6 +66,7 @@ class Recorder {
     callbacks.on_joined = [this](const Joined& joined) {
       absl::MutexLock lock(&mu_);
       events_.joined = joined;
+      ++events_.joins;
       changed_.SignalAll();
     };
     callbacks.on_message = [this](const Message& message) {
@@ -84,6 +87,11 @@ class Recorder {
     callbacks.on_heartbeat = [this](std::uint64_t head) {
       absl::MutexLock lock(&mu_);
       events_.heartbeats.push_back(head);
+      changed_.SignalAll();
+    };
+    callbacks.on_state = [this](const SubscriptionState& state) {
+      absl::MutexLock lock(&mu_);
+      events_.states.push_back(state);
       changed_.SignalAll();
     };
     callbacks.on_end = [this](const absl::Status& status) {

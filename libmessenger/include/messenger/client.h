@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,35 +14,88 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "messenger/executor.h"
 #include "messenger/message.h"
 
 namespace messenger {
 
+// How a client goes on when its server is away: it tries again after a while,
+// which doubles with every try that fails.
+struct RetryOptions {
+  // The first while, and the longest one. The client waits for a random part of
+  // it ("full jitter"), so that many clients do not come back all at once.
+  // Bounds: 1 ms to 1 hour, the first not above the longest. Defaults 100 ms
+  // and 2 s.
+  std::chrono::milliseconds initial_backoff{100};
+  std::chrono::milliseconds max_backoff{2000};
+  // Give up, with UNAVAILABLE, when a try fails so long after the first one
+  // that did; zero: at the first. Bounds: 0 to 24 days. Default: never.
+  std::optional<std::chrono::milliseconds> give_up_after = std::nullopt;
+};
+
+// What to do with a message that finds the window full.
+enum class WhenFull : std::uint8_t {
+  kBlock,   // wait for room until the message's timeout
+  kRefuse,  // fail it at once with RESOURCE_EXHAUSTED
+};
+
 struct ClientOptions {
   // host:port of the server, or any gRPC target name.
   std::string target = "localhost:51075";
-  // Threads that run callbacks. Callbacks of different subscriptions run side
-  // by side on them. Bounds: 1 to 256. Default 2: raise it if callbacks block.
+  // When and for how long to try again. It holds for each subscription, and for
+  // sending.
+  RetryOptions retry = {};
+  // Runs the callbacks, if it is set; else a pool of up to `callback_threads`
+  // threads (bounds: 1 to 256, default 2: raise it if callbacks block).
+  // Callbacks of different subscriptions run side by side. What this client
+  // promises of being "inside a callback" then holds for the callbacks of all
+  // clients of this executor. Blocking members of the client must not be called
+  // in other tasks of it, unless it has threads left.
+  std::shared_ptr<Executor> executor = nullptr;
   int callback_threads = 2;
-  // Most messages, and most bytes of messages, that are sent and not yet
-  // acknowledged; `Send` and `SendAsync` wait while they are reached. Larger
-  // windows allow more throughput over long distances. Bounds: 1 to 2^20
-  // messages, 1 MiB to 1 GiB. Defaults 65,536 and 16 MiB.
+  // Told what an operator should know, a line without its end: that the server
+  // is away and why, that it is back. Called by threads of the client; must not
+  // block, nor call the client. Default: nobody is told.
+  std::function<void(std::string_view)> on_notice = nullptr;
+  // The window: most messages, and most bytes of messages, that are sent and
+  // not yet acknowledged. Larger ones allow more throughput over long
+  // distances, and bridge longer absences of the server. A message larger than
+  // the window goes alone. Bounds: 1 to 2^20 messages, 1 MiB to 1 GiB. Defaults
+  // 65,536 and 16 MiB.
   std::size_t max_in_flight_messages = 65'536;
   std::size_t max_in_flight_bytes = std::size_t{16} << 20;
+  WhenFull when_full = WhenFull::kBlock;
   // Largest NewMessage, encoded, that is offered to the server. Should agree
   // with the server's ServiceOptions::max_message_bytes. Bounds: 1 B to 16 MiB.
   // Default 1 MiB.
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
-  // How long `Send` waits, for room in the window and then for its receipt,
-  // before it gives up with DEADLINE_EXCEEDED; the message may still be stored.
-  // Bounds: 1 ms to 24 days. Default 30 s.
+  // How long a message may wait, for room in the window and then for its
+  // receipt, before its send fails with DEADLINE_EXCEEDED; zero: for ever. See
+  // SendOptions. Bounds: 0 to 24 days. Default 30 s.
   std::chrono::milliseconds send_timeout = std::chrono::seconds(30);
   // How long Ping, CheckHealth, ListChannels, GetChannel and DeleteChannel may
-  // take.
+  // take, and a server to let a reader in, before that counts as failed.
   // Bounds: 1 ms to 24 days. Default 10 s.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(10);
+  // A connection that has been silent for so long, with calls on it, is asked
+  // for a sign of life (an HTTP/2 ping), and given up if there is none within
+  // the timeout. This is how senders notice that the server is gone without a
+  // word; readers have heartbeats. Bounds: 100 ms to 24 days. Defaults 10 s and
+  // 5 s.
+  std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(5);
 };
+
+struct SendOptions {
+  // Instead of ClientOptions::send_timeout. A message that was not on its way
+  // yet is then dropped. One that was may have been stored, or may still be:
+  // the client goes on sending it, so that those after it are stored in order.
+  std::optional<std::chrono::milliseconds> timeout = std::nullopt;
+};
+
+// Whether a message whose send failed with `status` may have been stored: the
+// client does not know. False: it is not, and will not be.
+bool MayBeStored(const absl::Status& status);
 
 struct ReadOptions {
   // 1 to 128 of `A-Z a-z 0-9 . _ -`; empty means "general". It need not exist.
@@ -52,36 +106,68 @@ struct ReadOptions {
   // End with OK once everything was delivered that was stored when the reader
   // joined.
   bool until_caught_up = false;
-  // End with OUT_OF_RANGE, instead of beginning with a gap, if messages from
-  // the start on are no longer there, or if the position to resume after is of
-  // another epoch.
+  // End with OUT_OF_RANGE instead of a gap, at the start and later.
   bool strict = false;
   // Ask the server for a sign of life when there was nothing else for this
-  // long; zero: none. The server keeps it within its limits.
-  std::chrono::milliseconds heartbeat_interval{0};
+  // long; zero: none. The server keeps it within its limits (by default, from 1
+  // second on). If nothing comes for 2.25 of these intervals while the client
+  // is ready to take it, the connection counts as lost: so a network that
+  // swallows everything, or a server that hangs, is noticed. A frame must make
+  // it through within that time, at most 1 MiB by default. Bounds: 0 to 30
+  // days. Default 10 s.
+  std::chrono::milliseconds heartbeat_interval = std::chrono::seconds(10);
   // Go on past damaged records, with a gap, instead of ending with DATA_LOSS.
   bool skip_damaged = false;
 };
 
-// What `ReadCallbacks::on_joined` tells.
+// Where a reader stands when it has joined.
 struct Joined {
   std::uint64_t epoch = 0;
   // The sequence of the next message.
   std::uint64_t next_sequence = 0;
   // The channel's newest sequence, 0 for none.
   std::uint64_t head = 0;
+
+  friend bool operator==(const Joined&, const Joined&) = default;
 };
+
+struct SubscriptionState {
+  enum class Kind : std::uint8_t {
+    kConnecting,  // the server has been asked, and has not answered yet
+    kJoined,      // the reader stands in the stream
+    kCaughtUp,    // and all that was there when it joined has been delivered
+    kWaiting,     // it is not connected; tries again at `next_try`
+    kEnded,
+  };
+
+  Kind kind = Kind::kConnecting;
+  // kWaiting: why; kEnded: as for on_end.
+  absl::Status reason;
+  // kWaiting.
+  std::chrono::steady_clock::time_point next_try;
+  // Since it was joined last.
+  int failed_tries = 0;
+  // kJoined, kCaughtUp.
+  std::optional<Joined> joined;
+};
+
+// "connecting", "joined", …: the state as a word.
+std::string_view ToString(SubscriptionState::Kind kind);
 
 // The callbacks of one subscription. Each may be left empty.
 //
 // The contract:
 //  - They run one at a time, in the order of the stream, on the client's own
-//    callback threads, never on gRPC's. They may block: the stream is then held
-//    back, and at most a few frames are buffered. They must not throw.
+//    callback threads or executor, never on gRPC's. They may block: the stream
+//    is then held back, and at most a few frames are buffered. They must not
+//    throw.
+//  - A subscription does not end when the connection or the server goes: it
+//    comes back, and goes on after the last message it has delivered.
 //  - on_end is called exactly once, as the last one, whatever happens:
 //    OK after limit or until_caught_up, CANCELLED after Cancel or the end of
-//    the Subscription or Client, UNAVAILABLE when the connection or the server
-//    went away, DATA_LOSS if what arrived was damaged, else the server's error.
+//    the Subscription or Client, UNAVAILABLE when RetryOptions says to give up,
+//    DATA_LOSS if a message arrived damaged, and so again when it was asked for
+//    once more, else the server's error.
 //  - Once Cancel, or the destructor of the Subscription or of the Client, has
 //    returned, no callback runs or will run, unless it was called from inside a
 //    callback of this client. In that case it does not wait: callbacks that are
@@ -89,19 +175,24 @@ struct Joined {
 //  - From inside a callback, all members of Client and Subscription may be
 //    called, and both may be destroyed.
 struct ReadCallbacks {
-  // The reader stands in the stream: every message appended from now on
-  // reaches it. First of all callbacks, unless the read fails before.
+  // The reader stands in the stream for the first time: every message appended
+  // from now on reaches it.
   absl::AnyInvocable<void(const Joined&)> on_joined = nullptr;
   // For each message, in strictly increasing sequence. The message is a view,
   // valid during the call.
   absl::AnyInvocable<void(const Message&)> on_message = nullptr;
-  // Messages that this reader does not get, at their place in the stream.
+  // Messages that this reader does not get, or may not get, at their place in
+  // the stream; Gap::reason says why. During the call, Subscription::position
+  // is still the one before the gap, and state().joined has the present epoch.
   absl::AnyInvocable<void(const Gap&)> on_gap = nullptr;
   // Everything up to `head` has been delivered. Called the first time that is
-  // so, and again each time after the reader had fallen behind.
+  // so, and again each time after the reader had fallen behind or had to come
+  // back.
   absl::AnyInvocable<void(std::uint64_t head)> on_caught_up = nullptr;
   // A frame without news, as asked for with heartbeat_interval.
   absl::AnyInvocable<void(std::uint64_t head)> on_heartbeat = nullptr;
+  // Each change of Subscription::state, the first and the last one included.
+  absl::AnyInvocable<void(const SubscriptionState&)> on_state = nullptr;
   absl::AnyInvocable<void(const absl::Status&)> on_end = nullptr;
 };
 
@@ -128,8 +219,15 @@ class Subscription {
   absl::Status Wait() const;
 
   // The last position delivered; before the first message, the one that was
-  // joined at; before joining, nothing. `Start::After` resumes there.
+  // joined at; before joining, nothing. `Start::After` resumes there. In
+  // on_message it is still that before the message.
   std::optional<Position> position() const;
+
+  // The same, with the channel: as a string, what a program stores that wants
+  // to go on here when it is started again.
+  std::optional<Bookmark> bookmark() const;
+
+  SubscriptionState state() const;
 
   class Impl;
 
@@ -142,25 +240,29 @@ class Subscription {
 
 using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 
-// A connection to a server. Messages sent to one channel by one client are
-// stored in the order in which they were sent.
+// A client of one server. Messages sent to one channel by one client are stored
+// in the order in which they were sent.
+//
+// Exactly once: a client is a producer (see messenger.proto). Messages without
+// a receipt are sent again, in order, when the connection or the server has
+// gone, and the log knows them again, after a crash too. So each is stored once
+// when its send has succeeded. When it has failed, MayBeStored tells whether it
+// may have been stored all the same; sending such a message again may store it
+// twice. That a server, back after a long time, has forgotten the producer
+// (LogOptions::producer_idle_timeout) is FAILED_PRECONDITION, if MayBeStored.
 //
 // Copies share the connection. Destroying the last copy fails the sends that
 // have not been acknowledged with CANCELLED (use Flush before), ends all
 // subscriptions, and waits until their last callbacks have returned; inside a
-// callback it does not wait (it cannot join its own thread): callbacks that are
-// due still run, then its threads end by themselves. Do not destroy the last
-// copy, nor the last Subscription after it, on a thread of gRPC's, as in a
-// reaction of a service of your own, and call none of the members that block
-// there: these threads are few, and a receipt may need the one that waits.
+// callback it does not wait (it cannot wait for itself): callbacks that are due
+// still run, then its threads end by themselves. Do not destroy the last copy,
+// nor the last Subscription after it, on a thread of gRPC's, as in a reaction
+// of a service of your own, and call none of the members that block there:
+// these threads are few, and a receipt may need the one that waits.
 //
-// Connecting is left to the first use. If the server cannot be reached, calls
-// fail with UNAVAILABLE; a later call tries again.
-//
-// Idempotency: a message whose send failed with UNAVAILABLE, CANCELLED,
-// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or DATA_LOSS may or may not have been
-// stored; sending it again may store it twice. All other errors mean that it
-// was not stored.
+// Connecting is left to the first use. Sending and reading go on trying
+// (ClientOptions::retry); the other calls fail with UNAVAILABLE if the server
+// cannot be reached, and can be tried again.
 //
 // Thread safety: all members may be called from any thread.
 class Client {
@@ -170,30 +272,35 @@ class Client {
   static Client Connect(ClientOptions options = {});
 
   // A client over a connected stream socket, such as one end of a socketpair,
-  // instead of a target. Takes ownership of `fd`. It cannot reconnect.
+  // instead of a target. Takes ownership of `fd`. It cannot reconnect, so it
+  // gives up at the first failure, whatever RetryOptions says.
   static Client FromFd(int fd, ClientOptions options = {});
 
   // Sends one message and waits for its receipt. Messages sent at the same time
   // from several threads, or with SendAsync, share batches. INVALID_ARGUMENT
   // names the field if the message breaks a rule; then nothing was sent.
-  absl::StatusOr<Receipt> Send(const NewMessage& message);
+  absl::StatusOr<Receipt> Send(const NewMessage& message,
+                               SendOptions options = {});
 
   // Sends one message without waiting for the receipt. The message is copied
   // before the call returns. `done` is called exactly once, on a callback
-  // thread, one at a time and in the order of the sends to a channel (but at
-  // once if the message breaks a rule and is not sent); it may be empty. Blocks
-  // while the window (ClientOptions::max_in_flight_*) is full, and, outside of
-  // callbacks, while as many results wait for their `done`: do not hold a lock
-  // that a `done` takes.
+  // thread, one at a time and in the order of the sends to a channel (but
+  // earlier if the message breaks a rule, is refused, or its time is up); it
+  // may be empty. Blocks while the window is full (unless ClientOptions say
+  // otherwise), and, outside of callbacks, while as many results wait for their
+  // `done`: do not hold a lock that a `done` takes.
   //
   // Performance: a message that finds a request on its way gathers with others
   // into the next one; there is no delay when idle.
-  void SendAsync(const NewMessage& message, SendCallback done = nullptr);
+  void SendAsync(const NewMessage& message, SendCallback done = nullptr,
+                 SendOptions options = {});
 
   // Waits until all messages sent before by this client are acknowledged or
   // have failed. (Their `done` may still be about to run.) OK, or the first
-  // error of a SendAsync since the last Flush.
-  absl::Status Flush();
+  // error of a SendAsync since the last Flush. DEADLINE_EXCEEDED after
+  // `timeout`: some are still on their way; another Flush goes on waiting.
+  absl::Status Flush(
+      std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 
   // Starts to read a channel. Never blocks; errors reach on_end.
   [[nodiscard]] Subscription Read(ReadOptions options, ReadCallbacks callbacks);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace messenger {
 
@@ -35,6 +36,24 @@ struct Position {
   std::uint64_t sequence = 0;
 
   friend bool operator==(const Position&, const Position&) = default;
+};
+
+// A position with its channel, to be stored as a string and given back: where a
+// program goes on when it is started again.
+//
+//   client.Read({.channel = bookmark.channel,
+//                .start = Start::After(bookmark.position)}, ...);
+struct Bookmark {
+  std::string channel;
+  Position position;
+
+  // "general@1234567890:42": channel, epoch, sequence. Printable, without
+  // blanks.
+  std::string ToString() const;
+  // INVALID_ARGUMENT if it is not of that form.
+  static absl::StatusOr<Bookmark> Parse(std::string_view text);
+
+  friend bool operator==(const Bookmark&, const Bookmark&) = default;
 };
 
 // A name and a value that travel with a message. Views: see where it is used

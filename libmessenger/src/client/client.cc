@@ -7,9 +7,10 @@
 
 #include "absl/synchronization/mutex.h"
 #include "client/connection.h"
-#include "client/executor.h"
 #include "client/send_pipeline.h"
 #include "client/subscription.h"
+#include "client/thread_pool.h"
+#include "client/timers.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/channel_name.h"
 
@@ -24,23 +25,43 @@ absl::Status CheckBounds(std::string_view name, Number value, Number low,
       fmt::format("{}: {}; must be {} to {}", name, value, low, high));
 }
 
+absl::Status CheckTime(std::string_view name, std::chrono::milliseconds value,
+                       std::chrono::milliseconds low,
+                       std::chrono::milliseconds high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{}: {} ms; must be {} ms to {} ms", name, value.count(),
+                  low.count(), high.count()));
+}
+
 absl::Status Check(const ClientOptions& options) {
+  using std::chrono_literals::operator""ms;
+  using std::chrono_literals::operator""h;
+  // gRPC has an int for milliseconds.
+  constexpr std::chrono::milliseconds kLongest(INT32_MAX);
   constexpr std::size_t kMiB = std::size_t{1} << 20;
   if (options.target.empty()) {
     return absl::InvalidArgumentError("target: empty; must be host:port");
   }
   for (const absl::Status& status :
-       {CheckBounds("callback_threads", options.callback_threads, 1, 256),
+       {CheckTime("retry.initial_backoff", options.retry.initial_backoff, 1ms,
+                  1h),
+        CheckTime("retry.max_backoff", options.retry.max_backoff,
+                  options.retry.initial_backoff, 1h),
+        CheckTime("retry.give_up_after",
+                  options.retry.give_up_after.value_or(0ms), 0ms, kLongest),
+        CheckBounds("callback_threads", options.callback_threads, 1, 256),
         CheckBounds<std::size_t>("max_in_flight_messages",
                                  options.max_in_flight_messages, 1, kMiB),
         CheckBounds("max_in_flight_bytes", options.max_in_flight_bytes, kMiB,
                     1024 * kMiB),
         CheckBounds<std::size_t>("max_message_bytes", options.max_message_bytes,
                                  1, 16 * kMiB),
-        CheckBounds<std::int64_t>("send_timeout", options.send_timeout.count(),
-                                  1, INT32_MAX),
-        CheckBounds<std::int64_t>("call_timeout", options.call_timeout.count(),
-                                  1, INT32_MAX)}) {
+        CheckTime("send_timeout", options.send_timeout, 0ms, kLongest),
+        CheckTime("call_timeout", options.call_timeout, 1ms, kLongest),
+        CheckTime("keepalive_time", options.keepalive_time, 100ms, kLongest),
+        CheckTime("keepalive_timeout", options.keepalive_timeout, 100ms,
+                  kLongest)}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -61,13 +82,16 @@ class Client::Impl {
  public:
   // `status` is an error if the client cannot be used.
   Impl(absl::Status status, const ClientOptions& options,
-       std::shared_ptr<Connection> connection)
+       std::shared_ptr<Connector> connector)
       : status_(std::move(status)),
         options_(options),
-        connection_(std::move(connection)),
-        executor_(std::make_shared<Executor>(options.callback_threads)),
-        sends_(
-            std::make_shared<SendPipeline>(connection_, executor_, options)) {}
+        connector_(std::move(connector)),
+        pool_(options.executor
+                  ? nullptr
+                  : std::make_shared<ThreadPool>(options.callback_threads)),
+        executor_(options.executor ? options.executor : pool_),
+        sends_(std::make_shared<SendPipeline>(connector_, timers_, executor_,
+                                              options)) {}
 
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -87,7 +111,9 @@ class Client::Impl {
     for (const auto& subscription : live) subscription->AwaitEnd();
     live.clear();
     // Inside a callback, what is left is kept alive by the tasks that need it.
-    if (!executor_->RunningInside()) executor_->Stop();
+    if (Strand(executor_).RunningInside()) return;
+    timers_->Stop();
+    if (pool_) pool_->Stop();
   }
 
   const absl::Status& status() const { return status_; }
@@ -96,7 +122,12 @@ class Client::Impl {
   std::shared_ptr<Subscription::Impl> Read(ReadOptions options,
                                            ReadCallbacks callbacks) {
     auto subscription = std::make_shared<Subscription::Impl>(
-        connection_, executor_, std::move(options), std::move(callbacks));
+        ReadContext{.connector = connector_,
+                    .timers = timers_,
+                    .executor = executor_,
+                    .retry = options_.retry,
+                    .join_timeout = options_.call_timeout},
+        std::move(options), std::move(callbacks));
     {
       absl::MutexLock lock(&mu_);
       if (subscriptions_.size() >= purge_at_) {
@@ -115,19 +146,35 @@ class Client::Impl {
   template <typename Request, typename Response>
   absl::Status Call(const char* method, const Request& request,
                     Response* response) {
-    if (!status_.ok()) return status_;
-    return connection_->Call(method, request, response, options_.call_timeout);
+    return WithConnection([&](Connection& connection) {
+      return connection.Call(method, request, response, options_.call_timeout);
+    });
   }
 
   absl::Status CheckHealth() {
-    if (!status_.ok()) return status_;
-    return connection_->CheckHealth(options_.call_timeout);
+    return WithConnection([&](Connection& connection) {
+      return connection.CheckHealth(options_.call_timeout);
+    });
   }
 
  private:
+  // Makes a call, whose failure makes room for another connection.
+  template <typename MakeCall>
+  absl::Status WithConnection(MakeCall call) {
+    if (!status_.ok()) return status_;
+    const std::shared_ptr<Connection> connection = connector_->Get();
+    absl::Status status = call(*connection);
+    if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
+      connector_->Discard(connection);
+    }
+    return status;
+  }
+
   const absl::Status status_;
   const ClientOptions options_;
-  const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<Connector> connector_;
+  const std::shared_ptr<Timers> timers_ = std::make_shared<Timers>();
+  const std::shared_ptr<ThreadPool> pool_;  // null if the program has its own
   const std::shared_ptr<Executor> executor_;
   const std::shared_ptr<SendPipeline> sends_;
 
@@ -144,9 +191,9 @@ Client Client::Connect(ClientOptions options) {
     options = ClientOptions();
     return Client(std::make_shared<Impl>(std::move(status), options, nullptr));
   }
-  auto connection = Connection::ToTarget(options);
+  auto connector = Connector::ToTarget(options);
   return Client(
-      std::make_shared<Impl>(absl::OkStatus(), options, std::move(connection)));
+      std::make_shared<Impl>(absl::OkStatus(), options, std::move(connector)));
 }
 
 Client Client::FromFd(int fd, ClientOptions options) {
@@ -160,26 +207,29 @@ Client Client::FromFd(int fd, ClientOptions options) {
     options = ClientOptions();
     return Client(std::make_shared<Impl>(std::move(status), options, nullptr));
   }
+  auto connector = Connector::ToFd(fd, options);
   return Client(
-      std::make_shared<Impl>(absl::OkStatus(), options, Connection::ToFd(fd)));
+      std::make_shared<Impl>(absl::OkStatus(), options, std::move(connector)));
 }
 
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-absl::StatusOr<Receipt> Client::Send(const NewMessage& message) {
+absl::StatusOr<Receipt> Client::Send(const NewMessage& message,
+                                     SendOptions options) {
   if (!impl_->status().ok()) return impl_->status();
-  return impl_->sends().Send(message);
+  return impl_->sends().Send(message, options);
 }
 
-void Client::SendAsync(const NewMessage& message, SendCallback done) {
+void Client::SendAsync(const NewMessage& message, SendCallback done,
+                       SendOptions options) {
   if (!impl_->status().ok()) {
     return impl_->sends().Report(impl_->status(), std::move(done));
   }
-  impl_->sends().SendAsync(message, std::move(done));
+  impl_->sends().SendAsync(message, std::move(done), options);
 }
 
-absl::Status Client::Flush() {
-  return impl_->sends().Flush();
+absl::Status Client::Flush(std::optional<std::chrono::milliseconds> timeout) {
+  return impl_->sends().Flush(timeout);
 }
 
 Subscription Client::Read(ReadOptions options, ReadCallbacks callbacks) {

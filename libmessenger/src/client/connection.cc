@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/synchronization/notification.h"
+#include "base/status.h"
 #include "rpc/bytes.h"
 #include "rpc/init.h"
 #include "rpc/keepalive.h"
@@ -24,19 +25,16 @@ namespace {
 // Above anything that a server sends.
 constexpr int kMaxReceiveBytes = 64 << 20;
 
-grpc::ChannelArguments Arguments() {
+grpc::ChannelArguments Arguments(const ClientOptions& options) {
   rpc::KeepInitialized();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
-                   rpc::ToArgument(rpc::kKeepaliveTime));
+                   rpc::ToArgument(options.keepalive_time));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                   rpc::ToArgument(rpc::kKeepaliveTimeout));
+                   rpc::ToArgument(options.keepalive_timeout));
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // gRPC waits up to two minutes before it tries a server again.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  // Each client has a connection of its own.
+  // Each client has connections of its own, and a new one is a new connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return arguments;
 }
@@ -47,17 +45,21 @@ std::string FullName(const char* method) {
   return fmt::format("/{}/{}", kServiceName, method);
 }
 
+// What gRPC says of a connection that fails, without the way it got there:
+// "failed to connect to all addresses; last error: …: Connection refused".
+std::string_view ReasonOf(std::string_view message) {
+  if (!message.starts_with("failed to connect to all addresses") &&
+      !message.starts_with("DNS resolution failed")) {
+    return message;
+  }
+  constexpr std::string_view kSeparator = ": ";
+  const std::size_t last = message.rfind(kSeparator);
+  return last == std::string_view::npos
+             ? message
+             : message.substr(last + kSeparator.size());
+}
+
 }  // namespace
-
-std::shared_ptr<Connection> Connection::ToTarget(const ClientOptions& options) {
-  return std::make_shared<Connection>(grpc::CreateCustomChannel(
-      options.target, grpc::InsecureChannelCredentials(), Arguments()));
-}
-
-std::shared_ptr<Connection> Connection::ToFd(int fd) {
-  return std::make_shared<Connection>(
-      grpc::CreateCustomInsecureChannelFromFd("local", fd, Arguments()));
-}
 
 void Connection::PrepareStream(grpc::ClientContext* context, const char* method,
                                ByteStream* reactor) {
@@ -126,6 +128,67 @@ absl::Status Connection::CallRaw(const std::string& method,
              : StatusOfCall(status);
 }
 
+std::shared_ptr<Connector> Connector::ToTarget(const ClientOptions& options) {
+  return std::make_shared<Connector>(options, nullptr);
+}
+
+std::shared_ptr<Connector> Connector::ToFd(int fd,
+                                           const ClientOptions& options) {
+  return std::make_shared<Connector>(
+      options,
+      std::make_shared<Connection>(grpc::CreateCustomInsecureChannelFromFd(
+          "local", fd, Arguments(options))));
+}
+
+Connector::Connector(const ClientOptions& options,
+                     std::shared_ptr<Connection> only)
+    : options_(options),
+      can_reconnect_(only == nullptr),
+      connection_(std::move(only)) {}
+
+std::shared_ptr<Connection> Connector::Get() {
+  absl::MutexLock lock(&mu_);
+  if (!connection_) {
+    connection_ = std::make_shared<Connection>(grpc::CreateCustomChannel(
+        options_.target, grpc::InsecureChannelCredentials(),
+        Arguments(options_)));
+  }
+  return connection_;
+}
+
+void Connector::Discard(const std::shared_ptr<Connection>& connection) {
+  absl::MutexLock lock(&mu_);
+  if (can_reconnect_ && connection_ == connection) connection_.reset();
+}
+
+void Connector::ReportAway(const absl::Status& reason) {
+  if (!options_.on_notice) return;
+  bool lost = false;
+  {
+    absl::MutexLock lock(&mu_);
+    if (away_) return;
+    away_ = std::chrono::steady_clock::now();
+    lost = was_connected_;
+  }
+  options_.on_notice(fmt::format("{} {}: {}; trying again",
+                                 lost ? "lost" : "cannot reach",
+                                 options_.target, MessageOf(reason)));
+}
+
+void Connector::ReportBack() {
+  if (!options_.on_notice) return;
+  std::chrono::duration<double> away;
+  {
+    absl::MutexLock lock(&mu_);
+    was_connected_ = true;
+    if (!away_) return;
+    away = std::chrono::steady_clock::now() - *away_;
+    away_.reset();
+  }
+  options_.on_notice(fmt::format("connected to {} after {:.1f} s",
+                                 options_.target, away.count()));
+}
+
 absl::Status StatusOfCall(const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::StatusCode::CANCELLED:
@@ -135,6 +198,9 @@ absl::Status StatusOfCall(const grpc::Status& status) {
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return absl::UnavailableError("the call was cut off: " +
                                     status.error_message());
+    case grpc::StatusCode::UNAVAILABLE:
+      return absl::UnavailableError(
+          std::string(ReasonOf(status.error_message())));
     default:
       return rpc::FromGrpc(status);
   }

@@ -1,4 +1,4 @@
-// The channel to the server, and calls that are not streams.
+// Channels to the server, and calls that are not streams.
 #pragma once
 
 #include <google/protobuf/message_lite.h>
@@ -9,9 +9,12 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "messenger/client.h"
 
 namespace messenger {
@@ -27,10 +30,6 @@ using ByteStream = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 // Thread safety: all members may be called from any thread.
 class Connection {
  public:
-  static std::shared_ptr<Connection> ToTarget(const ClientOptions& options);
-  // Takes ownership of `fd`.
-  static std::shared_ptr<Connection> ToFd(int fd);
-
   explicit Connection(std::shared_ptr<grpc::Channel> channel)
       : stub_(std::move(channel)) {}
 
@@ -57,6 +56,45 @@ class Connection {
                        std::chrono::milliseconds timeout);
 
   grpc::GenericStub stub_;
+};
+
+// Makes connections, one after the other. A call that has lost its connection
+// tries again on a fresh one: gRPC would keep one whose other end is silent,
+// and decide by itself when to try again.
+//
+// Thread safety: all members may be called from any thread.
+class Connector {
+ public:
+  static std::shared_ptr<Connector> ToTarget(const ClientOptions& options);
+  // Takes ownership of `fd`. There is only this one connection.
+  static std::shared_ptr<Connector> ToFd(int fd, const ClientOptions& options);
+
+  bool can_reconnect() const { return can_reconnect_; }
+
+  // The present connection.
+  std::shared_ptr<Connection> Get() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // `connection` has failed: Get makes another one, if it was the present one
+  // and that is possible. The caller keeps its reference.
+  void Discard(const std::shared_ptr<Connection>& connection)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // A stream has ended because of `reason`, and will be tried again; or it has
+  // had an answer. Gives a notice the first time after the other.
+  void ReportAway(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
+  void ReportBack() ABSL_LOCKS_EXCLUDED(mu_);
+
+  Connector(const ClientOptions& options, std::shared_ptr<Connection> only);
+
+ private:
+  const ClientOptions options_;
+  const bool can_reconnect_;
+  absl::Mutex mu_;
+  std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mu_);
+  bool was_connected_ ABSL_GUARDED_BY(mu_) = false;
+  // Since when the server is away.
+  std::optional<std::chrono::steady_clock::time_point> away_
+      ABSL_GUARDED_BY(mu_);
 };
 
 // The status of a call that the client did not cancel. A call that broke, in

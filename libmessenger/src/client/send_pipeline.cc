@@ -34,7 +34,8 @@ class SendPipeline::Stream final : public ByteStream {
 
   void Start(const std::shared_ptr<Stream>& self) {
     self_ = self;
-    pipeline_->connection_->PrepareStream(&context_, "SendMessages", this);
+    connection_ = pipeline_->connector_->Get();
+    connection_->PrepareStream(&context_, "SendMessages", this);
     AddHold();  // since StartWrite is called outside of reactions
     StartRead(&response_);
     StartCall();
@@ -73,19 +74,22 @@ class SendPipeline::Stream final : public ByteStream {
  private:
   const std::shared_ptr<SendPipeline> pipeline_;
   std::shared_ptr<Stream> self_;
+  std::shared_ptr<Connection> connection_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;   // while a write is under way
   grpc::ByteBuffer response_;  // always being read, but in OnReadDone
 };
 
-SendPipeline::SendPipeline(std::shared_ptr<Connection> connection,
+SendPipeline::SendPipeline(std::shared_ptr<Connector> connector,
+                           std::shared_ptr<Timers> /*timers*/,
                            std::shared_ptr<Executor> executor,
                            ClientOptions options)
-    : connection_(std::move(connection)),
+    : connector_(std::move(connector)),
       strand_(std::make_shared<Strand>(std::move(executor))),
       options_(std::move(options)) {}
 
-absl::StatusOr<Receipt> SendPipeline::Send(const NewMessage& message) {
+absl::StatusOr<Receipt> SendPipeline::Send(const NewMessage& message,
+                                           SendOptions /*options*/) {
   const absl::Time deadline =
       absl::Now() + absl::FromChrono(options_.send_timeout);
   Completion completion;
@@ -102,7 +106,8 @@ absl::StatusOr<Receipt> SendPipeline::Send(const NewMessage& message) {
   return waiter->result;
 }
 
-void SendPipeline::SendAsync(const NewMessage& message, SendCallback done) {
+void SendPipeline::SendAsync(const NewMessage& message, SendCallback done,
+                             SendOptions /*options*/) {
   Completion completion;
   completion.done = std::move(done);
   absl::Status status = Enqueue(message, completion, absl::InfiniteFuture());
@@ -367,7 +372,8 @@ std::uint64_t SendPipeline::OldestBatch() const {
   return UINT64_MAX;
 }
 
-absl::Status SendPipeline::Flush() {
+absl::Status SendPipeline::Flush(
+    std::optional<std::chrono::milliseconds> /*timeout*/) {
   absl::MutexLock lock(&mu_);
   const std::uint64_t last = last_batch_;
   while (OldestBatch() <= last) changed_.Wait(&mu_);

@@ -22,7 +22,8 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "client/connection.h"
-#include "client/executor.h"
+#include "client/strand.h"
+#include "client/timers.h"
 #include "messenger/client.h"
 #include "wire/send.h"
 
@@ -41,15 +42,17 @@ namespace messenger {
 // Thread safety: all members may be called from any thread.
 class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
  public:
-  SendPipeline(std::shared_ptr<Connection> connection,
+  SendPipeline(std::shared_ptr<Connector> connector,
+               std::shared_ptr<Timers> timers,
                std::shared_ptr<Executor> executor, ClientOptions options);
 
   // See Client.
-  absl::StatusOr<Receipt> Send(const NewMessage& message)
+  absl::StatusOr<Receipt> Send(const NewMessage& message, SendOptions options)
       ABSL_LOCKS_EXCLUDED(mu_);
-  void SendAsync(const NewMessage& message, SendCallback done)
+  void SendAsync(const NewMessage& message, SendCallback done,
+                 SendOptions options) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Flush(std::optional<std::chrono::milliseconds> timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status Flush() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Fails what has no receipt with CANCELLED. Waits until all `done` have
   // returned, unless inside a callback.
@@ -139,7 +142,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   void Deliver(Results results) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t OldestBatch() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<Connector> connector_;
   const std::shared_ptr<Strand> strand_;
   const ClientOptions options_;
 

@@ -1,6 +1,7 @@
 #include "client/subscription.h"
 
 #include <fmt/format.h>
+#include <grpcpp/client_context.h>
 
 #include <algorithm>
 #include <utility>
@@ -17,52 +18,108 @@ namespace {
 // cover the way to the server and back.
 constexpr int kMaxWaitingFrames = 2;
 
+// A server that is alive is heard of after one heartbeat interval and the way.
+std::chrono::nanoseconds PatienceFor(std::chrono::milliseconds heartbeat) {
+  return heartbeat * 9 / 4;
+}
+
+std::string ChannelOf(const ReadOptions& options) {
+  const auto name = wire::ResolveChannelName(options.channel);
+  return name.ok() ? std::string(*name) : options.channel;
+}
+
+absl::Status Check(const ReadOptions& options) {
+  if (absl::Status s = wire::ResolveChannelName(options.channel).status();
+      !s.ok()) {
+    return s;
+  }
+  constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 30);
+  if (options.heartbeat_interval.count() < 0 ||
+      options.heartbeat_interval > kLongest) {
+    return absl::InvalidArgumentError(
+        fmt::format("heartbeat_interval: {} ms; must be 0 to 30 days",
+                    options.heartbeat_interval.count()));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-Subscription::Impl::Impl(std::shared_ptr<Connection> connection,
-                         std::shared_ptr<Executor> executor,
-                         ReadOptions options, ReadCallbacks callbacks)
-    : connection_(std::move(connection)),
-      strand_(std::make_shared<Strand>(std::move(executor))),
+// One call. Owns itself from Start until OnDone, and is destroyed in the
+// strand: see Connection for why not on gRPC's thread.
+//
+// Its operations are started with the subscription's mu_ held.
+class Subscription::Impl::Call final : public ByteStream {
+ public:
+  Call(std::shared_ptr<Impl> owner, std::shared_ptr<Connection> connection)
+      : owner_(std::move(owner)), connection_(std::move(connection)) {}
+
+  void Start(const std::shared_ptr<Call>& self,
+             const wire::ReadRequest& request) {
+    self_ = self;
+    request_ = rpc::MakeBuffer(wire::EncodeReadMessagesRequest(request));
+    connection_->PrepareStream(&context_, "ReadMessages", this);
+    AddHold();  // since StartRead is called outside of reactions
+    StartWriteLast(&request_, grpc::WriteOptions());
+    StartCall();
+  }
+  void ReadNext() { StartRead(&frame_); }
+  grpc::ByteBuffer* frame() { return &frame_; }
+
+  // Without mu_.
+  void Cancel() { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override { owner_->OnReadDone(ok); }
+  void OnDone(const grpc::Status& status) override {
+    // The task may be over, and *this gone, before Post returns.
+    const std::shared_ptr<Strand> strand = owner_->strand_;
+    strand->Post([self = std::move(self_), status = StatusOfCall(status)] {
+      self->owner_->OnCallEnd(status, self->connection_);
+    });
+  }
+
+ private:
+  const std::shared_ptr<Impl> owner_;
+  const std::shared_ptr<Connection> connection_;
+  std::shared_ptr<Call> self_;
+  grpc::ClientContext context_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer frame_;  // while it is being read
+};
+
+Subscription::Impl::Impl(ReadContext context, ReadOptions options,
+                         ReadCallbacks callbacks)
+    : context_(std::move(context)),
+      strand_(std::make_shared<Strand>(context_.executor)),
       options_(std::move(options)),
-      callbacks_(std::move(callbacks)) {}
+      channel_(ChannelOf(options_)),
+      callbacks_(std::move(callbacks)),
+      backoff_(context_.retry) {}
 
 void Subscription::Impl::Start(const absl::Status& status) {
-  absl::Status valid = status;
-  const absl::StatusOr<std::string_view> channel =
-      wire::ResolveChannelName(options_.channel);
-  if (valid.ok()) valid = channel.status();
-  if (!valid.ok()) {
-    strand_->Post([self = shared_from_this(), valid] { self->End(valid); });
-    return;
-  }
-  channel_ = *channel;
-  request_ = rpc::MakeBuffer(wire::EncodeReadMessagesRequest(
-      {.channel = channel_,
-       .start = options_.start,
-       .limit = options_.limit,
-       .until_caught_up = options_.until_caught_up,
-       .strict = options_.strict,
-       .skip_damaged = options_.skip_damaged,
-       .heartbeat_interval = options_.heartbeat_interval}));
-  self_ = shared_from_this();
-  connection_->PrepareStream(&context_, "ReadMessages", this);
-  absl::MutexLock lock(&mu_);
-  in_call_ = true;
-  AddHold();
-  StartWriteLast(&request_, grpc::WriteOptions());
-  MaybeStartRead();
-  StartCall();
+  const absl::Status valid = status.ok() ? Check(options_) : status;
+  strand_->Post([self = shared_from_this(), valid] {
+    if (valid.ok()) {
+      self->Connect();
+    } else {
+      self->End(valid);
+    }
+  });
 }
 
 void Subscription::Impl::StartCancel() {
+  std::shared_ptr<Call> call;
   {
     absl::MutexLock lock(&mu_);
     if (cancelled_.exchange(true)) return;
+    call = call_;
     // Otherwise the read that is under way comes back.
     if (!reading_) ReleaseCall();
+    if (retry_timer_ && context_.timers->Cancel(*retry_timer_)) {
+      strand_->Post([self = shared_from_this()] { self->Connect(); });
+    }
   }
-  context_.TryCancel();
+  if (call) call->Cancel();
 }
 
 void Subscription::Impl::AwaitEnd() {
@@ -87,20 +144,75 @@ std::optional<Position> Subscription::Impl::position() const {
   return Position{*position_epoch_, position_sequence_};
 }
 
+std::optional<Bookmark> Subscription::Impl::bookmark() const {
+  const std::optional<Position> at = position();
+  if (!at) return std::nullopt;
+  return Bookmark{.channel = channel_, .position = *at};
+}
+
+SubscriptionState Subscription::Impl::state() const {
+  absl::MutexLock lock(&mu_);
+  return state_;
+}
+
 bool Subscription::Impl::ended() const {
   absl::MutexLock lock(&mu_);
   return end_.has_value();
 }
 
+// ---------------------------------------------------------------------------
+// The call
+
+void Subscription::Impl::Connect() {
+  SetState({.kind = SubscriptionState::Kind::kConnecting,
+            .failed_tries = backoff_.failed_tries()});
+  joining_ = true;
+  failure_ = absl::OkStatus();
+  caught_up_ = false;
+  {
+    absl::MutexLock lock(&mu_);
+    retry_timer_.reset();
+    if (!cancelled()) {
+      call_ =
+          std::make_shared<Call>(shared_from_this(), context_.connector->Get());
+      call_->Start(call_, Request());
+      in_call_ = true;
+      bitten_ = false;
+      patience_ = context_.join_timeout;
+      MaybeStartRead();
+      return;
+    }
+  }
+  End(absl::OkStatus());
+}
+
+wire::ReadRequest Subscription::Impl::Request() const {
+  wire::ReadRequest request = {
+      .channel = channel_,
+      .start = options_.start,
+      .limit = options_.limit,
+      .until_caught_up = options_.until_caught_up,
+      .strict = options_.strict,
+      .skip_damaged = options_.skip_damaged,
+      .heartbeat_interval = options_.heartbeat_interval};
+  if (next_sequence_ != 0) {
+    request.start = Start::After({epoch_, next_sequence_ - 1});
+    if (request.limit) *request.limit -= delivered_;
+  }
+  return request;
+}
+
 void Subscription::Impl::MaybeStartRead() {
   if (!in_call_ || reading_ || waiting_frames_ >= kMaxWaitingFrames) return;
   reading_ = true;
-  StartRead(&incoming_);
+  reading_since_ = Timers::Clock::now();
+  call_->ReadNext();
+  ArmWatchdog();
 }
 
 void Subscription::Impl::ReleaseCall() {
   if (!std::exchange(in_call_, false)) return;
-  RemoveHold();
+  call_->RemoveHold();
 }
 
 void Subscription::Impl::OnReadDone(bool ok) {
@@ -108,7 +220,7 @@ void Subscription::Impl::OnReadDone(bool ok) {
   reading_ = false;
   if (!ok || cancelled()) return ReleaseCall();
   auto frame = std::make_unique<grpc::ByteBuffer>();  // cannot be moved
-  frame->Swap(&incoming_);
+  frame->Swap(call_->frame());
   ++waiting_frames_;
   // Before the next read is started: it may come back on another thread.
   strand_->Post([self = shared_from_this(), frame = std::move(frame)] {
@@ -117,23 +229,56 @@ void Subscription::Impl::OnReadDone(bool ok) {
   MaybeStartRead();
 }
 
-void Subscription::Impl::OnDone(const grpc::Status& status) {
-  // The task may be over, and *this gone, before Post returns.
-  const std::shared_ptr<Strand> strand = strand_;
-  strand->Post([self = std::move(self_), status = StatusOfCall(status)] {
-    self->End(status);
-  });
+void Subscription::Impl::SetPatience(std::chrono::nanoseconds patience) {
+  absl::MutexLock lock(&mu_);
+  patience_ = patience;
+  if (watchdog_ && context_.timers->Cancel(*watchdog_)) watchdog_.reset();
+  ArmWatchdog();
 }
 
+void Subscription::Impl::ArmWatchdog() {
+  if (watchdog_ || !reading_ || patience_.count() == 0) return;
+  watchdog_ = context_.timers->Schedule(
+      reading_since_ +
+          std::chrono::duration_cast<Timers::Clock::duration>(patience_),
+      [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->OnWatchdog();
+      });
+}
+
+void Subscription::Impl::OnWatchdog() {
+  std::shared_ptr<Call> call;
+  {
+    absl::MutexLock lock(&mu_);
+    watchdog_.reset();
+    const bool over = reading_ && patience_.count() > 0 &&
+                      Timers::Clock::now() - reading_since_ >= patience_;
+    if (!over) return ArmWatchdog();
+    bitten_ = true;
+    call = call_;
+  }
+  call->Cancel();
+}
+
+// ---------------------------------------------------------------------------
+// Frames
+
 void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
-  if (!cancelled() && failure_.ok()) {
+  if (!cancelled() && failure_.ok() && !Finished()) {
     absl::StatusOr<wire::Frame> frame = wire::ParseFrame(Flatten(bytes));
     failure_ = frame.ok() ? Deliver(*frame) : frame.status();
-    if (!failure_.ok()) context_.TryCancel();
   }
-  absl::MutexLock lock(&mu_);
-  --waiting_frames_;
-  MaybeStartRead();
+  std::shared_ptr<Call> unwanted;
+  {
+    absl::MutexLock lock(&mu_);
+    --waiting_frames_;
+    MaybeStartRead();
+    // Of what has been read again, there may be more than is wanted.
+    if (!failure_.ok() || (Finished() && next_sequence_ <= call_head_)) {
+      unwanted = call_;
+    }
+  }
+  if (unwanted) unwanted->Cancel();
 }
 
 std::string_view Subscription::Impl::Flatten(const grpc::ByteBuffer& frame) {
@@ -151,61 +296,88 @@ std::string_view Subscription::Impl::Flatten(const grpc::ByteBuffer& frame) {
 absl::Status Subscription::Impl::Deliver(const wire::Frame& frame) {
   if (absl::Status s = DeliverHeader(frame.header); !s.ok()) return s;
   if (absl::Status s = DeliverMessages(frame); !s.ok()) return s;
-  if (cancelled()) return absl::OkStatus();
-  const bool was_caught_up = std::exchange(caught_up_, frame.header.caught_up);
-  const std::uint64_t head = frame.header.head.value_or(next_sequence_ - 1);
-  if (caught_up_ && !was_caught_up) {
-    if (callbacks_.on_caught_up) callbacks_.on_caught_up(head);
-  } else if (frame.message_count == 0 && !frame.header.gap) {
-    if (callbacks_.on_heartbeat) callbacks_.on_heartbeat(head);
-  }
+  if (!cancelled()) DeliverNews(frame);
   return absl::OkStatus();
 }
 
 absl::Status Subscription::Impl::DeliverHeader(
     const wire::FrameHeader& header) {
-  const bool joining = next_sequence_ == 0;
-  if (absl::Status s = CheckHeader(header, joining); !s.ok()) return s;
-  if (joining) {
-    epoch_ = header.epoch;
-    next_sequence_ = header.next_sequence;
-    // A gap must be delivered before it is stepped over.
-    if (!header.gap) SetPosition();
-    if (callbacks_.on_joined) {
-      callbacks_.on_joined({.epoch = epoch_,
-                            .next_sequence = next_sequence_,
-                            .head = header.head.value_or(0)});
-    }
-  }
-  if (header.gap && !cancelled()) {
-    next_sequence_ = header.gap->next;
-    if (callbacks_.on_gap) callbacks_.on_gap(*header.gap);
-    SetPosition();
-  }
-  return absl::OkStatus();
+  if (absl::Status s = CheckHeader(header); !s.ok()) return s;
+  if (joining_) Join(header);
+  if (!header.gap || cancelled()) return absl::OkStatus();
+  return DeliverGap(*header.gap);
 }
 
-absl::Status Subscription::Impl::CheckHeader(const wire::FrameHeader& header,
-                                             bool joining) const {
-  if (joining && (header.epoch == 0 || header.next_sequence == 0)) {
+absl::Status Subscription::Impl::CheckHeader(
+    const wire::FrameHeader& header) const {
+  if (joining_ && (header.epoch == 0 || header.next_sequence == 0)) {
     return absl::DataLossError(
         "the first frame has no epoch or no next_sequence");
   }
-  if (!joining && header.epoch != 0 && header.epoch != epoch_) {
+  if (!joining_ && header.epoch != 0 && header.epoch != epoch_) {
     return absl::DataLossError(fmt::format(
         "channel \"{}\": the epoch changed in midstream", channel_));
   }
-  if (!header.gap) return absl::OkStatus();
+  // Where it has to go on; 0: anywhere.
+  const std::uint64_t expected = next_sequence_;
+  const std::uint64_t next =
+      joining_ ? header.next_sequence
+               : (header.gap ? header.gap->next : next_sequence_);
+  if (!header.gap) {
+    if (!joining_ || expected == 0 || next == expected) return absl::OkStatus();
+    return absl::DataLossError(
+        fmt::format("channel \"{}\": expected message {}, but the reader was "
+                    "joined at {}",
+                    channel_, expected, next));
+  }
   const Gap& gap = *header.gap;
-  const bool fits = joining ? gap.next == header.next_sequence
-                            : gap.first_missing == next_sequence_ &&
-                                  gap.next > next_sequence_;
+  const bool fits = gap.next == next &&
+                    (expected == 0 || (gap.first_missing == expected &&
+                                       (joining_ || gap.next > expected)));
   if (fits) return absl::OkStatus();
   return absl::DataLossError(fmt::format(
       "channel \"{}\": expected message {}, but a gap from {} to before {} "
       "arrived",
-      channel_, joining ? header.next_sequence : next_sequence_,
-      gap.first_missing, gap.next));
+      channel_, expected == 0 ? next : expected, gap.first_missing, gap.next));
+}
+
+void Subscription::Impl::Join(const wire::FrameHeader& header) {
+  joining_ = false;
+  backoff_.Succeeded();
+  context_.connector->ReportBack();
+  SetPatience(PatienceFor(header.heartbeat_interval));
+  const Joined joined = {.epoch = header.epoch,
+                         .next_sequence = header.next_sequence,
+                         .head = header.head.value_or(0)};
+  call_head_ = joined.head;
+  const bool first = next_sequence_ == 0;
+  // Another log, which has another head.
+  if (first || header.epoch != epoch_) first_head_ = joined.head;
+  epoch_ = header.epoch;
+  if (!header.gap) {
+    next_sequence_ = header.next_sequence;
+    // A gap must be delivered before it is stepped over.
+    SetPosition();
+  } else if (first) {
+    next_sequence_ = header.gap->first_missing;
+  }
+  SetState({.kind = SubscriptionState::Kind::kJoined, .joined = joined});
+  if (first && callbacks_.on_joined && !cancelled()) {
+    callbacks_.on_joined(joined);
+  }
+}
+
+absl::Status Subscription::Impl::DeliverGap(const Gap& gap) {
+  if (options_.strict) {
+    return absl::OutOfRangeError(fmt::format(
+        "strict: messages from {} on are not there any more ({}); the oldest "
+        "one of channel \"{}\" after them is {}",
+        gap.first_missing, ToString(gap.reason), channel_, gap.next));
+  }
+  next_sequence_ = gap.next;
+  if (callbacks_.on_gap) callbacks_.on_gap(gap);
+  SetPosition();
+  return absl::OkStatus();
 }
 
 absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
@@ -227,11 +399,32 @@ absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
                       channel_, next_sequence_, message.sequence));
     }
     message.last_of_frame = --left == 0;
-    if (cancelled()) break;
+    if (cancelled() || Finished()) break;
     if (callbacks_.on_message) callbacks_.on_message(message);
+    ++delivered_;
     position_sequence_.store(next_sequence_++, std::memory_order_relaxed);
   }
   return absl::OkStatus();
+}
+
+void Subscription::Impl::DeliverNews(const wire::Frame& frame) {
+  const bool was_caught_up = std::exchange(caught_up_, frame.header.caught_up);
+  const std::uint64_t head = frame.header.head.value_or(next_sequence_ - 1);
+  if (caught_up_ && !was_caught_up) {
+    SubscriptionState caught_up = state();
+    if (caught_up.kind == SubscriptionState::Kind::kJoined) {
+      caught_up.kind = SubscriptionState::Kind::kCaughtUp;
+      SetState(std::move(caught_up));
+    }
+    if (callbacks_.on_caught_up && !cancelled()) callbacks_.on_caught_up(head);
+  } else if (frame.message_count == 0 && !frame.header.gap) {
+    if (callbacks_.on_heartbeat) callbacks_.on_heartbeat(head);
+  }
+}
+
+bool Subscription::Impl::Finished() const {
+  if (options_.limit && delivered_ >= *options_.limit) return true;
+  return options_.until_caught_up && next_sequence_ > first_head_;
 }
 
 void Subscription::Impl::SetPosition() {
@@ -240,17 +433,108 @@ void Subscription::Impl::SetPosition() {
   position_sequence_ = next_sequence_ - 1;
 }
 
+// ---------------------------------------------------------------------------
+// The end of a call, and of the subscription
+
+void Subscription::Impl::OnCallEnd(
+    const absl::Status& status, const std::shared_ptr<Connection>& connection) {
+  const absl::Status reason = ReasonOf(status);
+  {
+    absl::MutexLock lock(&mu_);
+    call_.reset();
+    if (watchdog_ && context_.timers->Cancel(*watchdog_)) watchdog_.reset();
+  }
+  if (absl::IsUnavailable(reason)) context_.connector->Discard(connection);
+  if (cancelled() || !MayRetry(reason)) return End(reason);
+  Retry(reason);
+}
+
+absl::Status Subscription::Impl::ReasonOf(const absl::Status& status) {
+  if (!failure_.ok()) return failure_;
+  // The server's OK may be lost on its way.
+  if (next_sequence_ != 0 && Finished()) return absl::OkStatus();
+  absl::MutexLock lock(&mu_);
+  if (bitten_) {
+    return absl::UnavailableError(fmt::format(
+        "no sign of life from the server within {} ms",
+        std::chrono::duration_cast<std::chrono::milliseconds>(patience_)
+            .count()));
+  }
+  if (status.ok()) {
+    return absl::UnavailableError("the server ended the stream");
+  }
+  return status;
+}
+
+bool Subscription::Impl::MayRetry(const absl::Status& reason) {
+  if (!context_.connector->can_reconnect()) return false;
+  if (absl::IsUnavailable(reason)) return true;
+  // What arrived damaged is asked for once more: it may be sound where it
+  // comes from.
+  return failure_.code() == absl::StatusCode::kDataLoss &&
+         std::exchange(damaged_at_, next_sequence_) != next_sequence_;
+}
+
+void Subscription::Impl::Retry(const absl::Status& reason) {
+  const Timers::TimePoint now = Timers::Clock::now();
+  const std::optional<std::chrono::nanoseconds> wait = backoff_.Failed(now);
+  if (!wait) return End(reason);
+  context_.connector->ReportAway(reason);
+  const Timers::TimePoint next_try =
+      now + std::chrono::duration_cast<Timers::Clock::duration>(*wait);
+  SetState({.kind = SubscriptionState::Kind::kWaiting,
+            .reason = reason,
+            .next_try = next_try,
+            .failed_tries = backoff_.failed_tries()});
+  {
+    absl::MutexLock lock(&mu_);
+    if (!cancelled()) {
+      retry_timer_ =
+          context_.timers->Schedule(next_try, [self = shared_from_this()] {
+            self->strand_->Post([self] { self->Connect(); });
+          });
+      return;
+    }
+  }
+  End(reason);
+}
+
+void Subscription::Impl::SetState(SubscriptionState state) {
+  if (cancelled() && state.kind != SubscriptionState::Kind::kEnded) return;
+  {
+    absl::MutexLock lock(&mu_);
+    state_ = state;
+  }
+  if (callbacks_.on_state) callbacks_.on_state(state);
+}
+
 void Subscription::Impl::End(const absl::Status& status) {
   const absl::Status final_status =
-      cancelled()      ? absl::CancelledError("the subscription was cancelled")
-      : !failure_.ok() ? failure_
-                       : status;
+      cancelled() ? absl::CancelledError("the subscription was cancelled")
+                  : status;
+  SetState({.kind = SubscriptionState::Kind::kEnded, .reason = final_status});
   if (callbacks_.on_end) callbacks_.on_end(final_status);
   // What the callbacks own may be the last reference to many things.
   { const ReadCallbacks ended = std::exchange(callbacks_, {}); }
   absl::MutexLock lock(&mu_);
   end_ = final_status;
   changed_.SignalAll();
+}
+
+std::string_view ToString(SubscriptionState::Kind kind) {
+  switch (kind) {
+    case SubscriptionState::Kind::kConnecting:
+      return "connecting";
+    case SubscriptionState::Kind::kJoined:
+      return "joined";
+    case SubscriptionState::Kind::kCaughtUp:
+      return "caught_up";
+    case SubscriptionState::Kind::kWaiting:
+      return "waiting";
+    case SubscriptionState::Kind::kEnded:
+      return "ended";
+  }
+  return "";
 }
 
 Subscription::Subscription(std::shared_ptr<Impl> impl)
@@ -283,6 +567,16 @@ absl::Status Subscription::Wait() const {
 
 std::optional<Position> Subscription::position() const {
   return impl_ ? impl_->position() : std::nullopt;
+}
+
+std::optional<Bookmark> Subscription::bookmark() const {
+  return impl_ ? impl_->bookmark() : std::nullopt;
+}
+
+SubscriptionState Subscription::state() const {
+  if (impl_) return impl_->state();
+  return {.kind = SubscriptionState::Kind::kEnded,
+          .reason = absl::FailedPreconditionError("no subscription")};
 }
 
 }  // namespace messenger

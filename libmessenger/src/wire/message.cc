@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
 #include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -9,6 +13,43 @@
 #include "wire/new_message.h"
 
 namespace messenger {
+namespace {
+
+// Decimal digits and nothing else.
+bool ParseNumber(std::string_view text, std::uint64_t* number) {
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, *number);
+  return error == std::errc() && rest == end;
+}
+
+}  // namespace
+
+std::string Bookmark::ToString() const {
+  return fmt::format("{}@{}:{}", channel, position.epoch, position.sequence);
+}
+
+absl::StatusOr<Bookmark> Bookmark::Parse(std::string_view text) {
+  const std::size_t at = text.find('@');
+  const std::size_t colon = text.find(':', std::min(at, text.size()));
+  const auto malformed = [&](std::string_view why) {
+    return absl::InvalidArgumentError(fmt::format(
+        "bookmark: \"{}\" is not CHANNEL@EPOCH:SEQUENCE: {}", text, why));
+  };
+  if (colon == std::string_view::npos) return malformed("it has no @ and :");
+  Bookmark bookmark = {.channel = std::string(text.substr(0, at))};
+  const auto channel = wire::ResolveChannelName(bookmark.channel);
+  if (!channel.ok()) return malformed(MessageOf(channel.status()));
+  if (bookmark.channel.empty()) return malformed("the channel is empty");
+  if (!ParseNumber(text.substr(at + 1, colon - at - 1),
+                   &bookmark.position.epoch) ||
+      bookmark.position.epoch == 0) {
+    return malformed("the epoch is not a number from 1 on");
+  }
+  if (!ParseNumber(text.substr(colon + 1), &bookmark.position.sequence)) {
+    return malformed("the sequence is not a number");
+  }
+  return bookmark;
+}
 
 absl::Status CheckMessage(const NewMessage& message, std::size_t max_bytes) {
   const auto channel = wire::ResolveChannelName(message.channel);

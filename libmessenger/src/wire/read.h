@@ -36,6 +36,7 @@ struct FrameHeader {
   std::optional<std::uint64_t> head;
   bool caught_up = false;
   std::optional<Gap> gap;
+  std::chrono::milliseconds heartbeat_interval{0};  // 0: absent
 };
 
 // All fields of a frame but `messages`, to be put before the entries.

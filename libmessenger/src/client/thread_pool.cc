@@ -1,13 +1,17 @@
-#include "client/executor.h"
+#include "client/thread_pool.h"
 
 #include <cstddef>
+#include <deque>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
 namespace messenger {
 
-struct Executor::State {
+struct ThreadPool::State {
   explicit State(int most) : max_threads(static_cast<std::size_t>(most)) {}
 
   static void Work(const std::shared_ptr<State>& state);
@@ -15,7 +19,7 @@ struct Executor::State {
   const std::size_t max_threads;
   absl::Mutex mu;
   absl::CondVar changed;
-  std::deque<Task> tasks ABSL_GUARDED_BY(mu);
+  std::deque<absl::AnyInvocable<void()>> tasks ABSL_GUARDED_BY(mu);
   std::vector<std::thread> threads ABSL_GUARDED_BY(mu);
   std::size_t idle ABSL_GUARDED_BY(mu) = 0;
   bool stopping ABSL_GUARDED_BY(mu) = false;
@@ -23,13 +27,13 @@ struct Executor::State {
 
 namespace {
 
-// The executor that the current thread belongs to.
-thread_local const void* current_executor = nullptr;
+// The pool that the current thread belongs to.
+thread_local const void* current_pool = nullptr;
 
 }  // namespace
 
-void Executor::State::Work(const std::shared_ptr<State>& state) {
-  current_executor = state.get();
+void ThreadPool::State::Work(const std::shared_ptr<State>& state) {
+  current_pool = state.get();
   absl::MutexLock lock(&state->mu);
   while (true) {
     while (state->tasks.empty() && !state->stopping) {
@@ -38,23 +42,23 @@ void Executor::State::Work(const std::shared_ptr<State>& state) {
       --state->idle;
     }
     if (state->tasks.empty()) return;
-    Task task = std::move(state->tasks.front());
+    absl::AnyInvocable<void()> task = std::move(state->tasks.front());
     state->tasks.pop_front();
     state->mu.Unlock();
     task();
-    task = nullptr;  // what it owns may post tasks, or destroy the executor
+    task = nullptr;  // what it owns may post tasks, or destroy the pool
     state->mu.Lock();
   }
 }
 
-Executor::Executor(int max_threads)
+ThreadPool::ThreadPool(int max_threads)
     : state_(std::make_shared<State>(max_threads)) {}
 
-Executor::~Executor() {
+ThreadPool::~ThreadPool() {
   Stop();
 }
 
-void Executor::Stop() {
+void ThreadPool::Stop() {
   std::vector<std::thread> threads;
   {
     absl::MutexLock lock(&state_->mu);
@@ -62,8 +66,9 @@ void Executor::Stop() {
     state_->changed.SignalAll();
     threads.swap(state_->threads);
   }
+  const bool inside = current_pool == state_.get();
   for (std::thread& thread : threads) {
-    if (RunningInside()) {
+    if (inside) {
       thread.detach();
     } else {
       thread.join();
@@ -71,7 +76,7 @@ void Executor::Stop() {
   }
 }
 
-void Executor::Post(Task task) {
+void ThreadPool::Post(absl::AnyInvocable<void()> task) {
   absl::MutexLock lock(&state_->mu);
   state_->tasks.push_back(std::move(task));
   // While stopping, only tasks post, and their threads go on until none is
@@ -81,43 +86,6 @@ void Executor::Post(Task task) {
     state_->threads.emplace_back([state = state_] { State::Work(state); });
   }
   state_->changed.Signal();
-}
-
-bool Executor::RunningInside() const {
-  return current_executor == state_.get();
-}
-
-Strand::Strand(std::shared_ptr<Executor> executor)
-    : executor_(std::move(executor)) {}
-
-void Strand::Post(Executor::Task task) {
-  absl::MutexLock lock(&mu_);
-  tasks_.push_back(std::move(task));
-  if (scheduled_) return;
-  scheduled_ = true;
-  Schedule();
-}
-
-void Strand::Schedule() {
-  executor_->Post([self = shared_from_this()] { self->Run(); });
-}
-
-void Strand::Run() {
-  Executor::Task task;
-  {
-    absl::MutexLock lock(&mu_);
-    task = std::move(tasks_.front());
-    tasks_.pop_front();
-  }
-  task();
-  task = nullptr;
-  absl::MutexLock lock(&mu_);
-  // One task a turn, so that strands share the threads fairly.
-  if (tasks_.empty()) {
-    scheduled_ = false;
-  } else {
-    Schedule();
-  }
 }
 
 }  // namespace messenger
