@@ -2,31 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cstddef>
-
 #include "common/escape.h"
 #include "common/exit_code.h"
 #include "common/standard_streams.h"
 
 namespace messenger::app {
-namespace {
-
-// What gRPC says of a connection that fails, without the way it got there:
-// "failed to connect to all addresses; last error: …: Connection refused".
-std::string_view Reason(std::string_view message) {
-  if (!message.starts_with("failed to connect to all addresses") &&
-      !message.starts_with("DNS resolution failed")) {
-    return message;
-  }
-  constexpr std::string_view kSeparator = ": ";
-  const std::size_t last = message.rfind(kSeparator);
-  return last == std::string_view::npos
-             ? message
-             : message.substr(last + kSeparator.size());
-}
-
-}  // namespace
-
 bool IsServerAway(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable ||
          status.code() == absl::StatusCode::kDeadlineExceeded;
@@ -39,7 +19,7 @@ int ExitCodeOf(const absl::Status& status) {
 
 std::string Explain(const absl::Status& status, std::string_view server) {
   std::string reason;
-  AppendEscaped(Reason(MessageOf(status)), &reason);
+  AppendEscaped(MessageOf(status), &reason);
   if (!IsServerAway(status)) return reason;
   // It is there, but its disk is full or has failed.
   if (reason.starts_with("the log cannot be written to") ||

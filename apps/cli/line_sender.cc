@@ -15,6 +15,11 @@ LineSender::LineSender(Client client, const SendCommand& command,
       message_(command.MessageWithoutText()) {}
 
 void LineSender::Run() {
+  if (absl::Status status = client_.Ping().status(); !status.ok()) {
+    absl::MutexLock lock(&mu_);
+    state_.failed = {.number = 1, .status = std::move(status)};
+    return;
+  }
   SendLines();
   absl::MutexLock lock(&mu_);
   while (done_ < state_.submitted) changed_.Wait(&mu_);

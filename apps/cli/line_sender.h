@@ -54,8 +54,9 @@ class LineSender {
   LineSender(Client client, const SendCommand& command,
              std::function<void(const FailedLine&)> on_skipped);
 
-  // Sends the lines of stdin until they end, one of them is refused or fails,
-  // or Stop; then waits until each that was sent has a receipt or has failed.
+  // Sends the lines of stdin, if the server is there, until they end, one of
+  // them is refused or fails, or Stop; then waits until each that was sent has
+  // a receipt or has failed.
   void Run();
 
   // Sends no more.

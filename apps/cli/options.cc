@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 
 #include "cli/errors.h"
+#include "common/duration.h"
 #include "messenger/message.h"
 
 namespace messenger::app {
@@ -79,6 +81,28 @@ CLI::Option* AddChannel(CLI::App& app, std::string* channel,
       ->option_text("NAME")
       ->transform(CLI::Validator(NameEmptyChannel, /*validator_desc=*/""))
       ->check(CheckChannel);
+}
+
+void AddGiveUpAfter(CLI::App& app, RetryOptions* retry) {
+  app.add_option_function<std::string>(
+         "--give-up-after",
+         [retry](const std::string& text) {
+           const auto duration = ParseDuration(text);
+           constexpr std::chrono::hours kMost(24 * 24);
+           if (!duration || *duration > kMost) {
+             throw CLI::ValidationError(
+                 "--give-up-after",
+                 fmt::format("'{}' is no duration up to 24d; use, for "
+                             "example, 0s, 90s or 1h30m",
+                             text));
+           }
+           retry->give_up_after =
+               std::chrono::ceil<std::chrono::milliseconds>(*duration);
+         },
+         "End when the server has been away for so long\n"
+         "(default: wait for it; but it must be there at the\n"
+         "beginning)")
+      ->option_text("DURATION");
 }
 
 std::optional<std::uint64_t> ParseNumber(std::string_view text) {

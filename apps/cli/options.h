@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "cli/command.h"
+#include "messenger/client.h"
 
 namespace messenger::app {
 
@@ -27,6 +28,9 @@ void AddJson(CLI::App& app, CommonOptions* common,
              const std::string& description);
 CLI::Option* AddChannel(CLI::App& app, std::string* channel,
                         const std::string& description);
+
+// --give-up-after.
+void AddGiveUpAfter(CLI::App& app, RetryOptions* retry);
 
 // A decimal number and nothing else.
 std::optional<std::uint64_t> ParseNumber(std::string_view text);

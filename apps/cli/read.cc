@@ -4,10 +4,13 @@
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cli/bookmark_file.h"
 #include "cli/command.h"
 #include "cli/errors.h"
 #include "cli/options.h"
@@ -36,6 +39,8 @@ Examples:
       The whole channel as lines, as 'send -' was given them.
   messenger-cli read --json --after 1234567890:42
       Resume after a message, by its "epoch" and "sequence".
+  messenger-cli read --from earliest --bookmark done | ./handle-each-line
+      All messages, and when it is started again, those it has not printed yet.
 
 Output:
   10:01:02 ann  hello {colour=red}    local time, author, text, attributes; the
@@ -49,7 +54,10 @@ Output:
            {"gap":{"channel":"general","first_missing":1,"next":40,
             "reason":"retention"}}
 Without --json, gaps are reported on stderr. Colours are used on a terminal,
-unless NO_COLOR is set.)";
+unless NO_COLOR is set.
+
+If the server goes away in the middle of it, it says so on stderr, waits for it,
+and goes on where it was, without a hole and without a repetition.)";
 
 Colours ChooseColours(const Output& output) {
   const char* no_color = std::getenv("NO_COLOR");
@@ -78,12 +86,45 @@ int FailRead(const absl::Status& status, const Subscription& subscription,
   return ExitCodeOf(status);
 }
 
-int RunRead(const ReadCommand& command, const CommonOptions& common,
+// Where to go on, if the bookmark says so.
+absl::Status ApplyBookmark(const BookmarkFile& file, bool channel_given,
+                           ReadOptions* options) {
+  const absl::StatusOr<std::optional<Bookmark>> bookmark = file.Load();
+  if (!bookmark.ok()) return bookmark.status();
+  if (!*bookmark) return absl::OkStatus();
+  const std::string& channel = (*bookmark)->channel;
+  if (channel_given && channel != options->channel) {
+    return absl::InvalidArgumentError(
+        fmt::format("--channel is {}, but the bookmark is of {}",
+                    options->channel, channel));
+  }
+  options->channel = channel;
+  options->start = Start::After((*bookmark)->position);
+  return absl::OkStatus();
+}
+
+int RunRead(ReadCommand command, const CommonOptions& common,
             Context& context) {
+  std::optional<BookmarkFile> bookmark;
+  if (!command.bookmark.empty()) {
+    bookmark.emplace(command.bookmark);
+    if (absl::Status s =
+            ApplyBookmark(*bookmark, command.channel_given, &command.read);
+        !s.ok()) {
+      PrintError(MessageOf(s));
+      return absl::IsInvalidArgument(s) ? kUsage : kFailed;
+    }
+  }
   context.interrupt.Defer();
   const auto printer = MakePrinter(command, common.json, context.output);
-  Reading reading(*printer, context.output);
-  Client client = Client::Connect({.target = common.server});
+  Reading reading(command.read.channel, *printer, context.output,
+                  bookmark ? &*bookmark : nullptr);
+  Client client =
+      Client::Connect({.target = common.server,
+                       .retry = command.retry,
+                       .on_notice = [&reading](std::string_view notice) {
+                         reading.OnNotice(notice);
+                       }});
   const Subscription subscription =
       client.Read(command.read, reading.Callbacks());
 
@@ -114,7 +155,8 @@ void AddRead(CLI::App& app, CommonOptions* common, Run* run) {
   for (const char* name : {"--json", "--text"}) {
     command->get_option(name)->option_text(" ");
   }
-  command->callback([options, common, run] {
+  command->callback([command, options, common, run] {
+    options->channel_given = command->count("--channel") > 0;
     *run = [options, common](Context& context) {
       return RunRead(*options, *common, context);
     };

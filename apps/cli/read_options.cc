@@ -128,8 +128,15 @@ void AddReadOptions(CLI::App& command, ReadCommand* options) {
                    "End once everything was printed that was stored\n"
                    "when the read began, instead of waiting for more");
   command.add_flag("--strict", options->read.strict,
-                   "Fail, instead of reporting a gap, if messages from\n"
-                   "the start on are no longer there");
+                   "Fail, instead of reporting a gap, if messages are no\n"
+                   "longer there");
+  command
+      .add_option("--bookmark", options->bookmark,
+                  "Keep in this file what has been printed, and go on\n"
+                  "after it: the options above say where to start if\n"
+                  "there is no such file yet")
+      ->option_text("FILE");
+  AddGiveUpAfter(command, &options->retry);
   command.add_flag("--text", options->text_only,
                    "Print only the text, as it is: what 'send -' was\n"
                    "given. Beware of texts that drive your terminal");

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdint>
-#include <optional>
 #include <string>
 
 #include "messenger/client.h"
@@ -13,7 +11,10 @@ namespace messenger::app {
 
 struct ReadCommand {
   ReadOptions read = {.channel = std::string(kDefaultChannel)};
+  bool channel_given = false;
   bool text_only = false;
+  RetryOptions retry;
+  std::string bookmark;  // a path; empty: none
 };
 
 void AddReadOptions(CLI::App& command, ReadCommand* options);

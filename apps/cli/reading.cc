@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <utility>
 
 #include "cli/errors.h"
 
@@ -16,6 +17,16 @@ std::string Describe(const Gap& gap) {
         "from its oldest message, {}, on",
         gap.next);
   }
+  if (gap.reason == Gap::Reason::kRolledBack) {
+    return fmt::format(
+        "gap: the log has lost messages up to {}, or it is another channel; "
+        "reading on with {}",
+        gap.first_missing - 1, gap.next);
+  }
+  if (gap.next == gap.first_missing + 1) {
+    return fmt::format("gap: message {} is not there any more ({})",
+                       gap.first_missing, ToString(gap.reason));
+  }
   return fmt::format("gap: messages {} to {} are not there any more ({})",
                      gap.first_missing, gap.next - 1, ToString(gap.reason));
 }
@@ -26,27 +37,56 @@ ReadCallbacks Reading::Callbacks() {
   return {
       .on_message = [this](const Message& message) { OnMessage(message); },
       .on_gap = [this](const Gap& gap) { OnGap(gap); },
+      .on_state = [this](const SubscriptionState& state) { OnState(state); },
       .on_end =
           [this](const absl::Status& status) {
             output_.Flush();
-            end_ = status;
-            done_.Set();
+            End(status);
           },
   };
+}
+
+void Reading::OnNotice(std::string_view notice) const {
+  if (was_joined_) PrintError(notice);
+}
+
+void Reading::OnState(const SubscriptionState& state) {
+  if (state.joined) {
+    const bool first = !was_joined_.exchange(true);
+    epoch_ = state.joined->epoch;
+    if (first) Flush(state.joined->next_sequence - 1);
+  } else if (state.kind == SubscriptionState::Kind::kWaiting && !was_joined_) {
+    End(state.reason);
+  }
 }
 
 void Reading::OnMessage(const Message& message) {
   if (!output_.ok()) return;
   printer_.Print(message, &output_.buffer());
-  if (!(message.last_of_frame ? output_.Flush() : output_.MaybeFlush())) {
+  if (message.last_of_frame) {
+    Flush(message.sequence);
+  } else if (!output_.MaybeFlush()) {
     done_.Set();
   }
 }
 
 void Reading::OnGap(const Gap& gap) {
-  const bool printed = printer_.PrintGap(gap, &output_.buffer());
-  if (!output_.Flush()) done_.Set();
-  if (!printed) PrintError(Describe(gap));
+  if (!printer_.PrintGap(gap, &output_.buffer())) PrintError(Describe(gap));
+  Flush(gap.next - 1);
+}
+
+void Reading::Flush(std::uint64_t sequence) {
+  if (!output_.Flush()) return done_.Set();
+  if (bookmark_ == nullptr) return;
+  const absl::Status saved =
+      bookmark_->Save({.channel = channel_,
+                       .position = {.epoch = epoch_, .sequence = sequence}});
+  if (!saved.ok()) End(saved);
+}
+
+void Reading::End(const absl::Status& status) {
+  if (!std::exchange(ended_, true)) end_ = status;
+  done_.Set();
 }
 
 }  // namespace messenger::app

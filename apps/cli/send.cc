@@ -54,21 +54,20 @@ Output:
                       in any case at the end; without --json there is nothing
 A message is printed as sent only when the server has acknowledged it.
 
+If the server goes away in the middle of 'send -', it says so on stderr, waits
+for it, and goes on: each line is stored once, and in order.
+
 Exit codes of 'send -':
   0   every line was acknowledged
   1   a line was refused: sending stopped there, or it was skipped
-  3   the server went away; the error says which lines were acknowledged
+  3   the server was not there, or away for longer than --give-up-after; the
+      error says which lines were acknowledged
   130 Ctrl-C; the error says which lines were acknowledged)";
 
 constexpr std::chrono::milliseconds kProgressInterval{200};
 
 // For the receipts that are still out when a signal comes.
 constexpr std::chrono::milliseconds kGrace{1000};
-
-Client Connect(const SendCommand& command, const CommonOptions& common) {
-  return Client::Connect({.target = common.server,
-                          .max_message_bytes = command.max_message_bytes});
-}
 
 void PrintReceipt(const Receipt& receipt, const std::string& channel, bool json,
                   std::string* out) {
@@ -89,7 +88,13 @@ int SendText(const SendCommand& command, const CommonOptions& common,
              Context& context) {
   NewMessage message = command.MessageWithoutText();
   message.text = command.text;
-  const auto receipt = Connect(command, common).Send(message);
+  // Whoever has typed it is to know at once.
+  const RetryOptions never = {.give_up_after = std::chrono::milliseconds(0)};
+  Client client =
+      Client::Connect({.target = common.server,
+                       .retry = never,
+                       .max_message_bytes = command.max_message_bytes});
+  const auto receipt = client.Send(message);
   if (!receipt.ok()) return Fail(receipt.status(), common.server);
   PrintReceipt(*receipt, command.channel, common.json,
                &context.output.buffer());
@@ -123,7 +128,16 @@ int SendLines(const SendCommand& command, const CommonOptions& common,
   const Interrupt& interrupt = context.interrupt;
   context.interrupt.Defer();
   Progress progress;
-  LineSender sender(Connect(command, common), command,
+  Client client =
+      Client::Connect({.target = common.server,
+                       .retry = command.retry,
+                       .on_notice =
+                           [&progress](std::string_view notice) {
+                             progress.PrintError(notice);
+                           },
+                       .max_message_bytes = command.max_message_bytes,
+                       .send_timeout = std::chrono::milliseconds(0)});
+  LineSender sender(std::move(client), command,
                     [&progress](const FailedLine& line) {
                       progress.PrintError(Describe(line));
                     });

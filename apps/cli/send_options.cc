@@ -55,6 +55,7 @@ void AddSendOptions(CLI::App& command, SendCommand* options) {
   command.add_flag("--skip-invalid", options->skip_invalid,
                    "With -, go on after lines that cannot be sent, and\n"
                    "report each of them");
+  AddGiveUpAfter(command, &options->retry);
   AddSize(command, "--max-message-bytes", &options->max_message_bytes,
           "Longest message that the server takes, encoded, up\n"
           "to 16Mi (default 1Mi)")

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/options.h"
+#include "messenger/client.h"
 #include "messenger/message.h"
 
 namespace messenger::app {
@@ -18,6 +19,7 @@ struct SendCommand {
   std::vector<std::string> attributes;  // NAME=VALUE
   bool skip_invalid = false;
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
+  RetryOptions retry;
 
   bool from_stdin() const { return text == "-"; }
 

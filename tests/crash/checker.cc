@@ -360,6 +360,8 @@ void Checker::CheckGap(const Round& round, const Reading& reading,
       ++totals_.announced_losses;
       return;
     }
+    case Gap::Reason::kRolledBack:
+      return fail(kResumable, "it had read that");
     default:
       return fail(kComplete, "nothing was deleted or damaged");
   }

@@ -327,6 +327,12 @@ TEST_CASE("a reader that is refused is found") {
   CHECK(Breaks(rounds, "Complete"));
 }
 
+TEST_CASE("a reader that is told that it has read too much is found") {
+  std::vector<Round> rounds = GoodHistory();
+  PlantGap(rounds[1].readings.data(), 4, Gap::Reason::kRolledBack);
+  CHECK(Breaks(rounds, "Resumable"));
+}
+
 TEST_CASE("another text is found") {
   std::vector<Round> rounds = GoodHistory();
   SeenAt(rounds[2].contents[0], 3).text.back() ^= 1;

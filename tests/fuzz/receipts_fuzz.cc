@@ -34,27 +34,30 @@ void CheckReceipt(const wire::ReceiptRun& ours, const v1::Receipt& proto) {
 }
 
 void Run(std::string_view bytes) {
-  const auto runs = wire::ParseSendMessagesResponse(bytes);
-  if (!runs.ok()) {
-    Check(absl::IsDataLoss(runs.status()), "another error");
+  const auto response = wire::ParseSendMessagesResponse(bytes);
+  if (!response.ok()) {
+    Check(absl::IsDataLoss(response.status()), "another error");
     return;
   }
-  std::string encoded;
-  for (const wire::ReceiptRun& run : *runs) wire::AppendReceipt(encoded, run);
+  const std::vector<wire::ReceiptRun>& runs = response->receipts;
+  std::string encoded = wire::EncodeEpochResponse(response->epoch);
+  for (const wire::ReceiptRun& run : runs) wire::AppendReceipt(encoded, run);
   v1::SendMessagesResponse again;
   Check(ParseProto(encoded, &again), "protobuf does not accept our encoding");
-  Check(static_cast<std::size_t>(again.receipts().size()) == runs->size(),
+  Check(again.epoch() == response->epoch, "another epoch");
+  Check(static_cast<std::size_t>(again.receipts().size()) == runs.size(),
         "another number of receipts");
   for (int i = 0; i < again.receipts().size(); ++i) {
-    CheckReceipt((*runs)[static_cast<std::size_t>(i)], again.receipts(i));
+    CheckReceipt(runs[static_cast<std::size_t>(i)], again.receipts(i));
   }
   if (Merges(bytes)) return;
   v1::SendMessagesResponse proto;
   Check(ParseProto(bytes, &proto), "protobuf does not accept what we do");
+  Check(proto.epoch() == response->epoch, "another epoch");
   Check(proto.receipts().size() == again.receipts().size(),
         "another number of receipts");
   for (int i = 0; i < proto.receipts().size(); ++i) {
-    CheckReceipt((*runs)[static_cast<std::size_t>(i)], proto.receipts(i));
+    CheckReceipt(runs[static_cast<std::size_t>(i)], proto.receipts(i));
   }
 }
 

@@ -139,6 +139,7 @@ TEST_CASE_FIXTURE(Fixture,
   stream.Write("not a request");
   REQUIRE(log->AwaitPending(1));
   log->Release();
+  CHECK(stream.MustRead<v1::SendMessagesResponse>().epoch() == log->epoch());
   const auto response = stream.MustRead<v1::SendMessagesResponse>();
   CHECK(response.receipts_size() == 1);
   CHECK(stream.Finish().error_code() == grpc::StatusCode::INVALID_ARGUMENT);
@@ -164,6 +165,7 @@ TEST_CASE_FIXTURE(Fixture,
   log->ReleaseAppends();
   REQUIRE(log->AwaitPending(1));
   stream.Write("not a request");
+  CHECK(stream.MustRead<v1::SendMessagesResponse>().epoch() == log->epoch());
   const auto response = stream.MustRead<v1::SendMessagesResponse>();
   CHECK(response.receipts_size() == 1);
   log->Release();

@@ -307,13 +307,14 @@ TEST_CASE_FIXTURE(Serving, "a start beyond the head is out of range") {
   CheckRefused("ReadMessages", Channel("nothing-yet") + VarintField(4, 2),
                StatusCode::OUT_OF_RANGE,
                {"sequence: 2", "\"nothing-yet\"", "1 at most"});
-  CheckRefused("ReadMessages", Channel("c") + after(6),
+  const std::string strict = VarintField(10, 1);
+  CheckRefused("ReadMessages", Channel("c") + after(6) + strict,
                StatusCode::OUT_OF_RANGE,
                {"resume_after.sequence: 6", "\"c\"", "which is 5"});
-  CheckRefused("ReadMessages", Channel("c") + after(UINT64_MAX - 1),
+  CheckRefused("ReadMessages", Channel("c") + after(UINT64_MAX - 1) + strict,
                StatusCode::OUT_OF_RANGE,
                {"resume_after.sequence: 18446744073709551614", "\"c\""});
-  CheckRefused("ReadMessages", Channel("nothing-yet") + after(1),
+  CheckRefused("ReadMessages", Channel("nothing-yet") + after(1) + strict,
                StatusCode::OUT_OF_RANGE,
                {"resume_after.sequence: 1", "\"nothing-yet\"", "which is 0"});
   CheckStillServing();

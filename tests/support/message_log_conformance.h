@@ -509,7 +509,6 @@ TEST_CASE_TEMPLATE_DEFINE(
     log_start_beyond_head) {
   LogUnderTest<Fixture> t;
   t.Append({"a", "b", "c"});
-  const std::uint64_t epoch = t.log->epoch();
   for (const std::uint64_t sequence : {std::uint64_t{5}, UINT64_MAX}) {
     const std::string error = t.StartErrorOf(Start::At(sequence));
     CAPTURE(error);
@@ -518,13 +517,37 @@ TEST_CASE_TEMPLATE_DEFINE(
     CHECK(Contains(error, "\"c\""));
     CHECK(Contains(error, "3"));
   }
-  for (const std::uint64_t sequence : {std::uint64_t{4}, UINT64_MAX}) {
-    const std::string error = t.StartErrorOf(Start::After({epoch, sequence}));
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: a position beyond the head goes on after the head and says so, or is "
+    "refused if strict",
+    Fixture, log_position_beyond_head) {
+  LogUnderTest<Fixture> t;
+  t.Append({"a", "b", "c"});
+  const std::uint64_t epoch = t.log->epoch();
+  for (const std::uint64_t sequence : {std::uint64_t{4}, UINT64_MAX - 1}) {
+    const auto reader = t.Open(Start::After({epoch, sequence}));
+    const ReadToHead rest(*reader);
+    CHECK(rest.gaps ==
+          std::vector<Gap>{{sequence + 1, 4, Gap::Reason::kRolledBack}});
+    CHECK(rest.sequences().empty());
+    CHECK(rest.next_sequence == 4);
+
+    const auto strict =
+        t.Open(Start::After({epoch, sequence}), /*strict=*/true);
+    const auto refused = TryRead(*strict, {.max_bytes = 1000});
+    REQUIRE(absl::IsOutOfRange(refused.status()));
+    const std::string error(refused.status().message());
     CAPTURE(error);
     CHECK(Contains(error, "resume_after"));
     CHECK(Contains(error, std::to_string(sequence)));
     CHECK(Contains(error, "3"));
   }
+  // The largest sequence has none after it.
+  const auto reader = t.Open(Start::After({epoch, UINT64_MAX}));
+  CHECK(ReadToHead(*reader).gaps ==
+        std::vector<Gap>{{UINT64_MAX, 4, Gap::Reason::kRolledBack}});
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -650,7 +673,8 @@ TEST_CASE_TEMPLATE_DEFINE(
     Fixture, log_start_beyond_head_without_channel) {
   LogUnderTest<Fixture> t;
   CHECK(Contains(t.StartErrorOf(Start::At(2)), "2"));
-  CHECK(Contains(t.StartErrorOf(Start::After({t.log->epoch(), 1})), "1"));
+  CHECK(ReadToHead(*t.Open(Start::After({t.log->epoch(), 1}))).gaps ==
+        std::vector<Gap>{{2, 1, Gap::Reason::kRolledBack}});
   const auto reader = t.Open(Start::After({t.log->epoch() ^ 1U, 7}));
   const ReadResult joined = Read(*reader);
   REQUIRE(joined.gap.has_value());
@@ -1913,9 +1937,7 @@ class ModelRun {
       }
       case Start::Kind::kAfter:
         if (reader.start.position.epoch != t_.log->epoch()) return 1;
-        return reader.start.position.sequence <= channel.head()
-                   ? reader.start.position.sequence + 1
-                   : 0;
+        return reader.start.position.sequence + 1;
     }
     return 0;
   }
@@ -1969,9 +1991,15 @@ class ModelRun {
     const std::string what =
         place + fmt::format("gap {} {} {}", gap.first_missing, gap.next,
                             ToString(gap.reason));
+    const bool at_start = !was_joined;
+    if (gap.reason == Gap::Reason::kRolledBack) {
+      Check(at_start && reader.start.kind == Start::Kind::kAfter, what);
+      Check(gap.first_missing == reader.next, what);
+      Check(gap.next == channel.head() + 1, what);
+      return;
+    }
     // All that is skipped is really gone.
     Check(gap.next <= first, what);
-    const bool at_start = !was_joined;
     if (gap.reason == Gap::Reason::kNewEpoch) {
       Check(at_start && reader.start.kind == Start::Kind::kAfter, what);
       Check(gap.first_missing == reader.start.position.sequence + 1, what);
@@ -2325,6 +2353,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_earliest, __VA_ARGS__);             \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_sequence, __VA_ARGS__);             \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_beyond_head, __VA_ARGS__);          \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_position_beyond_head, __VA_ARGS__);       \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_time, __VA_ARGS__);                 \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_time_among_many, __VA_ARGS__);      \
   MESSENGER_LOG_CONFORMANCE_CASE(log_start_last, __VA_ARGS__);                 \

@@ -302,9 +302,9 @@ TEST_CASE("frame: its header is encoded for protobuf and comes back") {
 }
 
 TEST_CASE("frame: each reason of a gap is the one of the contract") {
-  for (const auto reason :
-       {Gap::Reason::kUnspecified, Gap::Reason::kRetention,
-        Gap::Reason::kDamaged, Gap::Reason::kDeleted, Gap::Reason::kNewEpoch}) {
+  for (const auto reason : {Gap::Reason::kUnspecified, Gap::Reason::kRetention,
+                            Gap::Reason::kDamaged, Gap::Reason::kDeleted,
+                            Gap::Reason::kNewEpoch, Gap::Reason::kRolledBack}) {
     const Gap gap{.first_missing = 1, .next = 2, .reason = reason};
     CAPTURE(gap);
     const std::string bytes = EncodeFrameHeader({.gap = gap});
@@ -320,7 +320,7 @@ TEST_CASE("frame: each reason of a gap is the one of the contract") {
 TEST_CASE("frame: a reason of a version to come is an unspecified one") {
   v1::ReadMessagesResponse proto;
   proto.mutable_gap()->set_first_missing(1);
-  proto.mutable_gap()->set_reason(static_cast<v1::Gap::Reason>(5));
+  proto.mutable_gap()->set_reason(static_cast<v1::Gap::Reason>(6));
   const auto frame = ParseFrame(proto.SerializeAsString());
   REQUIRE(frame.ok());
   CHECK((frame->header.gap->reason == Gap::Reason::kUnspecified));
@@ -380,6 +380,7 @@ TEST_CASE("gap: its reason can be said in a word") {
   CHECK(ToString(Gap::Reason::kDamaged) == "damaged");
   CHECK(ToString(Gap::Reason::kDeleted) == "deleted");
   CHECK(ToString(Gap::Reason::kNewEpoch) == "new_epoch");
+  CHECK(ToString(Gap::Reason::kRolledBack) == "rolled_back");
   CHECK(ToString(Gap::Reason::kUnspecified) == "unspecified");
 }
 

@@ -360,16 +360,26 @@ TEST_CASE("SendMessagesResponse: what protobuf encodes is understood") {
   first->mutable_send_time()->set_nanos(7);
   first->set_duplicate(true);
   proto.add_receipts();
-  const auto runs = ParseSendMessagesResponse(proto.SerializeAsString());
-  REQUIRE(runs.ok());
-  REQUIRE(runs->size() == 2);
-  CHECK(runs->at(0).epoch == 5);
-  CHECK(runs->at(0).first_sequence == 300);
-  CHECK(runs->at(0).count == UINT32_MAX);
-  CHECK(runs->at(0).send_time.time_since_epoch().count() == 5'000'000'007);
-  CHECK(runs->at(0).duplicate);
-  CHECK(runs->at(1).epoch == 0);
-  CHECK_FALSE(runs->at(1).duplicate);
+  proto.set_epoch(6);
+  const auto response = ParseSendMessagesResponse(proto.SerializeAsString());
+  REQUIRE(response.ok());
+  CHECK(response->epoch == 6);
+  const std::vector<ReceiptRun>& runs = response->receipts;
+  REQUIRE(runs.size() == 2);
+  CHECK(runs[0].epoch == 5);
+  CHECK(runs[0].first_sequence == 300);
+  CHECK(runs[0].count == UINT32_MAX);
+  CHECK(runs[0].send_time.time_since_epoch().count() == 5'000'000'007);
+  CHECK(runs[0].duplicate);
+  CHECK(runs[1].epoch == 0);
+  CHECK_FALSE(runs[1].duplicate);
+}
+
+TEST_CASE("SendMessagesResponse: the first one carries the epoch") {
+  v1::SendMessagesResponse proto;
+  REQUIRE(proto.ParseFromString(EncodeEpochResponse(7)));
+  CHECK(proto.epoch() == 7);
+  CHECK(proto.receipts().empty());
 }
 
 TEST_CASE("SendMessagesResponse: malformed bytes are data loss") {

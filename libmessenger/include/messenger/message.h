@@ -181,15 +181,18 @@ struct Receipt {
 struct Gap {
   enum class Reason : std::uint8_t {
     kUnspecified = 0,
-    kRetention = 1,  // dropped by retention before the reader got to them
-    kDamaged = 2,    // damaged records were skipped
-    kDeleted = 3,    // the channel was deleted in between
-    kNewEpoch = 4,   // the position was of another log; begins with the oldest
+    kRetention = 1,   // dropped by retention before the reader got to them
+    kDamaged = 2,     // damaged records were skipped
+    kDeleted = 3,     // the channel was deleted in between
+    kNewEpoch = 4,    // the position was of another log; begins with the oldest
+    kRolledBack = 5,  // the position is beyond the head: the log has lost
+                      // messages; goes on after the head
   };
 
   std::uint64_t first_missing = 0;
-  // Where the reader continues. After kNewEpoch it may be less than
-  // `first_missing`: they are sequences of different logs.
+  // Where the reader continues. After kNewEpoch and kRolledBack it may be less
+  // than `first_missing`: they are sequences of different logs, or of different
+  // states of one.
   std::uint64_t next = 0;
   Reason reason = Reason::kUnspecified;
 
@@ -227,8 +230,7 @@ struct Start {
   static Start Last(std::uint64_t count) {
     return {.kind = Kind::kLast, .number = count};
   }
-  // The message after this position: resume there. OUT_OF_RANGE if the position
-  // is of this log and lies beyond the head: messages were lost.
+  // The message after this position: resume there.
   static Start After(Position position) {
     return {.kind = Kind::kAfter, .position = position};
   }

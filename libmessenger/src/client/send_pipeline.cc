@@ -1,53 +1,68 @@
 #include "client/send_pipeline.h"
 
 #include <fmt/format.h>
+#include <grpcpp/client_context.h>
 
-#include <array>
+#include <ctime>
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "base/random.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
+#include "wire/send.h"
 
 namespace messenger {
 namespace {
 
-// A batch is closed when it has this much; larger ones gain nothing.
-constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
-constexpr std::size_t kMaxBatchMessages = 16'384;
 // Requests without a receipt: enough to keep a long connection busy.
 constexpr std::size_t kMaxRequests = 64;
 
+// A few milliseconds late, and cheap: this is done for each message.
+Timers::TimePoint CoarseNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return Timers::TimePoint(std::chrono::seconds(now.tv_sec) +
+                           std::chrono::nanoseconds(now.tv_nsec));
+}
+
+Timers::TimePoint DeadlineAfter(std::chrono::milliseconds timeout) {
+  constexpr std::chrono::seconds kShort(1);
+  if (timeout.count() == 0) return Timers::TimePoint::max();
+  return (timeout < kShort ? Timers::Clock::now() : CoarseNow()) + timeout;
+}
+
 }  // namespace
 
-// One call. Owns itself from Start until OnDone.
+// One call. Owns itself from Start until OnDone, and is destroyed in the
+// strand: see Connection for why not on gRPC's thread.
 //
 // Its operations are started with the pipeline's mu_ held.
 class SendPipeline::Stream final : public ByteStream {
  public:
-  explicit Stream(std::shared_ptr<SendPipeline> pipeline)
-      : pipeline_(std::move(pipeline)) {}
+  Stream(std::shared_ptr<SendPipeline> pipeline,
+         std::shared_ptr<Connection> connection)
+      : pipeline_(std::move(pipeline)), connection_(std::move(connection)) {}
 
   void Start(const std::shared_ptr<Stream>& self) {
     self_ = self;
-    connection_ = pipeline_->connector_->Get();
     connection_->PrepareStream(&context_, "SendMessages", this);
     AddHold();  // since StartWrite is called outside of reactions
     StartRead(&response_);
     StartCall();
   }
-  void Write(grpc::ByteBuffer* request) {
-    request_.Swap(request);
+  void Write(grpc::ByteBuffer request) {
+    request_.Swap(&request);
     StartWrite(&request_);
   }
   void ReadNext() {
     response_.Clear();
     StartRead(&response_);
   }
+  const std::shared_ptr<Connection>& connection() const { return connection_; }
 
   // Without mu_.
   void Cancel() { context_.TryCancel(); }
@@ -62,7 +77,6 @@ class SendPipeline::Stream final : public ByteStream {
   void OnWriteDone(bool ok) override { pipeline_->OnWritten(ok); }
   void OnDone(const grpc::Status& status) override {
     pipeline_->OnEnd(StatusOfCall(status));
-    // See Connection for why the stream must not be destroyed on this thread.
     const std::shared_ptr<Strand> strand = pipeline_->strand_;
     strand->Post([self = std::move(self_)]() mutable {
       const std::shared_ptr<SendPipeline> pipeline = self->pipeline_;
@@ -73,149 +87,129 @@ class SendPipeline::Stream final : public ByteStream {
 
  private:
   const std::shared_ptr<SendPipeline> pipeline_;
+  const std::shared_ptr<Connection> connection_;
   std::shared_ptr<Stream> self_;
-  std::shared_ptr<Connection> connection_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;   // while a write is under way
   grpc::ByteBuffer response_;  // always being read, but in OnReadDone
 };
 
 SendPipeline::SendPipeline(std::shared_ptr<Connector> connector,
-                           std::shared_ptr<Timers> /*timers*/,
+                           std::shared_ptr<Timers> timers,
                            std::shared_ptr<Executor> executor,
                            ClientOptions options)
     : connector_(std::move(connector)),
+      timers_(std::move(timers)),
       strand_(std::make_shared<Strand>(std::move(executor))),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      backoff_(options_.retry) {}
+
+// ---------------------------------------------------------------------------
+// Messages come in
 
 absl::StatusOr<Receipt> SendPipeline::Send(const NewMessage& message,
-                                           SendOptions /*options*/) {
-  const absl::Time deadline =
-      absl::Now() + absl::FromChrono(options_.send_timeout);
+                                           SendOptions options) {
+  const auto waiter = std::make_shared<SendWaiter>();
   Completion completion;
-  completion.waiter = std::make_shared<Waiter>();
-  const std::shared_ptr<Waiter> waiter = completion.waiter;
-  if (absl::Status s = Enqueue(message, completion, deadline); !s.ok()) {
-    return s;
-  }
-  if (!waiter->done.WaitForNotificationWithDeadline(deadline)) {
-    return absl::DeadlineExceededError(
-        fmt::format("no receipt within {} ms; the message may still be stored",
-                    options_.send_timeout.count()));
-  }
+  completion.waiter = waiter;
+  if (absl::Status s = Enqueue(message, completion, options); !s.ok()) return s;
+  waiter->done.WaitForNotification();
   return waiter->result;
 }
 
 void SendPipeline::SendAsync(const NewMessage& message, SendCallback done,
-                             SendOptions /*options*/) {
+                             SendOptions options) {
   Completion completion;
   completion.done = std::move(done);
-  absl::Status status = Enqueue(message, completion, absl::InfiniteFuture());
+  absl::Status status = Enqueue(message, completion, options);
   if (!status.ok()) Report(std::move(status), std::move(completion.done));
 }
 
 void SendPipeline::Report(absl::Status status, SendCallback done) {
   absl::MutexLock lock(&mu_);
-  Results results;
-  Completion completion;
-  completion.done = std::move(done);
-  Complete(completion, std::move(status), &results);
-  Deliver(std::move(results));
+  Fates fates;
+  fates.push_back(
+      {.completion = {.done = std::move(done)}, .result = std::move(status)});
+  Deliver(std::move(fates));
 }
 
 absl::Status SendPipeline::Enqueue(const NewMessage& message,
                                    Completion& completion,
-                                   absl::Time deadline) {
+                                   const SendOptions& options) {
   if (absl::Status s = CheckMessage(message, options_.max_message_bytes);
       !s.ok()) {
     return s;
   }
+  const std::chrono::milliseconds timeout =
+      options.timeout.value_or(options_.send_timeout);
+  if (timeout.count() < 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("timeout: {} ms; must be at least 0", timeout.count()));
+  }
   const std::string_view channel = *wire::ResolveChannelName(message.channel);
   const std::size_t size = wire::NewMessageSize(message);
-  const std::size_t field_size = wire::BytesFieldSize(size);
+  const TimePoint deadline = DeadlineAfter(timeout);
   absl::MutexLock lock(&mu_);
-  if (absl::Status s = AwaitRoom(field_size, deadline); !s.ok()) return s;
-  Batch* const batch = OpenBatch(channel, field_size);
-  wire::AppendNewMessageField(batch->messages, message, size);
-  batch->completions.push_back(std::move(completion));
-  ++messages_;
-  bytes_ += field_size;
+  if (absl::Status s = AwaitRoom(wire::BytesFieldSize(size), deadline);
+      !s.ok()) {
+    return s;
+  }
+  completion.deadline = deadline;
+  window_.Add(channel, message, size, std::move(completion));
+  ArmExpiry(deadline);
   Advance();
   return absl::OkStatus();
 }
 
-absl::Status SendPipeline::AwaitRoom(std::size_t size, absl::Time deadline) {
+bool SendPipeline::HasRoom(std::size_t size) const {
+  if (window_.messages() == 0) return true;
+  return window_.messages() < options_.max_in_flight_messages &&
+         window_.bytes() + size <= options_.max_in_flight_bytes;
+}
+
+absl::Status SendPipeline::AwaitRoom(std::size_t size, TimePoint deadline) {
+  const auto refusal = [&](std::string_view what) {
+    return fmt::format("{} the window of {} messages and {} bytes{}{}", what,
+                       options_.max_in_flight_messages,
+                       options_.max_in_flight_bytes, away_.ok() ? "" : ": ",
+                       MessageOf(away_));
+  };
+  // Inside a callback, results cannot be waited for.
   const bool inside = strand_->RunningInside();
   while (!closed_ &&
-         (messages_ >= options_.max_in_flight_messages ||
-          // A message larger than the window goes alone.
-          (messages_ > 0 && bytes_ + size > options_.max_in_flight_bytes) ||
-          // Inside a callback, results cannot be waited for.
+         (!HasRoom(size) ||
           (!inside && undelivered_ >= options_.max_in_flight_messages))) {
-    if (changed_.WaitWithDeadline(&mu_, deadline)) {
-      return absl::DeadlineExceededError(fmt::format(
-          "no room in the window of {} messages and {} bytes within {} ms; the "
-          "message was not sent",
-          options_.max_in_flight_messages, options_.max_in_flight_bytes,
-          options_.send_timeout.count()));
+    if (options_.when_full == WhenFull::kRefuse) {
+      return absl::ResourceExhaustedError(refusal("there is no room in"));
+    }
+    if (deadline == TimePoint::max()) {
+      changed_.Wait(&mu_);
+    } else if (changed_.WaitWithTimeout(
+                   &mu_, absl::FromChrono(deadline - Timers::Clock::now()))) {
+      return absl::DeadlineExceededError(
+          refusal("the message was not sent: there was no room in time in"));
     }
   }
   if (closed_) return absl::CancelledError("the client was destroyed");
   return absl::OkStatus();
 }
 
-SendPipeline::Batch* SendPipeline::OpenBatch(std::string_view name,
-                                             std::size_t size) {
-  const absl::string_view key(name.data(), name.size());
-  const auto it = channels_.find(key);
-  Channel& channel =
-      it != channels_.end()
-          ? it->second
-          : channels_.try_emplace(std::string(name)).first->second;
-  if (channel.open == nullptr ||
-      channel.open->messages.size() + size > kMaxBatchBytes ||
-      channel.open->completions.size() >= kMaxBatchMessages) {
-    auto batch = std::make_unique<Batch>();
-    batch->channel = name;
-    batch->id = ++last_batch_;
-    channel.open = batch.get();
-    queue_.push_back(std::move(batch));
-  }
-  return channel.open;
-}
+// ---------------------------------------------------------------------------
+// Requests go out
 
 void SendPipeline::Advance() {
-  if (closed_ || queue_.empty()) return;
+  if (closed_ || retry_timer_ || !window_.queued()) return;
   if (!call_) {
-    // Producer sequences of a broken stream leave a hole, so start anew.
-    producer_id_ = RandomProducerId();
-    for (auto& [name, channel] : channels_) channel.next_producer_sequence = 1;
-    call_ = Call{.stream = std::make_shared<Stream>(shared_from_this())};
+    call_ = Call{.stream = std::make_shared<Stream>(shared_from_this(),
+                                                    connector_->Get())};
     ++streams_;
     call_->stream->Start(call_->stream);
   }
-  if (call_->open && !call_->writing && in_flight_.size() < kMaxRequests) {
-    WriteBatch();
+  if (call_->open && !call_->writing &&
+      window_.requests_in_flight() < kMaxRequests) {
+    call_->writing = true;
+    call_->stream->Write(window_.Write());
   }
-}
-
-void SendPipeline::WriteBatch() {
-  std::unique_ptr<Batch> batch = std::move(queue_.front());
-  queue_.pop_front();
-  Channel& channel = channels_[batch->channel];
-  if (channel.open == batch.get()) channel.open = nullptr;
-  if (!batch->retried) {
-    batch->encoded = rpc::MakeSlice(std::exchange(batch->messages, {}));
-  }
-  const std::array<grpc::Slice, 2> slices = {
-      rpc::MakeSlice(wire::EncodeSendMessagesHeader(
-          batch->channel, producer_id_, channel.next_producer_sequence)),
-      batch->encoded};
-  channel.next_producer_sequence += batch->completions.size();
-  in_flight_.push_back(std::move(batch));
-  grpc::ByteBuffer request(slices.data(), slices.size());
-  call_->writing = true;
-  call_->stream->Write(&request);
 }
 
 void SendPipeline::OnWritten(bool ok) {
@@ -223,6 +217,43 @@ void SendPipeline::OnWritten(bool ok) {
   call_->writing = false;
   // If not, the read fails as well, and then the stream ends.
   if (ok) Advance();
+}
+
+// ---------------------------------------------------------------------------
+// Answers come back
+
+void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
+  const grpc::Slice bytes = rpc::Flatten(response);
+  const absl::StatusOr<wire::SendResponse> parsed =
+      wire::ParseSendMessagesResponse(rpc::View(bytes));
+  std::shared_ptr<Stream> misled;
+  bool first = false;
+  {
+    absl::MutexLock lock(&mu_);
+    Fates fates;
+    call_->failure = parsed.status();
+    if (parsed.ok()) {
+      first = !std::exchange(call_->answered, true);
+      if (first) {
+        backoff_.Succeeded();
+        away_ = absl::OkStatus();
+      }
+      if (parsed->epoch != 0) window_.SetEpoch(parsed->epoch);
+      call_->failure = window_.Acknowledge(parsed->receipts, &fates);
+    }
+    changed_.SignalAll();
+    // Before the next read is started: it may come back on another thread.
+    Deliver(std::move(fates));
+    if (call_->failure.ok()) {
+      call_->stream->ReadNext();
+      Advance();
+    } else {
+      Release();
+      misled = call_->stream;
+    }
+  }
+  if (first) connector_->ReportBack();
+  if (misled) misled->Cancel();
 }
 
 void SendPipeline::OnBroken() {
@@ -234,93 +265,54 @@ void SendPipeline::Release() {
   if (std::exchange(call_->open, false)) call_->stream->RemoveHold();
 }
 
-void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
-  const grpc::Slice bytes = rpc::Flatten(response);
-  const absl::StatusOr<std::vector<wire::ReceiptRun>> runs =
-      wire::ParseSendMessagesResponse(rpc::View(bytes));
-  std::shared_ptr<Stream> misled;
+void SendPipeline::OnEnd(const absl::Status& status) {
+  bool away = false;
+  absl::Status reason =
+      status.ok() ? absl::UnavailableError("the server ended the stream")
+                  : status;
   {
     absl::MutexLock lock(&mu_);
-    Results results;
-    call_->failure = runs.ok() ? Acknowledge(*runs, &results) : runs.status();
-    changed_.SignalAll();
-    // Before the next read is started: it may come back on another thread.
-    Deliver(std::move(results));
-    if (call_->failure.ok()) {
-      call_->stream->ReadNext();
-      Advance();
+    Fates fates;
+    const Call call = *std::exchange(call_, std::nullopt);
+    if (closed_) {
+      // Close has failed everything.
+    } else if (!call.failure.ok()) {
+      window_.FailInFlight(call.failure, &fates);
+    } else if (!absl::IsUnavailable(reason)) {
+      window_.Refuse(reason, &fates);
     } else {
-      Release();
-      misled = call_->stream;
+      connector_->Discard(call.stream->connection());
+      window_.Break();
+      away = Retry(reason, &fates);
     }
+    Deliver(std::move(fates));
+    Advance();
+    changed_.SignalAll();
   }
-  if (misled) misled->Cancel();
+  if (away) connector_->ReportAway(reason);
 }
 
-absl::Status SendPipeline::Acknowledge(
-    const std::vector<wire::ReceiptRun>& runs, Results* results) {
-  for (const wire::ReceiptRun& run : runs) {
-    for (std::uint32_t i = 0; i < run.count; ++i) {
-      if (in_flight_.empty()) {
-        return absl::DataLossError(
-            "the server sent receipts for more messages than it was sent");
-      }
-      Batch& batch = *in_flight_.front();
-      Complete(batch.completions[batch.acknowledged],
-               Receipt{.position = {run.epoch, run.first_sequence + i},
-                       .send_time = run.send_time,
-                       .duplicate = run.duplicate},
-               results);
-      --messages_;
-      if (++batch.acknowledged == batch.completions.size()) {
-        bytes_ -= batch.encoded.size();
-        in_flight_.pop_front();
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
-void SendPipeline::OnEnd(const absl::Status& status) {
-  absl::MutexLock lock(&mu_);
-  const bool misled = !call_->failure.ok();
-  absl::Status failure =
-      closed_       ? absl::CancelledError("the client was destroyed")
-      : misled      ? call_->failure
-      : status.ok() ? absl::UnavailableError("the server ended the stream")
-                    : status;
-  call_.reset();
-  if (RetryAsNewProducer(failure)) return Advance();
-  Results results;
-  if (!closed_ && !misled && !absl::IsUnavailable(failure) &&
-      !in_flight_.empty()) {
-    // The server answers in order, so the error is that of the first request.
-    std::deque<std::unique_ptr<Batch>> refused;
-    refused.push_back(std::move(in_flight_.front()));
-    in_flight_.pop_front();
-    FailBatches(refused, failure, &results);
-    failure = absl::UnavailableError(fmt::format(
-        "a message sent before was refused: {}", MessageOf(failure)));
-  }
-  FailBatches(in_flight_, failure, &results);
-  FailBatches(queue_, failure, &results);
-  Deliver(std::move(results));
-  channels_.clear();
-  messages_ = 0;
-  bytes_ = 0;
-  changed_.SignalAll();
-}
-
-bool SendPipeline::RetryAsNewProducer(const absl::Status& status) {
-  if (!absl::IsFailedPrecondition(status) || in_flight_.empty() ||
-      in_flight_.front()->acknowledged > 0 || in_flight_.front()->retried) {
+bool SendPipeline::Retry(const absl::Status& reason, Fates* fates) {
+  if (window_.empty()) return false;
+  const TimePoint now = Timers::Clock::now();
+  const std::optional<std::chrono::nanoseconds> wait = backoff_.Failed(now);
+  if (!wait || !connector_->can_reconnect()) {
+    window_.FailAll(reason, fates);
     return false;
   }
-  for (; !in_flight_.empty(); in_flight_.pop_back()) {
-    in_flight_.back()->retried = true;
-    queue_.push_front(std::move(in_flight_.back()));
-  }
+  away_ = reason;
+  retry_timer_ = timers_->Schedule(
+      now + std::chrono::duration_cast<Timers::Clock::duration>(*wait),
+      [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->OnRetry();
+      });
   return true;
+}
+
+void SendPipeline::OnRetry() {
+  absl::MutexLock lock(&mu_);
+  retry_timer_.reset();
+  Advance();
 }
 
 void SendPipeline::OnDestroyed() {
@@ -329,54 +321,73 @@ void SendPipeline::OnDestroyed() {
   changed_.SignalAll();
 }
 
-void SendPipeline::FailBatches(std::deque<std::unique_ptr<Batch>>& batches,
-                               const absl::Status& status, Results* results) {
-  for (const auto& batch : batches) {
-    for (std::size_t i = batch->acknowledged; i < batch->completions.size();
-         ++i) {
-      Complete(batch->completions[i], status, results);
-    }
-  }
-  batches.clear();
-}
+// ---------------------------------------------------------------------------
+// Time
 
-void SendPipeline::Complete(Completion& completion,
-                            absl::StatusOr<Receipt> result, Results* results) {
-  if (completion.waiter) {
-    completion.waiter->result = std::move(result);
-    completion.waiter->done.Notify();
+void SendPipeline::ArmExpiry(TimePoint deadline) {
+  if (deadline == TimePoint::max() ||
+      (expiry_timer_ && expiry_timer_->time <= deadline)) {
     return;
   }
-  if (!result.ok() && first_error_.ok()) first_error_ = result.status();
-  if (!completion.done) return;
-  ++undelivered_;
-  results->push_back({std::move(completion.done), std::move(result)});
+  if (expiry_timer_) timers_->Cancel(*expiry_timer_);
+  expiry_timer_ = timers_->Schedule(deadline, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->OnExpiry();
+  });
 }
 
-void SendPipeline::Deliver(Results results) {
-  if (results.empty()) return;
+void SendPipeline::OnExpiry() {
+  absl::MutexLock lock(&mu_);
+  expiry_timer_.reset();
+  if (closed_) return;
+  Fates fates;
+  const TimePoint next = window_.Expire(Timers::Clock::now(), away_, &fates);
+  Deliver(std::move(fates));
+  ArmExpiry(next);
+  changed_.SignalAll();
+}
+
+// ---------------------------------------------------------------------------
+// Results
+
+void SendPipeline::Deliver(Fates fates) {
+  for (SendWindow::Fate& fate : fates) {
+    if (fate.completion.waiter) {
+      fate.completion.waiter->result = std::move(fate.result);
+      fate.completion.waiter->done.Notify();
+    } else if (!fate.result.ok() && first_error_.ok()) {
+      first_error_ = fate.result.status();
+    }
+  }
+  std::erase_if(fates, [](const SendWindow::Fate& fate) {
+    return !fate.completion.done;
+  });
+  if (fates.empty()) return;
+  undelivered_ += fates.size();
   strand_->Post(
-      [self = shared_from_this(), results = std::move(results)]() mutable {
-        for (Result& result : results) result.done(std::move(result.result));
-        const std::size_t count = results.size();
-        results.clear();
+      [self = shared_from_this(), fates = std::move(fates)]() mutable {
+        for (SendWindow::Fate& fate : fates) {
+          fate.completion.done(std::move(fate.result));
+        }
+        const std::size_t count = fates.size();
+        fates.clear();
         absl::MutexLock lock(&self->mu_);
         self->undelivered_ -= count;
         self->changed_.SignalAll();
       });
 }
 
-std::uint64_t SendPipeline::OldestBatch() const {
-  if (!in_flight_.empty()) return in_flight_.front()->id;
-  if (!queue_.empty()) return queue_.front()->id;
-  return UINT64_MAX;
-}
-
 absl::Status SendPipeline::Flush(
-    std::optional<std::chrono::milliseconds> /*timeout*/) {
+    std::optional<std::chrono::milliseconds> timeout) {
+  const absl::Time deadline = timeout ? absl::Now() + absl::FromChrono(*timeout)
+                                      : absl::InfiniteFuture();
   absl::MutexLock lock(&mu_);
-  const std::uint64_t last = last_batch_;
-  while (OldestBatch() <= last) changed_.Wait(&mu_);
+  const std::uint64_t last = window_.last_batch();
+  while (window_.FirstUntold() <= last) {
+    if (changed_.WaitWithDeadline(&mu_, deadline)) {
+      return absl::DeadlineExceededError(fmt::format(
+          "not all messages were acknowledged within {} ms", timeout->count()));
+    }
+  }
   return std::exchange(first_error_, absl::OkStatus());
 }
 
@@ -386,6 +397,12 @@ void SendPipeline::Close() {
     absl::MutexLock lock(&mu_);
     closed_ = true;
     if (call_) stream = call_->stream;
+    for (const auto& timer : {retry_timer_, expiry_timer_}) {
+      if (timer) timers_->Cancel(*timer);
+    }
+    Fates fates;
+    window_.FailAll(absl::CancelledError("the client was destroyed"), &fates);
+    Deliver(std::move(fates));
     changed_.SignalAll();
   }
   if (stream) stream->Cancel();

@@ -7,6 +7,14 @@
 #include "absl/status/status.h"
 
 namespace messenger {
+namespace {
+
+// The largest sequence has none after it.
+std::uint64_t SequenceAfter(const Position& position) {
+  return std::max(position.sequence, position.sequence + 1);
+}
+
+}  // namespace
 
 std::optional<std::uint64_t> PastEpochs::HeadOf(std::uint64_t epoch) const {
   const auto it = std::find(epochs.begin(), epochs.end(), epoch);
@@ -60,18 +68,24 @@ absl::StatusOr<Origin> ResolveStart(const Start& start, bool strict,
           break;
         }
         origin.next = std::max(channel.first_sequence, common.value_or(0) + 1);
-        origin.gap = Gap{.first_missing = std::max(start.position.sequence,
-                                                   start.position.sequence + 1),
+        origin.gap = Gap{.first_missing = SequenceAfter(start.position),
                          .next = origin.next,
                          .reason = Gap::Reason::kNewEpoch};
         break;
       }
       if (start.position.sequence > channel.head) {
-        return absl::OutOfRangeError(fmt::format(
-            "resume_after.sequence: {} is beyond the head of channel \"{}\", "
-            "which is {}: the log was rolled back, or the position is of "
-            "another channel",
-            start.position.sequence, channel.name, channel.head));
+        if (strict) {
+          return absl::OutOfRangeError(fmt::format(
+              "resume_after.sequence: {} is beyond the head of channel "
+              "\"{}\", which is {}: the log was rolled back, or the position "
+              "is of another channel",
+              start.position.sequence, channel.name, channel.head));
+        }
+        origin.next = channel.head + 1;
+        origin.gap = Gap{.first_missing = SequenceAfter(start.position),
+                         .next = origin.next,
+                         .reason = Gap::Reason::kRolledBack};
+        break;
       }
       origin.next = start.position.sequence + 1;
       break;

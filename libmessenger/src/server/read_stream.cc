@@ -120,7 +120,11 @@ void ReadStream::SendFrame(const ReadResult& result, bool last) {
   wire::FrameHeader header = {.head = result.head,
                               .caught_up = next_sequence_ > result.head,
                               .gap = result.gap};
-  if (!joined_) header.epoch = core_->log().epoch();
+  if (!joined_) {
+    header.epoch = core_->log().epoch();
+    header.heartbeat_interval =
+        std::chrono::ceil<std::chrono::milliseconds>(heartbeat_interval_);
+  }
   if (!joined_ || result.count == 0) {
     header.next_sequence = result.next_sequence;
   }

@@ -22,7 +22,11 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendStream::Start(
   stream->self_ = stream;
   const bool added = core->AddSendStream(stream);
   absl::MutexLock lock(&stream->mu_);
-  if (!added) stream->EndWith(rpc::ToGrpc(core->CheckServing()));
+  if (added) {
+    stream->outgoing_ = wire::EncodeEpochResponse(core->log().epoch());
+  } else {
+    stream->EndWith(rpc::ToGrpc(core->CheckServing()));
+  }
   stream->Advance();
   return stream.get();
 }

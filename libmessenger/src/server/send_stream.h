@@ -16,7 +16,8 @@
 
 namespace messenger {
 
-// Reads requests, hands them to the log one after the other without waiting,
+// Sends the log's epoch. Reads requests, hands them to the log one after the
+// other without waiting,
 // and sends the receipts in that order, which is the order in which the log
 // answers. Receipts that become due while a response is on its way gather in
 // the next one. Reading pauses while too many appends are under way or the
@@ -64,7 +65,7 @@ class SendStream final
 
   absl::Mutex mu_;
   std::size_t appends_ ABSL_GUARDED_BY(mu_) = 0;  // under way
-  std::string outgoing_ ABSL_GUARDED_BY(mu_);     // encoded receipts
+  std::string outgoing_ ABSL_GUARDED_BY(mu_);     // the next response
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;

@@ -118,6 +118,8 @@ std::string_view ToString(Gap::Reason reason) {
       return "deleted";
     case Gap::Reason::kNewEpoch:
       return "new_epoch";
+    case Gap::Reason::kRolledBack:
+      return "rolled_back";
     case Gap::Reason::kUnspecified:
       break;
   }

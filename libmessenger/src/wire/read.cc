@@ -38,6 +38,7 @@ constexpr std::uint32_t kNextSequence = 3;
 constexpr std::uint32_t kHead = 4;
 constexpr std::uint32_t kCaughtUp = 5;
 constexpr std::uint32_t kGap = 6;
+constexpr std::uint32_t kFrameHeartbeatInterval = 7;
 
 // Gap.
 constexpr std::uint32_t kFirstMissing = 1;
@@ -90,8 +91,8 @@ std::optional<Gap> ParseGap(std::string_view bytes) {
         gap.next = fields.number();
         break;
       case MakeTag(kReason, WireType::kVarint):
-        gap.reason = fields.number() <=
-                             static_cast<std::uint64_t>(Gap::Reason::kNewEpoch)
+        gap.reason = fields.number() <= static_cast<std::uint64_t>(
+                                            Gap::Reason::kRolledBack)
                          ? static_cast<Gap::Reason>(fields.number())
                          : Gap::Reason::kUnspecified;
         break;
@@ -245,6 +246,10 @@ std::string EncodeFrameHeader(const FrameHeader& header) {
                       static_cast<std::uint64_t>(header.gap->reason));
     AppendBytesField(out, kGap, gap);
   }
+  if (header.heartbeat_interval.count() > 0) {
+    AppendBytesField(out, kFrameHeartbeatInterval,
+                     EncodeDuration(header.heartbeat_interval));
+  }
   return out;
 }
 
@@ -274,6 +279,13 @@ absl::StatusOr<Frame> ParseFrame(std::string_view bytes) {
         frame.header.gap = ParseGap(fields.bytes());
         ok = ok && frame.header.gap.has_value();
         break;
+      case MakeTag(kFrameHeartbeatInterval, WireType::kBytes): {
+        const auto interval = DecodeDuration(fields.bytes());
+        ok = ok && interval.has_value();
+        frame.header.heartbeat_interval =
+            interval.value_or(std::chrono::milliseconds(0));
+        break;
+      }
       default:
         break;
     }

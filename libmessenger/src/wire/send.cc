@@ -22,6 +22,7 @@ constexpr std::uint32_t kMessages = 4;
 
 // Receipt, and the one field of both responses.
 constexpr std::uint32_t kReceipt = 1;
+constexpr std::uint32_t kResponseEpoch = 2;  // of SendMessagesResponse
 constexpr std::uint32_t kEpoch = 1;
 constexpr std::uint32_t kFirstSequence = 2;
 constexpr std::uint32_t kCount = 3;
@@ -213,14 +214,22 @@ void AppendReceipt(std::string& out, const ReceiptRun& run) {
   AppendBytesField(out, kReceipt, receipt);
 }
 
-absl::StatusOr<std::vector<ReceiptRun>> ParseSendMessagesResponse(
-    std::string_view bytes) {
-  std::vector<ReceiptRun> runs;
+std::string EncodeEpochResponse(std::uint64_t epoch) {
+  std::string out;
+  AppendFixed64Field(out, kResponseEpoch, epoch);
+  return out;
+}
+
+absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
+  SendResponse response;
   FieldReader fields(bytes);
   bool ok = true;
   while (fields.Next()) {
+    if (fields.tag() == MakeTag(kResponseEpoch, WireType::kFixed64)) {
+      response.epoch = fields.number();
+    }
     if (fields.tag() != MakeTag(kReceipt, WireType::kBytes)) continue;
-    ReceiptRun& run = runs.emplace_back();
+    ReceiptRun& run = response.receipts.emplace_back();
     FieldReader receipt(fields.bytes());
     while (receipt.Next()) {
       switch (receipt.tag()) {
@@ -252,7 +261,7 @@ absl::StatusOr<std::vector<ReceiptRun>> ParseSendMessagesResponse(
     return absl::DataLossError(
         "the server's SendMessagesResponse is malformed");
   }
-  return runs;
+  return response;
 }
 
 }  // namespace messenger::wire

@@ -64,8 +64,15 @@ struct ReceiptRun {
 // it is the whole.
 void AppendReceipt(std::string& out, const ReceiptRun& run);
 
+// The first SendMessagesResponse of a stream.
+std::string EncodeEpochResponse(std::uint64_t epoch);
+
+struct SendResponse {
+  std::uint64_t epoch = 0;  // 0: absent
+  std::vector<ReceiptRun> receipts;
+};
+
 // DATA_LOSS if the bytes are malformed.
-absl::StatusOr<std::vector<ReceiptRun>> ParseSendMessagesResponse(
-    std::string_view bytes);
+absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes);
 
 }  // namespace messenger::wire

@@ -1,0 +1,369 @@
+#include "client/send_window.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "rpc/bytes.h"
+#include "wire/coding.h"
+#include "wire/new_message.h"
+
+namespace messenger {
+namespace {
+
+// A batch is closed when it has this much; larger ones gain nothing.
+constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
+constexpr std::size_t kMaxBatchMessages = 16'384;
+
+// Channels that are remembered though nothing is sent to them at present.
+constexpr std::size_t kIdleChannels = 1024;
+
+constexpr const char* kMayBeStored = "libmessenger/may-be-stored";
+
+}  // namespace
+
+bool MayBeStored(const absl::Status& status) {
+  return status.GetPayload(kMayBeStored).has_value();
+}
+
+absl::Status WithMayBeStored(absl::Status status) {
+  status.SetPayload(kMayBeStored, absl::Cord());
+  return status;
+}
+
+SendWindow::SendWindow()
+    : forget_at_(kIdleChannels), producer_id_(RandomProducerId()) {}
+
+// ---------------------------------------------------------------------------
+// On the way out
+
+void SendWindow::Add(std::string_view channel, const NewMessage& message,
+                     std::size_t size, Completion completion) {
+  const std::size_t field_size = wire::BytesFieldSize(size);
+  Batch& batch = OpenBatch(channel, field_size);
+  wire::AppendNewMessageField(batch.messages, message, size);
+  batch.deadline = std::min(batch.deadline, completion.deadline);
+  batch.completions.push_back(std::move(completion));
+  ++batch.untold;
+  ++messages_;
+  bytes_ += field_size;
+}
+
+SendWindow::Batch& SendWindow::OpenBatch(std::string_view name,
+                                         std::size_t size) {
+  Channel& channel = FindChannel(name);
+  if (channel.open == nullptr ||
+      channel.open->messages.size() + size > kMaxBatchBytes ||
+      channel.open->completions.size() >= kMaxBatchMessages) {
+    auto batch = std::make_unique<Batch>();
+    batch->channel = name;
+    batch->id = ++last_batch_;
+    ++channel.batches;
+    channel.open = batch.get();
+    queue_.push_back(std::move(batch));
+  }
+  return *channel.open;
+}
+
+SendWindow::Channel& SendWindow::FindChannel(std::string_view name) {
+  const absl::string_view key(name.data(), name.size());
+  if (const auto it = channels_.find(key); it != channels_.end()) {
+    return it->second;
+  }
+  if (channels_.size() >= forget_at_) ForgetIdleChannels();
+  Channel& channel = channels_[std::string(name)];
+  channel.producer_id = producer_id_;
+  return channel;
+}
+
+void SendWindow::ForgetIdleChannels() {
+  for (auto it = channels_.begin(); it != channels_.end();) {
+    if (it->second.batches == 0) {
+      channels_.erase(it++);
+    } else {
+      ++it;
+    }
+  }
+  forget_at_ = 2 * channels_.size() + kIdleChannels;
+  // Those that come back begin at 1 again.
+  producer_id_ = RandomProducerId();
+}
+
+grpc::ByteBuffer SendWindow::Write() {
+  in_flight_.push_back(std::move(queue_.front()));
+  queue_.pop_front();
+  Batch& batch = *in_flight_.back();
+  if (batch.encoded.size() == 0) {
+    Channel& channel = FindChannel(batch.channel);
+    if (channel.open == &batch) channel.open = nullptr;
+    batch.encoded = rpc::MakeSlice(std::exchange(batch.messages, {}));
+  }
+  if (batch.first_producer_sequence == 0) Number(batch);
+  const std::array<grpc::Slice, 2> slices = {
+      rpc::MakeSlice(wire::EncodeSendMessagesHeader(
+          batch.channel, batch.producer_id, batch.first_producer_sequence)),
+      batch.encoded};
+  return {slices.data(), slices.size()};
+}
+
+void SendWindow::Number(Batch& batch) {
+  Channel& channel = FindChannel(batch.channel);
+  batch.producer_id = channel.producer_id;
+  batch.first_producer_sequence = channel.next_producer_sequence;
+  channel.next_producer_sequence += batch.completions.size();
+}
+
+// ---------------------------------------------------------------------------
+// Answers
+
+absl::Status SendWindow::Acknowledge(const std::vector<wire::ReceiptRun>& runs,
+                                     Fates* fates) {
+  for (const wire::ReceiptRun& run : runs) {
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+      if (in_flight_.empty()) {
+        return absl::DataLossError(
+            "the server sent receipts for more messages than it was sent");
+      }
+      Batch& batch = *in_flight_.front();
+      const std::size_t index = batch.acknowledged++;
+      if (index == batch.settled) {
+        ++batch.settled;
+        --messages_;
+        Tell(batch, batch.completions[index],
+             Receipt{.position = {run.epoch, run.first_sequence + i},
+                     .send_time = run.send_time,
+                     .duplicate = run.duplicate},
+             fates);
+      }
+      if (batch.acknowledged == batch.completions.size()) {
+        FindChannel(batch.channel).epoch = run.epoch;
+        std::unique_ptr<Batch> done = std::move(in_flight_.front());
+        in_flight_.pop_front();
+        Remove(std::move(done));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+void SendWindow::Break() {
+  for (const std::unique_ptr<Batch>& batch : in_flight_) {
+    batch->uncertain = true;
+  }
+  Requeue();
+}
+
+void SendWindow::Requeue() {
+  epoch_ = 0;
+  for (; !in_flight_.empty(); in_flight_.pop_back()) {
+    in_flight_.back()->acknowledged = 0;
+    queue_.push_front(std::move(in_flight_.back()));
+  }
+}
+
+void SendWindow::Refuse(const absl::Status& status, Fates* fates) {
+  const bool before_any = in_flight_.empty();
+  const std::uint64_t epoch = epoch_;
+  Requeue();
+  if (queue_.empty()) return;
+  Batch& batch = *queue_.front();
+  // Removing it would take this with it.
+  const std::string name = batch.channel;
+  Channel& channel = FindChannel(name);
+  if (absl::IsFailedPrecondition(status) && !before_any) {
+    // The log does not know this producer. Either it is another log, or what is
+    // left of one, which has lost what this producer had sent; or it has
+    // forgotten it, which loses nothing.
+    const bool another_log =
+        epoch != 0 && channel.epoch != 0 && epoch != channel.epoch;
+    if (another_log || (!batch.uncertain && !batch.renumbered)) {
+      batch.renumbered = !another_log;
+      Renew(name);
+      channel.epoch = another_log ? epoch : channel.epoch;
+      return;
+    }
+  }
+  if (batch.uncertain) {
+    return FailAmbiguous(
+        name, status,
+        absl::UnavailableError(fmt::format(
+            "a message sent before was refused: {}", MessageOf(status))),
+        fates);
+  }
+  if (batch.first_producer_sequence != 0) {
+    channel.next_producer_sequence = batch.first_producer_sequence;
+    TakeNumbers(name);
+  }
+  Fail(batch, status, fates);
+  std::unique_ptr<Batch> refused = std::move(queue_.front());
+  queue_.pop_front();
+  Remove(std::move(refused));
+}
+
+void SendWindow::FailAmbiguous(const std::string& channel,
+                               const absl::Status& first,
+                               const absl::Status& rest, Fates* fates) {
+  Batches left;
+  bool is_first = true;
+  for (std::unique_ptr<Batch>& batch : queue_) {
+    if (batch->channel != channel || !batch->uncertain) {
+      left.push_back(std::move(batch));
+      continue;
+    }
+    Fail(*batch, WithMayBeStored(is_first ? first : rest), fates);
+    is_first = false;
+    Remove(std::move(batch));
+  }
+  queue_ = std::move(left);
+  Renew(channel);
+}
+
+void SendWindow::Renew(const std::string& name) {
+  Channel& channel = FindChannel(name);
+  channel.producer_id = RandomProducerId();
+  channel.next_producer_sequence = 1;
+  TakeNumbers(name);
+}
+
+void SendWindow::TakeNumbers(const std::string& channel) {
+  for (const std::unique_ptr<Batch>& batch : queue_) {
+    if (batch->channel != channel) continue;
+    batch->first_producer_sequence = 0;
+    batch->uncertain = false;
+  }
+}
+
+void SendWindow::FailInFlight(const absl::Status& status, Fates* fates) {
+  std::set<std::string> channels;
+  for (const std::unique_ptr<Batch>& batch : in_flight_) {
+    channels.insert(batch->channel);
+  }
+  Break();
+  for (const std::string& channel : channels) {
+    FailAmbiguous(channel, status, status, fates);
+  }
+}
+
+void SendWindow::FailAll(const absl::Status& status, Fates* fates) {
+  Requeue();
+  const absl::Status stored = WithMayBeStored(status);
+  for (const std::unique_ptr<Batch>& batch : queue_) {
+    Fail(*batch, batch->written() ? stored : status, fates);
+  }
+  queue_.clear();
+  channels_.clear();
+  producer_id_ = RandomProducerId();
+  messages_ = 0;
+  bytes_ = 0;
+}
+
+void SendWindow::Fail(Batch& batch, const absl::Status& status, Fates* fates) {
+  for (Completion& completion : batch.completions) {
+    Tell(batch, completion, status, fates);
+  }
+}
+
+void SendWindow::Remove(std::unique_ptr<Batch> batch) {
+  Channel& channel = FindChannel(batch->channel);
+  if (channel.open == batch.get()) channel.open = nullptr;
+  --channel.batches;
+  messages_ -= batch->completions.size() - batch->settled;
+  bytes_ -= batch->messages.size() + batch->encoded.size();
+}
+
+void SendWindow::Tell(Batch& batch, Completion& completion,
+                      absl::StatusOr<Receipt> result, Fates* fates) {
+  if (std::exchange(completion.told, true)) return;
+  --batch.untold;
+  fates->push_back({.completion = {.done = std::move(completion.done),
+                                   .waiter = std::move(completion.waiter)},
+                    .result = std::move(result)});
+}
+
+std::uint64_t SendWindow::FirstUntold() const {
+  for (const Batches* batches : {&in_flight_, &queue_}) {
+    for (const std::unique_ptr<Batch>& batch : *batches) {
+      if (batch->untold > 0) return batch->id;
+    }
+  }
+  return UINT64_MAX;
+}
+
+// ---------------------------------------------------------------------------
+// Time
+
+Timers::TimePoint SendWindow::Expire(Timers::TimePoint now,
+                                     const absl::Status& why_away,
+                                     Fates* fates) {
+  Timers::TimePoint next = Timers::TimePoint::max();
+  for (const std::unique_ptr<Batch>& batch : in_flight_) {
+    if (batch->deadline <= now) ExpireWritten(*batch, now, fates);
+    next = std::min(next, batch->deadline);
+  }
+  const absl::Status dropped = absl::DeadlineExceededError(
+      why_away.ok() ? std::string("the message was not sent in time")
+                    : fmt::format("the message was not sent in time: {}",
+                                  MessageOf(why_away)));
+  Batches left;
+  for (std::unique_ptr<Batch>& batch : queue_) {
+    if (batch->deadline <= now) {
+      if (batch->written()) {
+        ExpireWritten(*batch, now, fates);
+      } else if (!ExpireUnwritten(*batch, now, dropped, fates)) {
+        Remove(std::move(batch));
+        continue;
+      }
+    }
+    next = std::min(next, batch->deadline);
+    left.push_back(std::move(batch));
+  }
+  queue_ = std::move(left);
+  return next;
+}
+
+void SendWindow::ExpireWritten(Batch& batch, Timers::TimePoint now,
+                               Fates* fates) {
+  batch.deadline = Timers::TimePoint::max();
+  for (Completion& completion : batch.completions) {
+    if (completion.told) continue;
+    if (completion.deadline > now) {
+      batch.deadline = std::min(batch.deadline, completion.deadline);
+      continue;
+    }
+    Tell(batch, completion,
+         WithMayBeStored(absl::DeadlineExceededError(
+             "there was no receipt in time; the message may still be stored")),
+         fates);
+  }
+}
+
+bool SendWindow::ExpireUnwritten(Batch& batch, Timers::TimePoint now,
+                                 const absl::Status& status, Fates* fates) {
+  batch.deadline = Timers::TimePoint::max();
+  std::vector<Completion> left;
+  std::string messages;
+  wire::FieldReader fields(batch.messages);
+  for (Completion& completion : batch.completions) {
+    fields.Next();
+    if (completion.deadline <= now) {
+      Tell(batch, completion, status, fates);
+      continue;
+    }
+    batch.deadline = std::min(batch.deadline, completion.deadline);
+    messages.append(fields.begin(), fields.end());
+    left.push_back(std::move(completion));
+  }
+  messages_ -= batch.completions.size() - left.size();
+  bytes_ -= batch.messages.size() - messages.size();
+  batch.completions = std::move(left);
+  batch.messages = std::move(messages);
+  return !batch.completions.empty();
+}
+
+}  // namespace messenger

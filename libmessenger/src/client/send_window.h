@@ -1,0 +1,184 @@
+// What a client has been given to send and has no receipt for.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/notification.h"
+#include "client/timers.h"
+#include "messenger/client.h"
+#include "wire/send.h"
+
+namespace messenger {
+
+// A Send that waits.
+struct SendWaiter {
+  absl::Notification done;
+  absl::StatusOr<Receipt> result;
+};
+
+// Who is told of a message's fate, once.
+struct Completion {
+  SendCallback done;                   // or
+  std::shared_ptr<SendWaiter> waiter;  // or nobody
+  Timers::TimePoint deadline = Timers::TimePoint::max();
+  bool told = false;
+};
+
+// Messages gather in batches, one per channel, and travel in this order: those
+// in flight, which were written on the present stream and wait for receipts,
+// then those in the queue. When a stream ends, what was in flight goes back to
+// the head of the queue, to be written on the next one.
+//
+// Each channel has a producer, whose sequences a batch gets when it is written
+// for the first time and keeps, so that the log knows it again. Where the log
+// does not know the producer any more, and it is certain that nothing of a
+// batch is stored, the channel gets another producer, and the batch another
+// number.
+//
+// The server answers in order and stores nothing after a refusal. So a batch
+// that was refused, and those of its channel after it, are certainly not
+// stored, unless they are *uncertain*: they were written on a stream that
+// broke. If a batch is uncertain, so are those of its channel before it.
+//
+// Thread safety: none.
+class SendWindow {
+ public:
+  // A message's fate, to be told.
+  struct Fate {
+    Completion completion;
+    absl::StatusOr<Receipt> result;
+  };
+  using Fates = std::vector<Fate>;
+
+  SendWindow();
+
+  // Messages, and bytes of messages, that have no receipt.
+  std::size_t messages() const { return messages_; }
+  std::size_t bytes() const { return bytes_; }
+  bool empty() const { return queue_.empty() && in_flight_.empty(); }
+  bool queued() const { return !queue_.empty(); }
+  std::size_t requests_in_flight() const { return in_flight_.size(); }
+
+  // `size` is the message's NewMessageSize.
+  void Add(std::string_view channel, const NewMessage& message,
+           std::size_t size, Completion completion);
+
+  // The request to write next, which is in flight from now on. There must be
+  // one in the queue.
+  grpc::ByteBuffer Write();
+
+  // The stream is one of the log with this epoch.
+  void SetEpoch(std::uint64_t epoch) { epoch_ = epoch; }
+
+  // Receipts have come. DATA_LOSS if they are not for what was written.
+  absl::Status Acknowledge(const std::vector<wire::ReceiptRun>& runs,
+                           Fates* fates);
+
+  // ---- When a stream has ended, one of these.
+
+  // It broke: what was in flight goes again.
+  void Break();
+  // It was ended with an error, which is the answer to the first message
+  // without a receipt: that fails, as far as it has to, and the others go
+  // again.
+  void Refuse(const absl::Status& status, Fates* fates);
+  // What it said makes no sense: what was in flight fails.
+  void FailInFlight(const absl::Status& status, Fates* fates);
+
+  // ----
+
+  // Everything fails.
+  void FailAll(const absl::Status& status, Fates* fates);
+
+  // Fails messages whose time is up. What was never written is dropped.
+  // Returns when to be called again.
+  Timers::TimePoint Expire(Timers::TimePoint now, const absl::Status& why_away,
+                           Fates* fates);
+
+  // Batches are counted from 1. The last one; and the first one of whose
+  // messages one has not been told its fate, UINT64_MAX for none.
+  std::uint64_t last_batch() const { return last_batch_; }
+  std::uint64_t FirstUntold() const;
+
+ private:
+  struct Batch {
+    std::string channel;
+    std::string messages;  // encoded fields, until it is written
+    grpc::Slice encoded;   // the same, from then on
+    ProducerId producer_id{};
+    std::uint64_t first_producer_sequence = 0;  // 0: has no number
+    bool uncertain = false;
+    bool renumbered = false;  // as a new producer of the same log
+    std::vector<Completion> completions;
+    std::size_t untold = 0;        // of completions
+    std::size_t acknowledged = 0;  // on the present stream
+    std::size_t settled = 0;       // acknowledged on any
+    std::uint64_t id = 0;
+    Timers::TimePoint deadline = Timers::TimePoint::max();  // the first one
+
+    bool written() const { return encoded.size() > 0; }
+  };
+  using Batches = std::deque<std::unique_ptr<Batch>>;
+
+  struct Channel {
+    ProducerId producer_id{};
+    std::uint64_t next_producer_sequence = 1;
+    // Of the log that knows this producer; 0: none yet.
+    std::uint64_t epoch = 0;
+    std::size_t batches = 0;  // under way
+    Batch* open = nullptr;    // the one in the queue that takes more messages
+  };
+
+  Channel& FindChannel(std::string_view name);
+  void ForgetIdleChannels();
+  Batch& OpenBatch(std::string_view channel, std::size_t size);
+  void Number(Batch& batch);
+
+  // What was in flight goes back to the queue.
+  void Requeue();
+  // The channel goes on as another producer. What is uncertain may be stored
+  // under the old one: it fails, the first batch with `first`, the others with
+  // `rest`. What is left gets new numbers.
+  void FailAmbiguous(const std::string& channel, const absl::Status& first,
+                     const absl::Status& rest, Fates* fates);
+  // The channel goes on as another producer, and nothing of it is stored.
+  void Renew(const std::string& channel);
+  void TakeNumbers(const std::string& channel);
+
+  void Fail(Batch& batch, const absl::Status& status, Fates* fates);
+  void Remove(std::unique_ptr<Batch> batch);
+  static void Tell(Batch& batch, Completion& completion,
+                   absl::StatusOr<Receipt> result, Fates* fates);
+  void ExpireWritten(Batch& batch, Timers::TimePoint now, Fates* fates);
+  // False if nothing is left of it.
+  bool ExpireUnwritten(Batch& batch, Timers::TimePoint now,
+                       const absl::Status& status, Fates* fates);
+
+  absl::flat_hash_map<std::string, Channel> channels_;
+  std::size_t forget_at_;
+  // Of channels to come.
+  ProducerId producer_id_;
+  std::uint64_t epoch_ = 0;  // of the present stream; 0: not known
+  Batches queue_;
+  Batches in_flight_;
+  std::uint64_t last_batch_ = 0;
+  std::size_t messages_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+// As MayBeStored tells it.
+absl::Status WithMayBeStored(absl::Status status);
+
+}  // namespace messenger
