@@ -129,9 +129,34 @@ void TcpSocket::CloseSending() {
   shutdown(fd_, SHUT_WR);
 }
 
-void TcpSocket::AwaitClose() {
-  while (!Receive(1).empty()) {
+bool TcpSocket::AwaitClose() {
+  std::array<char, 16 << 10> buffer;
+  for (;;) {
+    Await(fd_, POLLIN);
+    const ssize_t got = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (got == 0) return false;
+    if (got < 0 && errno != EAGAIN && errno != EINTR) return true;
   }
+}
+
+bool TcpSocket::ArrivesWithin(std::chrono::milliseconds time) {
+  pollfd waited = {.fd = fd_, .events = POLLIN, .revents = 0};
+  return poll(&waited, 1, static_cast<int>(time.count())) > 0;
+}
+
+std::size_t TcpSocket::SendUntilFull() {
+  // Buffers may still grow.
+  constexpr int kFullMs = 200;
+  const std::string bytes(64 << 10, 'x');
+  std::size_t total = 0;
+  pollfd waited = {.fd = fd_, .events = POLLOUT, .revents = 0};
+  while (poll(&waited, 1, kFullMs) > 0) {
+    const ssize_t sent =
+        send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) Throw("send");
+    if (sent > 0) total += static_cast<std::size_t>(sent);
+  }
+  return total;
 }
 
 void TcpSocket::Reset() {
@@ -139,6 +164,31 @@ void TcpSocket::Reset() {
   setsockopt(fd_, SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
   close(fd_);
   fd_ = -1;
+}
+
+TcpListener::TcpListener()
+    : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  if (fd_ < 0 || bind(fd_, generic, size) != 0 || listen(fd_, SOMAXCONN) != 0 ||
+      getsockname(fd_, generic, &size) != 0) {
+    Throw("listen");
+  }
+  port_ = ntohs(address.sin_port);
+}
+
+TcpListener::~TcpListener() {
+  close(fd_);
+}
+
+TcpSocket TcpListener::Accept() const {
+  Await(fd_, POLLIN);
+  const int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+  if (fd < 0) Throw("accept");
+  return TcpSocket(TcpSocket::Taken{fd});
 }
 
 std::string Http2Preface(std::uint32_t stream_window) {

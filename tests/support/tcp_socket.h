@@ -26,13 +26,40 @@ class TcpSocket {
   void AwaitArrived(std::size_t at_least);
   // No more will be sent.
   void CloseSending();
-  // Reads and drops until the other end has closed.
-  void AwaitClose();
+  // Reads and drops until the other end has closed; true if it broke off.
+  bool AwaitClose();
+  // Whether something arrives within this time, be it the end.
+  bool ArrivesWithin(std::chrono::milliseconds time);
+  // Sends until the other end takes no more; returns how many bytes it took.
+  std::size_t SendUntilFull();
   // Breaks off: the other end sees ECONNRESET.
   void Reset();
 
  private:
+  friend class TcpListener;
+  struct Taken {
+    int fd;
+  };
+  explicit TcpSocket(Taken taken) : fd_(taken.fd) {}
+
   int fd_;
+};
+
+// Listens on a free port of this machine.
+class TcpListener {
+ public:
+  TcpListener();
+  ~TcpListener();
+  TcpListener(const TcpListener&) = delete;
+  TcpListener& operator=(const TcpListener&) = delete;
+
+  int port() const { return port_; }
+  // Waits, with a bound, for the next connection.
+  TcpSocket Accept() const;
+
+ private:
+  int fd_;
+  int port_ = 0;
 };
 
 // What an HTTP/2 client says first, with this window for each stream.
