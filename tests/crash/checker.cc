@@ -7,13 +7,6 @@
 namespace messenger::test {
 namespace {
 
-constexpr std::string_view kOrdered = "Ordered";
-constexpr std::string_view kUnique = "Unique";
-constexpr std::string_view kComplete = "Complete";
-constexpr std::string_view kDurable = "Durable";
-constexpr std::string_view kResumable = "Resumable";
-constexpr std::string_view kIntact = "Intact";
-
 // What a message has beside its text, at most: fields of fixed size, names,
 // tags and lengths.
 constexpr std::size_t kMostOverhead = 96;

@@ -11,20 +11,11 @@
 #include <vector>
 
 #include "history.h"
+#include "history/violation.h"
 #include "messenger/log.h"
 #include "messenger/message.h"
 
 namespace messenger::test {
-
-// A promise that was not kept.
-struct Violation {
-  // By its name: Ordered, Unique, Complete, Durable, Resumable, Intact.
-  std::string_view guarantee;
-  std::string what;
-  // Where, if it is at one place.
-  std::string channel;
-  std::uint64_t sequence = 0;
-};
 
 // Holds what is known of every message of the history, but not the history.
 //

@@ -76,12 +76,6 @@ std::string Contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::string PlaceOf(const Violation& violation) {
-  if (violation.channel.empty()) return "";
-  if (violation.sequence == 0) return violation.channel + ": ";
-  return fmt::format("{} {}: ", violation.channel, violation.sequence);
-}
-
 void Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   static_cast<void>(std::fflush(stdout));
@@ -184,9 +178,7 @@ bool CrashTest::Judge(Round round) {
   Print(fmt::format("round {}: {} promises were not kept\n",
                     last_rounds_.back().number, violations.size()));
   for (std::size_t i = 0; i < std::min(violations.size(), kMostShown); ++i) {
-    const Violation& violation = violations[i];
-    Print(fmt::format("{}: {}{}\n", violation.guarantee, PlaceOf(violation),
-                      violation.what));
+    Print(ToString(violations[i]) + "\n");
   }
   std::ofstream history(directory_ + "/history");
   for (const Round& one : last_rounds_) {

@@ -20,8 +20,8 @@
 #include "options.h"
 #include "producer.h"
 #include "reader.h"
-#include "server_process.h"
 #include "support/seed.h"
+#include "support/server_process.h"
 
 namespace messenger::test {
 

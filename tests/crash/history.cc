@@ -3,26 +3,14 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
 #include <iterator>
 #include <utility>
 
 namespace messenger::test {
 namespace {
 
-// Of a text; most are short, so that a second has many of them.
-constexpr std::uint64_t kMostFiller = 300;
-
 // As many lines around a sequence.
 constexpr std::uint64_t kNear = 5;
-
-// Well mixed (splitmix64).
-std::uint64_t Mix(std::uint64_t value) {
-  value += 0x9E3779B97F4A7C15U;
-  value = (value ^ (value >> 30U)) * 0xBF58476D1CE4E5B9U;
-  value = (value ^ (value >> 27U)) * 0x94D049BB133111EBU;
-  return value ^ (value >> 31U);
-}
 
 struct Lines {
   std::string_view channel;
@@ -127,26 +115,6 @@ std::string Describe(const Round& round, Lines lines) {
 }
 
 }  // namespace
-
-std::string TextOf(std::string_view sender, std::uint64_t number) {
-  std::string text = fmt::format("{}/{}/", sender, number);
-  std::uint64_t state = Mix(number);
-  for (std::uint64_t left = state % kMostFiller; left > 0; --left) {
-    state = Mix(state);
-    text += static_cast<char>('a' + state % 26);
-  }
-  return text;
-}
-
-std::optional<Origin> OriginOf(std::string_view text) {
-  const std::size_t slash = text.find('/');
-  if (slash == std::string_view::npos) return std::nullopt;
-  Origin origin = {.sender = std::string(text.substr(0, slash))};
-  std::from_chars(text.data() + slash + 1, text.data() + text.size(),
-                  origin.number);
-  if (TextOf(origin.sender, origin.number) != text) return std::nullopt;
-  return origin;
-}
 
 std::string Describe(const Round& round) {
   return Describe(round, Lines());

@@ -11,22 +11,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "history/origin.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
 
 namespace messenger::test {
-
-// Texts tell who has sent them and which of the sender's messages they are, and
-// nothing of them can be changed without being noticed: this is the only text
-// that the sender has for the number.
-std::string TextOf(std::string_view sender, std::uint64_t number);
-
-// What `TextOf` has made this text of; nothing if it is none of its.
-struct Origin {
-  std::string sender;
-  std::uint64_t number = 0;
-};
-std::optional<Origin> OriginOf(std::string_view text);
 
 // A request of one message or several. A sender has numbered all that it ever
 // sent from 1 on, without holes, and sends in this order.

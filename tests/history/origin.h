@@ -1,0 +1,23 @@
+// The texts of messages whose fate is recorded.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace messenger::test {
+
+// Texts tell who has sent them and which of the sender's messages they are, and
+// nothing of them can be changed without being noticed: this is the only text
+// that the sender has for the number.
+std::string TextOf(std::string_view sender, std::uint64_t number);
+
+// What `TextOf` has made this text of; nothing if it is none of its.
+struct Origin {
+  std::string sender;
+  std::uint64_t number = 0;
+};
+std::optional<Origin> OriginOf(std::string_view text);
+
+}  // namespace messenger::test
