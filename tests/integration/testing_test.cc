@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "messenger/client.h"
 #include "support/recorder.h"
 #include "support/tcp_socket.h"
@@ -393,6 +394,144 @@ TEST_CASE("with a new log it has lost everything, and its epoch is another") {
   const auto after = server->Connect().Send({.text = "2"});
   CHECK(after->position.sequence == 1);
   CHECK(after->position.epoch != before->position.epoch);
+}
+
+// A server whose clients notice soon that nothing comes.
+ServerOptions Lively() {
+  return {.service = {.min_heartbeat_interval = milliseconds(1)}};
+}
+
+constexpr RetryOptions kSoon = {.initial_backoff = milliseconds(5),
+                                .max_backoff = milliseconds(50)};
+
+TEST_CASE("a subscription goes on when the server is back") {
+  const auto server = TestServer::Start(Lively()).value();
+  Client client = server->Connect({.retry = kSoon});
+  Recorder recorder;
+  const Subscription read =
+      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  CHECK(server->LocalClient().Send({.text = "before"}).ok());
+  REQUIRE(recorder.AwaitMessages(1));
+  SUBCASE("after Kill") {
+    server->Kill();
+  }
+  SUBCASE("after Stop") {
+    server->Stop();
+  }
+  CHECK(server->Restart().ok());
+  CHECK(server->LocalClient().Send({.text = "after"}).ok());
+  REQUIRE(recorder.AwaitMessages(2));
+  CHECK(recorder.events().sequences() == std::vector<std::uint64_t>{1, 2});
+  CHECK(recorder.events().gaps.empty());
+  CHECK(recorder.events().ends.empty());
+}
+
+TEST_CASE("a subscription is told that the log is another one") {
+  const auto server = TestServer::Start(Lively()).value();
+  Client client = server->Connect({.retry = kSoon});
+  Recorder recorder;
+  const Subscription read =
+      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  CHECK(server->LocalClient().Send({.text = "before"}).ok());
+  REQUIRE(recorder.AwaitMessages(1));
+  CHECK(server->RestartWithNewLog().ok());
+  CHECK(server->LocalClient().Send({.text = "after"}).ok());
+  REQUIRE(recorder.AwaitMessages(2));
+  const Recorder::Events events = recorder.events();
+  REQUIRE(events.gaps.size() == 1);
+  CHECK(events.gaps[0].reason == Gap::Reason::kNewEpoch);
+  CHECK(events.messages[1].epoch != events.messages[0].epoch);
+}
+
+TEST_CASE("a subscription notices a stall, and connects again") {
+  const auto server = TestServer::Start(Lively()).value();
+  Client client = server->Connect({.retry = kSoon});
+  Recorder recorder;
+  const Subscription read = client.Read(
+      {.start = Start::Earliest(), .heartbeat_interval = milliseconds(20)},
+      recorder.Callbacks());
+  CHECK(server->LocalClient().Send({.text = "before"}).ok());
+  REQUIRE(recorder.AwaitMessages(1));
+  SUBCASE("both ways") {
+    server->proxy().Set({.stall_to_server = true, .stall_to_client = true});
+  }
+  SUBCASE("to the client") {
+    server->proxy().Set({.stall_to_client = true});
+  }
+  REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
+    return events.states.back().kind == SubscriptionState::Kind::kWaiting;
+  }));
+  CHECK(server->LocalClient().Send({.text = "after"}).ok());
+  server->proxy().Set({});
+  REQUIRE(recorder.AwaitMessages(2));
+  CHECK(recorder.events().sequences() == std::vector<std::uint64_t>{1, 2});
+}
+
+// Collects the results of sends.
+class Results {
+ public:
+  SendCallback Next() {
+    return [this](const absl::StatusOr<Receipt>& result) {
+      absl::MutexLock lock(&mu_);
+      results_.push_back(result);
+      changed_.SignalAll();
+    };
+  }
+  std::vector<absl::StatusOr<Receipt>> AwaitAll(std::size_t count) {
+    absl::MutexLock lock(&mu_);
+    CHECK(Await(mu_, changed_, [&] { return results_.size() >= count; }));
+    return results_;
+  }
+
+ private:
+  absl::Mutex mu_;
+  absl::CondVar changed_;
+  std::vector<absl::StatusOr<Receipt>> results_;
+};
+
+TEST_CASE("a message whose receipt is lost is sent again, and stored once") {
+  const auto server = TestServer::Start(Lively()).value();
+  Results results;
+  Client client = server->Connect({.retry = kSoon});
+  REQUIRE(client.Send({.text = "1"}).ok());
+  Recorder stored;
+  Client local = server->LocalClient();
+  const Subscription read =
+      local.Read({.start = Start::Earliest()}, stored.Callbacks());
+
+  server->proxy().Set({.stall_to_client = true});
+  client.SendAsync({.text = "2"}, results.Next());
+  REQUIRE(stored.AwaitMessages(2));
+  server->proxy().ResetConnections();
+  server->proxy().Set({});
+  const auto receipt = results.AwaitAll(1).at(0);
+  REQUIRE(receipt.ok());
+  CHECK(receipt->position.sequence == 2);
+  CHECK(receipt->duplicate);
+  CHECK(client.Send({.text = "3"})->position.sequence == 3);
+  CHECK(Stored(local) == std::vector<std::string>{"1", "2", "3"});
+}
+
+TEST_CASE(
+    "a message that arrives late, on a connection that its sender has "
+    "given up, is stored once") {
+  const auto server = TestServer::Start(Lively()).value();
+  Results results;
+  Client client = server->Connect({.retry = kSoon,
+                                   .keepalive_time = milliseconds(100),
+                                   .keepalive_timeout = milliseconds(100)});
+  REQUIRE(client.Send({.text = "1"}).ok());
+  server->proxy().Set({.stall_to_server = true});
+  client.SendAsync({.text = "2"}, results.Next());
+  client.SendAsync({.text = "3"}, results.Next());
+  // By then it has tried again.
+  REQUIRE(server->proxy().Await(
+      [](const FaultProxy::Counters& c) { return c.connections >= 2; },
+      kPatience));
+  server->proxy().Set({});
+  for (const auto& receipt : results.AwaitAll(2)) CHECK(receipt.ok());
+  CHECK(Stored(server->LocalClient()) ==
+        std::vector<std::string>{"1", "2", "3"});
 }
 
 TEST_CASE("it stops in the midst of a stall") {
