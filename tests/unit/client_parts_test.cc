@@ -1,0 +1,149 @@
+// What the client is made of: timers, backoff, strands; and bookmarks.
+#include <doctest/doctest.h>
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "client/backoff.h"
+#include "client/strand.h"
+#include "client/thread_pool.h"
+#include "client/timers.h"
+#include "support/recorder.h"
+
+namespace messenger {
+namespace {
+
+using std::chrono::milliseconds;
+using test::kDeadline;
+
+TEST_CASE("timers: tasks run in the order of their times") {
+  Timers timers;
+  std::vector<int> order;
+  absl::Notification last;
+  const auto now = Timers::Clock::now();
+  timers.Schedule(now + milliseconds(30), [&] {
+    order.push_back(3);
+    last.Notify();
+  });
+  timers.Schedule(now + milliseconds(10), [&] { order.push_back(1); });
+  timers.Schedule(now + milliseconds(20), [&] { order.push_back(2); });
+  REQUIRE(last.WaitForNotificationWithTimeout(kDeadline));
+  CHECK(Timers::Clock::now() >= now + milliseconds(30));
+  CHECK(order == std::vector<int>{1, 2, 3});
+}
+
+TEST_CASE("timers: what is cancelled does not run") {
+  Timers timers;
+  absl::Notification ran;
+  const auto now = Timers::Clock::now();
+  const Timers::Id id = timers.Schedule(
+      now + milliseconds(5), [] { FAIL("a task that was cancelled has run"); });
+  CHECK(timers.Cancel(id));
+  CHECK_FALSE(timers.Cancel(id));
+  CHECK_FALSE(timers.Cancel({}));
+  const Timers::Id other =
+      timers.Schedule(now + milliseconds(10), [&] { ran.Notify(); });
+  REQUIRE(ran.WaitForNotificationWithTimeout(kDeadline));
+  CHECK_FALSE(timers.Cancel(other));
+}
+
+TEST_CASE("timers: a task may be the one that ends them") {
+  auto timers = std::make_shared<Timers>();
+  absl::Notification ended;
+  Timers* const raw = timers.get();
+  raw->Schedule(Timers::Clock::now(),
+                [timers = std::move(timers), &ended]() mutable {
+                  timers.reset();
+                  ended.Notify();
+                });
+  CHECK(ended.WaitForNotificationWithTimeout(kDeadline));
+}
+
+TEST_CASE("timers: what is to come when they end is dropped") {
+  auto owned = std::make_shared<int>(1);
+  const std::weak_ptr<int> seen = owned;
+  {
+    Timers timers;
+    timers.Schedule(Timers::Clock::now() + std::chrono::hours(1),
+                    [owned = std::move(owned)] {});
+  }
+  CHECK(seen.expired());
+}
+
+TEST_CASE("backoff: the wait is random, up to a bound that doubles") {
+  Backoff backoff({.initial_backoff = milliseconds(100),
+                   .max_backoff = milliseconds(1000)});
+  const Backoff::Clock::time_point now;
+  for (int round = 0; round < 100; ++round) {
+    for (const int most : {100, 200, 400, 800, 1000, 1000}) {
+      const auto wait = backoff.Failed(now);
+      REQUIRE(wait.has_value());
+      CHECK(*wait >= milliseconds(0));
+      CHECK(*wait <= milliseconds(most));
+    }
+    CHECK(backoff.failed_tries() == 6);
+    backoff.Succeeded();
+    CHECK(backoff.failed_tries() == 0);
+  }
+  // The doubling ends.
+  for (int i = 0; i < 1000; ++i) CHECK(backoff.Failed(now).has_value());
+}
+
+TEST_CASE("backoff: it is given up after a while") {
+  Backoff backoff({.give_up_after = milliseconds(100)});
+  const Backoff::Clock::time_point start;
+  CHECK(backoff.Failed(start).has_value());
+  CHECK(backoff.Failed(start + milliseconds(99)).has_value());
+  CHECK_FALSE(backoff.Failed(start + milliseconds(100)).has_value());
+  backoff.Succeeded();
+  CHECK(backoff.Failed(start + milliseconds(200)).has_value());
+  Backoff never({.give_up_after = milliseconds(0)});
+  CHECK_FALSE(never.Failed(start).has_value());
+}
+
+TEST_CASE("strand: tasks run one at a time, in order") {
+  const auto pool = std::make_shared<ThreadPool>(4);
+  const auto strand = std::make_shared<Strand>(pool);
+  const auto other = std::make_shared<Strand>(pool);
+  std::vector<int> order;
+  absl::Notification last;
+  CHECK_FALSE(strand->RunningInside());
+  for (int i = 0; i < 1000; ++i) {
+    strand->Post([&, i] {
+      CHECK(strand->RunningInside());
+      CHECK(other->RunningInside());
+      order.push_back(i);
+      if (i == 999) last.Notify();
+    });
+  }
+  REQUIRE(last.WaitForNotificationWithTimeout(kDeadline));
+  for (int i = 0; i < 1000; ++i) CHECK(order[static_cast<std::size_t>(i)] == i);
+}
+
+TEST_CASE("bookmark: what it is written as is understood") {
+  const Bookmark bookmark = {.channel = "a.b-c_d",
+                             .position = {.epoch = UINT64_MAX, .sequence = 0}};
+  CHECK(bookmark.ToString() == "a.b-c_d@18446744073709551615:0");
+  const auto parsed = Bookmark::Parse(bookmark.ToString());
+  REQUIRE(parsed.ok());
+  CHECK(*parsed == bookmark);
+}
+
+TEST_CASE("bookmark: what is none is refused, and named") {
+  for (const char* text :
+       {"", "a", "a@", "a@1", "a@1:", "a@:1", "@1:1", "a@0:1", "a b@1:1",
+        "a@1:1 ", "a@1:-1", "a@1:18446744073709551616", "a@1:1:1", "a@0x1:1",
+        ":@1", "a:1@1"}) {
+    CAPTURE(text);
+    const absl::Status status = Bookmark::Parse(text).status();
+    CHECK(absl::IsInvalidArgument(status));
+    CHECK(std::string(status.message()).find(text) != std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace messenger

@@ -1,0 +1,370 @@
+// What a client sends again, and under which numbers.
+#include "client/send_window.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "messenger/v1/messenger.pb.h"
+#include "rpc/bytes.h"
+#include "wire/new_message.h"
+
+namespace messenger {
+namespace {
+
+constexpr std::uint64_t kEpoch = 7;
+
+struct Request {
+  std::string producer_id;
+  std::uint64_t first = 0;
+  std::vector<std::string> texts;
+};
+
+// A window, and what comes out of it.
+class Fixture {
+ public:
+  void Add(const std::string& channel, const std::string& text,
+           Timers::TimePoint deadline = Timers::TimePoint::max()) {
+    const NewMessage message = {.channel = channel, .text = text};
+    Completion completion;
+    completion.deadline = deadline;
+    completion.done = [this, text](absl::StatusOr<Receipt> result) {
+      results[text].push_back(std::move(result));
+    };
+    window.Add(channel, message, wire::NewMessageSize(message),
+               std::move(completion));
+  }
+  Request Write() {
+    const grpc::Slice bytes = rpc::Flatten(window.Write());
+    v1::SendMessagesRequest proto;
+    REQUIRE(
+        proto.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size())));
+    Request request = {.producer_id = proto.producer_id(),
+                       .first = proto.first_producer_sequence()};
+    for (const auto& message : proto.messages()) {
+      request.texts.push_back(message.text());
+    }
+    return request;
+  }
+  void WriteAll() {
+    while (window.queued()) Write();
+  }
+  absl::Status Acknowledge(std::uint64_t first, std::uint32_t count,
+                           std::uint64_t epoch = kEpoch) {
+    SendWindow::Fates fates;
+    absl::Status status = window.Acknowledge(
+        {{.epoch = epoch, .first_sequence = first, .count = count}}, &fates);
+    Tell(std::move(fates));
+    return status;
+  }
+  void Refuse(const absl::Status& status) {
+    SendWindow::Fates fates;
+    window.Refuse(status, &fates);
+    Tell(std::move(fates));
+  }
+  void Expire(Timers::TimePoint now) {
+    SendWindow::Fates fates;
+    next_expiry = window.Expire(now, absl::OkStatus(), &fates);
+    Tell(std::move(fates));
+  }
+  // The one result of the message with this text.
+  absl::Status ResultOf(const std::string& text) {
+    CAPTURE(text);
+    REQUIRE(results[text].size() == 1);
+    return results[text][0].status();
+  }
+
+  SendWindow window;
+  std::map<std::string, std::vector<absl::StatusOr<Receipt>>> results;
+  Timers::TimePoint next_expiry;
+
+ private:
+  static void Tell(SendWindow::Fates fates) {
+    for (SendWindow::Fate& fate : fates) {
+      fate.completion.done(std::move(fate.result));
+    }
+  }
+};
+
+const absl::Status kFull = absl::ResourceExhaustedError("full");
+const absl::Status kUnknown = absl::FailedPreconditionError("expected 1");
+using Texts = std::vector<std::string>;
+
+TEST_CASE_FIXTURE(Fixture, "window: messages of a channel share a request") {
+  for (const char* text : {"1", "2"}) Add("a", text);
+  Add("b", "3");
+  Add("a", "4");
+  const Request a = Write();
+  CHECK(a.texts == Texts{"1", "2", "4"});
+  CHECK(a.first == 1);
+  CHECK(Write().texts == Texts{"3"});
+  CHECK_FALSE(window.queued());
+  Add("a", "5");
+  const Request next = Write();
+  CHECK(next.first == 4);
+  CHECK(next.producer_id == a.producer_id);
+  CHECK(Acknowledge(1, 3).ok());
+  CHECK(Acknowledge(1, 1).ok());
+  CHECK(Acknowledge(4, 1).ok());
+  CHECK(window.empty());
+  CHECK(window.messages() == 0);
+  CHECK(window.bytes() == 0);
+  CHECK(absl::IsDataLoss(Acknowledge(5, 1)));
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: what has no receipt is written again as it was, "
+                  "and before anything else") {
+  Add("a", "1");
+  const Request first = Write();
+  Add("a", "2");
+  const Request second = Write();
+  Add("a", "3");
+  window.Break();
+  const Request again = Write();
+  CHECK(again.texts == first.texts);
+  CHECK(again.first == first.first);
+  CHECK(again.producer_id == first.producer_id);
+  CHECK(Write().first == second.first);
+  const Request third = Write();
+  CHECK(third.texts == Texts{"3"});
+  CHECK(third.first == 3);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a receipt for a part of a request is told once, "
+                  "though the whole is written again") {
+  for (const char* text : {"1", "2", "3"}) Add("a", text);
+  Write();
+  CHECK(Acknowledge(10, 2).ok());
+  CHECK(window.messages() == 1);
+  window.Break();
+  CHECK(Write().texts == Texts{"1", "2", "3"});
+  CHECK(Acknowledge(10, 3).ok());
+  for (const char* text : {"1", "2", "3"}) CHECK(ResultOf(text).ok());
+  CHECK(results["3"][0]->position.sequence == 12);
+  CHECK(window.empty());
+  CHECK(window.messages() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a refusal fails one request, and those after it "
+                  "close the gap") {
+  Add("a", "1");
+  const Request refused = Write();
+  Add("a", "2");
+  Write();
+  Add("b", "3");
+  Write();
+  Refuse(kFull);
+  CHECK(ResultOf("1") == kFull);
+  CHECK_FALSE(MayBeStored(ResultOf("1")));
+  const Request next = Write();
+  CHECK(next.texts == Texts{"2"});
+  CHECK(next.first == 1);
+  CHECK(next.producer_id == refused.producer_id);
+  CHECK(Write().texts == Texts{"3"});
+  CHECK(results.size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: what is refused after a stream has broken may be "
+                  "stored, and so may those that were written after it") {
+  Add("a", "1");
+  const Request first = Write();
+  Add("a", "2");
+  Write();
+  window.Break();
+  Write();
+  // "2" was not even written on this stream.
+  Add("a", "3");
+  Refuse(kFull);
+  CHECK(absl::IsResourceExhausted(ResultOf("1")));
+  CHECK(MayBeStored(ResultOf("1")));
+  CHECK(absl::IsUnavailable(ResultOf("2")));
+  CHECK(MayBeStored(ResultOf("2")));
+  const Request third = Write();
+  CHECK(third.texts == Texts{"3"});
+  CHECK(third.first == 1);
+  CHECK(third.producer_id != first.producer_id);
+}
+
+TEST_CASE_FIXTURE(Fixture, "window: a refusal before anything was written") {
+  Add("a", "1");
+  Add("b", "2");
+  Refuse(absl::PermissionDeniedError("no"));
+  CHECK(absl::IsPermissionDenied(ResultOf("1")));
+  CHECK_FALSE(MayBeStored(ResultOf("1")));
+  CHECK(Write().texts == Texts{"2"});
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a producer that is forgotten goes on as another "
+                  "one, once") {
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  const Request first = Write();
+  CHECK(Acknowledge(1, 1).ok());
+  Add("a", "2");
+  CHECK(Write().first == 2);
+  Refuse(kUnknown);
+  window.SetEpoch(kEpoch);
+  const Request again = Write();
+  CHECK(again.texts == Texts{"2"});
+  CHECK(again.first == 1);
+  CHECK(again.producer_id != first.producer_id);
+  Refuse(kUnknown);
+  CHECK(absl::IsFailedPrecondition(ResultOf("2")));
+  CHECK(window.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a producer that is forgotten while a message of it "
+                  "is uncertain does not send that again") {
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  Write();
+  CHECK(Acknowledge(1, 1).ok());
+  Add("a", "2");
+  Write();
+  window.Break();
+  window.SetEpoch(kEpoch);
+  Write();
+  Add("a", "3");
+  Refuse(kUnknown);
+  CHECK(absl::IsFailedPrecondition(ResultOf("2")));
+  CHECK(MayBeStored(ResultOf("2")));
+  CHECK(Write().texts == Texts{"3"});
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: to another log everything is sent anew, whatever "
+                  "became of it in the old one") {
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  Add("b", "1b");
+  WriteAll();
+  CHECK(Acknowledge(1, 1).ok());
+  CHECK(Acknowledge(1, 1).ok());
+  Add("a", "2");
+  Add("b", "2b");
+  WriteAll();
+  window.Break();
+  window.SetEpoch(kEpoch + 1);
+  WriteAll();
+  Refuse(kUnknown);
+  window.SetEpoch(kEpoch + 1);
+  const Request a = Write();
+  CHECK(a.texts == Texts{"2"});
+  CHECK(a.first == 1);
+  // The other channel's producer may still be known there.
+  CHECK(Write().first == 2);
+  CHECK(Acknowledge(1, 1, kEpoch + 1).ok());
+  Refuse(kUnknown);
+  window.SetEpoch(kEpoch + 1);
+  CHECK(Write().first == 1);
+  CHECK(Acknowledge(1, 1, kEpoch + 1).ok());
+  for (const char* text : {"1", "2", "1b", "2b"}) CHECK(ResultOf(text).ok());
+  CHECK(window.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: time takes out what was not written, and only "
+                  "tells of what was") {
+  const Timers::TimePoint start;
+  const auto after = [&](int seconds) {
+    return start + std::chrono::seconds(seconds);
+  };
+  Add("a", "written", after(1));
+  Add("a", "written late", after(9));
+  Write();
+  Add("a", "early", after(2));
+  Add("a", "late", after(5));
+  Add("b", "gone", after(2));
+  Expire(after(3));
+  CHECK(next_expiry == after(5));
+  CHECK(absl::IsDeadlineExceeded(ResultOf("written")));
+  CHECK(MayBeStored(ResultOf("written")));
+  for (const char* text : {"early", "gone"}) {
+    CHECK(absl::IsDeadlineExceeded(ResultOf(text)));
+    CHECK_FALSE(MayBeStored(ResultOf(text)));
+  }
+  CHECK(window.messages() == 3);
+  window.Break();
+  CHECK(Write().texts == Texts{"written", "written late"});
+  const Request rest = Write();
+  CHECK(rest.texts == Texts{"late"});
+  CHECK(rest.first == 3);
+  CHECK_FALSE(window.queued());
+  CHECK(Acknowledge(1, 3).ok());
+  CHECK(ResultOf("written late").ok());
+  CHECK(ResultOf("late").ok());
+  CHECK(absl::IsDeadlineExceeded(ResultOf("written")));
+  CHECK(window.empty());
+  CHECK(window.bytes() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "window: at the end everything fails") {
+  Add("a", "written");
+  Write();
+  Add("a", "waiting");
+  SendWindow::Fates fates;
+  window.FailAll(absl::CancelledError("the end"), &fates);
+  REQUIRE(fates.size() == 2);
+  CHECK(MayBeStored(fates[0].result.status()));
+  CHECK_FALSE(MayBeStored(fates[1].result.status()));
+  CHECK(window.empty());
+  CHECK(window.messages() == 0);
+  CHECK(window.bytes() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: what the server says makes no sense fails what is "
+                  "in flight") {
+  Add("a", "1");
+  const Request first = Write();
+  Add("a", "2");
+  SendWindow::Fates fates;
+  window.FailInFlight(absl::DataLossError("nonsense"), &fates);
+  REQUIRE(fates.size() == 1);
+  CHECK(absl::IsDataLoss(fates[0].result.status()));
+  CHECK(MayBeStored(fates[0].result.status()));
+  const Request next = Write();
+  CHECK(next.texts == Texts{"2"});
+  CHECK(next.first == 1);
+  CHECK(next.producer_id != first.producer_id);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: channels that are idle are forgotten, and come back "
+                  "as another producer") {
+  Add("first", "1");
+  const Request first = Write();
+  CHECK(Acknowledge(1, 1).ok());
+  for (int i = 0; i < 5000; ++i) {
+    Add(std::to_string(i), "x");
+    Write();
+    CHECK(Acknowledge(1, 1).ok());
+  }
+  Add("first", "2");
+  const Request second = Write();
+  CHECK(second.first == 1);
+  CHECK(second.producer_id != first.producer_id);
+}
+
+TEST_CASE_FIXTURE(Fixture, "window: Flush waits for the first untold message") {
+  CHECK(window.FirstUntold() == UINT64_MAX);
+  Add("a", "1", Timers::TimePoint() + std::chrono::seconds(1));
+  Write();
+  Add("a", "2");
+  CHECK(window.FirstUntold() == 1);
+  Expire(Timers::TimePoint() + std::chrono::seconds(2));
+  CHECK(window.FirstUntold() == 2);
+  CHECK(window.last_batch() == 2);
+}
+
+}  // namespace
+}  // namespace messenger
