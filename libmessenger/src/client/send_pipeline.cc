@@ -204,8 +204,14 @@ void SendPipeline::Advance() {
                                                     connector_->Get())};
     ++streams_;
     call_->stream->Start(call_->stream);
+    call_->answer_timer =
+        timers_->Schedule(Timers::Clock::now() + options_.call_timeout,
+                          [weak = weak_from_this()] {
+                            if (const auto self = weak.lock())
+                              self->OnSilence();
+                          });
   }
-  if (call_->open && !call_->writing &&
+  if (call_->open && call_->answered && !call_->writing &&
       window_.requests_in_flight() < kMaxRequests) {
     call_->writing = true;
     call_->stream->Write(window_.Write());
@@ -235,6 +241,7 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
     if (parsed.ok()) {
       first = !std::exchange(call_->answered, true);
       if (first) {
+        timers_->Cancel(call_->answer_timer);
         backoff_.Succeeded();
         away_ = absl::OkStatus();
       }
@@ -261,6 +268,15 @@ void SendPipeline::OnBroken() {
   Release();
 }
 
+void SendPipeline::OnSilence() {
+  std::shared_ptr<Stream> stream;
+  {
+    absl::MutexLock lock(&mu_);
+    if (call_ && !call_->answered) stream = call_->stream;
+  }
+  if (stream) stream->Cancel();
+}
+
 void SendPipeline::Release() {
   if (std::exchange(call_->open, false)) call_->stream->RemoveHold();
 }
@@ -274,6 +290,7 @@ void SendPipeline::OnEnd(const absl::Status& status) {
     absl::MutexLock lock(&mu_);
     Fates fates;
     const Call call = *std::exchange(call_, std::nullopt);
+    timers_->Cancel(call.answer_timer);
     if (closed_) {
       // Close has failed everything.
     } else if (!call.failure.ok()) {

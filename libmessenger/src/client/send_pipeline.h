@@ -25,6 +25,8 @@ namespace messenger {
 // Writes what is in the window, a request at a time, on one stream after the
 // other: a stream that ends is followed by another one for as long as there is
 // something to send, at once if it was ended by a refusal, else after a while.
+// Nothing is written before the server has answered: so what was written may be
+// stored, and what was not is not.
 //
 // mu_ is held over StartCall, StartRead, StartWrite and RemoveHold, which never
 // run reactions, over Strand::Post, which never runs the task, and over the use
@@ -62,8 +64,9 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     std::shared_ptr<Stream> stream;
     bool open = true;       // the stream takes operations: its hold is ours
     bool writing = false;   // a request is on its way
-    bool answered = false;  // the server has said something
-    absl::Status failure;   // what was wrong with what it said
+    bool answered = false;  // the server takes requests
+    Timers::Id answer_timer;
+    absl::Status failure;  // what was wrong with what it said
   };
 
   // Puts a message into the window; an error means that it was not, and leaves
@@ -81,6 +84,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   void OnResponse(const grpc::ByteBuffer& response) ABSL_LOCKS_EXCLUDED(mu_);
   void OnWritten(bool ok) ABSL_LOCKS_EXCLUDED(mu_);
   void OnBroken() ABSL_LOCKS_EXCLUDED(mu_);
+  // It has not answered in time.
+  void OnSilence() ABSL_LOCKS_EXCLUDED(mu_);
   void OnEnd(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   void OnDestroyed() ABSL_LOCKS_EXCLUDED(mu_);
   // The stream gets no more operations; OnEnd follows.

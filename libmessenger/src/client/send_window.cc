@@ -240,6 +240,8 @@ void SendWindow::TakeNumbers(const std::string& channel) {
 }
 
 void SendWindow::FailInFlight(const absl::Status& status, Fates* fates) {
+  // Or this would go on for ever.
+  if (in_flight_.empty()) return Refuse(status, fates);
   std::set<std::string> channels;
   for (const std::unique_ptr<Batch>& batch : in_flight_) {
     channels.insert(batch->channel);

@@ -94,7 +94,8 @@ class SendWindow {
   // without a receipt: that fails, as far as it has to, and the others go
   // again.
   void Refuse(const absl::Status& status, Fates* fates);
-  // What it said makes no sense: what was in flight fails.
+  // What it said makes no sense: what was in flight fails, or else what would
+  // have been next.
   void FailInFlight(const absl::Status& status, Fates* fates);
 
   // ----
