@@ -329,7 +329,10 @@ TEST_CASE("a reader that is refused is found") {
 
 TEST_CASE("a reader that is told that it has read too much is found") {
   std::vector<Round> rounds = GoodHistory();
-  PlantGap(rounds[1].readings.data(), 4, Gap::Reason::kRolledBack);
+  auto& events = rounds[1].readings[0].events;
+  events.insert(
+      events.begin(),
+      Gap{.first_missing = 5, .next = 5, .reason = Gap::Reason::kRolledBack});
   CHECK(Breaks(rounds, "Resumable"));
 }
 
