@@ -169,6 +169,7 @@ bool SendPipeline::HasRoom(std::size_t size) const {
 
 absl::Status SendPipeline::AwaitRoom(std::size_t size, TimePoint deadline) {
   const auto refusal = [&](std::string_view what) {
+    mu_.AssertHeld();
     return fmt::format("{} the window of {} messages and {} bytes{}{}", what,
                        options_.max_in_flight_messages,
                        options_.max_in_flight_bytes, away_.ok() ? "" : ": ",
