@@ -13,6 +13,8 @@
 #include <thread>
 #include <utility>
 
+#include "support/no_retry.h"
+
 namespace messenger::test {
 namespace {
 
@@ -290,8 +292,9 @@ void CrashTest::WaitUpTo(microseconds most) {
 // Its clients
 
 Client CrashTest::Connect(const ServerProcess& server) {
-  return Client::Connect(
-      {.target = fmt::format("127.0.0.1:{}", server.port())});
+  // A read is of one life of the server.
+  return Client::Connect({.target = fmt::format("127.0.0.1:{}", server.port()),
+                          .retry = kNoRetry});
 }
 
 std::vector<Reading> CrashTest::ReadAll(Client& client) {
