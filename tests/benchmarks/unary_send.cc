@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <thread>
+#include <utility>
 
 #include "bare_client.h"
 #include "loads.h"
@@ -19,13 +20,16 @@ double Rate(const Case& row) {
 
 // One call at a time, with the blocking API.
 Case MeasureBlocking(const Setting& setting, std::string name, Stub& stub,
-                     const v1::SendMessageRequest& request) {
+                     v1::SendMessageRequest request) {
   Samples samples;
   const Clock::time_point start = Clock::now();
   const Clock::time_point end = start + ToDuration(setting.options.seconds);
   for (Clock::time_point now = start; now < end;) {
     grpc::ClientContext context;
     v1::SendMessageResponse response;
+    if (!request.producer_id().empty()) {
+      request.set_producer_sequence(request.producer_sequence() + 1);
+    }
     const grpc::Status status = stub.SendMessage(&context, request, &response);
     Check(status.ok(), "unary send: " + status.error_message());
     const Clock::time_point done = Clock::now();
@@ -84,6 +88,12 @@ Scenario RunUnarySend(const Setting& setting) {
 
   Case echo = MeasureBlocking(setting, "baseline: bare echo", *bare, request);
   Case call = MeasureBlocking(setting, "SendMessage", *stub, request);
+  v1::SendMessageRequest numbered = request;
+  numbered.set_producer_id(fmt::format(
+      "{:016x}",
+      static_cast<std::uint64_t>(Clock::now().time_since_epoch().count())));
+  Case once = MeasureBlocking(setting, "SendMessage, as a producer", *stub,
+                              std::move(numbered));
   Case echoes = MeasureOutstanding(setting, "baseline: bare echo, " + several,
                                    *bare, request, options.outstanding);
   Case calls = MeasureOutstanding(setting, "SendMessage, " + several, *stub,
@@ -93,14 +103,16 @@ Scenario RunUnarySend(const Setting& setting) {
       setting, fmt::format("Client::Send, {} threads", options.threads),
       channel.name(), options.threads);
   call.AddRatio("calls to bare", Rate(call), Rate(echo));
+  once.AddRatio("calls to bare", Rate(once), Rate(echo));
   calls.AddRatio("calls to bare", Rate(calls), Rate(echoes));
   send.AddRatio("calls to bare", Rate(send), Rate(echo));
   sends.AddRatio("calls to bare", Rate(sends), Rate(echo));
   return {.name = "unary",
           .about = fmt::format("one message of {} bytes each, with round trips",
                                options.text_bytes),
-          .cases = {std::move(call), std::move(echo), std::move(calls),
-                    std::move(echoes), std::move(send), std::move(sends)}};
+          .cases = {std::move(call), std::move(once), std::move(echo),
+                    std::move(calls), std::move(echoes), std::move(send),
+                    std::move(sends)}};
 }
 
 }  // namespace messenger::bench
