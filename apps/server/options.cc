@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -139,6 +140,16 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           &command->server.service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"
           "(default 1Mi)");
+  AddDuration(app, "--stall-timeout", &command->stall_timeout,
+              "Cut off readers that take nothing for so long; they\n"
+              "can resume where they were; 0s waits for ever\n"
+              "(default 15m)");
+  AddDuration(app, "--keepalive-time", &command->keepalive_time,
+              "Ask a peer that is silent for so long for a sign of\n"
+              "life, from 100ms on (default 10s)");
+  AddDuration(app, "--keepalive-timeout", &command->keepalive_timeout,
+              "Close its connection if there is none within so\n"
+              "long, from 100ms on (default 5s)");
   AddDuration(app, "--drain-timeout", &command->drain_timeout,
               "Longest time that a drain may take; calls that are\n"
               "still there are then cancelled (default 5s)");
@@ -169,6 +180,13 @@ std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
   }
   if (command->tool) return command;
   ServiceOptions& service = command->server.service;
+  using std::chrono::milliseconds;
+  service.stall_timeout =
+      std::chrono::ceil<milliseconds>(command->stall_timeout);
+  service.keepalive_time =
+      std::chrono::ceil<milliseconds>(command->keepalive_time);
+  service.keepalive_timeout =
+      std::chrono::ceil<milliseconds>(command->keepalive_timeout);
   service.max_request_bytes = std::max(
       service.max_request_bytes, service.max_message_bytes + kRequestOverhead);
   if (command->server.listen.empty()) {

@@ -11,6 +11,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "messenger/server.h"
+#include "messenger/testing.h"
 #include "support/recorder.h"
 
 namespace messenger::test {
@@ -369,6 +370,66 @@ TEST_CASE_FIXTURE(Fixture, "notices tell when the server goes and comes back") {
   REQUIRE(Await(mu, changed, [&] { return notices.size() >= 2; }));
   CHECK(notices[0].find("lost " + address_ + ": ") == 0);
   CHECK(notices[1].find("connected to " + address_ + " after ") == 0);
+}
+
+TEST_CASE("a client that pings as often as it may is not sent away") {
+  const auto server = *Server::Start({.listen = "127.0.0.1:0"});
+  Client client = Client::Connect({.target = server->address(),
+                                   .retry = kSoon,
+                                   .keepalive_time = milliseconds(100),
+                                   .keepalive_timeout = milliseconds(5000)});
+  Recorder idle;
+  const Subscription subscription =
+      client.Read({.heartbeat_interval = milliseconds(0)}, idle.Callbacks());
+  // Tells the time, on a connection of its own.
+  Client another = Client::Connect({.target = server->address()});
+  Recorder clock;
+  const Subscription beats = another.Read(
+      {.heartbeat_interval = milliseconds(1000)}, clock.Callbacks());
+  REQUIRE(clock.AwaitEvents([](const Recorder::Events& events) {
+    return events.heartbeats.size() >= 2;
+  }));
+  CHECK(subscription.state().kind == Kind::kCaughtUp);
+  CHECK(idle.events().states.size() == 3);
+}
+
+TEST_CASE("a silent connection is noticed within 2.5 heartbeats") {
+  constexpr milliseconds kHeartbeat(200);
+  const auto server =
+      testing::TestServer::Start(
+          {.service = {.min_heartbeat_interval = milliseconds(1)}})
+          .value();
+  Client client = server->Connect({.retry = kSoon});
+  Recorder recorder;
+  absl::Mutex mu;
+  std::chrono::steady_clock::time_point last_sign;
+  ReadCallbacks callbacks = recorder.Callbacks();
+  callbacks.on_heartbeat = [&, record = std::move(callbacks.on_heartbeat)](
+                               std::uint64_t head) mutable {
+    {
+      absl::MutexLock lock(&mu);
+      last_sign = std::chrono::steady_clock::now();
+    }
+    record(head);
+  };
+  const Subscription subscription =
+      client.Read({.heartbeat_interval = kHeartbeat}, std::move(callbacks));
+  REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
+    return events.heartbeats.size() >= 3;
+  }));
+  CHECK(recorder.events().states.back().kind == Kind::kCaughtUp);
+  server->proxy().Set({.stall_to_server = true, .stall_to_client = true});
+  REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
+    return events.states.back().kind == Kind::kWaiting;
+  }));
+  const auto noticed = std::chrono::steady_clock::now();
+  CHECK(std::string(recorder.events().states.back().reason.message()) ==
+        "no sign of life from the server within 450 ms");
+  absl::MutexLock lock(&mu);
+  const auto took = noticed - last_sign;
+  MESSAGE("noticed after ",
+          std::chrono::duration_cast<milliseconds>(took).count(), " ms");
+  CHECK(took >= kHeartbeat * 9 / 4 - milliseconds(10));
 }
 
 // Counts the tasks that it runs, on one thread.

@@ -65,6 +65,28 @@ TEST_CASE_FIXTURE(Serving,
   CheckStillServing();
 }
 
+TEST_CASE("a reader that is gone without a word is noticed") {
+  using std::chrono::milliseconds;
+  const auto server =
+      Server::Start({.listen = "127.0.0.1:0",
+                     .service = {.keepalive_time = milliseconds(200),
+                                 .keepalive_timeout = milliseconds(200)}})
+          .value();
+  RawClient client(server->port());
+  client.MustSend("c", 1, "first");
+  // It answers no ping.
+  TcpSocket socket(server->port());
+  socket.Send(Http2Preface());
+  StartRead(socket);
+  client.AwaitReaders("c", 1);
+  const auto start = std::chrono::steady_clock::now();
+  client.AwaitReaders("c", 0);
+  const auto took = std::chrono::steady_clock::now() - start;
+  MESSAGE("noticed after ",
+          std::chrono::duration_cast<milliseconds>(took).count(), " ms");
+  CHECK(took < std::chrono::seconds(5));
+}
+
 TEST_CASE_FIXTURE(Serving,
                   "a reader whose connection is reset while a frame waits for "
                   "its window is gone") {

@@ -1,18 +1,28 @@
 // Many of everything, against a server in a process of its own.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
+#include "log/message_log.h"
+#include "messenger/client.h"
 #include "messenger/v1/messenger.pb.h"
 #include "support/raw_client.h"
+#include "support/recorder.h"
+#include "support/sanitized.h"
 #include "support/server_child.h"
 
 namespace messenger {
@@ -23,15 +33,7 @@ using namespace test;  // NOLINT(google-build-using-namespace)
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 // Sanitizers keep freed memory, and need time of their own.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kMeasures = false;
-#elif defined(__clang__)
-constexpr bool kMeasures =
-    // NOLINTNEXTLINE(misc-redundant-expression): each is 0 or 1
-    !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
-#else
-constexpr bool kMeasures = true;
-#endif
+constexpr bool kMeasures = !kSanitized;
 
 v1::ReadMessagesRequest Tail(const std::string& channel) {
   v1::ReadMessagesRequest request;
@@ -219,6 +221,122 @@ TEST_CASE("a small request that decompresses to a large one costs no memory") {
   MESSAGE("memory grew by ", growth >> 20, " MiB at most");
   CHECK(growth < std::int64_t{32 * kMiB});
   CHECK(SendAndReadBack(server.port()) == "OK");
+}
+
+// Of this process.
+std::size_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t all = 0;
+  std::size_t resident = 0;
+  file >> all >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+TEST_CASE(
+    "a callback that takes its time while very many messages pass is no cause "
+    "for alarm, holds no memory, and then gets all of them") {
+  constexpr std::uint64_t kMessages = kMeasures ? 1'000'000 : 100'000;
+  const ServerChild server;
+  const std::string target = fmt::format("127.0.0.1:{}", server.port());
+  Client client = Client::Connect({.target = target});
+  constexpr std::chrono::seconds kHeartbeat(1);
+
+  absl::Notification reached;
+  absl::Notification go_on;
+  std::uint64_t next = 1;
+  std::atomic<int> alarms = 0;
+  Client reader = Client::Connect({.target = target});
+  const Subscription slow =
+      reader.Read({.channel = "c",
+                   .start = Start::Earliest(),
+                   .limit = kMessages,
+                   .heartbeat_interval = kHeartbeat},
+                  {.on_message =
+                       [&](const Message& message) {
+                         if (message.sequence == 1) {
+                           reached.Notify();
+                           go_on.WaitForNotification();
+                         }
+                         if (message.sequence == next) ++next;
+                       },
+                   .on_state =
+                       [&](const SubscriptionState& state) {
+                         if (state.kind == SubscriptionState::Kind::kWaiting)
+                           ++alarms;
+                       }});
+  const std::string text(128, 'x');
+  const auto send = [&] { client.SendAsync({.channel = "c", .text = text}); };
+  // A little before, so that what is needed once is there.
+  for (std::uint64_t i = 0; i < kMessages / 10; ++i) send();
+  REQUIRE(client.Flush() == absl::OkStatus());
+  REQUIRE(reached.WaitForNotificationWithTimeout(kDeadline));
+  const std::size_t stored = client.GetChannel("c")->bytes;
+  const std::size_t client_memory = ResidentBytes();
+  const std::size_t server_memory = server.ResidentBytes();
+  for (std::uint64_t i = kMessages / 10; i < kMessages; ++i) send();
+  REQUIRE(client.Flush() == absl::OkStatus());
+  // More than the 2.25 intervals after which a silence would be one.
+  Recorder clock;
+  const Subscription beats = client.Read(
+      {.channel = "idle", .heartbeat_interval = kHeartbeat}, clock.Callbacks());
+  REQUIRE(clock.AwaitEvents([](const Recorder::Events& events) {
+    return events.heartbeats.size() >= 3;
+  }));
+  const std::int64_t client_growth = Difference(ResidentBytes(), client_memory);
+  const std::int64_t server_growth =
+      Difference(server.ResidentBytes(), server_memory);
+  const std::int64_t log_growth =
+      Difference(client.GetChannel("c")->bytes, stored);
+  MESSAGE("while ", log_growth >> 20, " MiB passed, the client grew by ",
+          client_growth >> 20, " MiB and the server by ", server_growth >> 20);
+  if (kMeasures) {
+    CHECK(client_growth < std::int64_t{32 * kMiB});
+    // The log has an index, and chunks that are not full.
+    CHECK(server_growth < log_growth * 5 / 4 + std::int64_t{16 * kMiB});
+  }
+  go_on.Notify();
+  CHECK(slow.Wait() == absl::OkStatus());
+  CHECK(next == kMessages + 1);
+  CHECK(alarms == 0);
+}
+
+TEST_CASE(
+    "producers that come and go by the hundred thousand leave little behind, "
+    "and are known again for as long as they are remembered") {
+  constexpr std::uint64_t kProducers = kMeasures ? 300'000 : 30'000;
+  const auto log = OpenLog("memory:", {.retention = {.max_bytes = 8 * kMiB}});
+  REQUIRE(log.ok());
+  const auto send = [&](std::uint64_t producer, std::uint64_t sequence) {
+    static constexpr std::string_view kMessage = "\x22\x01x";  // text: x
+    AppendBatch batch = {.channel = "c",
+                         .producer_id = ProducerId(),
+                         .first_producer_sequence = sequence,
+                         .messages = {kMessage}};
+    std::memcpy(batch.producer_id->data(), &producer, sizeof producer);
+    AppendResult result;
+    (*log)->Append(std::move(batch),
+                   [&](AppendResult stored) { result = std::move(stored); });
+    return result;
+  };
+  const auto come_and_go = [&](std::uint64_t from, std::uint64_t to) {
+    for (std::uint64_t i = from; i <= to; ++i) {
+      REQUIRE(send(i, 1).ok());
+    }
+  };
+  come_and_go(1, kProducers / 5);
+  const std::size_t memory = ResidentBytes();
+  come_and_go(kProducers / 5 + 1, kProducers);
+  const std::int64_t growth = Difference(ResidentBytes(), memory);
+  MESSAGE("memory grew by ", growth >> 10, " KiB over ",
+          kProducers - kProducers / 5, " producers");
+  if (kMeasures) CHECK(growth < std::int64_t{16 * kMiB});
+
+  const AppendResult known = send(kProducers - 5'000, 1);
+  REQUIRE(known.ok());
+  CHECK(known->front().duplicate);
+  CHECK(known->front().first_sequence == kProducers - 5'000);
+  CHECK(send(kProducers - 5'000, 2)->front().first_sequence == kProducers + 1);
+  CHECK(absl::IsFailedPrecondition(send(1, 2).status()));
 }
 
 }  // namespace

@@ -32,11 +32,15 @@ struct ServiceOptions {
   std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);
   std::chrono::milliseconds max_heartbeat_interval = std::chrono::hours(1);
   // A reader that has not taken a frame for this long is cut off (its stream
-  // ends with CANCELLED, which `Client` reports as UNAVAILABLE); zero waits for
-  // ever. It can resume where it was. Peers that are gone altogether are
-  // noticed by keepalive within a minute. Bounds: 0 to 30 days. Default 15
-  // minutes.
+  // ends with CANCELLED); zero waits for ever. It can resume where it was, and
+  // `Client` does. Bounds: 0 to 30 days. Default 15 minutes.
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
+  // A connection that has been silent for so long is asked for a sign of life
+  // (an HTTP/2 ping), and closed if there is none within the timeout: so peers
+  // that are gone without a word are noticed. Bounds: 100 ms to 24 days.
+  // Defaults 10 s and 5 s.
+  std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(5);
 };
 
 struct ServerOptions {

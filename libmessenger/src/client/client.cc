@@ -12,6 +12,7 @@
 #include "client/thread_pool.h"
 #include "client/timers.h"
 #include "messenger/v1/messenger.pb.h"
+#include "rpc/keepalive.h"
 #include "wire/channel_name.h"
 
 namespace messenger {
@@ -37,8 +38,7 @@ absl::Status CheckTime(std::string_view name, std::chrono::milliseconds value,
 absl::Status Check(const ClientOptions& options) {
   using std::chrono_literals::operator""ms;
   using std::chrono_literals::operator""h;
-  // gRPC has an int for milliseconds.
-  constexpr std::chrono::milliseconds kLongest(INT32_MAX);
+  constexpr std::chrono::milliseconds kLongest = rpc::kMaxKeepalive;
   constexpr std::size_t kMiB = std::size_t{1} << 20;
   if (options.target.empty()) {
     return absl::InvalidArgumentError("target: empty; must be host:port");
@@ -59,9 +59,10 @@ absl::Status Check(const ClientOptions& options) {
                                  1, 16 * kMiB),
         CheckTime("send_timeout", options.send_timeout, 0ms, kLongest),
         CheckTime("call_timeout", options.call_timeout, 1ms, kLongest),
-        CheckTime("keepalive_time", options.keepalive_time, 100ms, kLongest),
-        CheckTime("keepalive_timeout", options.keepalive_timeout, 100ms,
-                  kLongest)}) {
+        CheckTime("keepalive_time", options.keepalive_time, rpc::kMinKeepalive,
+                  kLongest),
+        CheckTime("keepalive_timeout", options.keepalive_timeout,
+                  rpc::kMinKeepalive, kLongest)}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

@@ -3,16 +3,19 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace messenger::rpc {
 
-inline constexpr std::chrono::milliseconds kKeepaliveTime =
-    std::chrono::seconds(30);
-inline constexpr std::chrono::milliseconds kKeepaliveTimeout =
-    std::chrono::seconds(15);
-// What the server accepts from clients that ping more often.
-inline constexpr std::chrono::milliseconds kMinPingInterval =
-    std::chrono::seconds(5);
+// Bounds of the silence, and of the wait for an answer. gRPC has an int for
+// milliseconds.
+inline constexpr std::chrono::milliseconds kMinKeepalive{100};
+inline constexpr std::chrono::milliseconds kMaxKeepalive{INT32_MAX};
+
+// A server ends connections whose clients ping more often than this. Less than
+// what a client may be set to, since pings may catch up with one another on
+// their way.
+inline constexpr std::chrono::milliseconds kMinPingInterval = kMinKeepalive / 4;
 
 constexpr int ToArgument(std::chrono::milliseconds time) {
   return static_cast<int>(time.count());

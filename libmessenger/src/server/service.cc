@@ -92,6 +92,15 @@ absl::Status Check(const ServiceOptions& options) {
         fmt::format("stall_timeout: {} ms; must be 0 to 30 days",
                     options.stall_timeout.count()));
   }
+  for (const auto& [name, time] :
+       {std::pair("keepalive_time", options.keepalive_time),
+        std::pair("keepalive_timeout", options.keepalive_timeout)}) {
+    if (time < rpc::kMinKeepalive || time > rpc::kMaxKeepalive) {
+      return absl::InvalidArgumentError(
+          fmt::format("{}: {} ms; must be {} ms to 24 days", name, time.count(),
+                      rpc::kMinKeepalive.count()));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -221,12 +230,13 @@ void Service::Register(grpc::ServerBuilder& builder) {
   // Twice the limit and something: a request that is a little too large still
   // arrives, and gets our error.
   constexpr std::size_t kMargin = std::size_t{1} << 20;
-  builder.SetMaxReceiveMessageSize(static_cast<int>(
-      2 * impl_->core().options().max_request_bytes + kMargin));
+  const ServiceOptions& options = impl_->core().options();
+  builder.SetMaxReceiveMessageSize(
+      static_cast<int>(2 * options.max_request_bytes + kMargin));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
-                             rpc::ToArgument(rpc::kKeepaliveTime));
+                             rpc::ToArgument(options.keepalive_time));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                             rpc::ToArgument(rpc::kKeepaliveTimeout));
+                             rpc::ToArgument(options.keepalive_timeout));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(
