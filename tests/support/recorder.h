@@ -22,8 +22,9 @@ inline constexpr absl::Duration kDeadline = absl::Seconds(20);
 // Waits until `condition`, which is guarded by `mu`, is true; false after the
 // deadline. Whatever makes it true must signal `changed`.
 template <typename Condition>
-bool Await(absl::Mutex& mu, absl::CondVar& changed, Condition condition) {
-  const absl::Time deadline = absl::Now() + kDeadline;
+bool Await(absl::Mutex& mu, absl::CondVar& changed, Condition condition,
+           absl::Duration patience = kDeadline) {
+  const absl::Time deadline = absl::Now() + patience;
   while (!condition()) {
     if (changed.WaitWithDeadline(&mu, deadline)) return condition();
   }

@@ -96,6 +96,14 @@ void ServerProcess::Kill() {
   Reap();
 }
 
+void ServerProcess::Pause() const {
+  kill(pid_, SIGSTOP);
+}
+
+void ServerProcess::Continue() const {
+  kill(pid_, SIGCONT);
+}
+
 int ServerProcess::Stop() {
   kill(pid_, SIGTERM);
   return Reap();

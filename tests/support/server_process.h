@@ -34,6 +34,9 @@ class ServerProcess {
   void Strike() const;
   // SIGKILL; returns when the process is gone.
   void Kill();
+  // It hangs, until Continue.
+  void Pause() const;
+  void Continue() const;
   // SIGTERM; returns the exit code, or -1 if a signal has ended it.
   int Stop();
 

@@ -1,0 +1,334 @@
+// The checker finds what it is there for: faults that are planted into a
+// history without any.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "checker.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "history.h"
+
+namespace messenger::test::chaos {
+namespace {
+
+constexpr std::uint64_t kEpoch = 7;
+constexpr std::uint32_t kMessages = 10;  // of each producer
+
+// Two producers take turns in the channel "c"; each fifth message of the second
+// one goes to "d". Two readers got everything.
+History GoodHistory() {
+  History history;
+  history.channels = {"c", "d"};
+  history.producers.resize(2);
+  history.producers[0].name = "ann";
+  history.producers[1].name = "bea";
+  history.truth = {{.reader = "the truth", .channel = 0},
+                   {.reader = "the truth", .channel = 1}};
+  for (Reading& truth : history.truth) {
+    truth.events.push_back({.sequence = kEpoch, .kind = Event::Kind::kEpoch});
+  }
+  std::vector<std::uint64_t> heads(2);
+  for (std::uint32_t number = 1; number <= kMessages; ++number) {
+    for (std::uint16_t who = 0; who < 2; ++who) {
+      const std::uint16_t channel = who == 1 && number % 5 == 0 ? 1 : 0;
+      const std::uint64_t sequence = ++heads[channel];
+      const auto time = static_cast<std::int64_t>(1000 + sequence);
+      history.truth[channel].events.push_back({.sequence = sequence,
+                                               .time = time,
+                                               .number = number,
+                                               .producer = who});
+      Sent sent = {.channel = channel,
+                   .fate = Sent::Fate::kStored,
+                   .results = 1,
+                   .order = number % 4 == 0 ? 0 : number};
+      sent.receipt = {.position = {kEpoch, sequence},
+                      .send_time = Timestamp(std::chrono::nanoseconds(time)),
+                      .duplicate = number % 3 == 0};
+      history.producers[who].sent.push_back(sent);
+    }
+  }
+  for (const char* const reader : {"rob", "sue"}) {
+    for (Reading reading : history.truth) {
+      reading.reader = reader;
+      history.readings.push_back(std::move(reading));
+    }
+  }
+  return history;
+}
+
+// The names of the promises that were not kept.
+std::string Names(const History& history) {
+  std::vector<std::string_view> names;
+  for (const Violation& violation : Check(history).violations) {
+    if (std::find(names.begin(), names.end(), violation.guarantee) ==
+        names.end()) {
+      names.push_back(violation.guarantee);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  std::string all;
+  for (const std::string_view name : names) {
+    if (!all.empty()) all += ' ';
+    all += name;
+  }
+  return all;
+}
+
+void Remove(std::deque<Event>* from, std::size_t index) {
+  from->erase(from->begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+void Insert(std::deque<Event>* into, std::size_t index, const Event& event) {
+  into->insert(into->begin() + static_cast<std::ptrdiff_t>(index), event);
+}
+
+class Planted {
+ public:
+  History history = GoodHistory();
+  // What one reader was given of the channel "c": the epoch, then the messages,
+  // so that the index is the sequence.
+  std::deque<Event>& events = history.readings[0].events;
+  std::deque<Event>& truth = history.truth[0].events;
+  // Of "ann", by number - 1.
+  std::vector<Sent>& sent = history.producers[0].sent;
+
+  // Nobody reads, so that only what is there can be wrong.
+  void LeaveTruthAlone() { history.readings.clear(); }
+};
+
+TEST_CASE_FIXTURE(Planted,
+                  "a history without faults is approved, and counted") {
+  const Verdict verdict = Check(history);
+  CHECK(verdict.violations.empty());
+  CHECK(verdict.all == 0);
+  CHECK(verdict.acknowledged == 2 * kMessages);
+  CHECK(verdict.duplicates == 6);
+  CHECK(verdict.stored == 2 * kMessages);
+  CHECK(verdict.received == 4 * kMessages);
+}
+
+// ---------------------------------------------------------------------------
+// Readers
+
+TEST_CASE_FIXTURE(Planted, "a message that a reader does not get: Complete") {
+  SUBCASE("in the middle") {
+    Remove(&events, 5);
+  }
+  SUBCASE("the first") {
+    Remove(&events, 1);
+  }
+  SUBCASE("the last") {
+    events.pop_back();
+  }
+  SUBCASE("all") {
+    events.clear();
+  }
+  CHECK(Names(history) == "Complete");
+}
+
+TEST_CASE_FIXTURE(Planted, "a gap, though nothing was dropped: Complete") {
+  events[5] = {.sequence = 5,
+               .time = 6,
+               .kind = Event::Kind::kGap,
+               .reason = Gap::Reason::kRetention};
+  CHECK(Names(history) == "Complete");
+}
+
+TEST_CASE_FIXTURE(Planted, "a message that a reader gets again: Unique") {
+  SUBCASE("at once") {
+    Insert(&events, 6, events[5]);
+  }
+  SUBCASE("later") {
+    events.push_back(events[5]);
+  }
+  SUBCASE("all of them") {
+    const std::deque<Event> again(events.begin() + 1, events.end());
+    events.insert(events.end(), again.begin(), again.end());
+  }
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(Planted,
+                  "messages that a reader gets out of order: Ordered") {
+  SUBCASE("two") {
+    std::swap(events[5], events[6]);
+  }
+  SUBCASE("one long after its place") {
+    events.push_back(events[5]);
+    Remove(&events, 5);
+  }
+  CHECK(Names(history) == "Ordered");
+}
+
+TEST_CASE_FIXTURE(Planted, "a text that is not what was sent: Intact") {
+  SUBCASE("that nobody has sent") {
+    events[5].kind = Event::Kind::kChanged;
+  }
+  SUBCASE("of another message") {
+    events[5].number = events[7].number;
+  }
+  SUBCASE("of another producer") {
+    events[5].producer = 1;
+  }
+  CHECK(Names(history) == "Intact");
+}
+
+TEST_CASE_FIXTURE(Planted, "another time than others get: Intact") {
+  events.back().time += 5;
+  CHECK(Names(history) == "Intact");
+}
+
+TEST_CASE_FIXTURE(Planted, "a time that goes backwards: Ordered") {
+  for (std::deque<Event>* const all :
+       {&truth, &history.readings[0].events, &history.readings[2].events}) {
+    (*all)[5].time = 1;
+  }
+  sent[2].receipt.send_time = Timestamp(std::chrono::nanoseconds(1));
+  CHECK(Names(history) == "Ordered");
+}
+
+TEST_CASE_FIXTURE(Planted, "a message that was read and is gone: Durable") {
+  events.push_back({.sequence = events.back().sequence + 1,
+                    .time = events.back().time,
+                    .number = 1});
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(Planted, "another epoch: Resumable") {
+  SUBCASE("in the middle of a read") {
+    Insert(&events, 5, {.sequence = kEpoch + 1, .kind = Event::Kind::kEpoch});
+  }
+  SUBCASE("in a receipt") {
+    sent[4].receipt.position.epoch = kEpoch + 1;
+  }
+  CHECK(Names(history) == "Resumable");
+}
+
+TEST_CASE_FIXTURE(Planted, "a reader that ends by itself: Resumable") {
+  history.readings[1].end = absl::UnavailableError("gave up");
+  CHECK(Names(history) == "Resumable");
+}
+
+// ---------------------------------------------------------------------------
+// Senders
+
+TEST_CASE_FIXTURE(Planted, "acknowledged, and nowhere: Durable") {
+  LeaveTruthAlone();
+  const Event last = truth.back();
+  REQUIRE(last.producer == 0);
+  truth.pop_back();
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(Planted, "acknowledged at another place: Durable") {
+  ++sent[4].receipt.position.sequence;
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(Planted, "acknowledged with another time: Durable") {
+  sent[4].receipt.send_time += std::chrono::nanoseconds(1);
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(Planted, "stored twice: Unique") {
+  LeaveTruthAlone();
+  Event again = truth[5];
+  again.sequence = truth.back().sequence + 1;
+  again.time = truth.back().time;
+  truth.push_back(again);
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(Planted, "stored in another order than sent: Ordered") {
+  LeaveTruthAlone();
+  REQUIRE(truth[1].producer == truth[3].producer);
+  std::swap(truth[1].number, truth[3].number);
+  std::swap(sent[0].receipt, sent[1].receipt);
+  CHECK(Names(history) == "Ordered");
+}
+
+TEST_CASE_FIXTURE(Planted, "stored though nobody has sent it there: Intact") {
+  LeaveTruthAlone();
+  truth.push_back({.sequence = truth.back().sequence + 1,
+                   .time = truth.back().time,
+                   .number = 5,
+                   .producer = 1});
+  SUBCASE("but elsewhere") {}
+  SUBCASE("nor anywhere") {
+    truth.back().number = kMessages + 1;
+  }
+  CHECK(Names(history) == "Intact");
+}
+
+TEST_CASE_FIXTURE(Planted,
+                  "stored with a text that nobody has sent: Intact, "
+                  "and what was acknowledged there is gone") {
+  LeaveTruthAlone();
+  truth[5].kind = Event::Kind::kChanged;
+  CHECK(Names(history) == "Durable Intact");
+}
+
+TEST_CASE_FIXTURE(Planted, "what is there misses a sequence: Complete") {
+  LeaveTruthAlone();
+  Remove(&truth, 5);
+  CHECK(Names(history) == "Complete Durable");
+}
+
+TEST_CASE_FIXTURE(Planted, "a send without a result: Live") {
+  sent[4] = {};
+  CHECK(Names(history) == "Live");
+}
+
+TEST_CASE_FIXTURE(Planted, "a send with two results: Unique") {
+  sent[4].results = 2;
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(Planted, "a send that failed: Live") {
+  sent[4].fate = Sent::Fate::kMayBeStored;
+  CHECK(Names(history) == "Live");
+}
+
+TEST_CASE_FIXTURE(Planted,
+                  "a send that failed for good, and is there: Unique") {
+  sent[4].fate = Sent::Fate::kNotStored;
+  CHECK(Names(history) == "Live Unique");
+}
+
+TEST_CASE_FIXTURE(Planted, "results out of the order of the sends: Ordered") {
+  std::swap(sent[4].order, sent[5].order);
+  CHECK(Names(history) == "Ordered");
+}
+
+// ---------------------------------------------------------------------------
+// What is printed
+
+TEST_CASE_FIXTURE(Planted, "of one fault that comes often, some are shown") {
+  for (std::size_t i = 1; i < events.size(); ++i) {
+    events[i].kind = Event::Kind::kChanged;
+  }
+  const Verdict verdict = Check(history);
+  CHECK(verdict.violations.size() == 5);
+  CHECK(verdict.all == events.size() - 1);
+}
+
+TEST_CASE_FIXTURE(Planted,
+                  "the place of a fault is shown as all have seen it") {
+  Remove(&events, 5);
+  const Violation violation = Check(history).violations.at(0);
+  CHECK(violation.channel == "c");
+  CHECK(violation.sequence == 5);
+  const std::string text = Describe(history, "c", 5);
+  CHECK(text.find("ann/3 was acknowledged at 5") != std::string::npos);
+  CHECK(text.find("sue reads c") != std::string::npos);
+  CHECK(text.find("event 6: 6: bea/3, time 1006") != std::string::npos);
+  CHECK(text.find("reads d") == std::string::npos);
+}
+
+}  // namespace
+}  // namespace messenger::test::chaos

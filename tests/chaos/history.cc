@@ -1,0 +1,92 @@
+#include "history.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <utility>
+
+namespace messenger::test::chaos {
+namespace {
+
+// As many lines around a sequence.
+constexpr std::uint64_t kNear = 5;
+
+bool IsNear(std::uint64_t a, std::uint64_t b) {
+  return a <= b + kNear && b <= a + kNear;
+}
+
+std::string Describe(const History& history, const Event& event) {
+  switch (event.kind) {
+    case Event::Kind::kGap:
+      return fmt::format("gap from {} to {}: {}", event.sequence, event.time,
+                         ToString(event.reason));
+    case Event::Kind::kEpoch:
+      return fmt::format("epoch {:x}", event.sequence);
+    case Event::Kind::kChanged:
+      return fmt::format("{}: a text that nobody has sent", event.sequence);
+    case Event::Kind::kMessage:
+      break;
+  }
+  return fmt::format("{}: {}/{}, time {}", event.sequence,
+                     history.producers[event.producer].name, event.number,
+                     event.time);
+}
+
+void Describe(const History& history, const Reading& reading,
+              std::uint64_t sequence, std::string* text) {
+  const auto out = std::back_inserter(*text);
+  fmt::format_to(out, "{} reads {}\n", reading.reader,
+                 history.channels[reading.channel]);
+  std::uint64_t place = 0;  // in the order of what was given to it
+  for (const Event& event : reading.events) {
+    ++place;
+    const bool is_message = event.kind == Event::Kind::kMessage ||
+                            event.kind == Event::Kind::kChanged;
+    if (is_message && !IsNear(event.sequence, sequence)) continue;
+    fmt::format_to(out, "  event {}: {}\n", place, Describe(history, event));
+  }
+  fmt::format_to(out, "  ended: {}\n", reading.end.ToString());
+}
+
+void Describe(const Producer& producer, std::size_t channel,
+              std::uint64_t sequence, std::string* text) {
+  for (std::size_t i = 0; i < producer.sent.size(); ++i) {
+    const Sent& sent = producer.sent[i];
+    if (sent.channel != channel || sent.fate != Sent::Fate::kStored ||
+        !IsNear(sent.receipt.position.sequence, sequence)) {
+      continue;
+    }
+    fmt::format_to(
+        std::back_inserter(*text),
+        "{}/{} was acknowledged at {}, epoch {:x}, time {}{}, result {}\n",
+        producer.name, i + 1, sent.receipt.position.sequence,
+        sent.receipt.position.epoch,
+        sent.receipt.send_time.time_since_epoch().count(),
+        sent.receipt.duplicate ? ", a duplicate" : "", sent.order);
+  }
+}
+
+}  // namespace
+
+std::string Describe(const History& history, std::string_view channel,
+                     std::uint64_t sequence) {
+  std::string text = fmt::format("near {} of {}\n", sequence, channel);
+  std::size_t number = 0;
+  while (number < history.channels.size() &&
+         history.channels[number] != channel) {
+    ++number;
+  }
+  for (const Producer& producer : history.producers) {
+    Describe(producer, number, sequence, &text);
+  }
+  for (const auto* const readings : {&history.truth, &history.readings}) {
+    for (const Reading& reading : *readings) {
+      if (reading.channel == number) {
+        Describe(history, reading, sequence, &text);
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace messenger::test::chaos

@@ -1,0 +1,87 @@
+// What clients have seen while the network and the server failed: what they
+// sent and what came of it, and what they read. The checker judges it.
+//
+// Compact: a long run has tens of millions of events.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "messenger/message.h"
+
+namespace messenger::test::chaos {
+
+// What a producer knows of a message that it has sent.
+struct Sent {
+  enum class Fate : std::uint8_t {
+    kUnknown,
+    kStored,
+    kNotStored,
+    kMayBeStored
+  };
+
+  std::uint16_t channel = 0;  // of History::channels
+  Fate fate = Fate::kUnknown;
+  std::uint8_t results = 0;  // that came: there must be one
+  // The place of its result among those that came one after the other, from 1
+  // on; 0: it was waited for by itself.
+  std::uint32_t order = 0;
+  Receipt receipt;  // kStored
+};
+
+struct Producer {
+  std::string name;
+  // By number, which is also that of the text, from 1 on.
+  std::vector<Sent> sent;
+  // Of the first send that failed.
+  absl::Status failure;
+};
+
+// What a reader was given.
+struct Event {
+  enum class Kind : std::uint8_t {
+    kMessage,
+    kChanged,  // a message whose text nobody has sent
+    kGap,
+    kEpoch,  // messages from now on are of this one
+  };
+
+  // Of a message; kGap: the first missing; kEpoch: the epoch.
+  std::uint64_t sequence = 0;
+  // In nanoseconds; kGap: the next sequence.
+  std::int64_t time = 0;
+  // Who has sent the message, and its number.
+  std::uint32_t number = 0;
+  std::uint16_t producer = 0;  // of History::producers
+  Kind kind = Kind::kMessage;
+  Gap::Reason reason = Gap::Reason::kUnspecified;
+};
+static_assert(sizeof(Event) == 24);
+
+// A read of one channel, from the earliest message on.
+struct Reading {
+  std::string reader;
+  std::size_t channel = 0;
+  std::deque<Event> events;
+  // How it ended, if it did so by itself; OK if it was still there at the end.
+  absl::Status end;
+};
+
+struct History {
+  std::vector<std::string> channels;
+  std::vector<Producer> producers;
+  std::vector<Reading> readings;
+  // What is there when all is over, one for each channel in their order.
+  std::vector<Reading> truth;
+};
+
+// What everybody has seen of the channel near the sequence.
+std::string Describe(const History& history, std::string_view channel,
+                     std::uint64_t sequence);
+
+}  // namespace messenger::test::chaos
