@@ -22,16 +22,35 @@ fail() {
   failures=$((failures + 1))
 }
 
-# start_server [OPTION...]
-# shellcheck disable=SC2120 # not every test has options
-start_server() {
+# run_server ADDRESS [OPTION...]
+run_server() {
+  local address=$1
+  shift
   : >server.out
-  "${server:?}" --listen 127.0.0.1:0 "$@" >server.out 2>server.err &
+  "${server:?}" --listen "$address" "$@" >server.out 2>server.err &
   server_pid=$!
   await "the server listens" grep -q listening server.out || exit 1
   MESSENGER_SERVER_ADDR=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' server.out)
   export MESSENGER_SERVER_ADDR
 }
+
+# start_server [OPTION...]: on a port of its own.
+# shellcheck disable=SC2120 # not every test has options
+start_server() { run_server 127.0.0.1:0 "$@"; }
+
+# restart_server [OPTION...]: where the last one was.
+# shellcheck disable=SC2120 # not every test has options
+restart_server() { run_server "$MESSENGER_SERVER_ADDR" "$@"; }
+
+# Without a chance for it to say good-bye.
+kill_server() {
+  kill -9 "$server_pid"
+  wait "$server_pid" 2>/dev/null
+  server_pid=
+}
+
+# has_lines FILE N: at least so many.
+has_lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
 
 # Ends the test.
 finish() {
