@@ -43,9 +43,11 @@ absl::StatusOr<std::optional<Bookmark>> BookmarkFile::Load() const {
   if (line.ends_with('\n')) line.remove_suffix(1);
   absl::StatusOr<Bookmark> bookmark = Bookmark::Parse(line);
   if (!bookmark.ok()) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} holds no bookmark: {}. Remove it to begin anew", path_,
-                    MessageOf(bookmark.status())));
+    constexpr std::string_view kField = "bookmark: ";
+    std::string_view reason = MessageOf(bookmark.status());
+    if (reason.starts_with(kField)) reason.remove_prefix(kField.size());
+    return absl::InvalidArgumentError(fmt::format(
+        "{} holds no bookmark ({}); remove it to begin anew", path_, reason));
   }
   return *std::move(bookmark);
 }

@@ -99,9 +99,9 @@ void AddGiveUpAfter(CLI::App& app, RetryOptions* retry) {
            retry->give_up_after =
                std::chrono::ceil<std::chrono::milliseconds>(*duration);
          },
-         "End when the server has been away for so long\n"
-         "(default: wait for it; but it must be there at the\n"
-         "beginning)")
+         "End when the server has been away for so long, 0s:\n"
+         "as soon as it is (default: wait for it). At the\n"
+         "beginning it must be there in any case")
       ->option_text("DURATION");
 }
 

@@ -41,6 +41,7 @@ Examples:
       Resume after a message, by its "epoch" and "sequence".
   messenger-cli read --from earliest --bookmark done | ./handle-each-line
       All messages, and when it is started again, those it has not printed yet.
+      (After a crash, those that it had printed last may come once more.)
 
 Output:
   10:01:02 ann  hello {colour=red}    local time, author, text, attributes; the
@@ -57,7 +58,8 @@ Without --json, gaps are reported on stderr. Colours are used on a terminal,
 unless NO_COLOR is set.
 
 If the server goes away in the middle of it, it says so on stderr, waits for it,
-and goes on where it was, without a hole and without a repetition.)";
+and goes on where it was, without a hole and without a repetition. With
+--give-up-after it ends with exit code 3 then, and says how to go on.)";
 
 Colours ChooseColours(const Output& output) {
   const char* no_color = std::getenv("NO_COLOR");

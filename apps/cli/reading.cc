@@ -61,7 +61,7 @@ void Reading::OnState(const SubscriptionState& state) {
 }
 
 void Reading::OnMessage(const Message& message) {
-  if (!output_.ok()) return;
+  if (ended_ || !output_.ok()) return;
   printer_.Print(message, &output_.buffer());
   if (message.last_of_frame) {
     Flush(message.sequence);

@@ -11,6 +11,10 @@ has_reader() {
   "$cli" channels --channel "$1" --json | grep -q '"readers":1'
 }
 
+has_head() {
+  "$cli" channels --channel "$1" --json | grep -q "\"head\":$2\b"
+}
+
 start_server
 
 # A real text of more than 100,000 lines, with blank ones and a last line that
@@ -129,7 +133,7 @@ has "--help of the cli" "$("$cli" --help)" 'send'
 has "--version" "$("$cli" --version)" '[0-9]+\.[0-9]+\.[0-9]+'
 
 # SIGTERM drains: readers are told, and the server exits with 0.
-"$cli" read --channel general 2>err &
+"$cli" read --channel general --give-up-after 0s 2>err &
 reader=$!
 await "the reader stands" has_reader general
 kill -TERM $server_pid
@@ -138,6 +142,8 @@ is "a drained server: exit code" $? 0
 server_pid=
 wait $reader
 is "a reader of a drained server: exit code" $? 3
+has "a reader of a drained server: how to go on" "$(cat err)" \
+  'Go on with: --after [0-9]+:[0-9]+'
 
 # Descriptors that are closed, or whose other end has gone, are no reason to
 # fail.
@@ -153,17 +159,21 @@ server_pid=
 "$cli" ping 2>/dev/full
 is "no server, and no room for saying so: exit code" $? 3
 
-# kill -9 in the middle of a send: the client says what was acknowledged.
+# kill -9 in the middle of a send that does not wait for the server: it says
+# what was acknowledged.
 start_server
-"$cli" send --channel killed - < <(yes 'a line') 2>err &
-sender=$!
-await "some lines arrive" "$cli" channels --channel killed --json
-kill -9 $server_pid
-wait $server_pid 2>/dev/null
-server_pid=
-wait $sender
-is "a killed server: exit code of send" $? 3
-has "a killed server: send says what is certain" "$(cat err)" '[Ll]ines?'
+for patience in 0s 200ms; do
+  "$cli" send --channel killed --give-up-after $patience - \
+    < <(yes 'a line') 2>err &
+  sender=$!
+  await "some lines arrive" "$cli" channels --channel killed --json
+  kill_server
+  wait $sender
+  is "a killed server, after $patience: exit code of send" $? 3
+  has "a killed server, after $patience: send says what is certain" \
+    "$(cat err)" '(Line 1 was|Lines 1 to [0-9]+ were|No line was) acknowledged'
+  [ $patience = 200ms ] || restart_server
+done
 
 # What was acknowledged is there when the server is started again, and goes on.
 acknowledged=$(sed -nE 's/.*Lines 1 to ([0-9]+) were acknowledged.*/\1/p' err)
@@ -176,6 +186,102 @@ is "the next message" "$("$cli" send --channel killed next)" \
   "killed $((lines + 1))"
 cmp <("$cli" read --channel book --from earliest --until-caught-up --text) \
   book || fail "the text was changed by restarts"
+
+# Killed and started again: send - and read wait for it, and go on.
+seq 1 60000 | sed 's/^/line /' >text
+slowly() {
+  local part
+  while mapfile -t -n 200 part && [ ${#part[@]} -gt 0 ]; do
+    printf '%s' "${part[@]/%/$'\n'}"
+    sleep 0.01
+  done
+}
+"$cli" read --channel ride --from earliest --limit 60000 --text \
+  >live 2>read.err &
+reader=$!
+"$cli" send --channel ride - < <(slowly <text) >sent 2>send.err &
+sender=$!
+for lines in 5000 15000 25000; do
+  await "lines arrive" has_lines live $lines
+  kill_server
+  sleep 0.2
+  restart_server
+done
+wait $sender || fail "send over restarts: exit code $?"
+wait $reader || fail "read over restarts: exit code $?"
+cmp live text || fail "read over restarts: not what was sent"
+cmp <("$cli" read --channel ride --from earliest --until-caught-up --text) \
+  text || fail "send over restarts: not stored once each, in order"
+for err in read.err send.err; do
+  is "$err: how often it was lost" \
+    "$(grep -c "lost $MESSENGER_SERVER_ADDR: .*trying again" $err)" 3
+  is "$err: how often it was back" \
+    "$(grep -c "connected to $MESSENGER_SERVER_ADDR after" $err)" 3
+done
+
+# Ctrl-C while the server is away.
+env --default-signal=INT "$cli" send --channel away - \
+  < <(echo one; echo two; sleep 1; echo three; exec sleep 60) 2>err &
+sender=$!
+await "two lines arrive" has_head away 2
+kill_server
+await "the sender is told" grep -q 'trying again' err
+sleep 1
+kill -INT $sender
+wait $sender
+is "Ctrl-C while the server is away: exit code" $? 130
+has "Ctrl-C while the server is away: says what is certain" "$(cat err)" \
+  'Lines 1 to 2 were acknowledged; line 3 may have been stored or not'
+restart_server
+
+# A bookmark: each run goes on where the one before was.
+marked() {
+  "$cli" read --bookmark mark --channel ride --from earliest --text "$@"
+}
+marked --limit 1000 >marked || fail "read --bookmark: exit code $?"
+marked --limit 7 >>marked || fail "read --bookmark: exit code $?"
+"$cli" read --bookmark mark --text --limit 3 >>marked ||
+  fail "read --bookmark without a channel: exit code $?"
+marked --until-caught-up >>marked || fail "read --bookmark: exit code $?"
+cmp marked text || fail "read --bookmark: not each message once"
+is "read --bookmark: the rest is nothing" "$(marked --until-caught-up)" ""
+is "the bookmark" "$(sed 's/@[0-9]*:/@:/' mark)" "ride@:60000"
+# After kill -9 some messages may come again, but none is missed.
+"$cli" send --channel mark - < <(slowly <text) &
+sender=$!
+: >marked
+for _ in 1 2 3 4 5 6; do
+  "$cli" read --bookmark mark2 --channel mark --from earliest --text >run &
+  reader=$!
+  await "lines are printed" has_lines run 1000
+  kill -9 $reader
+  wait $reader 2>/dev/null
+  [ -z "$(tail -c 1 run)" ] || sed -i '$d' run # a line that was cut off
+  cat run >>marked
+done
+wait $sender || fail "send to be marked: exit code $?"
+"$cli" read --bookmark mark2 --until-caught-up --text >>marked ||
+  fail "read --bookmark after kill -9: exit code $?"
+cmp <(sort -u marked) <(sort text) || fail "read --bookmark missed a message"
+
+# wrong_bookmark WHAT EXIT_CODE MESSAGE OPTION...
+wrong_bookmark() {
+  "$cli" read --until-caught-up "${@:4}" >out 2>err
+  is "$1: exit code" $? "$2"
+  has "$1: says so" "$(cat err)" "$3"
+  is "$1: prints nothing" "$(cat out)" ""
+}
+echo nonsense >wrong
+wrong_bookmark "a file that is no bookmark" 2 \
+  'wrong holds no bookmark.*CHANNEL@EPOCH:SEQUENCE.*remove it' --bookmark wrong
+is "it is left alone" "$(cat wrong)" nonsense
+wrong_bookmark "the bookmark of another channel" 2 \
+  'is chat, but the bookmark is of ride' --bookmark mark --channel chat
+wrong_bookmark "a bookmark that cannot be written" 1 \
+  'cannot write the bookmark not/there: No such file' \
+  --bookmark not/there --channel ride --from earliest
+wrong_bookmark "a bookmark that cannot be read" 1 \
+  'cannot read the bookmark .: Is a directory' --bookmark .
 
 # One process at a time.
 "$server" --listen 127.0.0.1:0 2>err
