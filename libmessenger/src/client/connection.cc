@@ -140,9 +140,8 @@ std::shared_ptr<Connector> Connector::ToFd(int fd,
           "local", fd, Arguments(options))));
 }
 
-Connector::Connector(const ClientOptions& options,
-                     std::shared_ptr<Connection> only)
-    : options_(options),
+Connector::Connector(ClientOptions options, std::shared_ptr<Connection> only)
+    : options_(std::move(options)),
       can_reconnect_(only == nullptr),
       connection_(std::move(only)) {}
 

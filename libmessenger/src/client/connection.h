@@ -84,7 +84,7 @@ class Connector {
   void ReportAway(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
   void ReportBack() ABSL_LOCKS_EXCLUDED(mu_);
 
-  Connector(const ClientOptions& options, std::shared_ptr<Connection> only);
+  Connector(ClientOptions options, std::shared_ptr<Connection> only);
 
  private:
   const ClientOptions options_;

@@ -205,12 +205,8 @@ void SendPipeline::Advance() {
                                                     connector_->Get())};
     ++streams_;
     call_->stream->Start(call_->stream);
-    call_->answer_timer =
-        timers_->Schedule(Timers::Clock::now() + options_.call_timeout,
-                          [weak = weak_from_this()] {
-                            if (const auto self = weak.lock())
-                              self->OnSilence();
-                          });
+    call_->answer_timer = Schedule(Timers::Clock::now() + options_.call_timeout,
+                                   &SendPipeline::OnSilence);
   }
   if (call_->open && call_->answered && !call_->writing &&
       window_.requests_in_flight() < kMaxRequests) {
@@ -319,11 +315,9 @@ bool SendPipeline::Retry(const absl::Status& reason, Fates* fates) {
     return false;
   }
   away_ = reason;
-  retry_timer_ = timers_->Schedule(
-      now + std::chrono::duration_cast<Timers::Clock::duration>(*wait),
-      [weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->OnRetry();
-      });
+  retry_timer_ =
+      Schedule(now + std::chrono::duration_cast<Timers::Clock::duration>(*wait),
+               &SendPipeline::OnRetry);
   return true;
 }
 
@@ -342,15 +336,20 @@ void SendPipeline::OnDestroyed() {
 // ---------------------------------------------------------------------------
 // Time
 
+Timers::Id SendPipeline::Schedule(TimePoint time,
+                                  void (SendPipeline::*task)()) {
+  return timers_->Schedule(time, [weak = weak_from_this(), task] {
+    if (const auto self = weak.lock()) (*self.*task)();
+  });
+}
+
 void SendPipeline::ArmExpiry(TimePoint deadline) {
   if (deadline == TimePoint::max() ||
       (expiry_timer_ && expiry_timer_->time <= deadline)) {
     return;
   }
   if (expiry_timer_) timers_->Cancel(*expiry_timer_);
-  expiry_timer_ = timers_->Schedule(deadline, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->OnExpiry();
-  });
+  expiry_timer_ = Schedule(deadline, &SendPipeline::OnExpiry);
 }
 
 void SendPipeline::OnExpiry() {

@@ -96,6 +96,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnRetry() ABSL_LOCKS_EXCLUDED(mu_);
 
+  Timers::Id Schedule(TimePoint time, void (SendPipeline::*task)());
   void ArmExpiry(TimePoint deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnExpiry() ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -144,7 +144,7 @@ class SendWindow {
 
   Channel& FindChannel(std::string_view name);
   void ForgetIdleChannels();
-  Batch& OpenBatch(std::string_view channel, std::size_t size);
+  Batch& OpenBatch(std::string_view name, std::size_t size);
   void Number(Batch& batch);
 
   // What was in flight goes back to the queue.
@@ -155,14 +155,14 @@ class SendWindow {
   void FailAmbiguous(const std::string& channel, const absl::Status& first,
                      const absl::Status& rest, Fates* fates);
   // The channel goes on as another producer, and nothing of it is stored.
-  void Renew(const std::string& channel);
+  void Renew(const std::string& name);
   void TakeNumbers(const std::string& channel);
 
-  void Fail(Batch& batch, const absl::Status& status, Fates* fates);
+  static void Fail(Batch& batch, const absl::Status& status, Fates* fates);
   void Remove(std::unique_ptr<Batch> batch);
   static void Tell(Batch& batch, Completion& completion,
                    absl::StatusOr<Receipt> result, Fates* fates);
-  void ExpireWritten(Batch& batch, Timers::TimePoint now, Fates* fates);
+  static void ExpireWritten(Batch& batch, Timers::TimePoint now, Fates* fates);
   // False if nothing is left of it.
   bool ExpireUnwritten(Batch& batch, Timers::TimePoint now,
                        const absl::Status& status, Fates* fates);

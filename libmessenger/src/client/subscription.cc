@@ -414,7 +414,7 @@ void Subscription::Impl::DeliverNews(const wire::Frame& frame) {
     SubscriptionState caught_up = state();
     if (caught_up.kind == SubscriptionState::Kind::kJoined) {
       caught_up.kind = SubscriptionState::Kind::kCaughtUp;
-      SetState(std::move(caught_up));
+      SetState(caught_up);
     }
     if (callbacks_.on_caught_up && !cancelled()) callbacks_.on_caught_up(head);
   } else if (frame.message_count == 0 && !frame.header.gap) {
@@ -499,7 +499,7 @@ void Subscription::Impl::Retry(const absl::Status& reason) {
   End(reason);
 }
 
-void Subscription::Impl::SetState(SubscriptionState state) {
+void Subscription::Impl::SetState(const SubscriptionState& state) {
   if (cancelled() && state.kind != SubscriptionState::Kind::kEnded) return;
   {
     absl::MutexLock lock(&mu_);

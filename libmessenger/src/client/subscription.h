@@ -107,7 +107,7 @@ class Subscription::Impl final
   absl::Status ReasonOf(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   bool MayRetry(const absl::Status& reason);
   void Retry(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
-  void SetState(SubscriptionState state) ABSL_LOCKS_EXCLUDED(mu_);
+  void SetState(const SubscriptionState& state) ABSL_LOCKS_EXCLUDED(mu_);
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   bool cancelled() const { return cancelled_.load(); }
 

@@ -25,7 +25,9 @@ class Timers {
     TimePoint time;
     std::uint64_t number = 0;
 
-    friend auto operator<=>(const Id&, const Id&) = default;
+    friend bool operator<(const Id& a, const Id& b) {
+      return a.time != b.time ? a.time < b.time : a.number < b.number;
+    }
   };
 
   Timers();
