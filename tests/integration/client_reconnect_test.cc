@@ -435,6 +435,9 @@ TEST_CASE("a silent connection is noticed within 2.5 heartbeats") {
 // Counts the tasks that it runs, on one thread.
 class CountingExecutor final : public Executor {
  public:
+  CountingExecutor() = default;
+  CountingExecutor(const CountingExecutor&) = delete;
+  CountingExecutor& operator=(const CountingExecutor&) = delete;
   ~CountingExecutor() override {
     {
       absl::MutexLock lock(&mu_);
