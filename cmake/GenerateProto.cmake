@@ -25,6 +25,6 @@ function(messenger_generate_proto target)
   target_include_directories(${target} SYSTEM PUBLIC "${out}")
   target_link_libraries(${target} PUBLIC gRPC::grpc++ protobuf::libprotobuf)
   target_compile_features(${target} PUBLIC cxx_std_20)
-  # Not ours to lint.
-  set_target_properties(${target} PROPERTIES CXX_CLANG_TIDY "")
+  # Not ours to lint, nor made to be compiled together.
+  set_target_properties(${target} PROPERTIES CXX_CLANG_TIDY "" UNITY_BUILD OFF)
 endfunction()

@@ -22,7 +22,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kChannelsFooter =
     R"(Examples:
   messenger-cli channels
   messenger-cli channels --channel general --json
@@ -109,7 +109,7 @@ int RunChannels(const std::string& name, const CommonOptions& common,
 void AddChannels(CLI::App& app, CommonOptions* common, Run* run) {
   CLI::App* const command =
       app.add_subcommand("channels", "List the channels of the server");
-  command->footer(kFooter);
+  command->footer(kChannelsFooter);
   const auto name = std::make_shared<std::string>();
   AddServer(*command, common);
   AddChannel(*command, name.get(), "Only this one; fails if it does not exist");

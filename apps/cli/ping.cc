@@ -20,7 +20,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kPingFooter =
     R"(The time to connect is not counted. Fails if the server takes no messages:
 it is draining, or its disk has failed.
 
@@ -105,7 +105,7 @@ int RunPing(const PingCommand& command, const CommonOptions& common,
 void AddPing(CLI::App& app, CommonOptions* common, Run* run) {
   CLI::App* const command =
       app.add_subcommand("ping", "Measure the round trip to the server");
-  command->footer(kFooter);
+  command->footer(kPingFooter);
   const auto options = std::make_shared<PingCommand>();
   AddServer(*command, common);
   command

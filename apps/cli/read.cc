@@ -24,7 +24,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kReadFooter =
     R"(Without --from, --since, --last or --after it starts with the next message that
 is sent. It goes on until Ctrl-C, unless --limit or --until-caught-up ends it.
 
@@ -147,7 +147,7 @@ int RunRead(ReadCommand command, const CommonOptions& common,
 void AddRead(CLI::App& app, CommonOptions* common, Run* run) {
   CLI::App* const command =
       app.add_subcommand("read", "Print messages as they arrive");
-  command->footer(kFooter);
+  command->footer(kReadFooter);
   const auto options = std::make_shared<ReadCommand>();
   AddServer(*command, common);
   AddReadOptions(*command, options.get());

@@ -30,7 +30,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kSendFooter =
     R"(Examples:
   messenger-cli send "hello, world"
   messenger-cli send --channel jobs --author cron --attribute id=42 "done"
@@ -195,7 +195,7 @@ int RunSend(const SendCommand& command, const CommonOptions& common,
 void AddSend(CLI::App& app, CommonOptions* common, Run* run) {
   CLI::App* const command =
       app.add_subcommand("send", "Send a message, or the lines of stdin");
-  command->footer(kFooter);
+  command->footer(kSendFooter);
   const auto options = std::make_shared<SendCommand>();
   AddSendOptions(*command, options.get());
   AddServer(*command, common);

@@ -14,7 +14,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kDumpFooter =
     R"(Without --channel, shows how the log is made up: epochs, journals, channels
 and their segments. With it, the channel's messages. What is damaged is said
 and passed over. Changes nothing. The server must be stopped.
@@ -219,7 +219,7 @@ void AddDump(CLI::App& app, std::string* log, RunTool* run) {
   const auto options = std::make_shared<DumpOptions>();
   CLI::App* const command =
       AddTool(app, "dump", "Print how a log is made up, or its messages",
-              kFooter, log, &options->json);
+              kDumpFooter, log, &options->json);
   CLI::Option* const channel =
       command
           ->add_option("--channel", options->channel,

@@ -11,7 +11,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kRepairFooter =
     R"(Makes of a damaged log one that the server opens and of which all that is
 there can be read. Only what is damaged is lost; readers get a gap instead. The
 files as they were are kept in DIR/damaged-YYYYmmddTHHMMSS. A log without
@@ -124,7 +124,7 @@ void AddRepair(CLI::App& app, std::string* log, RunTool* run) {
   const auto json = std::make_shared<bool>(false);
   CLI::App* const command =
       AddTool(app, "repair", "Mend a damaged log; loses only what is damaged",
-              kFooter, log, json.get());
+              kRepairFooter, log, json.get());
   command->callback(
       [=] { *run = [log, json] { return RunRepair(*log, *json); }; });
 }

@@ -10,7 +10,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kVerifyFooter =
     R"(Reads all of the log and checks every checksum, sequence and time. Changes
 nothing. The server must be stopped: it holds the log's lock.
 
@@ -62,8 +62,8 @@ int RunVerify(const std::string& log, bool json) {
 void AddVerify(CLI::App& app, std::string* log, RunTool* run) {
   const auto json = std::make_shared<bool>(false);
   CLI::App* const command =
-      AddTool(app, "verify", "Check a log for damage; changes nothing", kFooter,
-              log, json.get());
+      AddTool(app, "verify", "Check a log for damage; changes nothing",
+              kVerifyFooter, log, json.get());
   command->callback(
       [=] { *run = [log, json] { return RunVerify(*log, *json); }; });
 }

@@ -31,7 +31,7 @@ namespace {
 
 using LogTime = std::chrono::steady_clock::time_point;
 
-constexpr std::size_t kBlockSize = std::size_t{256} << 10;
+constexpr std::size_t kRepairBlockSize = std::size_t{256} << 10;
 
 absl::Status RemoveIfThere(FileSystem& files, const std::string& path) {
   absl::Status s = files.Remove(path);
@@ -444,10 +444,10 @@ class Repairer {
       SegmentReader::Place at = run.begin;
       while (at.sequence < run.end.sequence) {
         const std::uint64_t first = at.sequence;
-        auto entries = (*reader)->Read(
-            &at,
-            {.max_bytes = kBlockSize, .last_sequence = run.end.sequence - 1},
-            info);
+        auto entries = (*reader)->Read(&at,
+                                       {.max_bytes = kRepairBlockSize,
+                                        .last_sequence = run.end.sequence - 1},
+                                       info);
         if (!entries.ok()) return entries.status();
         absl::Status s = segments->Append(channel, entries->bytes.bytes, first,
                                           entries->count, info.last_write);
