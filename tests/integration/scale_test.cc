@@ -261,8 +261,9 @@ TEST_CASE(
                        },
                    .on_state =
                        [&](const SubscriptionState& state) {
-                         if (state.kind == SubscriptionState::Kind::kWaiting)
+                         if (state.kind == SubscriptionState::Kind::kWaiting) {
                            ++alarms;
+                         }
                        }});
   const std::string text(128, 'x');
   const auto send = [&] { client.SendAsync({.channel = "c", .text = text}); };
