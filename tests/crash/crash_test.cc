@@ -61,7 +61,6 @@ std::vector<std::unique_ptr<Producer>> MakeProducers(Random* random) {
 
 std::vector<Reader> MakeReaders() {
   std::vector<Reader> readers;
-  readers.reserve(kChannels.size() + 2);
   for (const std::string_view channel : kChannels) {
     readers.emplace_back(fmt::format("resuming-{}", channel),
                          std::string(channel), Reader::Habit::kResumes);
@@ -300,7 +299,6 @@ Client CrashTest::Connect(const ServerProcess& server) {
 
 std::vector<Reading> CrashTest::ReadAll(Client& client) {
   std::vector<RecordedRead> reads;
-  reads.reserve(kChannels.size());
   for (const std::string_view channel : kChannels) {
     reads.emplace_back(client, "the driver",
                        ReadOptions{.channel = std::string(channel),
@@ -308,7 +306,6 @@ std::vector<Reading> CrashTest::ReadAll(Client& client) {
                                    .until_caught_up = true});
   }
   std::vector<Reading> contents;
-  contents.reserve(reads.size());
   for (RecordedRead& read : reads) contents.push_back(read.Wait());
   return contents;
 }
