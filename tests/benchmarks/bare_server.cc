@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "disk.h"
 #include "messenger/v1/messenger.grpc.pb.h"
 
 namespace messenger::bench {
@@ -109,7 +110,11 @@ BareStreamRequest BareStreamRequest::Decode(const std::string& text) {
 
 class BareServer::Service final : public RawService, public BareStream::Owner {
  public:
-  Service() : pacer_([this] { Pace(); }) {}
+  explicit Service(const std::string& synced_file)
+      : pacer_([this] { Pace(); }) {
+    if (!synced_file.empty())
+      synced_ = std::make_unique<SyncedFile>(synced_file);
+  }
 
   ~Service() override {
     {
@@ -123,8 +128,9 @@ class BareServer::Service final : public RawService, public BareStream::Owner {
   Service& operator=(const Service&) = delete;
 
   grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
-                                        const grpc::ByteBuffer* /*request*/,
+                                        const grpc::ByteBuffer* request,
                                         grpc::ByteBuffer* response) override {
+    if (synced_) Sync(*request);
     *response = MakeBuffer("");
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
@@ -163,6 +169,14 @@ class BareServer::Service final : public RawService, public BareStream::Owner {
   }
 
  private:
+  void Sync(const grpc::ByteBuffer& request) {
+    grpc::Slice slice;
+    static_cast<void>(request.DumpToSingleSlice(&slice));
+    absl::MutexLock lock(&synced_mu_);
+    synced_->Append(
+        {reinterpret_cast<const char*>(slice.begin()), slice.size()});
+  }
+
   void Pace() {
     absl::MutexLock lock(&mu_);
     absl::Time next = absl::Now();
@@ -182,6 +196,9 @@ class BareServer::Service final : public RawService, public BareStream::Owner {
     return stopping_ || changed_;
   }
 
+  absl::Mutex synced_mu_;
+  std::unique_ptr<SyncedFile> synced_;
+
   absl::Mutex mu_;
   std::vector<BareStream*> paced_ ABSL_GUARDED_BY(mu_);
   absl::Duration interval_ ABSL_GUARDED_BY(mu_) = absl::Milliseconds(100);
@@ -190,8 +207,9 @@ class BareServer::Service final : public RawService, public BareStream::Owner {
   std::thread pacer_;  // last: it uses all of the above
 };
 
-BareServer::BareServer(const std::string& address)
-    : service_(std::make_unique<Service>()) {
+BareServer::BareServer(const std::string& address,
+                       const std::string& synced_file)
+    : service_(std::make_unique<Service>(synced_file)) {
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);

@@ -29,8 +29,11 @@ struct BareStreamRequest {
 // callback methods, as the message log does.
 class BareServer {
  public:
-  // Throws std::runtime_error if it cannot listen on `address`.
-  explicit BareServer(const std::string& address);
+  // Throws std::runtime_error if it cannot listen on `address`. If there is a
+  // `synced_file`, each SendMessage writes its request there and syncs it, on
+  // gRPC's thread, before it answers.
+  explicit BareServer(const std::string& address,
+                      const std::string& synced_file = {});
   ~BareServer();
 
   BareServer(const BareServer&) = delete;

@@ -62,7 +62,7 @@ bool IsOptimised() {
 #endif
 }
 
-Conditions GatherConditions(const Options& options) {
+Conditions GatherConditions() {
   return {
       {"date", fmt::format("{:%F %T} UTC", fmt::gmtime(std::time(nullptr)))},
       {"CPU", CpuModel()},
@@ -74,6 +74,12 @@ Conditions GatherConditions(const Options& options) {
       {"gRPC", grpc::Version()},
       {"protobuf",
        google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION)},
+  };
+}
+
+Conditions GatherConditions(const Options& options) {
+  Conditions conditions = GatherConditions();
+  const Conditions asked = {
       {"lock checks", options.lock_checks ? "on" : "off"},
       {"transport", "TCP loopback, no TLS"},
       {"server",
@@ -81,6 +87,8 @@ Conditions GatherConditions(const Options& options) {
       {"text", fmt::format("{} bytes", options.text_bytes)},
       {"timed cases", fmt::format("{} s", options.seconds)},
   };
+  conditions.insert(conditions.end(), asked.begin(), asked.end());
+  return conditions;
 }
 
 }  // namespace messenger::bench

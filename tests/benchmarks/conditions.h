@@ -12,6 +12,9 @@ namespace messenger::bench {
 // Names and values, in the order in which they should be shown.
 using Conditions = std::vector<std::pair<std::string, std::string>>;
 
+// Of the machine and the program.
+Conditions GatherConditions();
+// And of what was asked for.
 Conditions GatherConditions(const Options& options);
 
 // Whether this program was built to be measured.

@@ -1,0 +1,49 @@
+// The servers that are measured.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "disk.h"
+
+namespace messenger::bench {
+
+enum class ServerKind {
+  kNone,
+  kMessengerMemory,
+  kMessengerOs,
+  kMessengerFsync,
+  kMessengerSmall,  // memory, with retention
+  kNats,            // core and JetStream
+  kRedisNoSync,     // appendonly, appendfsync no
+  kRedisEverySec,   // appendonly, appendfsync everysec
+  kRedisAlways,     // appendonly, appendfsync always
+  kBare,            // gRPC without a log
+  kBareSynced,      // which writes and syncs a file in each call
+};
+
+// How it is set up, in words.
+std::string Describe(ServerKind kind);
+
+// A server process with a fresh directory, on a free port of the loopback
+// interface, from construction to destruction.
+class PeerServer {
+ public:
+  // Returns when it accepts connections. Throws std::runtime_error.
+  PeerServer(ServerKind kind, const std::string& parent_directory);
+  ~PeerServer();
+  PeerServer(const PeerServer&) = delete;
+  PeerServer& operator=(const PeerServer&) = delete;
+
+  pid_t pid() const { return pid_; }
+  const std::string& address() const { return address_; }
+  std::string directory() const { return directory_.path(); }
+
+ private:
+  ScratchDirectory directory_;
+  pid_t pid_ = -1;
+  std::string address_;
+};
+
+}  // namespace messenger::bench

@@ -1,0 +1,313 @@
+#include "peers/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace messenger::bench {
+namespace {
+
+const char* const kOurs = "libmessenger";
+const char* const kNats = "NATS core";
+
+// Of live fan-out, both systems with the same runs.
+class Pair {
+ public:
+  Pair(Table* table, RunOptions run, double goal)
+      : table_(table), run_(std::move(run)), goal_(goal) {}
+
+  void Add(const std::string& what, const std::string& figure,
+           bool at_most = false) {
+    const std::string ours = fmt::format("{} {}", kOurs, what);
+    const std::string theirs = fmt::format("{} {}", kNats, what);
+    run_.system = "messenger";
+    table_->rows.push_back({ours, ServerKind::kMessengerMemory, run_});
+    run_.system = "nats";
+    table_->rows.push_back({theirs, ServerKind::kNats, run_});
+    table_->goals.push_back({.row = ours,
+                             .base = theirs,
+                             .figure = figure,
+                             .ratio = goal_,
+                             .at_most = at_most});
+  }
+
+ private:
+  Table* const table_;
+  RunOptions run_;
+  const double goal_;
+};
+
+Table FanOut(const PeerOptions& options) {
+  Table table = {.name = "fan-out",
+                 .about =
+                     "live, one sender flat out, own client libraries, "
+                     "readers on at most 4 connections"};
+  for (const std::size_t readers : {1U, 10U, 100U}) {
+    Pair(&table,
+         {.workload = "fan-out",
+          .readers = readers,
+          .connections = 4,
+          .seconds = options.seconds,
+          .text_bytes = options.text_bytes},
+         readers == 100 ? 8 : 0)
+        .Add(fmt::format("→ {}", readers), "deliveries");
+  }
+  return table;
+}
+
+Table FanOutRaw(const PeerOptions& options) {
+  Table table = {.name = "fan-out-raw",
+                 .about =
+                     "live, one sender flat out, readers that only count "
+                     "bytes, each on a connection of its own"};
+  for (const auto& [readers, goal] :
+       {std::pair<std::size_t, double>(100, 2), {1000, 1.5}}) {
+    Pair(&table,
+         {.workload = "fan-out-raw",
+          .readers = readers,
+          .connections = readers,
+          .seconds = options.seconds,
+          .text_bytes = options.text_bytes},
+         goal)
+        .Add(fmt::format("→ {}", readers), "deliveries");
+  }
+  return table;
+}
+
+Table Sizes(const PeerOptions& options) {
+  Table table = {.name = "sizes",
+                 .about =
+                     "live, one sender flat out, → 10 readers on at most "
+                     "4 connections, own client libraries"};
+  for (const std::size_t bytes : {16U, 1024U, 65'536U, 1'000'000U}) {
+    Pair(&table,
+         {.workload = "fan-out",
+          .readers = 10,
+          .connections = 4,
+          .seconds = options.seconds,
+          .text_bytes = bytes},
+         1)
+        .Add(fmt::format("{} bytes", bytes), "volume");
+  }
+  return table;
+}
+
+Table Replay(const PeerOptions& options) {
+  Table table = {.name = "replay",
+                 .about = "stored messages to one callback, from the oldest"};
+  const RunOptions run = {.workload = "replay",
+                          .text_bytes = options.text_bytes,
+                          .count = options.quick ? 100'000U : 2'000'000U};
+  const auto add = [&](const char* name, ServerKind server,
+                       const char* system) {
+    RunOptions of = run;
+    of.system = system;
+    table.rows.push_back({name, server, of});
+  };
+  add("libmessenger, memory", ServerKind::kMessengerMemory, "messenger");
+  add("libmessenger, fsync", ServerKind::kMessengerFsync, "messenger");
+  add("JetStream, memory", ServerKind::kNats, "jetstream-memory");
+  add("JetStream, file", ServerKind::kNats, "jetstream");
+  add("Redis XREAD COUNT 1000", ServerKind::kRedisNoSync, "redis");
+  for (const char* ours : {"libmessenger, memory", "libmessenger, fsync"}) {
+    const auto goal = [&](const char* base, double ratio) {
+      table.goals.push_back(
+          {.row = ours, .base = base, .figure = "messages", .ratio = ratio});
+    };
+    goal("JetStream, memory", 8);
+    goal("JetStream, file", 8);
+    goal("Redis XREAD COUNT 1000", 4);
+  }
+  return table;
+}
+
+Table Batched(const PeerOptions& options) {
+  Table table = {.name = "batched",
+                 .about = "many messages on the way, each acknowledged"};
+  const auto add = [&](const char* name, ServerKind server,
+                       const char* system) {
+    table.rows.push_back({name,
+                          server,
+                          {.workload = "batched",
+                           .system = system,
+                           .seconds = options.seconds,
+                           .text_bytes = options.text_bytes}});
+  };
+  add("libmessenger, memory", ServerKind::kMessengerMemory, "messenger");
+  add("libmessenger, os", ServerKind::kMessengerOs, "messenger");
+  add("libmessenger, fsync", ServerKind::kMessengerFsync, "messenger");
+  add("JetStream async publish, no fsync", ServerKind::kNats, "jetstream");
+  add("Redis XADD, everysec", ServerKind::kRedisEverySec, "redis");
+  add("Redis XADD, always", ServerKind::kRedisAlways, "redis");
+  for (const char* base :
+       {"JetStream async publish, no fsync", "Redis XADD, always"}) {
+    table.goals.push_back({.row = "libmessenger, fsync",
+                           .base = base,
+                           .figure = "acknowledged",
+                           .ratio = 5});
+  }
+  return table;
+}
+
+Table Unary(const PeerOptions& options) {
+  Table table = {.name = "unary",
+                 .about = "one message a call, so many calls at a time"};
+  const auto add = [&](std::string name, ServerKind server, const char* system,
+                       int in_flight) {
+    table.rows.push_back({std::move(name),
+                          server,
+                          {.workload = "unary",
+                           .system = system,
+                           .seconds = options.seconds,
+                           .text_bytes = options.text_bytes,
+                           .in_flight = in_flight}});
+  };
+  for (const int in_flight : {1, 64}) {
+    const std::string ours = fmt::format("libmessenger, memory, {}", in_flight);
+    const std::string bare = fmt::format("bare gRPC echo, {}", in_flight);
+    add(ours, ServerKind::kMessengerMemory, "messenger", in_flight);
+    add(bare, ServerKind::kBare, "bare", in_flight);
+    table.goals.push_back(
+        {.row = ours, .base = bare, .figure = "calls", .ratio = 0.85});
+  }
+  add("libmessenger, fsync, 1", ServerKind::kMessengerFsync, "messenger", 1);
+  add("bare gRPC echo that syncs, 1", ServerKind::kBareSynced, "bare", 1);
+  add("JetStream publish, no fsync, 1", ServerKind::kNats, "jetstream", 1);
+  add("Redis XADD, always, 1", ServerKind::kRedisAlways, "redis", 1);
+  table.goals.push_back({.row = "libmessenger, fsync, 1",
+                         .base = "bare gRPC echo that syncs, 1",
+                         .figure = "p50",
+                         .ratio = 1.25,
+                         .at_most = true});
+  return table;
+}
+
+Table Latency(const PeerOptions& options) {
+  Table table = {.name = "latency",
+                 .about =
+                     "from the send to the callback of one reader, paced; "
+                     "memory log"};
+  for (const int rate : {1000, 10'000, 100'000}) {
+    Pair(&table,
+         {.workload = "paced",
+          .seconds = options.seconds,
+          .text_bytes = options.text_bytes,
+          .rate = rate},
+         rate == 1000 ? 1 : 0)
+        .Add(fmt::format("{} msg/s", rate), "p99", /*at_most=*/true);
+  }
+  table.rows.push_back({"bare gRPC echo, 1000 calls/s",
+                        ServerKind::kBare,
+                        {.workload = "unary",
+                         .system = "bare",
+                         .seconds = options.seconds,
+                         .text_bytes = options.text_bytes,
+                         .rate = 1000}});
+  table.goals.push_back({.row = "libmessenger 1000 msg/s",
+                         .base = "bare gRPC echo, 1000 calls/s",
+                         .figure = "p50",
+                         .ratio = 1.25,
+                         .at_most = true});
+  return table;
+}
+
+Table Paced(const PeerOptions& options) {
+  Table table = {.name = "paced",
+                 .about =
+                     "1000 msg/s, from the send to the last reader's "
+                     "callback"};
+  for (const std::size_t readers : {100U, 1000U}) {
+    for (const std::size_t connections : {std::size_t{4}, readers}) {
+      Pair pair(&table,
+                {.workload = "paced",
+                 .readers = readers,
+                 .connections = connections,
+                 .seconds = options.seconds,
+                 .text_bytes = options.text_bytes,
+                 .rate = 1000},
+                0);
+      pair.Add(fmt::format("→ {} on {} connections", readers, connections),
+               "p50", /*at_most=*/true);
+    }
+  }
+  return table;
+}
+
+Table Idle(const PeerOptions& options) {
+  Table table = {.name = "idle",
+                 .about = "what readers cost the server that wait"};
+  const std::size_t many = options.quick ? 1000 : 10'000;
+  const std::size_t own = options.quick ? 200 : 2000;
+  const auto add = [&](std::size_t readers, std::size_t connections,
+                       int heartbeat_ms, double most_kb) {
+    RunOptions run = {.workload = "idle",
+                      .system = "messenger",
+                      .readers = readers,
+                      .connections = connections,
+                      .seconds = options.seconds,
+                      .heartbeat_ms = heartbeat_ms};
+    const std::string what =
+        fmt::format("{} on {} connections", readers, connections);
+    const std::string name = fmt::format(
+        "libmessenger, {}, {}", what,
+        heartbeat_ms == 0 ? "no heartbeats" : "heartbeats each 10 s");
+    table.rows.push_back({name, ServerKind::kMessengerMemory, run});
+    table.limits.push_back({name, "memory/reader", most_kb});
+    if (heartbeat_ms > 0) return;
+    table.limits.push_back({name, "server CPU", 0.5});
+    run.system = "nats";
+    table.rows.push_back({"NATS core, " + what, ServerKind::kNats, run});
+  };
+  for (const int heartbeat_ms : {0, 10'000}) {
+    add(many, many / 100, heartbeat_ms, 20);
+    add(own, own, heartbeat_ms, 64);
+  }
+  return table;
+}
+
+Table Stalled(const PeerOptions& options) {
+  Table table = {.name = "stalled",
+                 .about =
+                     "readers that take nothing while messages pass: what "
+                     "the server holds for each"};
+  table.rows.push_back({"libmessenger, 100 readers",
+                        ServerKind::kMessengerSmall,
+                        {.workload = "stalled",
+                         .system = "messenger",
+                         .readers = 100,
+                         .text_bytes = 1000,
+                         .count = options.quick ? 100'000U : 1'000'000U}});
+  table.limits.push_back({"libmessenger, 100 readers", "memory/reader", 500});
+  return table;
+}
+
+Table Machine(const PeerOptions& options) {
+  Table table = {.name = "machine", .about = "what nobody can pass"};
+  table.rows.push_back({"TCP over loopback, one way",
+                        ServerKind::kNone,
+                        {.workload = "tcp", .seconds = options.seconds / 2}});
+  table.rows.push_back({"write and fdatasync",
+                        ServerKind::kNone,
+                        {.workload = "disk",
+                         .seconds = options.seconds / 2,
+                         .text_bytes = options.text_bytes}});
+  return table;
+}
+
+}  // namespace
+
+std::vector<Table> MakePlan(const PeerOptions& options) {
+  std::vector<Table> tables = {
+      FanOut(options),  FanOutRaw(options), Sizes(options),   Replay(options),
+      Batched(options), Unary(options),     Latency(options), Paced(options),
+      Idle(options),    Stalled(options),   Machine(options)};
+  std::erase_if(tables, [&](const Table& table) {
+    return !options.only.empty() &&
+           std::find(options.only.begin(), options.only.end(), table.name) ==
+               options.only.end();
+  });
+  return tables;
+}
+
+}  // namespace messenger::bench
