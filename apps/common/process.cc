@@ -1,7 +1,5 @@
 #include "common/process.h"
 
-#include <sched.h>
-
 #include <cstdlib>
 
 #include "absl/synchronization/mutex.h"
@@ -17,12 +15,6 @@ void SetUpProcess() {
   // Debian builds absl with its search for lock cycles, in every lock of gRPC's
   // as well. It is for tests; here it only costs.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-}
-
-void PreferThroughput() {
-  // Without the permission the server is slower, and no worse.
-  const sched_param none = {};
-  static_cast<void>(sched_setscheduler(0, SCHED_BATCH, &none));
 }
 
 }  // namespace messenger::app

@@ -54,7 +54,6 @@ int Main(int argc, char** argv) {
   auto command = ParseServerCommand(argc, argv, &exit_code);
   if (!command) return exit_code;
   if (command->tool) return command->tool();
-  PreferThroughput();
 
   Interrupt interrupt;
   NoticePrinter notices;
