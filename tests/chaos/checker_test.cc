@@ -184,10 +184,9 @@ TEST_CASE_FIXTURE(Planted, "another time than others get: Intact") {
 }
 
 TEST_CASE_FIXTURE(Planted, "a time that goes backwards: Ordered") {
-  for (std::deque<Event>* const all :
-       {&truth, &history.readings[0].events, &history.readings[2].events}) {
-    (*all)[5].time = 1;
-  }
+  truth[5].time = 1;
+  history.readings[0].events[5].time = 1;
+  history.readings[2].events[5].time = 1;
   sent[2].receipt.send_time = Timestamp(std::chrono::nanoseconds(1));
   CHECK(Names(history) == "Ordered");
 }

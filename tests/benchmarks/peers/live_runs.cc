@@ -29,12 +29,6 @@ std::uint64_t Window(std::size_t text_bytes) {
   return std::clamp<std::uint64_t>(kBytes / (text_bytes + 1), 4, kMost);
 }
 
-std::unique_ptr<LivePeer> MakeLive(const RunOptions& options) {
-  if (options.system == "messenger") return MakeMessengerLive(options.address);
-  if (options.system == "nats") return MakeNatsLive(options.address);
-  throw std::runtime_error("no such system: " + options.system);
-}
-
 // Sends for so long, at most a window ahead of what `slowest` says has arrived
 // everywhere. Returns how many.
 std::uint64_t SendFlatOut(const RunOptions& options, LivePeer& peer,
@@ -90,7 +84,8 @@ void AddFigures(const RunOptions& options, double sent, double elapsed,
 Case RunFanOutToClients(const RunOptions& options) {
   const ProcessProbe server(options.server_pid);
   std::vector<Reader> readers(options.readers);
-  const std::unique_ptr<LivePeer> peer = MakeLive(options);
+  const std::unique_ptr<LivePeer> peer =
+      MakeLive(options.system, options.address);
   peer->Subscribe(options.readers, options.connections,
                   [&readers](std::size_t i, std::string_view text, bool last) {
                     Reader& reader = readers[i];
@@ -150,7 +145,8 @@ Case RunFanOutToSinks(const RunOptions& options) {
                   .address = options.address,
                   .readers = options.readers,
                   .connections = options.connections});
-  const std::unique_ptr<LivePeer> peer = MakeLive(options);
+  const std::unique_ptr<LivePeer> peer =
+      MakeLive(options.system, options.address);
   // What a message takes on the wire, so that bytes tell how many have arrived.
   constexpr std::uint64_t kFirst = 1000;
   NumberedText text(options.text_bytes);

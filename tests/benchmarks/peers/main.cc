@@ -6,11 +6,12 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <sstream>
+#include <string>
 
 #include "absl/synchronization/mutex.h"
 #include "bare_server.h"
@@ -46,6 +47,18 @@ Tables:
   idle         what waiting readers cost
   stalled      what readers cost that do not read
   machine      the loopback interface and the disk, bare)";
+
+// For ctest: there is nothing to compare with.
+constexpr int kSkipped = 77;
+
+bool IsInstalled(const std::string& program) {
+  const char* const path = std::getenv("PATH");
+  std::istringstream directories(path == nullptr ? "" : path);
+  for (std::string directory; std::getline(directories, directory, ':');) {
+    if (access((directory + "/" + program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
 
 void RaiseFileLimit() {
   rlimit limit{};
@@ -91,7 +104,16 @@ void PrintRun(const RunOptions& run) {
   while (true) pause();
 }
 
+// Debian has nats-server where only root looks.
+void LookInSystemDirectories() {
+  const char* const path = std::getenv("PATH");
+  const std::string extended =
+      fmt::format("{}:/usr/sbin:/sbin", path == nullptr ? "/usr/bin" : path);
+  setenv("PATH", extended.c_str(), /*overwrite=*/1);
+}
+
 int Main(int argc, char** argv) {
+  LookInSystemDirectories();
   // As the programs do: see apps/common/process.h.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   grpc_init();
@@ -156,6 +178,16 @@ int Main(int argc, char** argv) {
   if (options.quick) {
     if (rounds->count() == 0) options.rounds = 1;
     if (seconds->count() == 0) options.seconds = 0.3;
+  }
+  if (!hidden->parsed() && !bare->parsed()) {
+    for (const char* const program : {"nats-server", "redis-server"}) {
+      if (IsInstalled(program)) continue;
+      fmt::print(stderr,
+                 "messenger_peers: there is no {}: script/bootstrap bench "
+                 "installs it\n",
+                 program);
+      return kSkipped;
+    }
   }
   try {
     if (bare->parsed()) ServeBare(listen, synced_file);

@@ -35,13 +35,12 @@ struct DestroyNats {
 template <typename T>
 using NatsPtr = std::unique_ptr<T, DestroyNats>;
 
-NatsPtr<natsConnection> Connect(const std::string& address) {
+NatsPtr<natsConnection> Connect(const std::string& address, bool pool) {
   natsOptions* options = nullptr;
   Check(natsOptions_Create(&options), "options");
   const NatsPtr<natsOptions> owner(options);
   Check(natsOptions_SetURL(options, ("nats://" + address).c_str()), "url");
-  // Threads that all subscriptions share: one thread each would only switch.
-  Check(natsOptions_UseGlobalMessageDelivery(options, true), "options");
+  Check(natsOptions_UseGlobalMessageDelivery(options, pool), "options");
   natsConnection* connection = nullptr;
   Check(natsConnection_Connect(&connection, options), "connect");
   return NatsPtr<natsConnection>(connection);
@@ -54,15 +53,15 @@ std::string_view TextOf(natsMsg* message) {
 
 class Live final : public LivePeer {
  public:
-  explicit Live(const std::string& address)
-      : address_(address), sender_(Connect(address)) {}
+  Live(const std::string& address, bool pool)
+      : address_(address), pool_(pool), sender_(Connect(address, pool)) {}
 
   void Subscribe(std::size_t readers, std::size_t connections,
                  OnText on_text) override {
     on_text_ = std::move(on_text);
     nats_SetMessageDeliveryPoolSize(2);
     for (std::size_t i = 0; i < std::min(readers, connections); ++i) {
-      connections_.push_back(Connect(address_));
+      connections_.push_back(Connect(address_, pool_));
     }
     readers_.reserve(readers);
     for (std::size_t i = 0; i < readers; ++i) {
@@ -106,6 +105,7 @@ class Live final : public LivePeer {
   }
 
   const std::string address_;
+  const bool pool_;
   OnText on_text_;
   NatsPtr<natsConnection> sender_;
   std::vector<NatsPtr<natsConnection>> connections_;
@@ -116,7 +116,7 @@ class Live final : public LivePeer {
 class Store final : public StorePeer {
  public:
   Store(const std::string& address, bool in_memory)
-      : connection_(Connect(address)) {
+      : connection_(Connect(address, /*pool=*/false)) {
     jsOptions options;
     Check(jsOptions_Init(&options), "options");
     // What `nats bench` recommends is 500; more is faster with small messages.
@@ -223,8 +223,8 @@ class Store final : public StorePeer {
 
 }  // namespace
 
-std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address) {
-  return std::make_unique<Live>(address);
+std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address, bool pool) {
+  return std::make_unique<Live>(address, pool);
 }
 
 std::unique_ptr<StorePeer> MakeNatsStore(const std::string& address,

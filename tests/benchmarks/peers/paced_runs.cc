@@ -20,12 +20,6 @@ namespace {
 
 constexpr std::chrono::seconds kPatience(60);
 
-std::unique_ptr<LivePeer> MakeLive(const RunOptions& options) {
-  if (options.system == "messenger") return MakeMessengerLive(options.address);
-  if (options.system == "nats") return MakeNatsLive(options.address);
-  throw std::runtime_error("no such system: " + options.system);
-}
-
 // Above 1000 a second, those of one millisecond go together, since a thread
 // cannot sleep for less with any precision.
 template <typename Send>
@@ -63,7 +57,8 @@ Case RunPaced(const RunOptions& options) {
   std::vector<std::uint64_t> received(options.readers);
   std::atomic<std::uint64_t> complete{0};
   std::atomic<bool> failed{false};
-  const std::unique_ptr<LivePeer> peer = MakeLive(options);
+  const std::unique_ptr<LivePeer> peer =
+      MakeLive(options.system, options.address);
   peer->Subscribe(
       options.readers, options.connections,
       [&](std::size_t i, std::string_view text, bool /*last*/) {

@@ -53,10 +53,18 @@ class StorePeer {
   virtual void Replay(std::uint64_t count, OnText on_text) = 0;
 };
 
-// The address is host:port, except for `directory` of those without a server.
+// By name: messenger, nats, nats-threads; messenger, jetstream,
+// jetstream-memory, redis. The address is host:port.
+std::unique_ptr<LivePeer> MakeLive(const std::string& system,
+                                   const std::string& address);
+std::unique_ptr<StorePeer> MakeStore(const std::string& system,
+                                     const std::string& address);
+
 std::unique_ptr<LivePeer> MakeMessengerLive(const std::string& address);
 std::unique_ptr<StorePeer> MakeMessengerStore(const std::string& address);
-std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address);
+// Callbacks on a pool of threads that all subscriptions share or, as libnats
+// has it by default, on a thread for each.
+std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address, bool pool);
 // JetStream.
 std::unique_ptr<StorePeer> MakeNatsStore(const std::string& address,
                                          bool in_memory);

@@ -53,6 +53,15 @@ Table FanOut(const PeerOptions& options) {
          readers == 100 ? 8 : 0)
         .Add(fmt::format("→ {}", readers), "deliveries");
   }
+  // The pair has libnats run all callbacks on two threads.
+  Row threads = table.rows.back();
+  threads.name = "NATS core → 100, a thread each (libnats's default)";
+  threads.run.system = "nats-threads";
+  table.goals.push_back({.row = "libmessenger → 100",
+                         .base = threads.name,
+                         .figure = "deliveries",
+                         .ratio = 8});
+  table.rows.push_back(std::move(threads));
   return table;
 }
 

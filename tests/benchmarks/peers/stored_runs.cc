@@ -1,35 +1,16 @@
 // What is stored: many sends that are acknowledged, and reading them again.
 #include <fmt/format.h>
 
-#include <atomic>
-#include <stdexcept>
-
-#include "peers/numbered_text.h"
 #include "peers/peer.h"
 #include "peers/runs.h"
 #include "process_probe.h"
 #include "support.h"
 
 namespace messenger::bench {
-namespace {
-
-std::unique_ptr<StorePeer> MakeStore(const RunOptions& options) {
-  if (options.system == "messenger") return MakeMessengerStore(options.address);
-  if (options.system == "jetstream") {
-    return MakeNatsStore(options.address, /*in_memory=*/false);
-  }
-  if (options.system == "jetstream-memory") {
-    return MakeNatsStore(options.address, /*in_memory=*/true);
-  }
-  if (options.system == "redis") return MakeRedisStore(options.address);
-  throw std::runtime_error("no such system: " + options.system);
-}
-
-}  // namespace
-
 Case RunReplayOfMany(const RunOptions& options) {
   const ProcessProbe server(options.server_pid);
-  const std::unique_ptr<StorePeer> peer = MakeStore(options);
+  const std::unique_ptr<StorePeer> peer =
+      MakeStore(options.system, options.address);
   peer->SendCount(options.count, MakeText(options.text_bytes));
   std::uint64_t received = 0;
   std::uint64_t bytes = 0;
@@ -54,7 +35,8 @@ Case RunReplayOfMany(const RunOptions& options) {
 
 Case RunBatched(const RunOptions& options) {
   const ProcessProbe server(options.server_pid);
-  const std::unique_ptr<StorePeer> peer = MakeStore(options);
+  const std::unique_ptr<StorePeer> peer =
+      MakeStore(options.system, options.address);
   const std::string text = MakeText(options.text_bytes);
   peer->SendCount(10'000, text);  // what is needed once
   const CpuMeter cpu(server);

@@ -9,7 +9,6 @@
 #include "absl/synchronization/mutex.h"
 #include "bare_client.h"
 #include "messenger/v1/messenger.grpc.pb.h"
-#include "peers/numbered_text.h"
 #include "peers/peer.h"
 #include "peers/runs.h"
 #include "percentiles.h"
@@ -109,9 +108,7 @@ class Calls {
 
 Samples CallPeer(const RunOptions& options) {
   const std::unique_ptr<StorePeer> peer =
-      options.system == "redis"
-          ? MakeRedisStore(options.address)
-          : MakeNatsStore(options.address, /*in_memory=*/false);
+      MakeStore(options.system, options.address);
   const std::string text = MakeText(options.text_bytes);
   Samples samples;
   const Clock::time_point end = Clock::now() + ToDuration(options.seconds);

@@ -49,7 +49,8 @@ Case RunIdleReaders(const RunOptions& options) {
 
 Case RunStalledReaders(const RunOptions& options) {
   const ProcessProbe server(options.server_pid);
-  const std::unique_ptr<StorePeer> peer = MakeMessengerStore(options.address);
+  const std::unique_ptr<StorePeer> peer =
+      MakeStore(options.system, options.address);
   const std::string text = MakeText(options.text_bytes);
   // So that retention has begun to drop messages before it is measured.
   peer->SendCount(options.count / 4, text);
