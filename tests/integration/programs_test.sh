@@ -220,16 +220,19 @@ for err in read.err send.err; do
 done
 
 # Ctrl-C while the server is away.
-env --default-signal=INT "$cli" send --channel away - \
-  < <(echo one; echo two; sleep 1; echo three; exec sleep 60) 2>err &
+mkfifo away.lines
+env --default-signal=INT "$cli" send --channel away - <away.lines 2>err &
 sender=$!
+exec 7>away.lines
+printf 'one\ntwo\n' >&7
 await "two lines arrive" has_head away 2
 kill_server
+echo three >&7
 await "the sender is told" grep -q 'trying again' err
-sleep 1
 kill -INT $sender
 wait $sender
 is "Ctrl-C while the server is away: exit code" $? 130
+exec 7>&-
 has "Ctrl-C while the server is away: says what is certain" "$(cat err)" \
   'Lines 1 to 2 were acknowledged; line 3 may have been stored or not'
 restart_server
