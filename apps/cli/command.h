@@ -31,5 +31,6 @@ void AddSend(CLI::App& app, CommonOptions* common, Run* run);
 void AddRead(CLI::App& app, CommonOptions* common, Run* run);
 void AddChannels(CLI::App& app, CommonOptions* common, Run* run);
 void AddPing(CLI::App& app, CommonOptions* common, Run* run);
+void AddBench(CLI::App& app, CommonOptions* common, Run* run);
 
 }  // namespace messenger::app

@@ -28,6 +28,7 @@ Examples:
   tail -f app.log | messenger-cli send - --channel app-log
   messenger-cli read --channel app-log --last 100 --text | less
   messenger-cli channels
+  messenger-cli bench latency
 
 Exit codes:
   0        ok
@@ -68,12 +69,15 @@ int Main(int argc, char** argv) {
   AddRead(app, &common, &run);
   AddChannels(app, &common, &run);
   AddPing(app, &common, &run);
+  AddBench(app, &common, &run);
   for (CLI::App* const command : app.get_subcommands({})) {
     AddVersion(*command);
   }
   if (const auto exit_code = Parse(app, argc, argv)) return *exit_code;
   if (!run) {
-    return UsageError(app, "a command is required: send, read, channels, ping");
+    return UsageError(app,
+                      "a command is required: send, read, channels, ping, "
+                      "bench");
   }
   common.server = WithPort(common.server);
 

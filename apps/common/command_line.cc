@@ -22,10 +22,15 @@ int PrintOnStdout(const CLI::App& app, const std::string& text) {
   return kFailed;
 }
 
-// The command that was given, or the program.
-const CLI::App& Chosen(const CLI::App& app) {
-  const auto commands = app.get_subcommands();
-  return commands.empty() ? app : *commands.front();
+// The command that was given, with those around it: "messenger-cli bench read".
+std::string ChosenCommand(const CLI::App& app) {
+  std::string name = app.get_name();
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    name += " " + command->get_name();
+  }
+  return name;
 }
 
 // A size becomes its number of bytes; the answer is empty, or what is wrong.
@@ -74,12 +79,8 @@ std::optional<int> Parse(CLI::App& app, int argc, const char* const* argv) {
 }
 
 int UsageError(const CLI::App& app, const std::string& error) {
-  const CLI::App& chosen = Chosen(app);
-  const std::string help = chosen.get_parent() == nullptr
-                               ? app.get_name()
-                               : app.get_name() + " " + chosen.get_name();
   WriteStderr(fmt::format("{}: {}\n({} --help explains the options)\n",
-                          app.get_name(), error, help));
+                          app.get_name(), error, ChosenCommand(app)));
   return kUsage;
 }
 
