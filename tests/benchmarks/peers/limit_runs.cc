@@ -10,9 +10,11 @@
 #include <thread>
 #include <vector>
 
+#include "bare_client.h"
 #include "disk.h"
 #include "peers/runs.h"
 #include "percentiles.h"
+#include "process_probe.h"
 #include "support.h"
 
 namespace messenger::bench {
@@ -60,6 +62,18 @@ Case RunTcpCopy(const RunOptions& options) {
   for (const int fd : {listener, to, from}) close(fd);
   Case row;
   row.Add("volume", "MB/s", static_cast<double>(received) / elapsed / 1e6);
+  return row;
+}
+
+// Preformed frames of a gRPC server without a log, to readers that only count.
+Case RunBareStream(const RunOptions& options) {
+  constexpr std::size_t kFrameBytes = std::size_t{1} << 20;
+  const BareFanOut result = MeasureBareFanOut(
+      options.address, ProcessProbe(options.server_pid),
+      static_cast<int>(options.readers), static_cast<int>(options.connections),
+      {.frame_bytes = kFrameBytes}, options.seconds);
+  Case row;
+  row.Add("volume", "MB/s", result.bytes / result.seconds / 1e6);
   return row;
 }
 

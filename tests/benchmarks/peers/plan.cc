@@ -296,6 +296,16 @@ Table Machine(const PeerOptions& options) {
   table.rows.push_back({"TCP over loopback, one way",
                         ServerKind::kNone,
                         {.workload = "tcp", .seconds = options.seconds / 2}});
+  for (const std::size_t readers : {1U, 100U}) {
+    table.rows.push_back(
+        {fmt::format("bare gRPC stream → {}, frames of 1 MiB", readers),
+         ServerKind::kBare,
+         {.workload = "bare-stream",
+          .system = "bare",
+          .readers = readers,
+          .connections = 4,
+          .seconds = options.seconds / 2}});
+  }
   table.rows.push_back({"write and fdatasync",
                         ServerKind::kNone,
                         {.workload = "disk",

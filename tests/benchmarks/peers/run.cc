@@ -25,6 +25,7 @@ constexpr auto kRuns = std::to_array<Entry>({
     {"idle", RunIdleReaders},
     {"stalled", RunStalledReaders},
     {"tcp", RunTcpCopy},
+    {"bare-stream", RunBareStream},
     {"disk", RunDiskSync},
 });
 

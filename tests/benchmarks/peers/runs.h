@@ -25,6 +25,7 @@ Case RunStalledReaders(const RunOptions& options);
 
 // limit_runs.cc
 Case RunTcpCopy(const RunOptions& options);
+Case RunBareStream(const RunOptions& options);
 Case RunDiskSync(const RunOptions& options);
 
 }  // namespace messenger::bench

@@ -52,8 +52,8 @@ Case RunStalledReaders(const RunOptions& options) {
   const std::unique_ptr<StorePeer> peer =
       MakeStore(options.system, options.address);
   const std::string text = MakeText(options.text_bytes);
-  // So that retention has begun to drop messages before it is measured.
-  peer->SendCount(options.count / 4, text);
+  // So that what the server needs once is there, and retention at work.
+  peer->SendCount(options.count, text);
   const auto measure = [&](std::size_t readers) {
     const double before = server.ResidentBytes().value_or(0);
     SinkOptions sinks = Sinks(options);
