@@ -112,8 +112,9 @@ class BareServer::Service final : public RawService, public BareStream::Owner {
  public:
   explicit Service(const std::string& synced_file)
       : pacer_([this] { Pace(); }) {
-    if (!synced_file.empty())
+    if (!synced_file.empty()) {
       synced_ = std::make_unique<SyncedFile>(synced_file);
+    }
   }
 
   ~Service() override {

@@ -44,8 +44,9 @@ DeliveryFaults DeliveryChecker::Finish(
     const Producer& producer = producers_[i];
     faults.duplicated += producer.duplicated;
     faults.reordered += producer.reordered;
-    for (const auto& [first, end] : producer.missing)
+    for (const auto& [first, end] : producer.missing) {
       faults.lost += end - first;
+    }
     if (producer.next <= sent.at(i)) faults.lost += sent[i] + 1 - producer.next;
   }
   return faults;

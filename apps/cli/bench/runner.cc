@@ -28,11 +28,11 @@ double SecondsBetween(std::chrono::steady_clock::time_point start,
 
 }  // namespace
 
-BenchRunner::BenchRunner(const BenchOptions& options, const std::string& server,
-                         const std::string& channel)
-    : options_(options),
-      server_(server),
-      channel_(channel),
+BenchRunner::BenchRunner(BenchOptions options, std::string server,
+                         std::string channel)
+    : options_(std::move(options)),
+      server_(std::move(server)),
+      channel_(std::move(channel)),
       run_(std::random_device()()) {
   for (std::size_t i = 0; i < options_.producers; ++i) {
     producers_.push_back(
@@ -180,7 +180,8 @@ void BenchRunner::Send(std::size_t index, Clock::time_point start) {
       OnReceipt(producer, due, producer.client.Send(message));
     } else {
       producer.client.SendAsync(
-          message, [this, &producer, due](absl::StatusOr<Receipt> receipt) {
+          message,
+          [this, &producer, due](const absl::StatusOr<Receipt>& receipt) {
             OnReceipt(producer, due, receipt);
           });
     }

@@ -33,8 +33,7 @@ struct BenchCounts {
 class BenchRunner {
  public:
   // The server must be there.
-  BenchRunner(const BenchOptions& options, const std::string& server,
-              const std::string& channel);
+  BenchRunner(BenchOptions options, std::string server, std::string channel);
   ~BenchRunner();
   BenchRunner(const BenchRunner&) = delete;
   BenchRunner& operator=(const BenchRunner&) = delete;

@@ -19,7 +19,7 @@ void AppendTo(MessageLog& log, benchmark::State& state, bool producer) {
   const auto text_bytes = static_cast<std::size_t>(state.range(1));
   const Batch batch(count, text_bytes);
   std::uint64_t sequence = producer ? 1 : 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     Append(log, batch.Make(sequence));
     if (producer) sequence += count;
   }

@@ -33,7 +33,7 @@ ReadResult ReadFrame(LogReader& reader) {
 
 // An iteration reads all of it, from the beginning.
 void ReadAll(MessageLog& log, benchmark::State& state, std::size_t messages) {
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const auto reader = log.OpenReader("bench", Start::Earliest(), {});
     for (std::size_t taken = 0; taken < messages;) {
       const ReadResult result = ReadFrame(*reader);

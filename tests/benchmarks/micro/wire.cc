@@ -30,7 +30,7 @@ void Encode_Request(benchmark::State& state) {
   const NewMessage message = {
       .channel = "bench", .author = "bench", .text = text};
   std::string request;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     if (request.size() > (std::size_t{256} << 10)) request.clear();
     benchmark::DoNotOptimize(wire::CheckFields(message));
     wire::AppendNewMessageField(request, message,
@@ -46,7 +46,7 @@ void Encode_Entry(benchmark::State& state) {
   const wire::EncodedTimestamp time(std::chrono::system_clock::now());
   std::string out(TextBytes(state) + 256, '\0');
   std::uint64_t sequence = 1'000'000;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const wire::EntryParts parts = {.sequence = ++sequence,
                                     .encoded_time = time.bytes(),
                                     .new_message = message};
@@ -66,7 +66,7 @@ void Parse_Request(benchmark::State& state) {
     wire::AppendNewMessageField(request, message,
                                 wire::NewMessageSize(message));
   }
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const auto parsed = wire::ParseSendMessagesRequest(
         request, {.max_request_bytes = std::size_t{4} << 20,
                   .max_message_bytes = std::size_t{1} << 20});
@@ -80,7 +80,7 @@ void Parse_Request(benchmark::State& state) {
 void Decode_Frame(benchmark::State& state) {
   const std::string bytes = MakeFrame(kFrameMessages, TextBytes(state));
   Message message;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const auto frame = wire::ParseFrame(bytes);
     Check(frame.status(), "frame");
     wire::EntryReader entries(frame->bytes);
@@ -99,7 +99,7 @@ void Dispatch_Frame(benchmark::State& state) {
   absl::AnyInvocable<void(const Message&)> callback =
       [&seen](const Message& message) { seen += message.text.size(); };
   Message message;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const auto frame = wire::ParseFrame(bytes);
     Check(frame.status(), "frame");
     std::uint64_t left = frame->message_count;
@@ -118,13 +118,13 @@ void Dispatch_Frame(benchmark::State& state) {
 
 void Check_Utf8(benchmark::State& state) {
   const std::string text = MakeText(TextBytes(state));
-  for (auto _ : state) benchmark::DoNotOptimize(wire::IsValidUtf8(text));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(wire::IsValidUtf8(text));
   Count(state, 1, TextBytes(state));
 }
 
 void Check_ChannelName(benchmark::State& state) {
   const std::string name = "orders/europe-west.1";
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     benchmark::DoNotOptimize(wire::ResolveChannelName(name));
   }
 }
