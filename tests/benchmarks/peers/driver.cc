@@ -72,6 +72,8 @@ class Progress {
  public:
   explicit Progress(const Table& table) : table_(table) {}
   ~Progress() { Show("\r\033[K"); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   void Show(int round, int rounds, const std::string& row) const {
     Show(fmt::format("\r\033[K{}: round {} of {}: {}", table_.name, round,

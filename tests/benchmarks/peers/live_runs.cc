@@ -179,7 +179,7 @@ Case RunFanOutToSinks(const RunOptions& options) {
   peer->Flush();
   sinks.AwaitMarker();
   const double elapsed = SecondsSince(start);
-  const double bytes = static_cast<double>(sinks.TotalBytes() - total_first);
+  const auto bytes = static_cast<double>(sinks.TotalBytes() - total_first);
   Check(
       bytes >= static_cast<double>(sent * options.text_bytes * options.readers),
       "fewer bytes arrived than were sent");

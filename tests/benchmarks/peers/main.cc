@@ -55,7 +55,8 @@ bool IsInstalled(const std::string& program) {
   const char* const path = std::getenv("PATH");
   std::istringstream directories(path == nullptr ? "" : path);
   for (std::string directory; std::getline(directories, directory, ':');) {
-    if (access((directory + "/" + program).c_str(), X_OK) == 0) return true;
+    directory += "/" + program;
+    if (access(directory.c_str(), X_OK) == 0) return true;
   }
   return false;
 }
@@ -109,6 +110,7 @@ void LookInSystemDirectories() {
   const char* const path = std::getenv("PATH");
   const std::string extended =
       fmt::format("{}:/usr/sbin:/sbin", path == nullptr ? "/usr/bin" : path);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is only one thread yet
   setenv("PATH", extended.c_str(), /*overwrite=*/1);
 }
 
