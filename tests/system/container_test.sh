@@ -158,8 +158,8 @@ check_pipes() {
 }
 
 check_drain() {
-  on cli read --from earliest --text >"$work/heard" 2>"$work/error" \
-    </dev/null &
+  on cli read --from earliest --text --give-up-after 0s \
+    >"$work/heard" 2>"$work/error" </dev/null &
   reader=$!
   on cli send hello >/dev/null </dev/null || fail "send: exit code $?"
   await "the reader stands" grep -x hello "$work/heard"
