@@ -2,6 +2,7 @@
 # messenger-cli bench: that it counts right, never how fast it is.
 #   cli_bench_test.sh MESSENGER_SERVER MESSENGER_CLI
 set -uo pipefail
+# shellcheck disable=SC2034 # for programs.sh
 server=$1
 cli=$2
 source "$(dirname "$0")/../support/programs.sh"
