@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/protobuf.h"
@@ -113,9 +114,34 @@ std::string HeaderOf(std::string_view bytes) {
   return header;
 }
 
-void Run(std::string bytes, bool sealed) {
+// In pieces of this size it is the same frame.
+void CheckPieces(std::string_view bytes, std::size_t size,
+                 const absl::StatusOr<wire::Frame>& whole) {
+  std::vector<std::string> owned;
+  for (std::size_t i = 0; i < bytes.size(); i += size) {
+    owned.emplace_back(bytes.substr(i, size));
+  }
+  const std::vector<std::string_view> pieces(owned.begin(), owned.end());
+  const auto frame = wire::ParseFrame(pieces);
+  Check(frame.ok() == whole.ok(), "pieces and the whole differ in what is ok");
+  if (!frame.ok()) return;
+  Check(wire::EncodeFrameHeader(frame->header) ==
+                wire::EncodeFrameHeader(whole->header) &&
+            frame->message_count == whole->message_count,
+        "pieces have another header");
+  wire::FrameEntryReader entries(*frame);
+  wire::FrameEntryReader expected(*whole);
+  while (expected.Next()) {
+    Check(entries.Next() && entries.message() == expected.message(),
+          "pieces have other messages");
+  }
+  Check(!entries.Next(), "pieces have more messages");
+}
+
+void Run(std::string bytes, bool sealed, std::size_t piece_size) {
   if (sealed) SealEntries(bytes.data(), bytes.size());
   const auto frame = wire::ParseFrame(bytes);
+  CheckPieces(bytes, piece_size, frame);
   std::uint64_t count = 0;
   wire::EntryReader entries(bytes);
   while (entries.Next()) {
@@ -146,7 +172,9 @@ void Run(std::string bytes, bool sealed) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   messenger::fuzz::Input input(data, size);
-  const bool sealed = input.Byte() % 4 != 0;
-  messenger::fuzz::Run(std::string(input.Rest()), sealed);
+  const std::size_t choices = input.Byte();
+  const bool sealed = choices % 4 != 0;
+  const std::size_t piece_size = choices / 4 + 1;
+  messenger::fuzz::Run(std::string(input.Rest()), sealed, piece_size);
   return 0;
 }

@@ -249,6 +249,31 @@ TEST_CASE("fields: malformed bytes end the reading for good") {
   }
 }
 
+TEST_CASE("fields: of one that is cut off, what is missing is known") {
+  const auto missing = [](std::string_view bytes) {
+    FieldReader fields(bytes);
+    while (fields.Next()) {
+    }
+    return fields.missing();
+  };
+  CHECK(missing("") == 0);
+  CHECK(missing("\x08\x01"sv) == 0);
+  CHECK(missing("\x08"sv) == 1);      // all of a varint
+  CHECK(missing("\x08\x80"sv) == 1);  // the rest of one
+  CHECK(missing("\x80"sv) == 1);      // of a tag
+  CHECK(missing("\x08\x01\x09\x01\x02"sv) == 6);
+  CHECK(missing("\x0D\x01"sv) == 3);
+  CHECK(missing("\x0A"sv) == 1);
+  CHECK(missing("\x0A\x85"sv) == 1);
+  CHECK(missing("\x0A\x05"sv) == 5);
+  CHECK(missing("\x0A\x05zz"sv) == 3);
+  // Nothing would help these.
+  CHECK(missing("\x00\x01"sv) == 0);
+  CHECK(missing("\x0B"sv) == 0);
+  CHECK(missing("\x0A\x80\x80\x80\x80\x80\x01"sv) == 0);
+  CHECK(missing("\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"sv) == 0);
+}
+
 TEST_CASE("fields: what comes before malformed bytes is still read") {
   std::string bytes;
   AppendBytesField(bytes, 1, "first");

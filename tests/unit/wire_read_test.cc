@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -352,7 +353,7 @@ TEST_CASE("frame: messages are counted and found, wherever the header is") {
     CHECK(frame->message_count == 2);
     CHECK(frame->header.head == 6U);
     std::vector<std::uint64_t> sequences;
-    EntryReader entries(frame->bytes);
+    FrameEntryReader entries(*frame);
     while (entries.Next()) {
       v1::Message message;
       REQUIRE(message.ParseFromString(std::string(entries.message())));
@@ -360,6 +361,67 @@ TEST_CASE("frame: messages are counted and found, wherever the header is") {
     }
     CHECK(sequences == std::vector<std::uint64_t>{5, 6});
   }
+}
+
+TEST_CASE("frame: its pieces may be cut anywhere") {
+  v1::ReadMessagesResponse proto;
+  proto.add_messages()->set_sequence(5);
+  proto.add_messages()->set_text(std::string(150, 'x'));
+  proto.mutable_gap()->set_next(300);
+  proto.set_head(3000);
+  const std::string bytes = proto.SerializeAsString();
+  std::vector<std::string> messages;
+  for (const v1::Message& message : proto.messages()) {
+    messages.push_back(message.SerializeAsString());
+  }
+  // Two cuts; with both at the same place, or at an end, a piece is empty.
+  for (std::size_t i = 0; i <= bytes.size(); ++i) {
+    for (std::size_t k = i; k <= bytes.size(); ++k) {
+      CAPTURE(i);
+      CAPTURE(k);
+      // Memory of their own, so that nothing reads over an end unnoticed.
+      const std::array<std::string, 3> owned = {
+          bytes.substr(0, i), bytes.substr(i, k - i), bytes.substr(k)};
+      const std::array<std::string_view, 3> pieces = {owned[0], owned[1],
+                                                      owned[2]};
+      const auto frame = ParseFrame(pieces);
+      REQUIRE(frame.ok());
+      REQUIRE(frame->message_count == 2);
+      REQUIRE(frame->header.head == 3000U);
+      REQUIRE(frame->header.gap.has_value());
+      REQUIRE(frame->header.gap->next == 300);
+      std::vector<std::string> found;
+      FrameEntryReader entries(*frame);
+      while (entries.Next()) found.emplace_back(entries.message());
+      REQUIRE(found == messages);
+      if (pieces[2].empty()) continue;
+      const std::array<std::string_view, 3> cut_off = {
+          owned[0], owned[1], pieces[2].substr(0, pieces[2].size() - 1)};
+      REQUIRE_FALSE(ParseFrame(cut_off).ok());
+    }
+  }
+}
+
+TEST_CASE("frame: each byte may be a piece") {
+  v1::ReadMessagesResponse proto;
+  proto.add_messages()->set_text(std::string(200, 'x'));
+  proto.set_epoch(UINT64_MAX);
+  const std::string bytes = proto.SerializeAsString();
+  std::vector<std::string_view> pieces;
+  for (const char& byte : bytes) pieces.emplace_back(&byte, 1);
+  const auto frame = ParseFrame(pieces);
+  REQUIRE(frame.ok());
+  CHECK(frame->header.epoch == UINT64_MAX);
+  FrameEntryReader entries(*frame);
+  REQUIRE(entries.Next());
+  CHECK(entries.message() == proto.messages(0).SerializeAsString());
+  CHECK_FALSE(entries.Next());
+}
+
+TEST_CASE("frame: a length beyond its end allocates nothing") {
+  const std::array<std::string_view, 2> pieces = {
+      "\x0A\xFF\xFF", "\xFF\xFF\x7F and then some"};  // 32 GiB
+  CHECK_FALSE(ParseFrame(pieces).ok());
 }
 
 TEST_CASE("frame: malformed bytes are data loss") {

@@ -265,7 +265,10 @@ void Subscription::Impl::OnWatchdog() {
 
 void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
   if (!cancelled() && failure_.ok() && !Finished()) {
-    absl::StatusOr<wire::Frame> frame = wire::ParseFrame(Flatten(bytes));
+    const std::vector<grpc::Slice> slices = rpc::SlicesOf(bytes);
+    std::vector<std::string_view> pieces(slices.size());
+    std::transform(slices.begin(), slices.end(), pieces.begin(), rpc::View);
+    absl::StatusOr<wire::Frame> frame = wire::ParseFrame(pieces);
     failure_ = frame.ok() ? Deliver(*frame) : frame.status();
   }
   std::shared_ptr<Call> unwanted;
@@ -279,18 +282,6 @@ void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
     }
   }
   if (unwanted) unwanted->Cancel();
-}
-
-std::string_view Subscription::Impl::Flatten(const grpc::ByteBuffer& frame) {
-  std::vector<grpc::Slice> slices;
-  if (!frame.Dump(&slices).ok()) return {};
-  if (bytes_.size() < frame.Length()) bytes_.resize(frame.Length());
-  char* out = bytes_.data();
-  for (const grpc::Slice& slice : slices) {
-    const std::string_view bytes = rpc::View(slice);
-    out = std::copy(bytes.begin(), bytes.end(), out);
-  }
-  return {bytes_.data(), out};
 }
 
 absl::Status Subscription::Impl::Deliver(const wire::Frame& frame) {
@@ -385,10 +376,10 @@ absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
   message.channel = channel_;
   message.epoch = epoch_;
   std::uint64_t left = frame.message_count;
-  wire::EntryReader entries(frame.bytes);
+  wire::MessageDecoder decoder;
+  wire::FrameEntryReader entries(frame);
   while (entries.Next()) {
-    if (absl::Status s = wire::DecodeMessage(entries.message(), &message);
-        !s.ok()) {
+    if (absl::Status s = decoder.Decode(entries.message(), &message); !s.ok()) {
       return absl::DataLossError(fmt::format(
           "the message after {} of channel \"{}\" arrived damaged: {}",
           next_sequence_ - 1, channel_, MessageOf(s)));

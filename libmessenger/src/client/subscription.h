@@ -99,7 +99,6 @@ class Subscription::Impl final
   bool Finished() const;
   // To just before next_sequence_.
   void SetPosition() ABSL_LOCKS_EXCLUDED(mu_);
-  std::string_view Flatten(const grpc::ByteBuffer& frame);
   void OnCallEnd(const absl::Status& status,
                  const std::shared_ptr<Connection>& connection)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -140,7 +139,6 @@ class Subscription::Impl final
   // In the strand.
   ReadCallbacks callbacks_;
   Backoff backoff_;
-  std::vector<char> bytes_;  // of the frame being delivered
   // Of the present call.
   bool joining_ = false;
   absl::Status failure_;         // what was wrong with a frame

@@ -13,6 +13,13 @@ grpc::Slice Flatten(const grpc::ByteBuffer& buffer) {
   return slice;
 }
 
+std::vector<grpc::Slice> SlicesOf(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  // Fails only for a buffer that holds nothing.
+  static_cast<void>(buffer.Dump(&slices));
+  return slices;
+}
+
 grpc::Slice MakeSlice(std::string bytes) {
   auto* const owned = new std::string(std::move(bytes));
   return {owned->data(), owned->size(),

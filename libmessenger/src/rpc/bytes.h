@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace messenger::rpc {
 
@@ -16,6 +17,9 @@ inline std::string_view View(const grpc::Slice& slice) {
 // All bytes in one piece: the buffer's own slice if it has just one, else a
 // copy.
 grpc::Slice Flatten(const grpc::ByteBuffer& buffer);
+
+// The buffer's own slices.
+std::vector<grpc::Slice> SlicesOf(const grpc::ByteBuffer& buffer);
 
 // A slice that owns the string, without copying it.
 grpc::Slice MakeSlice(std::string bytes);

@@ -96,23 +96,25 @@ class FieldReader {
       case WireType::kVarint:
         return ReadVarint(&number_) || Fail();
       case WireType::kFixed64:
-        if (end_ - next_ < 8) return Fail();
+        if (end_ - next_ < 8) return FailFor(8);
         number_ = GetFixed64(next_);
         next_ += 8;
         return true;
       case WireType::kBytes: {
         std::uint64_t size;
         const char* const size_begin = next_;
-        if (!ReadVarint(&size) || next_ - size_begin > kMaxVarint32Size ||
-            size > static_cast<std::uint64_t>(end_ - next_)) {
+        if (!ReadVarint(&size) || next_ - size_begin > kMaxVarint32Size) {
           return Fail();
+        }
+        if (size > static_cast<std::uint64_t>(end_ - next_)) {
+          return FailFor(size);
         }
         bytes_ = std::string_view(next_, size);
         next_ += size;
         return true;
       }
       case WireType::kFixed32:
-        if (end_ - next_ < 4) return Fail();
+        if (end_ - next_ < 4) return FailFor(4);
         next_ += 4;
         return true;
       default:
@@ -121,6 +123,9 @@ class FieldReader {
   }
 
   bool ok() const { return ok_; }
+  // Of malformed input whose last field, from begin() on, is cut off: how many
+  // bytes it lacks, as far as can be told from what is there; else 0.
+  std::uint64_t missing() const { return missing_; }
 
   // Of the current field.
   std::uint32_t tag() const { return tag_; }
@@ -142,6 +147,7 @@ class FieldReader {
         return true;
       }
     }
+    missing_ = next_ == end_ ? 1 : 0;
     return false;
   }
 
@@ -154,11 +160,18 @@ class FieldReader {
     return false;
   }
 
+  // For want of `size` bytes.
+  bool FailFor(std::uint64_t size) {
+    missing_ = size - static_cast<std::uint64_t>(end_ - next_);
+    return Fail();
+  }
+
   const char* begin_ = nullptr;
   const char* next_;
   const char* end_;
   std::uint32_t tag_ = 0;
   bool ok_ = true;
+  std::uint64_t missing_ = 0;
   std::uint64_t number_ = 0;
   std::string_view bytes_;
 };

@@ -79,7 +79,21 @@ std::optional<std::uint64_t> VerifiedSequence(std::string_view message) {
   return GetFixed64(message.data() + 1);
 }
 
-absl::Status DecodeMessage(std::string_view bytes, Message* message) {
+std::optional<Timestamp> MessageDecoder::DecodeTime(std::string_view bytes) {
+  // That no bytes are the beginning of 1970 needs no decoding either.
+  if (bytes == std::string_view(encoded_time_.data(), encoded_time_size_)) {
+    return time_;
+  }
+  const std::optional<Timestamp> time = DecodeTimestamp(bytes);
+  if (time && bytes.size() <= encoded_time_.size()) {
+    std::memcpy(encoded_time_.data(), bytes.data(), bytes.size());
+    encoded_time_size_ = bytes.size();
+    time_ = *time;
+  }
+  return time;
+}
+
+absl::Status MessageDecoder::Decode(std::string_view bytes, Message* message) {
   if (!ChecksumMatches(bytes)) {
     return absl::DataLossError("the checksum does not match");
   }
@@ -99,7 +113,7 @@ absl::Status DecodeMessage(std::string_view bytes, Message* message) {
         message->sequence = fields.number();
         break;
       case message_tag::kSendTime:
-        time = DecodeTimestamp(fields.bytes());
+        time = DecodeTime(fields.bytes());
         if (!time) return absl::DataLossError("send_time is not valid");
         break;
       case message_tag::kAuthor:

@@ -6,6 +6,7 @@
 // bytes of the Message before that field.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -71,10 +72,28 @@ std::string_view MessageOfEntry(std::string_view entries);
 // not. Cheaper than decoding it.
 std::optional<std::uint64_t> VerifiedSequence(std::string_view message);
 
-// Verifies the checksum of an encoded Message and decodes it; the views in
-// `message` point into `bytes`. Leaves channel, epoch and last_of_frame alone.
-// DATA_LOSS says what is wrong.
-absl::Status DecodeMessage(std::string_view bytes, Message* message);
+// Decodes messages one after the other: those that were appended together have
+// the same time, which is decoded only once.
+class MessageDecoder {
+ public:
+  // Verifies the checksum of an encoded Message and decodes it; the views in
+  // `message` point into `bytes`. Leaves channel, epoch and last_of_frame
+  // alone. DATA_LOSS says what is wrong.
+  absl::Status Decode(std::string_view bytes, Message* message);
+
+ private:
+  std::optional<Timestamp> DecodeTime(std::string_view bytes);
+
+  // Of the message before.
+  std::array<char, EncodedTimestamp::kMaxSize> encoded_time_{};
+  std::size_t encoded_time_size_ = 0;
+  Timestamp time_{};
+};
+
+// A single one.
+inline absl::Status DecodeMessage(std::string_view bytes, Message* message) {
+  return MessageDecoder().Decode(bytes, message);
+}
 
 // The sender's part of an encoded Message, as canonical NewMessage bytes, and
 // its time. For messages that this process has encoded: nothing is checked.

@@ -133,6 +133,90 @@ absl::Status CheckStart(const Start& start) {
   return absl::OkStatus();
 }
 
+// Bytes that come in pieces.
+class PieceReader {
+ public:
+  explicit PieceReader(std::span<const std::string_view> pieces)
+      : pieces_(pieces) {
+    for (const std::string_view piece : pieces) left_ += piece.size();
+  }
+
+  bool AtEnd() const { return left_ == 0; }
+
+  // What there is in one piece; empty at the end.
+  std::string_view TakeRest() { return Take(left_); }
+
+  // Adds to a field that is cut off, and lacks `missing` bytes at least, until
+  // it is whole. False if it is malformed.
+  bool Complete(std::uint64_t missing, std::string* field) {
+    while (missing > 0 && missing <= left_) {
+      field->reserve(field->size() + missing);
+      for (std::uint64_t taken = 0; taken < missing;) {
+        const std::string_view bytes = Take(missing - taken);
+        field->append(bytes);
+        taken += bytes.size();
+      }
+      FieldReader fields(*field);
+      if (fields.Next()) return true;
+      missing = fields.missing();
+    }
+    return false;
+  }
+
+ private:
+  // At most `size` bytes, which lie together.
+  std::string_view Take(std::uint64_t size) {
+    while (current_.empty() && !pieces_.empty()) {
+      current_ = pieces_.front();
+      pieces_ = pieces_.subspan(1);
+    }
+    const std::string_view taken = current_.substr(0, size);
+    current_.remove_prefix(taken.size());
+    left_ -= taken.size();
+    return taken;
+  }
+
+  std::span<const std::string_view> pieces_;
+  std::string_view current_;
+  std::uint64_t left_ = 0;
+};
+
+// Up to the end or to a field that is malformed. False if the value of one is.
+bool ParseRun(FieldReader& fields, Frame* frame) {
+  while (fields.Next()) {
+    switch (fields.tag()) {
+      case kEntryTag:
+        ++frame->message_count;
+        break;
+      case MakeTag(kEpoch, WireType::kFixed64):
+        frame->header.epoch = fields.number();
+        break;
+      case MakeTag(kNextSequence, WireType::kVarint):
+        frame->header.next_sequence = fields.number();
+        break;
+      case MakeTag(kHead, WireType::kVarint):
+        frame->header.head = fields.number();
+        break;
+      case MakeTag(kCaughtUp, WireType::kVarint):
+        frame->header.caught_up = fields.number() != 0;
+        break;
+      case MakeTag(kGap, WireType::kBytes):
+        frame->header.gap = ParseGap(fields.bytes());
+        if (!frame->header.gap) return false;
+        break;
+      case MakeTag(kFrameHeartbeatInterval, WireType::kBytes): {
+        const auto interval = DecodeDuration(fields.bytes());
+        if (!interval) return false;
+        frame->header.heartbeat_interval = *interval;
+        break;
+      }
+      default:
+        break;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string EncodeReadMessagesRequest(const ReadRequest& request) {
@@ -253,46 +337,30 @@ std::string EncodeFrameHeader(const FrameHeader& header) {
   return out;
 }
 
-absl::StatusOr<Frame> ParseFrame(std::string_view bytes) {
-  Frame frame;
-  frame.bytes = bytes;
-  bool ok = true;
-  FieldReader fields(bytes);
-  while (fields.Next()) {
-    switch (fields.tag()) {
-      case kEntryTag:
-        ++frame.message_count;
-        break;
-      case MakeTag(kEpoch, WireType::kFixed64):
-        frame.header.epoch = fields.number();
-        break;
-      case MakeTag(kNextSequence, WireType::kVarint):
-        frame.header.next_sequence = fields.number();
-        break;
-      case MakeTag(kHead, WireType::kVarint):
-        frame.header.head = fields.number();
-        break;
-      case MakeTag(kCaughtUp, WireType::kVarint):
-        frame.header.caught_up = fields.number() != 0;
-        break;
-      case MakeTag(kGap, WireType::kBytes):
-        frame.header.gap = ParseGap(fields.bytes());
-        ok = ok && frame.header.gap.has_value();
-        break;
-      case MakeTag(kFrameHeartbeatInterval, WireType::kBytes): {
-        const auto interval = DecodeDuration(fields.bytes());
-        ok = ok && interval.has_value();
-        frame.header.heartbeat_interval =
-            interval.value_or(std::chrono::milliseconds(0));
-        break;
-      }
-      default:
-        break;
-    }
-  }
-  if (!ok || !fields.ok()) {
+absl::StatusOr<Frame> ParseFrame(std::span<const std::string_view> pieces) {
+  const auto malformed = [] {
     return absl::DataLossError(
         "the server's ReadMessagesResponse is malformed");
+  };
+  Frame frame;
+  PieceReader reader(pieces);
+  while (!reader.AtEnd()) {
+    const std::string_view piece = reader.TakeRest();
+    FieldReader fields(piece);
+    if (!ParseRun(fields, &frame)) return malformed();
+    if (fields.ok()) {
+      frame.runs.push_back(piece);
+      continue;
+    }
+    if (fields.begin() != piece.data()) {
+      frame.runs.emplace_back(piece.data(), fields.begin());
+    }
+    std::string& joined =
+        frame.joined.emplace_front(fields.begin(), piece.data() + piece.size());
+    if (!reader.Complete(fields.missing(), &joined)) return malformed();
+    FieldReader field(joined);
+    if (!ParseRun(field, &frame)) return malformed();
+    frame.runs.emplace_back(joined);
   }
   return frame;
 }

@@ -3,13 +3,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <forward_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
+#include "wire/entry.h"
 
 namespace messenger::wire {
 
@@ -44,11 +48,42 @@ std::string EncodeFrameHeader(const FrameHeader& header);
 
 struct Frame {
   FrameHeader header;
-  std::string_view bytes;  // of the whole frame: see EntryReader
   std::uint64_t message_count = 0;
+  // All of its fields, whole ones: see FrameEntryReader. They point into the
+  // pieces that were parsed, or into `joined`.
+  std::vector<std::string_view> runs;
+  std::forward_list<std::string> joined;
 };
 
-// DATA_LOSS if the bytes are malformed.
-absl::StatusOr<Frame> ParseFrame(std::string_view bytes);
+// A frame in the pieces that it arrived in, whose bytes must stay. Only fields
+// that lie across two pieces are copied. DATA_LOSS if the bytes are malformed.
+absl::StatusOr<Frame> ParseFrame(std::span<const std::string_view> pieces);
+
+// In one piece.
+inline absl::StatusOr<Frame> ParseFrame(std::string_view bytes) {
+  return ParseFrame(std::span<const std::string_view>(&bytes, 1));
+}
+
+// Walks over the entries of a frame, as EntryReader does.
+class FrameEntryReader {
+ public:
+  explicit FrameEntryReader(const Frame& frame) : runs_(frame.runs) {}
+
+  bool Next() {
+    while (!entries_.Next()) {
+      if (runs_.empty()) return false;
+      entries_ = EntryReader(runs_.front());
+      runs_ = runs_.subspan(1);
+    }
+    return true;
+  }
+
+  // The encoded Message of the current entry.
+  std::string_view message() const { return entries_.message(); }
+
+ private:
+  std::span<const std::string_view> runs_;
+  EntryReader entries_{{}};
+};
 
 }  // namespace messenger::wire

@@ -20,9 +20,11 @@ class EncodedTimestamp {
 
   std::string_view bytes() const { return {bytes_.data(), size_}; }
 
- private:
   // Two tags, a 64-bit varint and a 30-bit one.
-  std::array<char, 17> bytes_;
+  static constexpr std::size_t kMaxSize = 17;
+
+ private:
+  std::array<char, kMaxSize> bytes_;
   std::size_t size_;
 };
 

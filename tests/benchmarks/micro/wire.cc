@@ -83,9 +83,10 @@ void Decode_Frame(benchmark::State& state) {
   while (state.KeepRunning()) {
     const auto frame = wire::ParseFrame(bytes);
     Check(frame.status(), "frame");
-    wire::EntryReader entries(frame->bytes);
+    wire::MessageDecoder decoder;
+    wire::FrameEntryReader entries(*frame);
     while (entries.Next()) {
-      Check(wire::DecodeMessage(entries.message(), &message), "message");
+      Check(decoder.Decode(entries.message(), &message), "message");
       benchmark::DoNotOptimize(message.text.data());
     }
   }
@@ -104,9 +105,10 @@ void Dispatch_Frame(benchmark::State& state) {
     Check(frame.status(), "frame");
     std::uint64_t left = frame->message_count;
     std::uint64_t next = 1;
-    wire::EntryReader entries(frame->bytes);
+    wire::MessageDecoder decoder;
+    wire::FrameEntryReader entries(*frame);
     while (entries.Next()) {
-      Check(wire::DecodeMessage(entries.message(), &message), "message");
+      Check(decoder.Decode(entries.message(), &message), "message");
       if (message.sequence != next++) state.SkipWithError("out of order");
       message.last_of_frame = --left == 0;
       callback(message);

@@ -25,7 +25,7 @@ class NumberedText {
   static Clock::time_point StampOf(std::string_view text);
 
   static constexpr std::size_t kNumberBytes = 12;
-  static constexpr std::size_t kStampBytes = 20;
+  static constexpr std::size_t kStampBytes = 16;
 
  private:
   std::string text_;
