@@ -35,12 +35,14 @@ struct DestroyNats {
 template <typename T>
 using NatsPtr = std::unique_ptr<T, DestroyNats>;
 
-NatsPtr<natsConnection> Connect(const std::string& address, bool pool) {
+NatsPtr<natsConnection> Connect(const std::string& address,
+                                const NatsLiveOptions& live) {
   natsOptions* options = nullptr;
   Check(natsOptions_Create(&options), "options");
   const NatsPtr<natsOptions> owner(options);
   Check(natsOptions_SetURL(options, ("nats://" + address).c_str()), "url");
-  Check(natsOptions_UseGlobalMessageDelivery(options, pool), "options");
+  Check(natsOptions_UseGlobalMessageDelivery(options, live.pool), "options");
+  Check(natsOptions_SetSendAsap(options, live.send_asap), "options");
   natsConnection* connection = nullptr;
   Check(natsConnection_Connect(&connection, options), "connect");
   return NatsPtr<natsConnection>(connection);
@@ -53,15 +55,17 @@ std::string_view TextOf(natsMsg* message) {
 
 class Live final : public LivePeer {
  public:
-  Live(const std::string& address, bool pool)
-      : address_(address), pool_(pool), sender_(Connect(address, pool)) {}
+  Live(const std::string& address, const NatsLiveOptions& options)
+      : address_(address),
+        options_(options),
+        sender_(Connect(address, options)) {}
 
   void Subscribe(std::size_t readers, std::size_t connections,
                  OnText on_text) override {
     on_text_ = std::move(on_text);
     nats_SetMessageDeliveryPoolSize(2);
     for (std::size_t i = 0; i < std::min(readers, connections); ++i) {
-      connections_.push_back(Connect(address_, pool_));
+      connections_.push_back(Connect(address_, options_));
     }
     readers_.reserve(readers);
     for (std::size_t i = 0; i < readers; ++i) {
@@ -105,7 +109,7 @@ class Live final : public LivePeer {
   }
 
   const std::string address_;
-  const bool pool_;
+  const NatsLiveOptions options_;
   OnText on_text_;
   NatsPtr<natsConnection> sender_;
   std::vector<NatsPtr<natsConnection>> connections_;
@@ -116,7 +120,7 @@ class Live final : public LivePeer {
 class Store final : public StorePeer {
  public:
   Store(const std::string& address, bool in_memory)
-      : connection_(Connect(address, /*pool=*/false)) {
+      : connection_(Connect(address, {.pool = false})) {
     jsOptions options;
     Check(jsOptions_Init(&options), "options");
     // What `nats bench` recommends is 500; more is faster with small messages.
@@ -223,8 +227,9 @@ class Store final : public StorePeer {
 
 }  // namespace
 
-std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address, bool pool) {
-  return std::make_unique<Live>(address, pool);
+std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address,
+                                       const NatsLiveOptions& options) {
+  return std::make_unique<Live>(address, options);
 }
 
 std::unique_ptr<StorePeer> MakeNatsStore(const std::string& address,

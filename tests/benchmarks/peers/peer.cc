@@ -7,8 +7,9 @@ namespace messenger::bench {
 std::unique_ptr<LivePeer> MakeLive(const std::string& system,
                                    const std::string& address) {
   if (system == "messenger") return MakeMessengerLive(address);
-  if (system == "nats") return MakeNatsLive(address, /*pool=*/true);
-  if (system == "nats-threads") return MakeNatsLive(address, /*pool=*/false);
+  if (system == "nats") return MakeNatsLive(address, {});
+  if (system == "nats-asap") return MakeNatsLive(address, {.send_asap = true});
+  if (system == "nats-threads") return MakeNatsLive(address, {.pool = false});
   throw std::runtime_error("no such live system: " + system);
 }
 

@@ -53,7 +53,7 @@ class StorePeer {
   virtual void Replay(std::uint64_t count, OnText on_text) = 0;
 };
 
-// By name: messenger, nats, nats-threads; messenger, jetstream,
+// By name: messenger, nats, nats-asap, nats-threads; messenger, jetstream,
 // jetstream-memory, redis. The address is host:port.
 std::unique_ptr<LivePeer> MakeLive(const std::string& system,
                                    const std::string& address);
@@ -62,9 +62,16 @@ std::unique_ptr<StorePeer> MakeStore(const std::string& system,
 
 std::unique_ptr<LivePeer> MakeMessengerLive(const std::string& address);
 std::unique_ptr<StorePeer> MakeMessengerStore(const std::string& address);
-// Callbacks on a pool of threads that all subscriptions share or, as libnats
-// has it by default, on a thread for each.
-std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address, bool pool);
+struct NatsLiveOptions {
+  // Callbacks on a pool of threads that all subscriptions share; else, as
+  // libnats has it by default, on a thread for each.
+  bool pool = true;
+  // Each message at once, for latency; else, as libnats has it by default, when
+  // its flusher comes around, for throughput.
+  bool send_asap = false;
+};
+std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address,
+                                       const NatsLiveOptions& options);
 // JetStream.
 std::unique_ptr<StorePeer> MakeNatsStore(const std::string& address,
                                          bool in_memory);

@@ -51,6 +51,13 @@ bool Draw(const Plan& plan, const std::string& directory) {
   return pclose(gnuplot) == 0;
 }
 
+std::string LineName(const std::string& system) {
+  if (system == "messenger") return "libmessenger";
+  if (system == "nats-asap") return "NATS core, SendAsap";
+  if (system == "nats-threads") return "NATS core, a thread each";
+  return "NATS core";
+}
+
 // One line for each system, of a figure against what `x` makes of a run.
 void Collect(const std::vector<TableResults>& results, const char* table,
              const char* figure,
@@ -61,9 +68,8 @@ void Collect(const std::vector<TableResults>& results, const char* table,
     for (const Row& row : result.table->rows) {
       const Series* const series = result.Find(row.name, figure);
       if (series == nullptr || row.run.system == "bare") continue;
-      const std::string system =
-          row.run.system == "messenger" ? "libmessenger" : "NATS core";
-      (*lines)[system + suffix][x(row.run)] = Median(series->values);
+      (*lines)[LineName(row.run.system) + suffix][x(row.run)] =
+          Median(series->values);
     }
   }
 }

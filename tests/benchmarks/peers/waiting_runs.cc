@@ -38,7 +38,9 @@ Case RunIdleReaders(const RunOptions& options) {
   const double after = server.ResidentBytes().value_or(0);
   const CpuMeter cpu(server);
   const Clock::time_point start = Clock::now();
-  std::this_thread::sleep_for(ToDuration(options.seconds));
+  // Two heartbeats of each reader, if there are any.
+  std::this_thread::sleep_for(
+      ToDuration(std::max(options.seconds, options.heartbeat_ms * 2e-3)));
   Case row;
   row.Add("memory/reader", "KB",
           (after - before) / static_cast<double>(options.readers) / 1e3);
