@@ -84,4 +84,16 @@ usage "is no duration" send --duration soon
 is "no server: exit code" $? 3
 has "no server" "$(cat err)" 'cannot reach 127.0.0.1:1'
 
+# With a server that is gone, too, and not only when the sends give up (30 s).
+"$cli" bench send --duration 1h --channel gone >out 2>err &
+pid=$!
+await "it sends" "$cli" channels --channel gone
+kill -9 "${server_pid:?}"
+wait "$server_pid" 2>/dev/null
+began=$SECONDS
+kill -TERM $pid
+wait $pid
+is "SIGTERM without a server: exit code" $? 143
+[ $((SECONDS - began)) -lt 20 ] || fail "SIGTERM without a server took too long"
+
 finish

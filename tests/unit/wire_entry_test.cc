@@ -207,6 +207,26 @@ TEST_CASE("entry: decoding keeps nothing of the message before") {
   CHECK(message.epoch == 5);
 }
 
+TEST_CASE("entry: a decoder tells the times of message after message") {
+  using std::chrono::nanoseconds;
+  MessageDecoder decoder;
+  Message message;
+  // Times that differ in length, in one byte, not at all; 0 has no bytes.
+  for (const std::int64_t nanos :
+       std::vector<std::int64_t>{5'000'000'007, 5'000'000'007, 5'000'000'008, 7,
+                                 0, 0, 8, 1'700'000'000'123'456'789,
+                                 1'700'000'000'123'456'788, 5'000'000'007}) {
+    CAPTURE(nanos);
+    const Timestamp time{nanoseconds(nanos)};
+    std::string bytes = EncodeMessage({.sequence = 1, .time = time});
+    REQUIRE(decoder.Decode(bytes, &message).ok());
+    const bool same = message.send_time == time;
+    CHECK(same);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    CHECK_FALSE(decoder.Decode(bytes, &message).ok());
+  }
+}
+
 TEST_CASE("entry: every flipped bit of a message is detected") {
   for (const Sample& sample : Samples()) {
     if (sample.message.text.size() > 1000) continue;

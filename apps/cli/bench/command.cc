@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
@@ -34,7 +35,8 @@ Exit codes:
   1        a send failed, or messages were lost, duplicated or reordered
   2        wrong usage
   3        the server is not available
-  130,143  ended by SIGINT (Ctrl-C), SIGTERM; what was measured is printed)";
+  130,143  ended by SIGINT (Ctrl-C), SIGTERM; what was measured is printed, unless
+           the server is gone)";
 
 constexpr const char* kSendBenchFooter =
     R"(Examples:
@@ -67,6 +69,9 @@ constexpr const char* kLatencyBenchFooter =
 
 The time of a message counts from the moment at which it was due to be sent, so
 that a stall counts for all messages that it delays, to the reader's callback.)";
+
+// For what is still on its way when a signal comes.
+constexpr std::chrono::seconds kGrace{4};
 
 // A line on a terminal that is rewritten, for a person who watches.
 class Watch {
@@ -209,30 +214,29 @@ int RunBench(const BenchOptions& options, const CommonOptions& common,
   context.interrupt.Defer();
   BenchRunner runner(options, common.server, channel);
   absl::Status status;
+  Event done;
+  std::thread thread([&] {
+    status = runner.Run();
+    done.Set();
+  });
   {
     const Watch watch;
-    Event done;
-    std::thread thread([&] {
-      status = runner.Run();
-      done.Set();
-    });
     constexpr std::chrono::milliseconds kInterval{200};
-    bool stopping = false;
-    while (true) {
-      const auto came = stopping
-                            ? WaitForAny({{done.fd(), POLLIN}}, kInterval)
-                            : WaitForAny({{done.fd(), POLLIN},
-                                          {context.interrupt.fd(), POLLIN}},
-                                         kInterval);
-      if (came && *came == 0) break;
-      if (came) {
-        stopping = true;
-        runner.Stop();
-      }
+    while (!WaitForAny({{done.fd(), POLLIN}, {context.interrupt.fd(), POLLIN}},
+                       kInterval)) {
       watch.Show(runner.counts());
     }
-    thread.join();
   }
+  runner.Stop();
+  if (!WaitForAny({{done.fd(), POLLIN}}, kGrace)) {
+    // Its threads wait for the server: there is no way to end but at once.
+    PrintError(fmt::format(
+        "the server does not answer; {} messages were acknowledged, in the "
+        "channel {}",
+        runner.counts().sent, channel));
+    std::_Exit(ExitCodeOfSignal(context.interrupt.signal()));
+  }
+  thread.join();
   const Json report = Report(options, channel, runner);
   std::string* const out = &context.output.buffer();
   if (common.json) {

@@ -6,8 +6,6 @@
 #include <random>
 #include <utility>
 
-#include "absl/synchronization/blocking_counter.h"
-
 namespace messenger::app {
 namespace {
 
@@ -66,12 +64,12 @@ void BenchRunner::Subscribe() {
   for (std::size_t i = 0; i < std::min(count, options_.connections); ++i) {
     clients_.push_back(Client::Connect({.target = server_}));
   }
-  absl::BlockingCounter joined(static_cast<int>(count));
+  const auto joined = std::make_shared<std::atomic<std::size_t>>(0);
   for (std::size_t i = 0; i < count; ++i) {
     Reader* const reader = readers_[i].get();
     auto once = std::make_shared<std::atomic<bool>>(false);
-    const auto arrive = [once, &joined] {
-      if (!once->exchange(true)) joined.DecrementCount();
+    const auto arrive = [once, joined] {
+      if (!once->exchange(true)) ++*joined;
     };
     subscriptions_.push_back(clients_[i % clients_.size()].Read(
         {.channel = channel_,
@@ -95,7 +93,7 @@ void BenchRunner::Subscribe() {
                arrive();
              }}));
   }
-  joined.Wait();
+  while (!stopping_ && *joined < count) std::this_thread::sleep_for(1ms);
 }
 
 void BenchRunner::OnMessage(Reader& reader, const Message& message) {
