@@ -1,6 +1,7 @@
 // messenger-cli channels: what the server holds.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstddef>

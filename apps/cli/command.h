@@ -1,12 +1,15 @@
 // What the commands of messenger-cli have in common.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 
 #include "cli/output.h"
 #include "common/interrupt.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace messenger::app {
 

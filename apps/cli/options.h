@@ -1,7 +1,6 @@
 // Options that several commands take.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +8,11 @@
 
 #include "cli/command.h"
 #include "messenger/client.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace messenger::app {
 

@@ -1,11 +1,14 @@
 // The command line of `messenger-cli read`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "messenger/client.h"
 #include "messenger/message.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace messenger::app {
 

@@ -1,7 +1,6 @@
 // The command line of `messenger-cli send`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -9,6 +8,10 @@
 #include "cli/options.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace messenger::app {
 

@@ -1,6 +1,7 @@
 // messenger-server dump: what is in the log?
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>

@@ -83,6 +83,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace messenger::app
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a bug; it should end the program
 int main(int argc, char** argv) {
   return messenger::app::Main(argc, argv);
 }

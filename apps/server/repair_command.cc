@@ -1,6 +1,7 @@
 // messenger-server repair: makes a damaged log one that opens.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 

@@ -2,7 +2,6 @@
 // have in common.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -12,6 +11,10 @@
 #include "absl/status/status.h"
 #include "common/json.h"
 #include "messenger/log_tools.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace messenger::app {
 

@@ -1,6 +1,7 @@
 // messenger-server verify: is the log damaged?
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 

@@ -16,11 +16,6 @@ constexpr const char* kReadMessages =
 constexpr const char* kSendMessages =
     "/messenger.v1.MessengerServer/SendMessages";
 
-grpc::ByteBuffer MakeBuffer(const std::string& bytes) {
-  const grpc::Slice slice(bytes);
-  return {&slice, 1};
-}
-
 class BareUpload final
     : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:

@@ -24,11 +24,6 @@ using RawService = Methods::WithRawCallbackMethod_SendMessage<
     Methods::WithRawCallbackMethod_SendMessages<
         Methods::WithRawCallbackMethod_ReadMessages<Methods::Service>>>;
 
-grpc::ByteBuffer MakeBuffer(const std::string& bytes) {
-  const grpc::Slice slice(bytes);
-  return {&slice, 1};
-}
-
 // Writes one frame after the other, or the next when the pacer says so. Whoever
 // clears ready_ has the turn.
 class BareStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
@@ -95,6 +90,11 @@ class BareSink final
 };
 
 }  // namespace
+
+grpc::ByteBuffer MakeBuffer(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return {&slice, 1};
+}
 
 std::string BareStreamRequest::Encode() const {
   return fmt::format("{} {} {}", frame_bytes, frames, interval.count());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <grpcpp/server.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <chrono>
 #include <cstddef>
@@ -10,6 +11,9 @@
 #include <string>
 
 namespace messenger::bench {
+
+// In one slice.
+grpc::ByteBuffer MakeBuffer(const std::string& bytes);
 
 // What a reader asks of the bare server, instead of a ReadMessagesRequest.
 struct BareStreamRequest {

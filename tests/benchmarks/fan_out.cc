@@ -172,7 +172,7 @@ void SendFlatOut(const Options& options, const Readers& readers,
   }
 }
 
-void SendPaced(const Options& options, Sender& sender) {
+void SendAtRate(const Options& options, Sender& sender) {
   const auto interval = ToDuration(1.0 / options.bursts_per_second);
   const auto bursts =
       static_cast<int>(options.seconds * options.bursts_per_second);
@@ -290,7 +290,7 @@ Scenario RunFanOut(const Setting& setting) {
     add(Measure(setting, options.paced_readers,
                 fmt::format("{} readers, paced", options.paced_readers),
                 [&](const Readers&, Sender& sender) {
-                  SendPaced(options, sender);
+                  SendAtRate(options, sender);
                 }),
         options.paced_readers,
         std::chrono::microseconds(1'000'000 / options.bursts_per_second));

@@ -34,26 +34,7 @@ std::chrono::nanoseconds Age(std::string_view text) {
   return std::chrono::nanoseconds(now - stamp);
 }
 
-// Calls `send` at `rate` for `seconds`. Above 1000 a second, those of one
-// millisecond go together, since a thread cannot sleep for less with any
-// precision. Returns how many.
-template <typename Send>
-std::uint64_t SendPaced(int rate, double seconds, Send send) {
-  const int ticks_per_second = std::min(rate, 1000);
-  const auto tick = ToDuration(1.0 / ticks_per_second);
-  const int per_tick = rate / ticks_per_second;
-  const auto ticks = static_cast<int>(seconds * ticks_per_second);
-  Clock::time_point next = Clock::now();
-  for (int i = 0; i < ticks; ++i) {
-    std::this_thread::sleep_until(next);
-    for (int k = 0; k < per_tick; ++k) send();
-    next += tick;
-  }
-  return static_cast<std::uint64_t>(ticks) *
-         static_cast<std::uint64_t>(per_tick);
-}
-
-Case MakeCase(std::string name, Samples samples, double elapsed) {
+Case MakeMessageCase(std::string name, Samples samples, double elapsed) {
   Case row{.name = std::move(name)};
   row.Add("rate", "msg/s", static_cast<double>(samples.size()) / elapsed);
   AddPercentiles(std::move(samples), &row);
@@ -83,11 +64,12 @@ Case MeasureMessages(const Setting& setting, int rate) {
   std::string text =
       MakeText(std::max(setting.options.text_bytes, kStampBytes));
   const Clock::time_point start = Clock::now();
-  const std::uint64_t sent = SendPaced(rate, setting.options.seconds, [&] {
-    PutStamp(&text);
-    sender.SendAsync(
-        {.channel = channel.name(), .author = "bench", .text = text});
-  });
+  const std::uint64_t sent =
+      SendPaced(rate, setting.options.seconds, [&](std::uint64_t /*number*/) {
+        PutStamp(&text);
+        sender.SendAsync(
+            {.channel = channel.name(), .author = "bench", .text = text});
+      });
   Check(sender.Flush(), "latency: send");
   const double elapsed = SecondsSince(start);
   for (const Clock::time_point last = Clock::now();
@@ -101,8 +83,8 @@ Case MeasureMessages(const Setting& setting, int rate) {
   Check(
       samples.size() == sent,
       fmt::format("latency: {} of {} messages arrived", samples.size(), sent));
-  return MakeCase(fmt::format("send to callback, {} msg/s", rate),
-                  std::move(samples), elapsed);
+  return MakeMessageCase(fmt::format("send to callback, {} msg/s", rate),
+                         std::move(samples), elapsed);
 }
 
 // A call to the bare server and back, at the same pace.
@@ -142,14 +124,14 @@ Case MeasureBare(const Setting& setting, int rate) {
   BareCall(*stub, request).Await();  // connects
   std::vector<std::unique_ptr<BareCall>> calls;
   const Clock::time_point start = Clock::now();
-  SendPaced(rate, setting.options.seconds, [&] {
+  SendPaced(rate, setting.options.seconds, [&](std::uint64_t /*number*/) {
     calls.push_back(std::make_unique<BareCall>(*stub, request));
   });
   const double elapsed = SecondsSince(start);
   Samples samples;
   for (const auto& call : calls) samples.push_back(call->Await());
-  return MakeCase(fmt::format("baseline: bare echo, {} calls/s", rate),
-                  std::move(samples), elapsed);
+  return MakeMessageCase(fmt::format("baseline: bare echo, {} calls/s", rate),
+                         std::move(samples), elapsed);
 }
 
 }  // namespace

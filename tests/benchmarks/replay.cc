@@ -11,7 +11,7 @@
 namespace messenger::bench {
 namespace {
 
-struct Run {
+struct ReplayRun {
   double seconds = 0;
   double frames = 0;
   double server_cpu = 0;
@@ -27,8 +27,8 @@ void Fill(const Setting& setting, const std::string& channel) {
   Check(client.Flush(), "replay: fill");
 }
 
-Run ReadWithClient(const Setting& setting, const std::string& channel,
-                   Client& client) {
+ReplayRun ReadWithClient(const Setting& setting, const std::string& channel,
+                         Client& client) {
   std::uint64_t received = 0;
   std::uint64_t disorder = 0;
   std::uint64_t frames = 0;
@@ -42,10 +42,10 @@ Run ReadWithClient(const Setting& setting, const std::string& channel,
         if (message.last_of_frame) ++frames;
       }});
   Check(subscription.Wait(), "replay: read");
-  const Run run = {.seconds = SecondsSince(start),
-                   .frames = static_cast<double>(frames),
-                   .server_cpu = cpu.Seconds().value_or(0),
-                   .client_cpu = client_cpu.Seconds().value_or(0)};
+  const ReplayRun run = {.seconds = SecondsSince(start),
+                         .frames = static_cast<double>(frames),
+                         .server_cpu = cpu.Seconds().value_or(0),
+                         .client_cpu = client_cpu.Seconds().value_or(0)};
   Check(received == setting.options.replay_messages && disorder == 0,
         fmt::format("replay: {} of {} messages arrived, {} out of order",
                     received, setting.options.replay_messages, disorder));
@@ -53,8 +53,8 @@ Run ReadWithClient(const Setting& setting, const std::string& channel,
 }
 
 // What a gRPC client in any other language does.
-Run ReadWithStub(const Setting& setting, const std::string& channel,
-                 v1::MessengerServer::Stub& stub) {
+ReplayRun ReadWithStub(const Setting& setting, const std::string& channel,
+                       v1::MessengerServer::Stub& stub) {
   v1::ReadMessagesRequest request;
   request.set_channel(channel);
   request.mutable_earliest();
@@ -72,10 +72,10 @@ Run ReadWithStub(const Setting& setting, const std::string& channel,
     if (frame.messages_size() > 0) ++frames;
   }
   const grpc::Status status = reader->Finish();
-  const Run run = {.seconds = SecondsSince(start),
-                   .frames = static_cast<double>(frames),
-                   .server_cpu = cpu.Seconds().value_or(0),
-                   .client_cpu = client_cpu.Seconds().value_or(0)};
+  const ReplayRun run = {.seconds = SecondsSince(start),
+                         .frames = static_cast<double>(frames),
+                         .server_cpu = cpu.Seconds().value_or(0),
+                         .client_cpu = client_cpu.Seconds().value_or(0)};
   Check(status.ok() && received == setting.options.replay_messages,
         fmt::format("replay with the generated stub: {} of {} messages; {}",
                     received, setting.options.replay_messages,
@@ -83,8 +83,8 @@ Run ReadWithStub(const Setting& setting, const std::string& channel,
   return run;
 }
 
-Run ReadBare(const Setting& setting, std::uint64_t bytes,
-             const std::shared_ptr<grpc::Channel>& channel) {
+ReplayRun ReadBare(const Setting& setting, std::uint64_t bytes,
+                   const std::shared_ptr<grpc::Channel>& channel) {
   constexpr std::size_t kFrameBytes = std::size_t{1} << 20;
   const CpuMeter cpu(setting.bare_server);
   const CpuMeter client_cpu(setting.clients);
@@ -104,16 +104,19 @@ Run ReadBare(const Setting& setting, std::uint64_t bytes,
 
 // The median of several runs, after one to warm up.
 template <typename Read>
-Run MedianRun(const Setting& setting, Read read) {
+ReplayRun MedianRun(const Setting& setting, Read read) {
   read();
-  std::vector<Run> runs;
+  std::vector<ReplayRun> runs;
   for (int i = 0; i < setting.options.replay_runs; ++i) runs.push_back(read());
   std::sort(runs.begin(), runs.end(),
-            [](const Run& a, const Run& b) { return a.seconds < b.seconds; });
+            [](const ReplayRun& a, const ReplayRun& b) {
+              return a.seconds < b.seconds;
+            });
   return runs[runs.size() / 2];
 }
 
-Case MakeCase(std::string name, const Run& run, double messages, double bytes) {
+Case MakeReplayCase(std::string name, const ReplayRun& run, double messages,
+                    double bytes) {
   Case row{.name = std::move(name)};
   if (messages > 0) row.Add("messages", "msg/s", messages / run.seconds);
   row.Add("volume", "MB/s", bytes / 1e6 / run.seconds);
@@ -139,11 +142,11 @@ Scenario RunReplay(const Setting& setting) {
   Client client = Client::Connect({.target = setting.target});
   const auto stub = v1::MessengerServer::NewStub(MakeChannel(setting.target));
   const auto bare_channel = MakeChannel(setting.bare_target);
-  const Run ours = MedianRun(
+  const ReplayRun ours = MedianRun(
       setting, [&] { return ReadWithClient(setting, channel.name(), client); });
-  const Run typed = MedianRun(
+  const ReplayRun typed = MedianRun(
       setting, [&] { return ReadWithStub(setting, channel.name(), *stub); });
-  const Run bare = MedianRun(
+  const ReplayRun bare = MedianRun(
       setting, [&] { return ReadBare(setting, info.bytes, bare_channel); });
 
   const auto messages = static_cast<double>(options.replay_messages);
@@ -155,9 +158,10 @@ Scenario RunReplay(const Setting& setting) {
           "{} stored messages of {} bytes to one reader, median of {} runs",
           options.replay_messages, options.text_bytes, options.replay_runs)};
   table.cases = {
-      MakeCase("Client::Read", ours, messages, bytes),
-      MakeCase("baseline: generated stub", typed, messages, bytes),
-      MakeCase("baseline: bare stream, 1 MiB frames", bare, 0, bare_bytes)};
+      MakeReplayCase("Client::Read", ours, messages, bytes),
+      MakeReplayCase("baseline: generated stub", typed, messages, bytes),
+      MakeReplayCase("baseline: bare stream, 1 MiB frames", bare, 0,
+                     bare_bytes)};
   Case& row = table.cases.front();
   row.AddRatio("to stub", typed.seconds, ours.seconds);
   row.AddRatio("to bare", bytes / ours.seconds, bare_bytes / bare.seconds);

@@ -1,9 +1,12 @@
 // What the scenarios share.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -40,6 +43,25 @@ void Check(bool condition, const std::string& what);
 
 double SecondsSince(Clock::time_point start);
 Clock::duration ToDuration(double seconds);
+
+// Calls `send` with 1, 2, ... at `rate` for `seconds`. Above 1000 a second,
+// those of one millisecond go together, since a thread cannot sleep for less
+// with any precision. Returns how many.
+template <typename Send>
+std::uint64_t SendPaced(int rate, double seconds, Send send) {
+  const int ticks_per_second = std::min(rate, 1000);
+  const auto tick = ToDuration(1.0 / ticks_per_second);
+  const int per_tick = rate / ticks_per_second;
+  const auto ticks = static_cast<int>(seconds * ticks_per_second);
+  std::uint64_t sent = 0;
+  Clock::time_point next = Clock::now();
+  for (int i = 0; i < ticks; ++i) {
+    std::this_thread::sleep_until(next);
+    for (int k = 0; k < per_tick; ++k) send(++sent);
+    next += tick;
+  }
+  return sent;
+}
 
 // The text of all messages that need no particular one: ASCII.
 std::string MakeText(std::size_t bytes);

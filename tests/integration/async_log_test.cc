@@ -22,7 +22,7 @@
 #include "support/test_log.h"
 #include "wire/entry.h"
 
-namespace messenger::test {
+namespace messenger::test::async_log_test {
 namespace {
 
 struct Fixture {
@@ -269,4 +269,4 @@ TEST_CASE("receipts that cannot be decoded are DATA_LOSS to the sender") {
 }
 
 }  // namespace
-}  // namespace messenger::test
+}  // namespace messenger::test::async_log_test

@@ -13,7 +13,7 @@
 #include "support/no_retry.h"
 #include "support/recorder.h"
 
-namespace messenger::test {
+namespace messenger::test::client_read_test {
 namespace {
 
 struct Fixture {
@@ -485,4 +485,4 @@ TEST_CASE_FIXTURE(Fixture,
 }
 
 }  // namespace
-}  // namespace messenger::test
+}  // namespace messenger::test::client_read_test

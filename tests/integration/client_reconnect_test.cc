@@ -14,7 +14,7 @@
 #include "messenger/testing.h"
 #include "support/recorder.h"
 
-namespace messenger::test {
+namespace messenger::test::client_reconnect_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -501,4 +501,4 @@ TEST_CASE_FIXTURE(Fixture, "callbacks run where the program says") {
 }
 
 }  // namespace
-}  // namespace messenger::test
+}  // namespace messenger::test::client_reconnect_test

@@ -15,7 +15,7 @@
 #include "support/sanitized.h"
 #include "support/test_log.h"
 
-namespace messenger::test {
+namespace messenger::test::client_resend_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -341,4 +341,4 @@ TEST_CASE("clients come and go by the thousand, in every state") {
 }
 
 }  // namespace
-}  // namespace messenger::test
+}  // namespace messenger::test::client_resend_test

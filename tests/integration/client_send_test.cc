@@ -13,7 +13,7 @@
 #include "support/recorder.h"
 #include "support/test_log.h"
 
-namespace messenger::test {
+namespace messenger::test::client_send_test {
 namespace {
 
 struct Fixture {
@@ -296,4 +296,4 @@ TEST_CASE("a client with options out of bounds says so in every call") {
 }
 
 }  // namespace
-}  // namespace messenger::test
+}  // namespace messenger::test::client_send_test

@@ -19,7 +19,7 @@
 #include "support/seed.h"
 #include "support/tcp_socket.h"
 
-namespace messenger {
+namespace messenger::hostile_bytes_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -232,4 +232,4 @@ TEST_CASE_FIXTURE(Serving,
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::hostile_bytes_test

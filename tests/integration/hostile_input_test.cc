@@ -19,7 +19,7 @@
 #include "support/printing.h"
 #include "support/raw_client.h"
 
-namespace messenger {
+namespace messenger::hostile_input_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -581,4 +581,4 @@ TEST_CASE_FIXTURE(Serving,
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::hostile_input_test

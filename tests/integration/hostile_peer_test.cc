@@ -16,7 +16,7 @@
 #include "support/seed.h"
 #include "support/tcp_socket.h"
 
-namespace messenger {
+namespace messenger::hostile_peer_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -307,4 +307,4 @@ TEST_CASE_FIXTURE(Serving,
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::hostile_peer_test

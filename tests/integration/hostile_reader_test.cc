@@ -14,7 +14,7 @@
 #include "support/raw_client.h"
 #include "support/tcp_socket.h"
 
-namespace messenger {
+namespace messenger::hostile_reader_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -304,4 +304,4 @@ TEST_CASE("a reader that retention overtakes is told of the gap") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::hostile_reader_test

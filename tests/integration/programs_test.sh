@@ -201,11 +201,21 @@ slowly() {
 reader=$!
 "$cli" send --channel ride - < <(slowly <text) >sent 2>send.err &
 sender=$!
+# both_say TIMES PATTERN: in what they print on stderr.
+both_say() {
+  local err
+  for err in read.err send.err; do
+    [ "$(grep -c "$2" $err)" -ge "$1" ] || return
+  done
+}
+restarts=0
 for lines in 5000 15000 25000; do
+  restarts=$((restarts + 1))
   await "lines arrive" has_lines live $lines
   kill_server
-  sleep 0.2
+  await "restart $restarts: it is lost" both_say $restarts '^[^ ]*: lost '
   restart_server
+  await "restart $restarts: it is back" both_say $restarts ': connected to '
 done
 wait $sender || fail "send over restarts: exit code $?"
 wait $reader || fail "read over restarts: exit code $?"

@@ -25,7 +25,7 @@
 #include "support/sanitized.h"
 #include "support/server_child.h"
 
-namespace messenger {
+namespace messenger::scale_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -341,4 +341,4 @@ TEST_CASE(
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::scale_test

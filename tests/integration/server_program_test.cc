@@ -13,7 +13,7 @@
 
 #include "support/raw_client.h"
 
-namespace messenger::test {
+namespace messenger::test::server_program_test {
 namespace {
 
 // A messenger-server on a free port.
@@ -100,4 +100,4 @@ TEST_CASE("messenger-server describes itself by reflection") {
 }
 
 }  // namespace
-}  // namespace messenger::test
+}  // namespace messenger::test::server_program_test

@@ -23,7 +23,7 @@
 #include "support/recorder.h"
 #include "support/test_log.h"
 
-namespace messenger::test {
+namespace messenger::test::server_test {
 namespace {
 
 std::string Text(const absl::Status& status) {
@@ -253,4 +253,4 @@ TEST_CASE("a shutdown is over by its deadline, whatever hangs") {
 }
 
 }  // namespace
-}  // namespace messenger::test
+}  // namespace messenger::test::server_test

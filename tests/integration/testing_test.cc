@@ -15,7 +15,7 @@
 #include "support/recorder.h"
 #include "support/tcp_socket.h"
 
-namespace messenger {
+namespace messenger::testing_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -557,4 +557,4 @@ TEST_CASE("options that are out of bounds are refused as by the server") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::testing_test

@@ -17,25 +17,20 @@
 #include <iterator>
 #include <stdexcept>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "messenger/server.h"
+#include "support/spawn.h"
 
 namespace messenger::test {
 namespace {
 
 constexpr int kPatienceMs = 30'000;
 
-void Check(int error, const char* what) {
-  if (error == 0) return;
-  throw std::system_error(error, std::generic_category(), what);
-}
-
 std::pair<int, int> MakePipe() {
   std::array<int, 2> ends{};
-  Check(pipe2(ends.data(), O_CLOEXEC) == 0 ? 0 : errno, "pipe2");
+  CheckSpawn(pipe2(ends.data(), O_CLOEXEC) == 0 ? 0 : errno, "pipe2");
   return {ends[0], ends[1]};
 }
 
@@ -49,13 +44,6 @@ std::string ReadLine(int fd) {
     line += c;
   }
   return line;
-}
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& string : strings) pointers.push_back(string.data());
-  pointers.push_back(nullptr);
-  return pointers;
 }
 
 }  // namespace
@@ -95,7 +83,7 @@ ServerChild::ServerChild(ServerChildOptions options) {
   }
   std::vector<std::string> arguments = {"server-child"};
   posix_spawn_file_actions_t actions;
-  Check(posix_spawn_file_actions_init(&actions), "posix_spawn");
+  CheckSpawn(posix_spawn_file_actions_init(&actions), "posix_spawn");
   posix_spawn_file_actions_adddup2(&actions, child_in, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, child_out, STDOUT_FILENO);
   const int error =
@@ -106,7 +94,7 @@ ServerChild::ServerChild(ServerChildOptions options) {
   close(child_out);
   stdin_ = in;
   stdout_ = out;
-  Check(error, "posix_spawn");
+  CheckSpawn(error, "posix_spawn");
   const std::string line = ReadLine(stdout_);
   port_ = std::atoi(line.c_str());
   if (port_ == 0) throw std::runtime_error("the server child has no port");

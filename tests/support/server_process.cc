@@ -11,38 +11,23 @@
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
+#include "support/spawn.h"
+
 namespace messenger::test {
-namespace {
-
-void Check(int error, const char* what) {
-  if (error == 0) return;
-  throw std::system_error(error, std::generic_category(), what);
-}
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& string : strings) pointers.push_back(string.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-}  // namespace
-
 ServerProcess::ServerProcess(const std::string& program,
                              std::vector<std::string> arguments,
                              std::vector<std::string> variables,
                              const std::string& notices) {
   std::array<int, 2> ends{};
-  Check(pipe2(ends.data(), O_CLOEXEC) == 0 ? 0 : errno, "pipe2");
+  CheckSpawn(pipe2(ends.data(), O_CLOEXEC) == 0 ? 0 : errno, "pipe2");
   arguments.insert(arguments.begin(), program);
   for (char** variable = environ; *variable != nullptr; ++variable) {
     variables.emplace_back(*variable);
   }
   posix_spawn_file_actions_t actions;
-  Check(posix_spawn_file_actions_init(&actions), "posix_spawn");
+  CheckSpawn(posix_spawn_file_actions_init(&actions), "posix_spawn");
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, notices.c_str(),
                                    O_WRONLY | O_CREAT | O_APPEND, 0644);
@@ -56,7 +41,7 @@ ServerProcess::ServerProcess(const std::string& program,
     pid_ = -1;
     close(stdout_);
   }
-  Check(error, program.c_str());
+  CheckSpawn(error, program.c_str());
 }
 
 ServerProcess::~ServerProcess() {

@@ -9,7 +9,7 @@
 #include "cli/bench/histogram.h"
 #include "cli/bench/tag.h"
 
-namespace messenger::app {
+namespace messenger::app::cli_bench_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -107,4 +107,4 @@ TEST_CASE("tag: what is put is parsed") {
 }
 
 }  // namespace
-}  // namespace messenger::app
+}  // namespace messenger::app::cli_bench_test

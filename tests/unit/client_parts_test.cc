@@ -14,7 +14,7 @@
 #include "client/timers.h"
 #include "support/recorder.h"
 
-namespace messenger {
+namespace messenger::client_parts_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -146,4 +146,4 @@ TEST_CASE("bookmark: what is none is refused, and named") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::client_parts_test

@@ -25,7 +25,7 @@
 #include "support/printing.h"
 #include "support/seed.h"
 
-namespace messenger {
+namespace messenger::durable_log_crash_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -455,4 +455,4 @@ TEST_CASE(
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::durable_log_crash_test

@@ -37,7 +37,7 @@
 #include "support/log_access.h"
 #include "support/printing.h"
 
-namespace messenger {
+namespace messenger::durable_log_fault_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -1683,4 +1683,4 @@ TEST_CASE("durable log: many channels take no more files than a few") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::durable_log_fault_test

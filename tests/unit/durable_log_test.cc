@@ -20,7 +20,7 @@
 #include "support/printing.h"
 #include "support/temporary_directory.h"
 
-namespace messenger {
+namespace messenger::durable_log_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -92,8 +92,9 @@ class PosixDurableLogFixture {
 };
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::durable_log_test
 
-MESSENGER_LOG_CONFORMANCE(messenger::DurableLogFixture,
-                          messenger::RestlessDurableLogFixture,
-                          messenger::PosixDurableLogFixture);
+MESSENGER_LOG_CONFORMANCE(
+    messenger::durable_log_test::DurableLogFixture,
+    messenger::durable_log_test::RestlessDurableLogFixture,
+    messenger::durable_log_test::PosixDurableLogFixture);

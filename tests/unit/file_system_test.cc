@@ -25,7 +25,7 @@
 #include "support/seed.h"
 #include "support/temporary_directory.h"
 
-namespace messenger {
+namespace messenger::file_system_test {
 namespace {
 
 using test::FaultyFileSystem;
@@ -790,4 +790,4 @@ TEST_CASE("faulty file system: open files and syncs are counted") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::file_system_test

@@ -32,7 +32,7 @@
 #include "wire/entry.h"
 #include "wire/timestamp.h"
 
-namespace messenger {
+namespace messenger::log_format_test {
 namespace {
 
 using test::FaultyFileSystem;
@@ -339,4 +339,4 @@ TEST_CASE("log format: the bytes of the worked example are a log") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::log_format_test

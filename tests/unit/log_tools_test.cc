@@ -38,7 +38,7 @@
 #include "support/log_access.h"
 #include "support/printing.h"
 
-namespace messenger {
+namespace messenger::log_tools_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -898,4 +898,4 @@ TEST_CASE("log tools: a channel's messages are those that readers get") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::log_tools_test

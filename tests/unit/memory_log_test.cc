@@ -17,7 +17,7 @@
 #include "support/printing.h"
 #include "support/test_log.h"
 
-namespace messenger {
+namespace messenger::memory_log_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
@@ -45,12 +45,12 @@ class TestLogFixture {
 };
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::memory_log_test
 
-MESSENGER_LOG_CONFORMANCE(messenger::MemoryLogFixture,
-                          messenger::TestLogFixture);
+MESSENGER_LOG_CONFORMANCE(messenger::memory_log_test::MemoryLogFixture,
+                          messenger::memory_log_test::TestLogFixture);
 
-namespace messenger {
+namespace messenger::memory_log_test {
 namespace {
 
 std::string OpenError(std::string_view uri, const LogOptions& options) {
@@ -161,4 +161,4 @@ TEST_CASE("OpenLog: what is wrong is named") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::memory_log_test

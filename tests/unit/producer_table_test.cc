@@ -12,7 +12,7 @@
 #include "support/log_access.h"
 #include "support/printing.h"
 
-namespace messenger {
+namespace messenger::producer_table_test {
 namespace {
 
 using test::Producer;
@@ -227,4 +227,4 @@ TEST_CASE("producer table: a forgotten producer may start again") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::producer_table_test

@@ -30,7 +30,7 @@
 #include "wire/read.h"
 #include "wire/timestamp.h"
 
-namespace messenger {
+namespace messenger::segment_test {
 namespace {
 
 using std::chrono::nanoseconds;
@@ -968,4 +968,4 @@ TEST_CASE("segment: an append that failed can be made again") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::segment_test

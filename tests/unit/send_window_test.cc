@@ -12,7 +12,7 @@
 #include "rpc/bytes.h"
 #include "wire/new_message.h"
 
-namespace messenger {
+namespace messenger::send_window_test {
 namespace {
 
 constexpr std::uint64_t kEpoch = 7;
@@ -367,4 +367,4 @@ TEST_CASE_FIXTURE(Fixture, "window: Flush waits for the first untold message") {
 }
 
 }  // namespace
-}  // namespace messenger
+}  // namespace messenger::send_window_test

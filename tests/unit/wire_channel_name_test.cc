@@ -7,7 +7,7 @@
 #include "support/printing.h"
 #include "wire/channel_name.h"
 
-namespace messenger::wire {
+namespace messenger::wire::channel_name_test {
 namespace {
 
 using test::Contains;
@@ -79,4 +79,4 @@ TEST_CASE("channel name: a name of other letters is refused and shown") {
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::channel_name_test

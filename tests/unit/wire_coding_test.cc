@@ -14,7 +14,7 @@
 #include "support/seed.h"
 #include "wire/coding.h"
 
-namespace messenger::wire {
+namespace messenger::wire::coding_test {
 namespace {
 
 using namespace std::string_view_literals;
@@ -332,4 +332,4 @@ TEST_CASE(
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::coding_test

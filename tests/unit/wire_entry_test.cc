@@ -18,7 +18,7 @@
 #include "wire/entry.h"
 #include "wire/timestamp.h"
 
-namespace messenger::wire {
+namespace messenger::wire::entry_test {
 namespace {
 
 constexpr Timestamp kTime{std::chrono::nanoseconds(1'700'000'000'123'456'789)};
@@ -345,4 +345,4 @@ TEST_CASE("message: its own copy outlives the bytes") {
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::entry_test

@@ -13,7 +13,7 @@
 #include "wire/coding.h"
 #include "wire/new_message.h"
 
-namespace messenger::wire {
+namespace messenger::wire::new_message_test {
 namespace {
 
 using namespace std::string_view_literals;
@@ -452,4 +452,4 @@ TEST_CASE(
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::new_message_test

@@ -16,7 +16,7 @@
 #include "wire/entry.h"
 #include "wire/read.h"
 
-namespace messenger::wire {
+namespace messenger::wire::read_test {
 namespace {
 
 using std::chrono::hours;
@@ -447,4 +447,4 @@ TEST_CASE("gap: its reason can be said in a word") {
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::read_test

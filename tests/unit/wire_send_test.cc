@@ -15,7 +15,7 @@
 #include "wire/new_message.h"
 #include "wire/send.h"
 
-namespace messenger::wire {
+namespace messenger::wire::send_test {
 namespace {
 
 using test::Contains;
@@ -402,4 +402,4 @@ TEST_CASE("SendMessagesResponse: malformed bytes are data loss") {
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::send_test

@@ -12,7 +12,7 @@
 #include "support/seed.h"
 #include "wire/timestamp.h"
 
-namespace messenger::wire {
+namespace messenger::wire::timestamp_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -151,4 +151,4 @@ TEST_CASE("duration: a negative one is refused") {
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::timestamp_test

@@ -12,7 +12,7 @@
 #include "support/seed.h"
 #include "wire/utf8.h"
 
-namespace messenger::wire {
+namespace messenger::wire::utf8_test {
 namespace {
 
 using namespace std::string_view_literals;
@@ -176,4 +176,4 @@ TEST_CASE("utf8: random texts are judged as protobuf judges them") {
 }
 
 }  // namespace
-}  // namespace messenger::wire
+}  // namespace messenger::wire::utf8_test

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
@@ -71,7 +72,7 @@ The time of a message counts from the moment at which it was due to be sent, so
 that a stall counts for all messages that it delays, to the reader's callback.)";
 
 // For what is still on its way when a signal comes.
-constexpr std::chrono::seconds kGrace{4};
+constexpr std::chrono::seconds kBenchGrace{4};
 
 // A line on a terminal that is rewritten, for a person who watches.
 class Watch {
@@ -228,7 +229,7 @@ int RunBench(const BenchOptions& options, const CommonOptions& common,
     }
   }
   runner.Stop();
-  if (!WaitForAny({{done.fd(), POLLIN}}, kGrace)) {
+  if (!WaitForAny({{done.fd(), POLLIN}}, kBenchGrace)) {
     // Its threads wait for the server: there is no way to end but at once.
     PrintError(fmt::format(
         "the server does not answer; {} messages were acknowledged, in the "

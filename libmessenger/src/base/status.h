@@ -2,6 +2,7 @@
 // neither std::string_view nor fmt knows.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -10,6 +11,12 @@ namespace messenger {
 
 inline std::string_view MessageOf(const absl::Status& status) {
   return {status.message().data(), status.message().size()};
+}
+
+// Of a request that is no message of the contract at all.
+inline absl::Status MalformedRequest(std::string_view type) {
+  return absl::InvalidArgumentError("request: not an encoded messenger.v1." +
+                                    std::string(type));
 }
 
 }  // namespace messenger

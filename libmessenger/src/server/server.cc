@@ -27,7 +27,7 @@
 namespace messenger {
 namespace {
 
-constexpr std::string_view kServiceName = "messenger.v1.MessengerServer";
+constexpr std::string_view kHealthServiceName = "messenger.v1.MessengerServer";
 
 // gRPC only logs why it cannot listen, so try again by hand.
 std::string WhyNotListen(const std::string& address) {
@@ -130,7 +130,7 @@ class Server::Impl final : private LogListener {
   void SetHealthy(bool healthy) {
     // There only if the program has enabled it.
     if (auto* const health = server_->GetHealthCheckService()) {
-      health->SetServingStatus(std::string(kServiceName), healthy);
+      health->SetServingStatus(std::string(kHealthServiceName), healthy);
       if (!healthy) health->SetServingStatus(false);
     }
   }

@@ -1,21 +1,11 @@
 #include "wire/channels.h"
 
-#include <fmt/format.h>
-
 #include "absl/status/status.h"
+#include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
 
 namespace messenger::wire {
-namespace {
-
-absl::Status Malformed(std::string_view type) {
-  return absl::InvalidArgumentError(
-      fmt::format("request: not an encoded messenger.v1.{}", type));
-}
-
-}  // namespace
-
 absl::StatusOr<ListChannelsRequest> ParseListChannelsRequest(
     std::string_view bytes) {
   ListChannelsRequest request;
@@ -27,7 +17,7 @@ absl::StatusOr<ListChannelsRequest> ParseListChannelsRequest(
       request.page_token = fields.bytes();
     }
   }
-  if (!fields.ok()) return Malformed("ListChannelsRequest");
+  if (!fields.ok()) return MalformedRequest("ListChannelsRequest");
   return request;
 }
 
@@ -38,7 +28,7 @@ absl::StatusOr<std::string> ParseChannelRequest(std::string_view bytes,
   while (fields.Next()) {
     if (fields.tag() == MakeTag(1, WireType::kBytes)) channel = fields.bytes();
   }
-  if (!fields.ok()) return Malformed(type);
+  if (!fields.ok()) return MalformedRequest(type);
   absl::StatusOr<std::string_view> resolved = ResolveChannelName(channel);
   if (!resolved.ok()) return resolved.status();
   return std::string(*resolved);

@@ -15,7 +15,7 @@ namespace messenger::wire {
 namespace {
 
 // SendMessagesRequest.
-constexpr std::uint32_t kChannel = 1;
+constexpr std::uint32_t kRequestChannel = 1;
 constexpr std::uint32_t kProducerId = 2;
 constexpr std::uint32_t kFirstProducerSequence = 3;
 constexpr std::uint32_t kMessages = 4;
@@ -23,7 +23,7 @@ constexpr std::uint32_t kMessages = 4;
 // Receipt, and the one field of both responses.
 constexpr std::uint32_t kReceipt = 1;
 constexpr std::uint32_t kResponseEpoch = 2;  // of SendMessagesResponse
-constexpr std::uint32_t kEpoch = 1;
+constexpr std::uint32_t kReceiptEpoch = 1;
 constexpr std::uint32_t kFirstSequence = 2;
 constexpr std::uint32_t kCount = 3;
 constexpr std::uint32_t kSendTime = 4;
@@ -103,11 +103,6 @@ absl::Status CheckSize(std::string_view bytes, const SendLimits& limits) {
                   limits.max_request_bytes));
 }
 
-absl::Status Malformed(std::string_view type) {
-  return absl::InvalidArgumentError(
-      fmt::format("request: not an encoded messenger.v1.{}", type));
-}
-
 }  // namespace
 
 absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
@@ -137,7 +132,7 @@ absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
         break;
     }
   }
-  if (!fields.ok()) return Malformed("SendMessageRequest");
+  if (!fields.ok()) return MalformedRequest("SendMessageRequest");
   if (absl::Status s = builder.AddMessage(message); !s.ok()) {
     return WithPath(s, "message");
   }
@@ -153,7 +148,7 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case MakeTag(kChannel, WireType::kBytes):
+      case MakeTag(kRequestChannel, WireType::kBytes):
         channel = fields.bytes();
         break;
       case MakeTag(kProducerId, WireType::kBytes):
@@ -178,7 +173,7 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
         break;
     }
   }
-  if (!fields.ok()) return Malformed("SendMessagesRequest");
+  if (!fields.ok()) return MalformedRequest("SendMessagesRequest");
   return builder.Finish(channel);
 }
 
@@ -186,7 +181,7 @@ std::string EncodeSendMessagesHeader(std::string_view channel,
                                      const ProducerId& producer_id,
                                      std::uint64_t first_producer_sequence) {
   std::string out;
-  AppendBytesField(out, kChannel, channel);
+  AppendBytesField(out, kRequestChannel, channel);
   AppendBytesField(
       out, kProducerId,
       {reinterpret_cast<const char*>(producer_id.data()), producer_id.size()});
@@ -206,7 +201,7 @@ void AppendNewMessageField(std::string& out, const NewMessage& message,
 
 void AppendReceipt(std::string& out, const ReceiptRun& run) {
   std::string receipt;
-  AppendFixed64Field(receipt, kEpoch, run.epoch);
+  AppendFixed64Field(receipt, kReceiptEpoch, run.epoch);
   AppendVarintField(receipt, kFirstSequence, run.first_sequence);
   AppendVarintField(receipt, kCount, run.count);
   AppendBytesField(receipt, kSendTime, EncodedTimestamp(run.send_time).bytes());
@@ -233,7 +228,7 @@ absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
     FieldReader receipt(fields.bytes());
     while (receipt.Next()) {
       switch (receipt.tag()) {
-        case MakeTag(kEpoch, WireType::kFixed64):
+        case MakeTag(kReceiptEpoch, WireType::kFixed64):
           run.epoch = receipt.number();
           break;
         case MakeTag(kFirstSequence, WireType::kVarint):

@@ -55,7 +55,7 @@ void Append_Fsync(benchmark::State& state) {
   AppendDurably(state, Durability::kFsync);
 }
 
-void Sizes(benchmark::internal::Benchmark* benchmark) {
+void BatchAndTextSizes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"batch", "text"});
   for (const std::int64_t batch : {1, 128}) {
     for (const std::int64_t text : {kSmall, kMedium, kLarge}) {
@@ -64,10 +64,10 @@ void Sizes(benchmark::internal::Benchmark* benchmark) {
   }
 }
 
-BENCHMARK(Append_Memory)->Apply(Sizes);
-BENCHMARK(Append_MemoryAsProducer)->Apply(Sizes);
-BENCHMARK(Append_Os)->Apply(Sizes)->UseRealTime();
-BENCHMARK(Append_Fsync)->Apply(Sizes)->UseRealTime();
+BENCHMARK(Append_Memory)->Apply(BatchAndTextSizes);
+BENCHMARK(Append_MemoryAsProducer)->Apply(BatchAndTextSizes);
+BENCHMARK(Append_Os)->Apply(BatchAndTextSizes)->UseRealTime();
+BENCHMARK(Append_Fsync)->Apply(BatchAndTextSizes)->UseRealTime();
 
 }  // namespace
 }  // namespace messenger::bench

@@ -131,16 +131,16 @@ void Check_ChannelName(benchmark::State& state) {
   }
 }
 
-void Sizes(benchmark::internal::Benchmark* benchmark) {
+void TextSizes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgName("text")->Arg(kSmall)->Arg(kMedium)->Arg(kLarge);
 }
 
-BENCHMARK(Encode_Request)->Apply(Sizes);
-BENCHMARK(Encode_Entry)->Apply(Sizes);
-BENCHMARK(Parse_Request)->Apply(Sizes);
-BENCHMARK(Decode_Frame)->Apply(Sizes);
-BENCHMARK(Dispatch_Frame)->Apply(Sizes);
-BENCHMARK(Check_Utf8)->Apply(Sizes);
+BENCHMARK(Encode_Request)->Apply(TextSizes);
+BENCHMARK(Encode_Entry)->Apply(TextSizes);
+BENCHMARK(Parse_Request)->Apply(TextSizes);
+BENCHMARK(Decode_Frame)->Apply(TextSizes);
+BENCHMARK(Dispatch_Frame)->Apply(TextSizes);
+BENCHMARK(Check_Utf8)->Apply(TextSizes);
 BENCHMARK(Check_ChannelName);
 
 }  // namespace

@@ -15,9 +15,9 @@ namespace {
 
 constexpr const char* kChannel = "bench";
 
-class Live final : public LivePeer {
+class MessengerLive final : public LivePeer {
  public:
-  explicit Live(const std::string& address)
+  explicit MessengerLive(const std::string& address)
       : address_(address), sender_(Client::Connect({.target = address})) {}
 
   void Subscribe(std::size_t readers, std::size_t connections,
@@ -52,9 +52,9 @@ class Live final : public LivePeer {
   std::vector<Subscription> subscriptions_;  // first to go
 };
 
-class Store final : public StorePeer {
+class MessengerStore final : public StorePeer {
  public:
-  explicit Store(const std::string& address)
+  explicit MessengerStore(const std::string& address)
       : client_(Client::Connect({.target = address})) {}
 
   std::uint64_t SendFor(double seconds, std::string_view text) override {
@@ -98,11 +98,11 @@ class Store final : public StorePeer {
 }  // namespace
 
 std::unique_ptr<LivePeer> MakeMessengerLive(const std::string& address) {
-  return std::make_unique<Live>(address);
+  return std::make_unique<MessengerLive>(address);
 }
 
 std::unique_ptr<StorePeer> MakeMessengerStore(const std::string& address) {
-  return std::make_unique<Store>(address);
+  return std::make_unique<MessengerStore>(address);
 }
 
 }  // namespace messenger::bench

@@ -17,7 +17,7 @@ namespace {
 constexpr const char* kSubject = "bench";
 constexpr int kPatienceMs = 60'000;
 
-void Check(natsStatus status, const char* what) {
+void CheckNats(natsStatus status, const char* what) {
   if (status == NATS_OK) return;
   const char* const more = nats_GetLastError(nullptr);
   throw std::runtime_error(fmt::format("nats: {}: {}: {}", what,
@@ -38,13 +38,14 @@ using NatsPtr = std::unique_ptr<T, DestroyNats>;
 NatsPtr<natsConnection> Connect(const std::string& address,
                                 const NatsLiveOptions& live) {
   natsOptions* options = nullptr;
-  Check(natsOptions_Create(&options), "options");
+  CheckNats(natsOptions_Create(&options), "options");
   const NatsPtr<natsOptions> owner(options);
-  Check(natsOptions_SetURL(options, ("nats://" + address).c_str()), "url");
-  Check(natsOptions_UseGlobalMessageDelivery(options, live.pool), "options");
-  Check(natsOptions_SetSendAsap(options, live.send_asap), "options");
+  CheckNats(natsOptions_SetURL(options, ("nats://" + address).c_str()), "url");
+  CheckNats(natsOptions_UseGlobalMessageDelivery(options, live.pool),
+            "options");
+  CheckNats(natsOptions_SetSendAsap(options, live.send_asap), "options");
   natsConnection* connection = nullptr;
-  Check(natsConnection_Connect(&connection, options), "connect");
+  CheckNats(natsConnection_Connect(&connection, options), "connect");
   return NatsPtr<natsConnection>(connection);
 }
 
@@ -53,9 +54,9 @@ std::string_view TextOf(natsMsg* message) {
           static_cast<std::size_t>(natsMsg_GetDataLength(message))};
 }
 
-class Live final : public LivePeer {
+class NatsLive final : public LivePeer {
  public:
-  Live(const std::string& address, const NatsLiveOptions& options)
+  NatsLive(const std::string& address, const NatsLiveOptions& options)
       : address_(address),
         options_(options),
         sender_(Connect(address, options)) {}
@@ -72,31 +73,31 @@ class Live final : public LivePeer {
       readers_.push_back({this, i});
       natsSubscription* subscription = nullptr;
       natsConnection* const c = connections_[i % connections_.size()].get();
-      Check(natsConnection_Subscribe(&subscription, c, kSubject, &OnMessage,
-                                     &readers_.back()),
-            "subscribe");
+      CheckNats(natsConnection_Subscribe(&subscription, c, kSubject, &OnMessage,
+                                         &readers_.back()),
+                "subscribe");
       subscriptions_.emplace_back(subscription);
       // No message is dropped: the sender keeps to its window.
-      Check(natsSubscription_SetPendingLimits(subscription, -1, -1),
-            "pending limits");
+      CheckNats(natsSubscription_SetPendingLimits(subscription, -1, -1),
+                "pending limits");
     }
     for (const auto& c : connections_) {
-      Check(natsConnection_FlushTimeout(c.get(), kPatienceMs), "flush");
+      CheckNats(natsConnection_FlushTimeout(c.get(), kPatienceMs), "flush");
     }
   }
 
   void Publish(std::string_view text) override {
-    Check(natsConnection_Publish(sender_.get(), kSubject, text.data(),
-                                 static_cast<int>(text.size())),
-          "publish");
+    CheckNats(natsConnection_Publish(sender_.get(), kSubject, text.data(),
+                                     static_cast<int>(text.size())),
+              "publish");
   }
   void Flush() override {
-    Check(natsConnection_FlushTimeout(sender_.get(), kPatienceMs), "flush");
+    CheckNats(natsConnection_FlushTimeout(sender_.get(), kPatienceMs), "flush");
   }
 
  private:
   struct Reader {
-    Live* owner;
+    NatsLive* owner;
     std::size_t number;
   };
 
@@ -117,23 +118,23 @@ class Live final : public LivePeer {
   std::vector<NatsPtr<natsSubscription>> subscriptions_;  // first to go
 };
 
-class Store final : public StorePeer {
+class NatsStore final : public StorePeer {
  public:
-  Store(const std::string& address, bool in_memory)
+  NatsStore(const std::string& address, bool in_memory)
       : connection_(Connect(address, {.pool = false})) {
     jsOptions options;
-    Check(jsOptions_Init(&options), "options");
+    CheckNats(jsOptions_Init(&options), "options");
     // What `nats bench` recommends is 500; more is faster with small messages.
     options.PublishAsync.MaxPending = 4096;
     options.PublishAsync.StallWait = kPatienceMs;
     options.PublishAsync.ErrHandler = &OnPublishError;
     options.PublishAsync.ErrHandlerClosure = this;
     jsCtx* js = nullptr;
-    Check(natsConnection_JetStream(&js, connection_.get(), &options),
-          "jetstream");
+    CheckNats(natsConnection_JetStream(&js, connection_.get(), &options),
+              "jetstream");
     js_.reset(js);
     jsStreamConfig config;
-    Check(jsStreamConfig_Init(&config), "config");
+    CheckNats(jsStreamConfig_Init(&config), "config");
     const char* subject = kSubject;
     config.Name = "BENCH";
     config.Subjects = &subject;
@@ -142,7 +143,7 @@ class Store final : public StorePeer {
     jsErrCode error{};
     const natsStatus added =
         js_AddStream(nullptr, js_.get(), &config, nullptr, &error);
-    Check(added, "add stream");
+    CheckNats(added, "add stream");
   }
 
   std::uint64_t SendFor(double seconds, std::string_view text) override {
@@ -161,26 +162,27 @@ class Store final : public StorePeer {
   }
 
   void SendOne(std::string_view text) override {
-    Check(js_Publish(nullptr, js_.get(), kSubject, text.data(),
-                     static_cast<int>(text.size()), nullptr, nullptr),
-          "publish");
+    CheckNats(js_Publish(nullptr, js_.get(), kSubject, text.data(),
+                         static_cast<int>(text.size()), nullptr, nullptr),
+              "publish");
   }
 
   // With an ordered consumer, which is pushed to without acknowledgements.
   void Replay(std::uint64_t count, OnText on_text) override {
     Reading reading = {.left = count, .on_text = std::move(on_text)};
     jsSubOptions options;
-    Check(jsSubOptions_Init(&options), "options");
+    CheckNats(jsSubOptions_Init(&options), "options");
     options.Ordered = true;
     natsSubscription* subscription = nullptr;
-    Check(js_Subscribe(&subscription, js_.get(), kSubject, &Reading::OnMessage,
-                       &reading, nullptr, &options, nullptr),
-          "subscribe");
+    CheckNats(
+        js_Subscribe(&subscription, js_.get(), kSubject, &Reading::OnMessage,
+                     &reading, nullptr, &options, nullptr),
+        "subscribe");
     const NatsPtr<natsSubscription> owner(subscription);
-    Check(natsSubscription_SetPendingLimits(subscription, -1, -1),
-          "pending limits");
+    CheckNats(natsSubscription_SetPendingLimits(subscription, -1, -1),
+              "pending limits");
     reading.done.WaitForNotification();
-    Check(natsSubscription_Unsubscribe(subscription), "unsubscribe");
+    CheckNats(natsSubscription_Unsubscribe(subscription), "unsubscribe");
   }
 
  private:
@@ -203,20 +205,20 @@ class Store final : public StorePeer {
 
   static void OnPublishError(jsCtx* /*js*/, jsPubAckErr* /*error*/,
                              void* closure) {
-    static_cast<Store*>(closure)->failed_ = true;
+    static_cast<NatsStore*>(closure)->failed_ = true;
   }
 
   void Send(std::string_view text) {
-    Check(js_PublishAsync(js_.get(), kSubject, text.data(),
-                          static_cast<int>(text.size()), nullptr),
-          "publish");
+    CheckNats(js_PublishAsync(js_.get(), kSubject, text.data(),
+                              static_cast<int>(text.size()), nullptr),
+              "publish");
   }
 
   void Complete() {
     jsPubOptions options;
-    Check(jsPubOptions_Init(&options), "options");
+    CheckNats(jsPubOptions_Init(&options), "options");
     options.MaxWait = kPatienceMs;
-    Check(js_PublishAsyncComplete(js_.get(), &options), "complete");
+    CheckNats(js_PublishAsyncComplete(js_.get(), &options), "complete");
     if (failed_) throw std::runtime_error("nats: a publish was refused");
   }
 
@@ -229,12 +231,12 @@ class Store final : public StorePeer {
 
 std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address,
                                        const NatsLiveOptions& options) {
-  return std::make_unique<Live>(address, options);
+  return std::make_unique<NatsLive>(address, options);
 }
 
 std::unique_ptr<StorePeer> MakeNatsStore(const std::string& address,
                                          bool in_memory) {
-  return std::make_unique<Store>(address, in_memory);
+  return std::make_unique<NatsStore>(address, in_memory);
 }
 
 }  // namespace messenger::bench

@@ -18,25 +18,7 @@
 namespace messenger::bench {
 namespace {
 
-constexpr std::chrono::seconds kPatience(60);
-
-// Above 1000 a second, those of one millisecond go together, since a thread
-// cannot sleep for less with any precision.
-template <typename Send>
-std::uint64_t SendPaced(int rate, double seconds, Send send) {
-  const int ticks_per_second = std::min(rate, 1000);
-  const auto tick = ToDuration(1.0 / ticks_per_second);
-  const int per_tick = rate / ticks_per_second;
-  const auto ticks = static_cast<int>(seconds * ticks_per_second);
-  std::uint64_t sent = 0;
-  Clock::time_point next = Clock::now();
-  for (int i = 0; i < ticks; ++i) {
-    std::this_thread::sleep_until(next);
-    for (int k = 0; k < per_tick; ++k) send(++sent);
-    next += tick;
-  }
-  return sent;
-}
+constexpr std::chrono::seconds kPacedPatience(60);
 
 // Of each message, how many readers have it.
 struct Arrivals {
@@ -81,7 +63,7 @@ Case RunPaced(const RunOptions& options) {
   const Clock::time_point last = Clock::now();
   while (complete < sent) {
     Check(!failed, "messages were lost, repeated or reordered");
-    Check(Clock::now() - last < kPatience,
+    Check(Clock::now() - last < kPacedPatience,
           fmt::format("lost: {} of {} messages are everywhere", complete.load(),
                       sent));
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

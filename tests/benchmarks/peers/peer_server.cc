@@ -22,7 +22,7 @@
 namespace messenger::bench {
 namespace {
 
-constexpr std::chrono::seconds kPatience(15);
+constexpr std::chrono::seconds kStartPatience(15);
 
 sockaddr_in Loopback(int port) {
   sockaddr_in address = {};
@@ -183,7 +183,7 @@ PeerServer::PeerServer(ServerKind kind, const std::string& parent_directory)
   const Clock::time_point start = Clock::now();
   while (!Accepts(port)) {
     if (waitpid(pid_, nullptr, WNOHANG) == pid_ ||
-        Clock::now() - start > kPatience) {
+        Clock::now() - start > kStartPatience) {
       std::ifstream output(log);
       const std::string said((std::istreambuf_iterator<char>(output)), {});
       throw std::runtime_error(

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{256} << 10;
 constexpr std::size_t kTailBytes = 512;
-constexpr std::chrono::seconds kPatience(60);
+constexpr std::chrono::seconds kSinkPatience(60);
 
 // ---- HTTP/2, RFC 9113.
 constexpr std::size_t kHeaderBytes = 9;
@@ -386,7 +386,7 @@ void RawSinks::AwaitMarker() const {
       last_bytes = bytes;
       last_progress = Clock::now();
     }
-    Check(Clock::now() - last_progress < kPatience,
+    Check(Clock::now() - last_progress < kSinkPatience,
           fmt::format("raw sink: {} of {} readers did not get the last message",
                       connections_.size() - marked_, connections_.size()));
     std::this_thread::sleep_for(std::chrono::microseconds(200));

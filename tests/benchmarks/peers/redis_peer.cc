@@ -21,9 +21,9 @@ struct DestroyRedis {
 };
 using Reply = std::unique_ptr<redisReply, DestroyRedis>;
 
-class Store final : public StorePeer {
+class RedisStore final : public StorePeer {
  public:
-  explicit Store(const std::string& address) {
+  explicit RedisStore(const std::string& address) {
     const std::size_t colon = address.rfind(':');
     redis_.reset(redisConnect(address.substr(0, colon).c_str(),
                               std::stoi(address.substr(colon + 1))));
@@ -111,7 +111,7 @@ class Store final : public StorePeer {
 }  // namespace
 
 std::unique_ptr<StorePeer> MakeRedisStore(const std::string& address) {
-  return std::make_unique<Store>(address);
+  return std::make_unique<RedisStore>(address);
 }
 
 }  // namespace messenger::bench

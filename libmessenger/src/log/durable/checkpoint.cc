@@ -19,8 +19,8 @@
 namespace messenger {
 namespace {
 
-constexpr std::string_view kMagic = "MSGRCKP1";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::string_view kCheckpointMagic = "MSGRCKP1";
+constexpr std::uint32_t kCheckpointVersion = 1;
 constexpr std::size_t kHeaderSize = 32;
 
 absl::Status Damaged(const std::string& directory, std::string_view what) {
@@ -170,8 +170,8 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
         contents, storage::v1::Checkpoint::kChannelsFieldNumber, encoded);
   }
   char* const header = contents.data();
-  std::memcpy(header, kMagic.data(), kMagic.size());
-  PutLittleEndian<std::uint32_t>(header + 8, kVersion);
+  std::memcpy(header, kCheckpointMagic.data(), kCheckpointMagic.size());
+  PutLittleEndian<std::uint32_t>(header + 8, kCheckpointVersion);
   PutLittleEndian<std::uint64_t>(header + 16, contents.size() - kHeaderSize);
   const std::string_view all(contents);
   PutLittleEndian<std::uint64_t>(
@@ -186,7 +186,7 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
       ReadFile(files, fmt::format("{}/{}", directory, kCheckpointFileName));
   if (!contents.ok()) return contents.status();
   const std::string_view all(*contents);
-  if (all.size() < kHeaderSize || !all.starts_with(kMagic)) {
+  if (all.size() < kHeaderSize || !all.starts_with(kCheckpointMagic)) {
     return Damaged(directory, "is not a checkpoint");
   }
   const auto version = GetLittleEndian<std::uint32_t>(&all[8]);
@@ -195,10 +195,10 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                       GetLittleEndian<std::uint64_t>(&all[24]) ==
                           SeededChecksum(0, all.substr(0, 24), body);
   if (!intact) return Damaged(directory, "the checksum does not match");
-  if (version != kVersion) {
+  if (version != kCheckpointVersion) {
     return absl::FailedPreconditionError(fmt::format(
         "{}/{}: has format version {}; this program knows version {}",
-        directory, kCheckpointFileName, version, kVersion));
+        directory, kCheckpointFileName, version, kCheckpointVersion));
   }
   storage::v1::Checkpoint encoded;
   if (body.size() > std::numeric_limits<int>::max() ||

@@ -17,7 +17,7 @@ constexpr std::string_view kSuffix = ".journal";
 
 // Header of the file.
 constexpr std::string_view kFileMagic = "MSGRJRN1";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kJournalVersion = 1;
 constexpr std::uint32_t kSynced = 1;  // a flag
 
 // Header of a round.
@@ -95,7 +95,7 @@ absl::StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(
   if (!file.ok()) return file.status();
   std::array<char, kJournalHeaderSize> header{};
   std::memcpy(header.data(), kFileMagic.data(), kFileMagic.size());
-  PutLittleEndian<std::uint32_t>(&header[8], kVersion);
+  PutLittleEndian<std::uint32_t>(&header[8], kJournalVersion);
   PutLittleEndian<std::uint32_t>(&header[12], synced ? kSynced : 0);
   PutLittleEndian<std::uint64_t>(&header[16], id.number);
   PutLittleEndian<std::uint64_t>(&header[24],
@@ -189,7 +189,7 @@ JournalReader::JournalReader(std::string bytes, const JournalId& id,
   const std::string_view header =
       std::string_view(bytes_).substr(0, kJournalHeaderSize);
   if (header.size() < kJournalHeaderSize || !header.starts_with(kFileMagic) ||
-      GetLittleEndian<std::uint32_t>(&header[8]) != kVersion ||
+      GetLittleEndian<std::uint32_t>(&header[8]) != kJournalVersion ||
       GetLittleEndian<std::uint64_t>(&header[16]) != id.number ||
       (has_key_ && GetLittleEndian<std::uint64_t>(&header[24]) !=
                        HeaderChecksum(id, header.substr(0, 24)))) {

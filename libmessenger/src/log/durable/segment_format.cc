@@ -13,8 +13,8 @@ namespace {
 constexpr std::uint32_t kHeaderTag = wire::MakeTag(15, wire::WireType::kBytes);
 static_assert(kHeaderTag < 0x80 && kSegmentHeaderSize - 2 < 0x80,
               "tag and length are one byte each");
-constexpr std::string_view kMagic = "MSGRSEG1";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::string_view kSegmentMagic = "MSGRSEG1";
+constexpr std::uint32_t kSegmentVersion = 1;
 constexpr std::size_t kHeaderChecksumAt = kSegmentHeaderSize - 8;
 constexpr std::size_t kIndexChecksumAt = kIndexEntrySize - 8;
 
@@ -28,8 +28,8 @@ std::array<char, kSegmentHeaderSize> SegmentHeader::Encode() const {
   std::array<char, kSegmentHeaderSize> bytes{};
   bytes[0] = static_cast<char>(kHeaderTag);
   bytes[1] = static_cast<char>(kSegmentHeaderSize - 2);
-  std::memcpy(&bytes[2], kMagic.data(), kMagic.size());
-  PutLittleEndian<std::uint32_t>(&bytes[10], kVersion);
+  std::memcpy(&bytes[2], kSegmentMagic.data(), kSegmentMagic.size());
+  PutLittleEndian<std::uint32_t>(&bytes[10], kSegmentVersion);
   PutLittleEndian<std::uint64_t>(&bytes[16], epoch);
   PutLittleEndian<std::uint64_t>(&bytes[24], first_sequence);
   PutLittleEndian<std::uint64_t>(&bytes[32], channel_hash);
@@ -41,7 +41,7 @@ std::array<char, kSegmentHeaderSize> SegmentHeader::Encode() const {
 
 std::optional<SegmentHeader> SegmentHeader::Decode(std::string_view bytes) {
   if (bytes.size() < kSegmentHeaderSize ||
-      !bytes.substr(2).starts_with(kMagic) ||
+      !bytes.substr(2).starts_with(kSegmentMagic) ||
       GetLittleEndian<std::uint64_t>(&bytes[kHeaderChecksumAt]) !=
           SeededChecksum(0, bytes.substr(0, kHeaderChecksumAt))) {
     return std::nullopt;
