@@ -9,11 +9,13 @@
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/protobuf.h"
+#include "fuzz/targets.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/channel_name.h"
 #include "wire/channels.h"
 
 namespace messenger::fuzz {
+namespace channel_request_fuzz {
 namespace {
 
 void CheckError(const absl::Status& status) {
@@ -55,15 +57,14 @@ void RunChannel(std::string_view bytes) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace channel_request_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Input input(data, size);
+void FuzzChannelRequest(Input input) {
   const std::uint8_t what = input.Byte() % 3;
   const std::string_view bytes = input.Rest();
-  if (what == 0) messenger::fuzz::RunName(bytes);
-  if (what == 1) messenger::fuzz::RunList(bytes);
-  if (what == 2) messenger::fuzz::RunChannel(bytes);
-  return 0;
+  if (what == 0) channel_request_fuzz::RunName(bytes);
+  if (what == 1) channel_request_fuzz::RunList(bytes);
+  if (what == 2) channel_request_fuzz::RunChannel(bytes);
 }
+
+}  // namespace messenger::fuzz

@@ -10,11 +10,13 @@
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/pieces.h"
+#include "fuzz/targets.h"
 #include "log/durable/checkpoint.h"
 #include "support/faulty_file_system.h"
 #include "wire/channel_name.h"
 
 namespace messenger::fuzz {
+namespace checkpoint_fuzz {
 namespace {
 
 void CheckChannel(const ChannelState& state) {
@@ -72,11 +74,10 @@ void Run(Input& input) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace checkpoint_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Input input(data, size);
-  messenger::fuzz::Run(input);
-  return 0;
+void FuzzCheckpoint(Input input) {
+  checkpoint_fuzz::Run(input);
 }
+
+}  // namespace messenger::fuzz

@@ -1,4 +1,5 @@
-// Runs a fuzz target over the files of the given directories, without a fuzzer.
+// Runs a fuzz target over the files of a directory, without a fuzzer:
+//   messenger_fuzz --target=NAME DIRECTORY
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -9,18 +10,14 @@
 #include <string>
 #include <vector>
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size);
+#include "fuzz/targets.h"
 
 namespace {
 
-std::vector<std::filesystem::path> FilesIn(int count, char** directories) {
+std::vector<std::filesystem::path> FilesIn(const char* directory) {
   std::vector<std::filesystem::path> files;
-  for (int i = 0; i < count; ++i) {
-    for (const auto& entry :
-         std::filesystem::directory_iterator(directories[i])) {
-      files.push_back(entry.path());
-    }
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -29,7 +26,12 @@ std::vector<std::filesystem::path> FilesIn(int count, char** directories) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto files = FilesIn(argc - 1, argv + 1);
+  LLVMFuzzerInitialize(&argc, &argv);
+  if (argc != 3) {
+    std::fputs("usage: messenger_fuzz --target=NAME DIRECTORY\n", stderr);
+    return 2;
+  }
+  const auto files = FilesIn(argv[2]);
   for (const std::filesystem::path& path : files) {
     // The last line is the one that it fails with.
     std::puts(path.c_str());

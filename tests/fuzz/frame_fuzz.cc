@@ -13,12 +13,14 @@
 #include "fuzz/input.h"
 #include "fuzz/protobuf.h"
 #include "fuzz/seal.h"
+#include "fuzz/targets.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/entry.h"
 #include "wire/read.h"
 #include "wire/utf8.h"
 
 namespace messenger::fuzz {
+namespace frame_fuzz {
 namespace {
 
 bool IsUtf8(const OwnedMessage& message) {
@@ -167,14 +169,13 @@ void Run(std::string bytes, bool sealed, std::size_t piece_size) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace frame_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Input input(data, size);
+void FuzzFrame(Input input) {
   const std::size_t choices = input.Byte();
   const bool sealed = choices % 4 != 0;
   const std::size_t piece_size = choices / 4 + 1;
-  messenger::fuzz::Run(std::string(input.Rest()), sealed, piece_size);
-  return 0;
+  frame_fuzz::Run(std::string(input.Rest()), sealed, piece_size);
 }
+
+}  // namespace messenger::fuzz

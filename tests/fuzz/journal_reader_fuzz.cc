@@ -10,10 +10,12 @@
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/pieces.h"
+#include "fuzz/targets.h"
 #include "log/durable/journal.h"
 #include "support/faulty_file_system.h"
 
 namespace messenger::fuzz {
+namespace journal_reader_fuzz {
 namespace {
 
 constexpr JournalId kId{.key = 0x1111111111111111U, .number = 7};
@@ -130,11 +132,10 @@ void Run(Input& input) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace journal_reader_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Input input(data, size);
-  messenger::fuzz::Run(input);
-  return 0;
+void FuzzJournalReader(Input input) {
+  journal_reader_fuzz::Run(input);
 }
+
+}  // namespace messenger::fuzz

@@ -19,6 +19,7 @@
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/pieces.h"
+#include "fuzz/targets.h"
 #include "log/durable/durable_log.h"
 #include "support/fake_clock.h"
 #include "support/faulty_file_system.h"
@@ -26,6 +27,7 @@
 #include "wire/entry.h"
 
 namespace messenger::fuzz {
+namespace log_directory_fuzz {
 namespace {
 
 using test::FaultyFileSystem;
@@ -272,11 +274,10 @@ void Run(Input& input) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace log_directory_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Input input(data, size);
-  messenger::fuzz::Run(input);
-  return 0;
+void FuzzLogDirectory(Input input) {
+  log_directory_fuzz::Run(input);
 }
+
+}  // namespace messenger::fuzz

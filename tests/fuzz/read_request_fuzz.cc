@@ -6,10 +6,12 @@
 
 #include "fuzz/check.h"
 #include "fuzz/protobuf.h"
+#include "fuzz/targets.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/read.h"
 
 namespace messenger::fuzz {
+namespace read_request_fuzz {
 namespace {
 
 void CheckStart(const Start& ours, const v1::ReadMessagesRequest& proto) {
@@ -108,10 +110,10 @@ void Run(std::string_view bytes) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace read_request_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Run({reinterpret_cast<const char*>(data), size});
-  return 0;
+void FuzzReadRequest(Input input) {
+  read_request_fuzz::Run(input.Rest());
 }
+
+}  // namespace messenger::fuzz

@@ -6,10 +6,12 @@
 
 #include "fuzz/check.h"
 #include "fuzz/protobuf.h"
+#include "fuzz/targets.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/send.h"
 
 namespace messenger::fuzz {
+namespace receipts_fuzz {
 namespace {
 
 // A receipt in which send_time is there twice: see Occurrences.
@@ -62,10 +64,10 @@ void Run(std::string_view bytes) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace receipts_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Run({reinterpret_cast<const char*>(data), size});
-  return 0;
+void FuzzReceipts(Input input) {
+  receipts_fuzz::Run(input.Rest());
 }
+
+}  // namespace messenger::fuzz

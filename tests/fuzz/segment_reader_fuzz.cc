@@ -12,12 +12,14 @@
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/pieces.h"
+#include "fuzz/targets.h"
 #include "log/durable/segment_format.h"
 #include "log/durable/segment_reader.h"
 #include "support/faulty_file_system.h"
 #include "wire/entry.h"
 
 namespace messenger::fuzz {
+namespace segment_reader_fuzz {
 namespace {
 
 constexpr std::string_view kChannel = kChannels[0];
@@ -149,11 +151,10 @@ void Run(Input& input) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace segment_reader_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Input input(data, size);
-  messenger::fuzz::Run(input);
-  return 0;
+void FuzzSegmentReader(Input input) {
+  segment_reader_fuzz::Run(input);
 }
+
+}  // namespace messenger::fuzz

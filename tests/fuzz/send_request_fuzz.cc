@@ -12,6 +12,7 @@
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/protobuf.h"
+#include "fuzz/targets.h"
 #include "messenger/v1/messenger.pb.h"
 #include "server/parse_batch.h"
 #include "wire/channel_name.h"
@@ -19,6 +20,7 @@
 #include "wire/send.h"
 
 namespace messenger::fuzz {
+namespace send_request_fuzz {
 namespace {
 
 constexpr wire::SendLimits kLimits{.max_request_bytes = 64'000,
@@ -105,18 +107,17 @@ void RunMany(std::string_view bytes, const grpc::ByteBuffer& buffer) {
 }
 
 }  // namespace
-}  // namespace messenger::fuzz
+}  // namespace send_request_fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
-                                      std::size_t size) {
-  messenger::fuzz::Input input(data, size);
+void FuzzSendRequest(Input input) {
   const std::uint8_t how = input.Byte();
   const std::string_view bytes = input.Rest();
-  const grpc::ByteBuffer buffer = messenger::fuzz::InSlices(bytes, how >> 1U);
+  const grpc::ByteBuffer buffer = send_request_fuzz::InSlices(bytes, how >> 1U);
   if ((how & 1U) != 0) {
-    messenger::fuzz::RunOne(bytes, buffer);
+    send_request_fuzz::RunOne(bytes, buffer);
   } else {
-    messenger::fuzz::RunMany(bytes, buffer);
+    send_request_fuzz::RunMany(bytes, buffer);
   }
-  return 0;
 }
+
+}  // namespace messenger::fuzz
