@@ -9,13 +9,11 @@
 FROM debian:bookworm-slim AS build
 WORKDIR /src
 COPY script/bootstrap script/
-RUN script/bootstrap build
+RUN script/bootstrap package
 COPY . .
 # Beside the programs: which packages the libraries come from that they load.
-RUN cmake --preset release \
-      -DMESSENGER_BUILD_TESTS=OFF -DMESSENGER_BUILD_BENCHMARKS=OFF && \
-    cmake --build --preset release && \
-    install -s -D -t /out build/release/apps/messenger-* && \
+RUN cmake --workflow --preset package && \
+    install -s -D -t /out build/package/apps/messenger-* && \
     objdump -p /out/messenger-* | awk '$1 == "NEEDED" {print "*/" $2}' | \
       xargs dpkg-query -S | cut -d: -f1 | sort -u | tee /out/packages
 

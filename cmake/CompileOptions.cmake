@@ -23,6 +23,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # headers that are not there (GCC bugs 105329, 105651).
   target_compile_options(messenger_compile_options
                          INTERFACE -Wno-null-dereference -Wno-restrict)
+  if(CMAKE_UNITY_BUILD)
+    # It takes the files of a batch for headers.
+    target_compile_options(messenger_compile_options
+                           INTERFACE -Wno-subobject-linkage)
+  endif()
 elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # Checks ABSL_GUARDED_BY and its kin.
   target_compile_options(messenger_compile_options INTERFACE -Wthread-safety)

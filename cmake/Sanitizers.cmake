@@ -20,11 +20,7 @@ if(MESSENGER_SANITIZER)
   add_link_options(${flags})
 endif()
 
-# Lets a fuzzer see which code an input reaches; see tests/fuzz.
 option(MESSENGER_FUZZERS "Build the fuzz targets as fuzzers (clang)" OFF)
-if(MESSENGER_FUZZERS)
-  add_compile_options(-fsanitize=fuzzer-no-link)
-endif()
 
 if(MESSENGER_SANITIZER STREQUAL "thread")
   # The system's gRPC is not instrumented: every executable gets the shim that

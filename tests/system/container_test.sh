@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The images of the Dockerfile, built without a Docker engine, as an operator
 # meets them: locked down, healthy, used through pipes, drained.
-#   container_test.sh [podman|chroot]
-# Runs them with podman if that is possible, else in a plain chroot. Needs root,
+#   container_test.sh [--packages DIRECTORY] [podman|chroot]
+# Runs them with podman if that is possible, else in a plain chroot. Puts the Debian
+# packages into the directory, which their build makes on its way. Needs root,
 # up to 4 GB in $TMPDIR and Debian's packages, also those of script/bootstrap
 # system. Where something of that is missing it ends with 77, which is a failure
 # if $MESSENGER_REQUIRE_ALL_TESTS is 1.
@@ -11,6 +12,12 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 
 source tests/system/machine.sh
 need mmdebstrap podman runc
+packages=
+if [ "${1:-}" = --packages ]; then
+  packages=$2
+  rm -rf "$packages"
+  shift 2
+fi
 unset "${!MESSENGER_SERVER_@}"
 server_image=localhost/messenger-server
 cli_image=localhost/messenger-cli
@@ -50,6 +57,15 @@ build_image() {
     { tail -n 40 "$work/log" >&2 && fail "$1 does not build"; }
   took "built $2: $(pod images --format '{{.Size}}' "$2"), of which base $(
     pod images --format '{{.Size}}' docker.io/library/debian)"
+}
+
+# Its layers are those that the server's image was made of.
+keep_packages() {
+  local root
+  mkdir -p "$packages"
+  build_image build localhost/messenger-build
+  root=$(pod image mount localhost/messenger-build)
+  cp "$root"/src/build/package/*.deb "$packages"
 }
 
 # inspect IMAGE FORMAT
@@ -186,6 +202,7 @@ make_base
 took "made a base system (storage driver: $driver)"
 build_image server $server_image
 build_image cli $cli_image
+[ -z "$packages" ] || keep_packages
 check_images
 
 runner=${1:-podman}

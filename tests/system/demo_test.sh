@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # script/demo as a user meets it: from another directory, in a pipe and in a
-# terminal, with Ctrl-C, and with a server that dies. It builds the release
-# preset.
+# terminal, with Ctrl-C, and with a server that dies. It builds the preset
+# programs.
 set -euo pipefail
 
 root=$(readlink -f "$(dirname "$0")/../..")
@@ -77,7 +77,7 @@ took "in a pipe"
 start_in_terminal
 prints '^messenger-cli --help'
 address=$(sed -n 's/.*MESSENGER_SERVER_ADDR=\([0-9.:]*\).*/\1/p' log)
-"$root/build/release/apps/messenger-cli" send --server "$address" \
+"$root/build/programs/apps/messenger-cli" send --server "$address" \
   --author me 'hello from the test' >/dev/null || fail "send: exit code $?"
 prints 'ann sees .* me  hello from the test'
 prints 'bob sees .* me  hello from the test'

@@ -2,7 +2,8 @@
 # The Debian packages, on a machine that has nothing else: they install, the
 # server serves, and a program builds against the library with CMake and with
 # pkg-config.
-#   packages_test.sh
+#   packages_test.sh [DIRECTORY]
+# Takes them from the directory; builds them if they are not there.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 source tests/system/machine.sh
@@ -24,14 +25,18 @@ install() {
 
 listens() { grep ' listening on ' "$work/server.log"; }
 
-rm -f build/package/*.deb
-cmake --workflow --preset package >"$work/log" 2>&1 ||
-  { tail -n 20 "$work/log" >&2 && fail "the packages do not build"; }
-took "built $(find build/package -maxdepth 1 -name '*.deb' -printf '%f (%k KiB) ')"
+packages=${1:-build/package}
+if [ -z "${1:-}" ] || ! ls "$packages"/*.deb >/dev/null; then
+  packages=build/package
+  rm -f $packages/*.deb
+  cmake --workflow --preset package >"$work/log" 2>&1 ||
+    { tail -n 20 "$work/log" >&2 && fail "the packages do not build"; }
+fi
+took "have $(find "$packages" -maxdepth 1 -name '*.deb' -printf '%f (%k KiB) ')"
 
 make_machine
 for package in messenger libmessenger-dev; do
-  cp build/package/${package}_*.deb "$machine/tmp/$package.deb"
+  cp "$packages/${package}"_*.deb "$machine/tmp/$package.deb"
 done
 cp libmessenger/examples/embedded_server.cc \
   tests/package/find_package/CMakeLists.txt "$machine/tmp/"

@@ -4,6 +4,7 @@
 # with a server that is killed before, with a durability that loses messages and
 # has to say so, and with a disk that lies, which has to be found out.
 #   power_cut_test.sh MESSENGER_SERVER MESSENGER_CRASH_TEST MESSENGER_LYING_DISK
+#     ROUNDS
 # Needs root, which is a failure to miss if $MESSENGER_REQUIRE_ALL_TESTS is 1, and
 # a kernel that mounts loop devices. Without, it is skipped.
 set -euo pipefail
@@ -14,6 +15,7 @@ need losetup mkfs.ext4 mount umount
 server=$1
 crash_test=$2
 lying_disk=$3
+rounds=$4
 
 device=
 drop_disk() {
@@ -51,15 +53,15 @@ crash() {
     --mount-point "$work/disk" "$@"
 }
 
-crash --rounds 50 || fail "fsync: promises were not kept"
-took "50 rounds, fsync"
+crash --rounds "$rounds" || fail "fsync: promises were not kept"
+took "$rounds rounds, fsync"
 
-crash --rounds 30 --durability os >"$work/log" ||
+crash --rounds "$rounds" --durability os >"$work/log" ||
   { cat "$work/log" >&2 && fail "os: promises were not kept"; }
 cat "$work/log"
 has "os: what a power cut has taken" "$(cat "$work/log")" '[1-9][0-9]* lost'
 has "os: readers are told" "$(cat "$work/log")" '[1-9][0-9]* readers told'
-took "30 rounds, os"
+took "$rounds rounds, os"
 
 keep=$work crash --rounds 30 --preload "$lying_disk" >"$work/log" &&
   fail "a disk that lies was not found out"
