@@ -7,6 +7,7 @@ of them and lies where the rules for them are found.
 """
 import collections
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -130,10 +131,21 @@ class Includes:
 
 
 class Job:
-    def __init__(self, what, command, cost):
+    """A run of a tool. One that found nothing is not run again until what it
+    reads changes: system headers apart, its command, the rules and `inputs`."""
+
+    def __init__(self, what, command, cost, inputs):
         self.what = what
         self.command = command
         self.cost = cost  # only compared
+        content = hashlib.sha256(repr(command).encode())
+        rules = git("ls-files", "*.clang-tidy")
+        for file in [*rules, *sorted(inputs)]:
+            content.update(pathlib.Path(file).read_bytes())
+        self.stamp = BUILD / "clean" / content.hexdigest()
+
+    def is_clean(self):
+        return self.stamp.exists()
 
     def run(self):
         done = subprocess.run(self.command, text=True, stdout=subprocess.PIPE,
@@ -142,24 +154,28 @@ class Job:
         lines = [l for l in done.stdout.split("\n")
                  if not re.match(r"\d+ warnings? (and \d+ errors? )?generated",
                                  l)]
+        if done.returncode == 0:
+            self.stamp.touch()
         return done.returncode, "\n".join(lines).strip()
 
 
-def alone(source):
+def alone(source, included):
     return Job(source.file, ["clang++", *source.flags, "-fsyntax-only",
-                             source.file], 1)
+                             source.file], 1,
+               {source.file} | included[source.file])
 
 
-def header_alone(header, sources):
+def header_alone(header, sources, graph):
     """A header that no source of its name includes first."""
     def common(source):
         return len(os.path.commonprefix([source.file, header]))
     flags = max(sources.values(), key=common).flags
     return Job(header, ["clang++", *flags, "-Wno-pragma-once-outside-header",
-                        "-fsyntax-only", "-xc++", header], 1)
+                        "-fsyntax-only", "-xc++", header], 1,
+               {header} | graph.of(header, include_paths(flags)))
 
 
-def batches(sources, name):
+def batches(sources, name, included):
     """clang-tidy over the sources, batch by batch."""
     clusters = collections.defaultdict(list)
     for source in sources:
@@ -170,10 +186,10 @@ def batches(sources, name):
         for i in range(count):
             part = members[i * len(members) // count:
                            (i + 1) * len(members) // count]
-            yield batch(BUILD / cluster / f"{name}_{i}", part)
+            yield batch(BUILD / cluster / f"{name}_{i}", part, included)
 
 
-def batch(directory, sources):
+def batch(directory, sources, included):
     """One run of clang-tidy, over a file of its own in the directory."""
     directory.mkdir(parents=True, exist_ok=True)
     text, mains, flags = [], [], []
@@ -201,7 +217,9 @@ def batch(directory, sources):
     return Job("clang-tidy: " + what,
                ["clang-tidy", "--quiet", "--checks=-bugprone-suspicious-include",
                 str(file), "--", *flags],
-               100 + sum(os.path.getsize(s.file) for s in sources) / 1000)
+               100 + sum(os.path.getsize(s.file) for s in sources) / 1000,
+               {s.file for s in sources}.union(
+                   *(included[s.file] for s in sources)))
 
 
 def run(jobs, title):
@@ -209,6 +227,8 @@ def run(jobs, title):
     if not jobs:
         return True
     start = time.monotonic()
+    clean = [job for job in jobs if job.is_clean()]
+    jobs = [job for job in jobs if not job.is_clean()]
     failed = []
     done = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -224,8 +244,9 @@ def run(jobs, title):
                       flush=True)
     if sys.stdout.isatty():
         print("\r\033[K", end="")
-    print(f"   {title}: {len(jobs)} runs, {len(failed)} with findings "
-          f"({time.monotonic() - start:.0f} s)")
+    before = f", {len(clean)} clean before" if clean else ""
+    print(f"   {title}: {len(jobs)} runs, {len(failed)} with findings"
+          f"{before} ({time.monotonic() - start:.0f} s)")
     for what, output in failed:
         print(f"\n{what}:\n{output}")
     return not failed
@@ -255,6 +276,7 @@ def main(arguments):
     # The rules for tests are those beside their batches' parent.
     (BUILD / "tests").mkdir(parents=True, exist_ok=True)
     shutil.copy("tests/.clang-tidy", BUILD / "tests/.clang-tidy")
+    (BUILD / "clean").mkdir(exist_ok=True)
 
     graph = Includes()
     included = {file: graph.of(file, include_paths(source.flags))
@@ -284,17 +306,19 @@ def main(arguments):
 
     if not check_own_header_first(sources):
         return 1
-    jobs = list(batches(first, "changed"))
-    jobs += [alone(s) for s in first]
-    jobs += [header_alone(h, sources) for h in headers if h in changed]
+    jobs = list(batches(first, "changed", included))
+    jobs += [alone(s, included) for s in first]
+    jobs += [header_alone(h, sources, graph)
+             for h in headers if h in changed]
     if not run(jobs, "what has changed"):
         return 1
     if named or only_changed:
         return 0
     rest = [s for s in sources.values() if s not in first]
-    jobs = list(batches(rest, "rest"))
-    jobs += [alone(s) for s in dependents]
-    jobs += [header_alone(h, sources) for h in headers if h not in changed]
+    jobs = list(batches(rest, "rest", included))
+    jobs += [alone(s, included) for s in dependents]
+    jobs += [header_alone(h, sources, graph)
+             for h in headers if h not in changed]
     return 0 if run(jobs, "the rest") else 1
 
 
