@@ -86,7 +86,7 @@ void CheckWrittenAgain(const std::vector<Round>& rounds) {
     return operation == Operation::kAllocate ? absl::InternalError("")
                                              : absl::OkStatus();
   });
-  auto writer = JournalWriter::Create(files, "", kId, /*synced=*/true);
+  auto writer = JournalWriter::Create(files, "", kId);
   CheckOk(writer.status(), "Create");
   std::vector<Round> written;
   for (const Round& round : rounds) {

@@ -46,6 +46,8 @@ std::string_view NameOf(Operation operation) {
       return "create directory";
     case Operation::kSyncDirectory:
       return "sync directory";
+    case Operation::kSyncAll:
+      return "sync file system";
     case Operation::kList:
       return "list";
     case Operation::kLock:
@@ -170,6 +172,17 @@ void SyncFile(Node& file) {
     Apply(file.durable_content, change);
   }
   file.unsynced.clear();
+}
+
+void SyncAllFiles(Node& node) {
+  SyncFile(node);
+  for (const auto& [name, child] : node.entries) SyncAllFiles(*child);
+}
+
+// After a sync that has failed.
+void ForgetAll(Node& node) {
+  node.unsynced.clear();
+  for (const auto& [name, child] : node.entries) ForgetAll(*child);
 }
 
 std::uint64_t TotalSize(const Node& node) {
@@ -506,6 +519,28 @@ class FaultyFileSystem::Disk {
     if (!directory.ok()) return directory.status();
     KeepChangesOf({directory->get()});
     ++directory_syncs_;
+    return absl::OkStatus();
+  }
+
+  absl::Status SyncAll(std::uint64_t process, const std::string& path,
+                       const absl::Status& fault) {
+    constexpr Operation kThis = Operation::kSyncAll;
+    absl::MutexLock lock(&mu_);
+    if (!Lives(process)) return Dead(path, NameOf(kThis));
+    absl::StatusOr<NodePtr> directory = FindDirectory(path, kThis);
+    if (!directory.ok()) return directory.status();
+    if (!fault.ok()) {
+      ForgetAll(*root_);
+      return fault;
+    }
+    for (const DirectoryChange& change : unsynced_) {
+      for (const EntryChange& entry : change) {
+        Set(entry.directory->durable_entries, entry);
+      }
+    }
+    unsynced_.clear();
+    SyncAllFiles(*root_);
+    ++syncs_;
     return absl::OkStatus();
   }
 
@@ -859,6 +894,12 @@ absl::Status FaultyFileSystem::SyncDirectory(const std::string& path) {
   const std::uint64_t process = disk_->process();
   absl::Status s = disk_->Before(process, Operation::kSyncDirectory, path);
   return s.ok() ? disk_->SyncDirectory(process, path) : s;
+}
+
+absl::Status FaultyFileSystem::SyncAll(const std::string& directory) {
+  const std::uint64_t process = disk_->process();
+  return disk_->SyncAll(process, directory,
+                        disk_->Before(process, Operation::kSyncAll, directory));
 }
 
 absl::StatusOr<std::unique_ptr<FileLock>> FaultyFileSystem::Lock(

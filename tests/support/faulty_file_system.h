@@ -59,6 +59,7 @@ class FaultyFileSystem final : public FileSystem {
     kRemove,
     kCreateDirectory,
     kSyncDirectory,
+    kSyncAll,
     kList,
     kLock,
   };
@@ -108,6 +109,7 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status Rename(const std::string& from, const std::string& to) override;
   absl::Status Remove(const std::string& path) override;
   absl::Status SyncDirectory(const std::string& path) override;
+  absl::Status SyncAll(const std::string& directory) override;
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(
       const std::string& path) override;
 

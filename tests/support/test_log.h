@@ -147,6 +147,7 @@ class TestLog final : public MessageLog {
         done(state->Append(std::move(batch)));
       });
     }
+    void Cancel() override { state_->Cancel(); }
 
    private:
     // Outlives the appender while appends are under way. Used by the log's
@@ -158,6 +159,7 @@ class TestLog final : public MessageLog {
 
       AppendResult Append(AppendBatch batch) {
         if (failed_) return FailedBefore();
+        if (cancelled_) return Cancelled();
         if (absl::Status s = log_->TakeFailure(); !s.ok()) {
           failed_ = true;
           return s;
@@ -169,11 +171,13 @@ class TestLog final : public MessageLog {
         failed_ = !result.ok();
         return result;
       }
+      void Cancel() { cancelled_ = true; }
 
      private:
       TestLog* const log_;
       const std::unique_ptr<LogAppender> appender_;
       bool failed_ = false;
+      std::atomic<bool> cancelled_{false};
     };
 
     TestLog* const log_;

@@ -902,10 +902,10 @@ TEST_CASE("durable log: a full disk refuses appends until there is room") {
   log.Open();
   absl::Status refused;
   while (refused.ok()) refused = log.Send("a", {log.NextText(1000)});
-  CHECK(absl::IsUnavailable(refused));
+  CHECK(absl::IsResourceExhausted(refused));
   CHECK(log.HasNotice("No space left on device; appends are refused"));
   CHECK(log.history().at("a").size() > 20);
-  for (int i = 0; i < 3; ++i) CHECK(absl::IsUnavailable(log.Retry("a")));
+  for (int i = 0; i < 3; ++i) CHECK(absl::IsResourceExhausted(log.Retry("a")));
   CHECK(log.Difference() == "");
   CHECK(log.CountNotices("accepted") + log.CountNotices("refused") == 1);
 
@@ -924,7 +924,7 @@ TEST_CASE("durable log: a disk that is full of unwritten segments as well") {
   log.files().SetCapacity(0);
   for (int i = 0; i < 20; ++i) {
     const absl::Status s = log.Send("a", {log.NextText()});
-    if (!s.ok()) CHECK(absl::IsUnavailable(s));
+    if (!s.ok()) CHECK(absl::IsResourceExhausted(s));
   }
   CHECK(log.Difference() == "");
   log.Crash(CrashMode::kKillProcess);

@@ -246,8 +246,9 @@ class Example {
 
   std::unique_ptr<JournalWriter> CreateJournal(std::uint64_t number,
                                                bool synced) {
-    auto journal = JournalWriter::Create(
-        *files_, "/log/journals", {.key = kKey, .number = number}, synced);
+    auto journal = JournalWriter::Create(*files_, "/log/journals",
+                                         {.key = kKey, .number = number},
+                                         {.synced = synced});
     Must(journal.status());
     return *std::move(journal);
   }

@@ -27,6 +27,13 @@ struct ServiceOptions {
   // frames cost more per message; larger ones hold more log memory per slow
   // reader. Default 1 MiB.
   std::size_t max_frame_bytes = std::size_t{1} << 20;
+  // Most bytes of appends under way over all calls, as they are stored. When
+  // that much waits for the disk, calls wait before they are taken up, and the
+  // connections that they come by take turns; four times as much may wait. A
+  // call that would be one more, by the connection that has most waiting, is
+  // refused with UNAVAILABLE, and `Client` tries again. Bounds: 1 MiB to 64
+  // GiB; a larger append is taken up alone. Default 64 MiB.
+  std::size_t max_append_bytes = std::size_t{64} << 20;
   // Limits within which a client's heartbeat interval is kept. Bounds: 1 ms to
   // 30 days.
   std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -159,6 +160,25 @@ EntryRun EntryQueue::Pop() {
   memory_ -= front.chunk->capacity();
   bytes_ -= front.size();
   return front;
+}
+
+std::vector<EntryRun> EntryQueue::Replace(std::vector<EntryRun> copies) {
+  const std::uint64_t first = copies.front().first_sequence;
+  const auto place = std::partition_point(
+      runs_.begin(), runs_.end(),
+      [first](const EntryRun& run) { return run.first_sequence < first; });
+  if (place == runs_.end() || place->first_sequence != first ||
+      place->end_sequence() != copies.back().end_sequence()) {
+    return copies;
+  }
+  std::vector<EntryRun> replaced;
+  replaced.push_back(std::move(*place));
+  memory_ -= replaced.front().chunk->capacity();
+  for (const EntryRun& run : copies) memory_ += run.chunk->capacity();
+  const auto next = runs_.erase(place);
+  runs_.insert(next, std::make_move_iterator(copies.begin()),
+               std::make_move_iterator(copies.end()));
+  return replaced;
 }
 
 void EntryQueue::Read(std::uint64_t last, const ReadBounds& bounds,

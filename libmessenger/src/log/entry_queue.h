@@ -97,6 +97,9 @@ class EntryQueue {
   // Runs that are pushed from now on stay apart from those that are here.
   void Seal() { sealed_ = true; }
   EntryRun Pop();
+  // `copies` have the same entries as one run that is here, and take its place.
+  // Returns what is not needed: that run, or the copies if it is gone.
+  std::vector<EntryRun> Replace(std::vector<EntryRun> copies);
 
   // Adds to `result` the entries from result->next_sequence, which must be
   // here, to `last`, within `bounds`.

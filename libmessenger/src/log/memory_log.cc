@@ -19,6 +19,9 @@ class MemoryLog::Appender final : public LogAppender {
     done(std::move(result));
   }
 
+  // Nothing ever waits.
+  void Cancel() override {}
+
  private:
   MemoryLog* const log_;
   bool failed_ = false;

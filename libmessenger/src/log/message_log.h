@@ -42,7 +42,13 @@ struct AppendBatch {
   std::vector<std::string_view> messages;     // canonical NewMessages, not none
   // Keeps what `messages` points to alive for as long as the log needs it.
   std::shared_ptr<const void> backing;
+  // Who sends it, by any number: where appends wait for storage, the batches of
+  // different sources take turns. All batches of one appender have the same.
+  std::uint64_t source = 0;
 };
+
+// At least as many bytes as the batch takes when it is stored.
+std::size_t StoredSize(const AppendBatch& batch);
 
 // Receipts in the order of the messages: as a rule one run; more where a
 // producer repeats messages.
@@ -52,9 +58,9 @@ using AppendDone = absl::AnyInvocable<void(AppendResult)>;
 // One sender's way into the log: nothing of it is stored after what has failed.
 //
 // May be destroyed before or after its log, but not used after it. What it has
-// been given goes on all the same, by the same rules.
+// been given goes on all the same, by the same rules, unless it is cancelled.
 //
-// Thread safety: one call at a time.
+// Thread safety: one call at a time, except for Cancel.
 class LogAppender {
  public:
   virtual ~LogAppender() = default;
@@ -71,13 +77,21 @@ class LogAppender {
   // before the failure was known. To go on, open another appender.
   //
   // Producers: see proto/messenger/v1/messenger.proto. Errors:
-  // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit,
+  // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit or a
+  // full disk,
   // UNAVAILABLE the storage refuses writes, DATA_LOSS what a producer repeats
-  // is damaged where it is stored, ABORTED. Nothing of the batch is stored
+  // is damaged where it is stored, CANCELLED, ABORTED. Nothing of the batch is
+  // stored
   // then, except that after UNAVAILABLE it may turn out to be, all of it, when
   // the log is opened again: whether a write that has failed has reached the
   // disk, nobody can know. A producer's retry settles it.
   virtual void Append(AppendBatch batch, AppendDone done) = 0;
+
+  // Nobody waits for the appends any more. Those that the log has not begun to
+  // store fail with CANCELLED, all of them from one point on, so that what is
+  // stored is a prefix of what was appended; their memory is freed at once.
+  // From any thread.
+  virtual void Cancel() = 0;
 
  protected:
   LogAppender() = default;
@@ -85,6 +99,10 @@ class LogAppender {
   // What follows a failure.
   static absl::Status FailedBefore() {
     return absl::AbortedError("an append before this one has failed");
+  }
+  // What was cancelled.
+  static absl::Status Cancelled() {
+    return absl::CancelledError("the sender is gone");
   }
 };
 

@@ -12,6 +12,11 @@ constexpr std::uint64_t kMinRetentionBytes = std::uint64_t{64} << 10;
 constexpr std::uint64_t kMinJournalBytes = std::uint64_t{64} << 10;
 constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{16} << 30;
 
+// Enough for a journal, and for deleting many channels.
+constexpr std::uint64_t kReserveBytes = std::uint64_t{4} << 20;
+// Who stops a server does not wait much longer than for its drain.
+constexpr std::chrono::seconds kCloseTimeout{1};
+
 absl::Status Check(const LogOptions& options) {
   if (options.retention.max_bytes < kMinRetentionBytes) {
     return absl::InvalidArgumentError(
@@ -49,7 +54,9 @@ absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
   if (uri == "memory:") return std::make_shared<MemoryLog>(options);
   constexpr std::string_view kFile = "file:";
   if (uri.starts_with(kFile) && uri.size() > kFile.size()) {
-    return DurableLog::Open(std::string(uri.substr(kFile.size())), options);
+    return DurableLog::Open(
+        std::string(uri.substr(kFile.size())), options,
+        {.reserve_bytes = kReserveBytes, .close_timeout = kCloseTimeout});
   }
   return absl::InvalidArgumentError(fmt::format(
       R"(log: "{}" is not known; use "file:DIR" or "memory:")", uri));

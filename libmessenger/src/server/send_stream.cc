@@ -17,8 +17,8 @@ constexpr std::size_t kMaxOutgoingBytes = std::size_t{64} << 10;
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendStream::Start(
-    ServiceCore* core) {
-  auto stream = std::make_shared<SendStream>(core);
+    ServiceCore* core, grpc::CallbackServerContext* context) {
+  auto stream = std::make_shared<SendStream>(core, ConnectionOf(*context));
   stream->self_ = stream;
   const bool added = core->AddSendStream(stream);
   absl::MutexLock lock(&stream->mu_);
@@ -49,6 +49,7 @@ void SendStream::OnReadDone(bool ok) {
     // From here on the request is accepted, and is answered even if the server
     // drains.
     ++appends_;
+    entering_ = true;
   }
   Accept();
   absl::MutexLock lock(&mu_);
@@ -60,16 +61,52 @@ void SendStream::Accept() {
   absl::StatusOr<AppendBatch> batch = ParseBatch(
       request_, core_->send_limits(), wire::ParseSendMessagesRequest);
   request_.Clear();
-  if (!batch.ok()) {
-    absl::MutexLock lock(&mu_);
-    --appends_;
-    // The appends before it are still to be answered, and one of them may fail.
-    if (!given_up_) end_ = rpc::ToGrpc(batch.status());
-    return;
+  if (!batch.ok()) return Refuse(batch.status());
+  batch_ = *std::move(batch);
+  batch_.source = connection_;
+  switch (core_->append_gate().Enter(self_, connection_, StoredSize(batch_))) {
+    case AppendGate::Entry::kAdmitted:
+      return Append();
+    case AppendGate::Entry::kTurnedAway:
+      return Refuse(TooMuchToStore());
+    case AppendGate::Entry::kWaits:
+      break;
   }
-  appender_->Append(
-      *std::move(batch),
-      [self = self_](const AppendResult& result) { self->OnAppended(result); });
+}
+
+void SendStream::Append() {
+  AppendBatch batch = std::exchange(batch_, {});
+  {
+    absl::MutexLock lock(&mu_);
+    entering_ = false;
+  }
+  const std::size_t size = StoredSize(batch);
+  appender_->Append(std::move(batch),
+                    [self = self_, size](const AppendResult& result) {
+                      self->core_->append_gate().Leave(size);
+                      self->OnAppended(result);
+                    });
+}
+
+void SendStream::Refuse(const absl::Status& status) {
+  absl::MutexLock lock(&mu_);
+  entering_ = false;
+  --appends_;
+  // The appends before it are still to be answered, and one of them may fail.
+  if (!given_up_) end_ = rpc::ToGrpc(status);
+}
+
+void SendStream::OnAdmitted() {
+  Append();
+  absl::MutexLock lock(&mu_);
+  Advance();
+}
+
+void SendStream::OnTurnedAway() {
+  batch_ = {};
+  Refuse(TooMuchToStore());
+  absl::MutexLock lock(&mu_);
+  Advance();
 }
 
 void SendStream::OnAppended(const AppendResult& result) {
@@ -94,6 +131,11 @@ void SendStream::OnWriteDone(bool ok) {
 }
 
 void SendStream::OnCancel() {
+  appender_->Cancel();
+  if (core_->append_gate().Withdraw(this, connection_)) {
+    batch_ = {};
+    Refuse(absl::OkStatus());
+  }
   absl::MutexLock lock(&mu_);
   Abort();
   Advance();
@@ -131,7 +173,7 @@ void SendStream::Advance() {
       finished_ = true;
       Finish(*end_);
     }
-  } else if (!reading_ && appends_ < kMaxAppends &&
+  } else if (!reading_ && !entering_ && appends_ < kMaxAppends &&
              outgoing_.size() < kMaxOutgoingBytes) {
     reading_ = true;
     StartRead(&request_);

@@ -5,6 +5,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,29 +13,34 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "log/message_log.h"
+#include "server/append_gate.h"
 #include "server/service_core.h"
 
 namespace messenger {
 
 // Sends the log's epoch. Reads requests, hands them to the log one after the
-// other without waiting,
-// and sends the receipts in that order, which is the order in which the log
-// answers. Receipts that become due while a response is on its way gather in
-// the next one. Reading pauses while too many appends are under way or the
-// client does not take its receipts.
+// other without waiting, and sends the receipts in that order, which is the
+// order in which the log answers. Receipts that become due while a response is
+// on its way gather in the next one. Reading pauses while too many appends are
+// under way, of this call or of all (see AppendGate), or the client does not
+// take its receipts. When the call is gone, what the log has not begun to store
+// is dropped.
 //
 // mu_ is held over StartRead, StartWrite and Finish: they start operations and
 // never run reactions, and it makes sure that none is started after Finish.
 //
 // Owns itself from Start until OnDone.
 class SendStream final
-    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+      public AppendGate::Waiter {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
-      ServiceCore* core);
+      ServiceCore* core, grpc::CallbackServerContext* context);
 
-  explicit SendStream(ServiceCore* core)
-      : core_(core), appender_(core->log().OpenAppender()) {}
+  SendStream(ServiceCore* core, std::uint64_t connection)
+      : core_(core),
+        connection_(connection),
+        appender_(core->log().OpenAppender()) {}
 
   // Accepts no more requests, and ends with UNAVAILABLE when what was accepted
   // is answered.
@@ -45,9 +51,15 @@ class SendStream final
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mu_);
   void OnDone() override;
 
+  void OnAdmitted() override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnTurnedAway() override ABSL_LOCKS_EXCLUDED(mu_);
+
  private:
-  // Parses request_ and hands it to the log.
+  // Parses request_ and hands it to the log, now or when it has entered.
   void Accept() ABSL_LOCKS_EXCLUDED(mu_);
+  void Append() ABSL_LOCKS_EXCLUDED(mu_);
+  // Of a request that is not handed to the log.
+  void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   void OnAppended(const AppendResult& result) ABSL_LOCKS_EXCLUDED(mu_);
   // Stops reading; the first call decides the status.
   void EndWith(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -60,13 +72,16 @@ class SendStream final
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   ServiceCore* const core_;
+  const std::uint64_t connection_;
   const std::unique_ptr<LogAppender> appender_;
   std::shared_ptr<SendStream> self_;
+  AppendBatch batch_;  // that is on its way into the gate
 
   absl::Mutex mu_;
   std::size_t appends_ ABSL_GUARDED_BY(mu_) = 0;  // under way
   std::string outgoing_ ABSL_GUARDED_BY(mu_);     // the next response
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
+  bool entering_ ABSL_GUARDED_BY(mu_) = false;  // the gate
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   // How the stream ends once all receipts are sent.

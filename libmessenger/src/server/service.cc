@@ -14,10 +14,10 @@
 #include "rpc/bytes.h"
 #include "rpc/keepalive.h"
 #include "rpc/status.h"
-#include "server/parse_batch.h"
 #include "server/read_stream.h"
 #include "server/send_stream.h"
 #include "server/service_core.h"
+#include "server/unary_send.h"
 #include "wire/channels.h"
 
 namespace messenger {
@@ -77,6 +77,11 @@ absl::Status Check(const ServiceOptions& options) {
       !s.ok()) {
     return s;
   }
+  if (absl::Status s = CheckBounds("max_append_bytes", options.max_append_bytes,
+                                   kMiB, 64 * 1024 * kMiB);
+      !s.ok()) {
+    return s;
+  }
   constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 30);
   if (options.min_heartbeat_interval.count() < 1 ||
       options.max_heartbeat_interval < options.min_heartbeat_interval ||
@@ -116,24 +121,12 @@ class Service::Impl final : public RawService {
   grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* request,
                                         grpc::ByteBuffer* response) override {
-    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      absl::StatusOr<AppendBatch> batch = ParseBatch(
-          *request, core_.send_limits(), wire::ParseSendMessageRequest);
-      if (!batch.ok()) return reactor->Finish(rpc::ToGrpc(batch.status()));
-      core_.log().Append(*std::move(batch), [=](AppendResult result) {
-        if (result.ok()) {
-          std::string receipt;
-          wire::AppendReceipt(receipt, result->front());
-          *response = rpc::MakeBuffer(std::move(receipt));
-        }
-        reactor->Finish(rpc::ToGrpc(result.status()));
-      });
-    });
+    return UnarySend::Start(&core_, context, *request, response);
   }
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendMessages(
-      grpc::CallbackServerContext* /*context*/) override {
-    return SendStream::Start(&core_);
+      grpc::CallbackServerContext* context) override {
+    return SendStream::Start(&core_, context);
   }
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* ReadMessages(

@@ -3,15 +3,36 @@
 #include <utility>
 #include <vector>
 
+#include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "rpc/init.h"
 #include "server/send_stream.h"
 
 namespace messenger {
+namespace {
+
+// Of what may be appended at a time, that may wait besides.
+constexpr std::size_t kWaitingFactor = 4;
+
+}  // namespace
+
+std::uint64_t ConnectionOf(const grpc::CallbackServerContext& context) {
+  return absl::HashOf(context.peer()) | 1;
+}
+
+absl::Status TooMuchToStore() {
+  return absl::UnavailableError(
+      "the server has too much to store, and most of it comes by this "
+      "connection; try again later");
+}
 
 ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
                          const ServiceOptions& options)
-    : log_(std::move(log)), options_(options) {
+    : log_(std::move(log)),
+      options_(options),
+      append_gate_(
+          {.max_bytes = options.max_append_bytes,
+           .max_waiting_bytes = kWaitingFactor * options.max_append_bytes}) {
   rpc::KeepInitialized();
   log_->AddListener(&fan_out_);
 }

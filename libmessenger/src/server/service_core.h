@@ -1,20 +1,31 @@
 // What all calls of one service share.
 #pragma once
 
+#include <grpcpp/support/server_callback.h>
+
 #include <atomic>
+#include <cstdint>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "log/message_log.h"
 #include "messenger/server.h"
+#include "server/append_gate.h"
 #include "server/fan_out.h"
 #include "wire/send.h"
 
 namespace messenger {
 
 class SendStream;
+
+// The connection that a call came by, as a number. Never 0.
+std::uint64_t ConnectionOf(const grpc::CallbackServerContext& context);
+
+// What a call is told that the append gate turns away.
+absl::Status TooMuchToStore();
 
 // Lives from before the first call until after the last one's OnDone.
 //
@@ -33,6 +44,7 @@ class ServiceCore {
             .max_message_bytes = options_.max_message_bytes};
   }
   FanOut& fan_out() { return fan_out_; }
+  AppendGate& append_gate() { return append_gate_; }
 
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
@@ -49,6 +61,7 @@ class ServiceCore {
   const std::shared_ptr<MessageLog> log_;
   const ServiceOptions options_;
   FanOut fan_out_;
+  AppendGate append_gate_;
   std::atomic<bool> draining_{false};
 
   absl::Mutex mu_;

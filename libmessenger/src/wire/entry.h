@@ -35,6 +35,11 @@ struct EntryParts {
 std::size_t MessageSize(const EntryParts& parts);
 std::size_t EntrySize(std::size_t message_size);
 
+// Most that an entry is larger than its NewMessage: its tag and length, the
+// message's sequence, time, producer and checksum.
+inline constexpr std::size_t kMaxEntryOverhead =
+    (1 + 5) + 9 + (2 + EncodedTimestamp::kMaxSize) + 18 + 11 + 9;
+
 // Writes the entry at `out`, which must have room for EntrySize(message_size),
 // where `message_size` is MessageSize(parts). Returns the end.
 char* PutEntry(char* out, const EntryParts& parts, std::size_t message_size);

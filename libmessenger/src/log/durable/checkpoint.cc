@@ -20,7 +20,8 @@ namespace messenger {
 namespace {
 
 constexpr std::string_view kCheckpointMagic = "MSGRCKP1";
-constexpr std::uint32_t kCheckpointVersion = 1;
+constexpr std::uint32_t kCheckpointVersion = 2;
+constexpr std::uint32_t kOldestCheckpointVersion = 1;
 constexpr std::size_t kHeaderSize = 32;
 
 absl::Status Damaged(const std::string& directory, std::string_view what) {
@@ -108,6 +109,30 @@ std::optional<ChannelState> Decode(const storage::v1::Channel& encoded) {
   return state;
 }
 
+// False if it is malformed, or larger than protobuf can parse.
+bool ParseMessage(std::string_view bytes, google::protobuf::Message* message) {
+  return bytes.size() <= std::numeric_limits<int>::max() &&
+         message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// Everything but the channels, and the channels, which are parsed one by one:
+// together they may be larger than protobuf can parse.
+bool Parse(std::string_view body, storage::v1::Checkpoint* checkpoint,
+           std::vector<std::string_view>* channels) {
+  std::string rest;
+  wire::FieldReader fields(body);
+  while (fields.Next()) {
+    if (fields.tag() ==
+        wire::MakeTag(storage::v1::Checkpoint::kChannelsFieldNumber,
+                      wire::WireType::kBytes)) {
+      channels->push_back(fields.bytes());
+    } else {
+      rest.append(fields.begin(), fields.end());
+    }
+  }
+  return fields.ok() && ParseMessage(rest, checkpoint);
+}
+
 }  // namespace
 
 std::string EncodeChannelState(const ChannelState& state) {
@@ -148,7 +173,7 @@ std::string EncodeChannelState(const ChannelState& state) {
 
 ChannelState DecodeChannelState(std::string_view encoded) {
   storage::v1::Channel channel;
-  channel.ParseFromArray(encoded.data(), static_cast<int>(encoded.size()));
+  if (!ParseMessage(encoded, &channel)) return {};
   return Decode(channel).value_or(ChannelState());
 }
 
@@ -160,6 +185,7 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
   for (const std::uint64_t epoch : log.epochs) checkpoint.add_epochs(epoch);
   checkpoint.set_first_journal(log.first_journal);
   checkpoint.set_first_round(log.first_round);
+  checkpoint.set_carried_rounds(log.carried_rounds);
   checkpoint.set_log_time(ToNanos(log.time.log_time));
   checkpoint.set_wall_time(ToNanos(log.time.wall_time));
   std::string contents(kHeaderSize, '\0');
@@ -195,16 +221,17 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                       GetLittleEndian<std::uint64_t>(&all[24]) ==
                           SeededChecksum(0, all.substr(0, 24), body);
   if (!intact) return Damaged(directory, "the checksum does not match");
-  if (version != kCheckpointVersion) {
+  if (version < kOldestCheckpointVersion || version > kCheckpointVersion) {
     return absl::FailedPreconditionError(fmt::format(
-        "{}/{}: has format version {}; this program knows version {}",
-        directory, kCheckpointFileName, version, kCheckpointVersion));
+        "{}/{}: has format version {}; this program knows versions {} to {}",
+        directory, kCheckpointFileName, version, kOldestCheckpointVersion,
+        kCheckpointVersion));
   }
   storage::v1::Checkpoint encoded;
-  if (body.size() > std::numeric_limits<int>::max() ||
-      !encoded.ParseFromArray(body.data(), static_cast<int>(body.size())) ||
-      encoded.epochs().empty() || *encoded.epochs().rbegin() == 0 ||
-      encoded.first_journal() == 0 || encoded.first_journal() > kMaxNumber ||
+  std::vector<std::string_view> channels;
+  if (!Parse(body, &encoded, &channels) || encoded.epochs().empty() ||
+      *encoded.epochs().rbegin() == 0 || encoded.first_journal() == 0 ||
+      encoded.first_journal() > kMaxNumber ||
       encoded.first_round() > kMaxNumber) {
     return Damaged(directory, "is malformed");
   }
@@ -214,10 +241,13 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
       .epochs = {encoded.epochs().begin(), encoded.epochs().end()},
       .first_journal = encoded.first_journal(),
       .first_round = encoded.first_round(),
+      .carried_rounds = encoded.carried_rounds(),
       .time = {.log_time = LogTimeOfNanos(encoded.log_time()),
                .wall_time = TimestampOfNanos(encoded.wall_time())}};
-  for (const auto& channel : encoded.channels()) {
-    std::optional<ChannelState> state = Decode(channel);
+  storage::v1::Channel channel;
+  for (const std::string_view bytes : channels) {
+    std::optional<ChannelState> state;
+    if (ParseMessage(bytes, &channel)) state = Decode(channel);
     // They are written in the order of their names.
     if (!state || state->epoch_heads.size() >= checkpoint.log.epochs.size() ||
         (!checkpoint.channels.empty() &&

@@ -43,6 +43,7 @@ struct LogState {
   std::vector<std::uint64_t> epochs;  // the present one last
   std::uint64_t first_journal = 1;
   std::uint64_t first_round = 1;
+  std::uint64_t carried_rounds = 0;  // none: there is no such file
   TimeAnchor time;
 };
 

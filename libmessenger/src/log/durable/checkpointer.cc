@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "log/durable/journal.h"
 #include "log/durable/layout.h"
@@ -11,8 +12,18 @@
 namespace messenger {
 namespace {
 
-// Files that are written before they are synced.
+// Segments that are open, and synced one by one.
 constexpr std::size_t kMaxUnsynced = 64;
+// If there are more, all of the file system is synced after so many.
+constexpr std::size_t kMaxChannelsAtOnce = 512;
+
+// Of what is carried over.
+constexpr std::uint64_t kMaxCarriedOfChannel = std::uint64_t{64} << 10;
+constexpr std::size_t kMaxCarriedRound = std::size_t{1} << 20;
+
+absl::Status GivenUp() {
+  return absl::CancelledError("the checkpoint was given up");
+}
 
 // What is not there need not be removed.
 absl::Status Remove(FileSystem& files, const std::string& path) {
@@ -24,89 +35,229 @@ absl::Status Remove(FileSystem& files, const std::string& path) {
 
 Checkpointer::Checkpointer(std::shared_ptr<FileSystem> files,
                            std::string directory, const ChannelContext* context,
-                           SegmentCache* cache, EncodedChannels encoded,
-                           std::uint64_t max_cached_bytes)
+                           SegmentCache* cache, Reserve* reserve,
+                           LastCheckpoint last,
+                           const CheckpointerLimits& limits)
     : files_(std::move(files)),
       directory_(std::move(directory)),
       context_(context),
       cache_(cache),
-      encoded_(std::move(encoded)),
-      max_cached_bytes_(max_cached_bytes) {}
+      reserve_(reserve),
+      limits_(limits),
+      log_(std::move(last.log)),
+      encoded_(std::move(last.channels)),
+      carried_(last.carried.begin(), last.carried.end()) {
+  for (const auto& [name, encoded] : encoded_) {
+    checkpoint_size_ += encoded.size();
+  }
+}
 
 absl::Status Checkpointer::Run(CheckpointWork& work,
-                               ForEachChannel for_each_channel) {
-  absl::Status s = Flush(work);
+                               ForEachChannel for_each_channel,
+                               GiveUp give_up) {
+  std::vector<Unwritten> unwritten = FindUnwritten(work);
+  const std::vector<Unwritten> carried = TakeLittle(&unwritten);
+  absl::Status s = Flush(unwritten, give_up);
+  if (s.ok()) s = Carry(carried, &work.log, give_up);
   if (!s.ok()) return s;
   CollectDropped(for_each_channel);
   for (CheckpointWork::Dirty& dirty : work.dirty) {
     dirty.channel->CompleteCheckpoint(&dirty.state);
     encoded_[dirty.state.name] = EncodeChannelState(dirty.state);
+    carried_.erase(dirty.channel);
   }
-  s = WriteCheckpoint(*files_, directory_, work.log, encoded_);
+  for (DurableChannel* const channel : carried_) {
+    std::string& encoded = encoded_[channel->name()];
+    ChannelState state = DecodeChannelState(encoded);
+    channel->CompleteCheckpoint(&state);
+    encoded = EncodeChannelState(state);
+  }
+  carried_.clear();
+  for (const Unwritten& little : carried) carried_.insert(little.channel);
+  s = Write(work.log);
   if (s.ok()) s = RemoveJournalsBefore(work.log.first_journal);
   if (s.ok()) s = RemoveDropped();
   Evict();
   return s;
 }
 
-absl::Status Checkpointer::Flush(const CheckpointWork& work) {
-  struct Flushed {
-    DurableChannel* channel;
-    DurableChannel::Flush flush;
-    std::vector<SegmentInfo> segments;
+absl::StatusOr<bool> Checkpointer::RemoveWhatIsDropped(
+    ForEachChannel for_each_channel) {
+  CollectDropped(for_each_channel);
+  if (dropped_.empty()) return false;
+  absl::Status s = Write(log_);
+  if (s.ok()) s = RemoveDropped();
+  if (!s.ok()) return s;
+  return true;
+}
+
+absl::Status Checkpointer::Write(const LogState& log) {
+  absl::Status s = reserve_->LendTo(
+      [&] { return WriteCheckpoint(*files_, directory_, log, encoded_); });
+  if (!s.ok()) return s;
+  log_ = log;
+  checkpoint_size_ = 0;
+  for (const auto& [name, encoded] : encoded_) {
+    checkpoint_size_ += encoded.size();
+  }
+  return s;
+}
+
+std::vector<Checkpointer::Unwritten> Checkpointer::FindUnwritten(
+    const CheckpointWork& work) {
+  std::vector<Unwritten> unwritten;
+  const auto add = [&](DurableChannel* channel, std::uint64_t head) {
+    Unwritten found = {.channel = channel, .flush = channel->BeginFlush(head)};
+    for (const EntryRun& run : found.flush.runs) found.bytes += run.size();
+    if (found.bytes > 0) unwritten.push_back(std::move(found));
   };
-  auto next = work.dirty.begin();
-  while (next != work.dirty.end()) {
-    std::vector<SegmentWriter> writers;
-    std::vector<Flushed> flushed;
-    absl::Status s;
-    for (; next != work.dirty.end() && writers.size() < kMaxUnsynced && s.ok();
-         ++next) {
-      flushed.push_back({.channel = next->channel,
-                         .flush = next->channel->BeginFlush(next->state.head),
-                         .segments = {}});
-      Flushed& last = flushed.back();
-      if (last.flush.runs.empty()) continue;
-      const std::size_t first = writers.size();
-      s = WriteSegments(last.channel, last.flush, &writers);
-      for (std::size_t i = first; i < writers.size(); ++i) {
-        last.segments.push_back(writers[i].info());
-      }
+  absl::flat_hash_set<DurableChannel*> dirty;
+  for (const CheckpointWork::Dirty& d : work.dirty) {
+    dirty.insert(d.channel);
+    add(d.channel, d.state.head);
+  }
+  for (DurableChannel* const channel : carried_) {
+    if (dirty.contains(channel)) continue;
+    add(channel, DecodeChannelState(encoded_[channel->name()]).head);
+  }
+  return unwritten;
+}
+
+std::vector<Checkpointer::Unwritten> Checkpointer::TakeLittle(
+    std::vector<Unwritten>* unwritten) const {
+  if (unwritten->size() <= kMaxUnsynced) return {};
+  std::sort(
+      unwritten->begin(), unwritten->end(),
+      [](const Unwritten& a, const Unwritten& b) { return a.bytes < b.bytes; });
+  std::uint64_t bytes = 0;
+  auto end = unwritten->begin();
+  for (; end != unwritten->end(); ++end) {
+    bytes += end->bytes;
+    if (end->bytes > kMaxCarriedOfChannel ||
+        bytes > limits_.max_carried_bytes) {
+      break;
     }
-    for (SegmentWriter& writer : writers) {
-      if (s.ok()) s = writer.Sync();
+  }
+  std::vector<Unwritten> little(std::make_move_iterator(unwritten->begin()),
+                                std::make_move_iterator(end));
+  unwritten->erase(unwritten->begin(), end);
+  return little;
+}
+
+absl::Status Checkpointer::Carry(const std::vector<Unwritten>& carried,
+                                 LogState* log, GiveUp give_up) {
+  log->carried_rounds = 0;
+  if (carried.empty()) return absl::OkStatus();
+  // Those of one age in one round, since it has one time.
+  struct Piece {
+    const DurableChannel* channel;
+    const EntryRun* run;
+  };
+  std::vector<Piece> pieces;
+  for (const Unwritten& little : carried) {
+    for (const EntryRun& run : little.flush.runs) {
+      pieces.push_back({.channel = little.channel, .run = &run});
     }
-    bool directories = false;
-    for (const Flushed& f : flushed) {
-      // A segment that is not the last one grown has a name of its own.
-      const bool created =
-          !f.segments.empty() &&
-          (!f.flush.last_segment || f.segments.back().first_sequence !=
-                                        f.flush.last_segment->first_sequence);
-      if (created && s.ok()) {
-        s = files_->SyncDirectory(
-            ChannelDirectory(directory_, f.channel->name()));
-      }
-      directories = directories || (created && !f.flush.last_segment);
+  }
+  std::stable_sort(pieces.begin(), pieces.end(),
+                   [](const Piece& a, const Piece& b) {
+                     return a.run->last_write < b.run->last_write;
+                   });
+  auto writer = JournalWriter::Create(
+      *files_, JournalsDirectory(directory_),
+      {.key = log->key, .number = CarriedNumber(log->first_journal)});
+  if (!writer.ok()) return writer.status();
+  JournalRound round;
+  TimeAnchor time = log->time;
+  for (const Piece& piece : pieces) {
+    if (!round.empty() && (round.size() >= kMaxCarriedRound ||
+                           !TakesMore(context_->options.retention,
+                                      time.log_time, piece.run->last_write))) {
+      if (give_up()) return GivenUp();
+      absl::Status s = (*writer)->Write(round, ++log->carried_rounds, time);
+      if (!s.ok()) return s;
+      round.Clear();
     }
-    if (directories && s.ok()) {
-      s = files_->SyncDirectory(ChannelsDirectory(directory_));
-    }
-    for (Flushed& f : flushed) {
-      if (!s.ok()) f.segments.clear();
-      f.channel->EndFlush(f.flush, f.segments);
-      if (!f.segments.empty()) {
-        std::uint64_t bytes = 0;
-        for (const EntryRun& run : f.flush.runs) bytes += run.size();
-        cached_.push_back({.channel = f.channel,
-                           .end = f.segments.back().end_sequence,
-                           .bytes = bytes});
-        cached_bytes_ += bytes;
-      }
-    }
+    if (round.empty()) time.log_time = piece.run->last_write;
+    round.AddEntries(piece.channel->name(), piece.run->first_sequence,
+                     piece.run->bytes());
+  }
+  absl::Status s = (*writer)->Write(round, ++log->carried_rounds, time);
+  if (s.ok()) s = (*writer)->Sync();
+  EntryWriter memory(context_->options.retention);
+  for (const Unwritten& little : carried) {
+    if (s.ok()) s = little.channel->Compact(little.flush, &memory);
+  }
+  return s;
+}
+
+absl::Status Checkpointer::Flush(const std::vector<Unwritten>& unwritten,
+                                 GiveUp give_up) {
+  const bool one_by_one = unwritten.size() <= kMaxUnsynced;
+  std::span<const Unwritten> rest = unwritten;
+  while (!rest.empty()) {
+    const std::size_t count = std::min(rest.size(), kMaxChannelsAtOnce);
+    absl::Status s = FlushSome(rest.first(count), one_by_one, give_up);
     if (!s.ok()) return s;
+    rest = rest.subspan(count);
   }
   return absl::OkStatus();
+}
+
+absl::Status Checkpointer::FlushSome(std::span<const Unwritten> unwritten,
+                                     bool one_by_one, GiveUp give_up) {
+  std::vector<std::vector<SegmentInfo>> segments(unwritten.size());
+  std::vector<SegmentWriter> writers;
+  absl::Status s;
+  for (std::size_t i = 0; i < unwritten.size() && s.ok(); ++i) {
+    if (!one_by_one) writers.clear();
+    const std::size_t first = writers.size();
+    s = give_up()
+            ? GivenUp()
+            : WriteSegments(unwritten[i].channel, unwritten[i].flush, &writers);
+    for (std::size_t w = first; w < writers.size(); ++w) {
+      segments[i].push_back(writers[w].info());
+    }
+  }
+  if (one_by_one) {
+    for (SegmentWriter& writer : writers) {
+      if (s.ok()) s = give_up() ? GivenUp() : writer.Sync();
+    }
+    if (s.ok()) s = SyncDirectories(unwritten, segments);
+  } else {
+    writers.clear();
+    if (s.ok()) s = give_up() ? GivenUp() : files_->SyncAll(directory_);
+  }
+  for (std::size_t i = 0; i < unwritten.size(); ++i) {
+    const Unwritten& written = unwritten[i];
+    if (!s.ok()) segments[i].clear();
+    written.channel->EndFlush(written.flush, segments[i]);
+    if (segments[i].empty()) continue;
+    cached_.push_back({.channel = written.channel,
+                       .end = segments[i].back().end_sequence,
+                       .bytes = written.bytes});
+    cached_bytes_ += written.bytes;
+  }
+  return s;
+}
+
+absl::Status Checkpointer::SyncDirectories(
+    std::span<const Unwritten> written,
+    const std::vector<std::vector<SegmentInfo>>& segments) {
+  bool directories = false;
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    // A segment that is not the last one grown has a name of its own.
+    const auto& last = written[i].flush.last_segment;
+    if (last && segments[i].back().first_sequence == last->first_sequence) {
+      continue;
+    }
+    absl::Status s = files_->SyncDirectory(
+        ChannelDirectory(directory_, written[i].channel->name()));
+    if (!s.ok()) return s;
+    directories = directories || !last;
+  }
+  return directories ? files_->SyncDirectory(ChannelsDirectory(directory_))
+                     : absl::OkStatus();
 }
 
 absl::Status Checkpointer::WriteSegments(DurableChannel* channel,
@@ -184,7 +335,8 @@ absl::Status Checkpointer::RemoveJournalsBefore(std::uint64_t number) {
   const auto names = files_->List(directory);
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
-    const auto found = ParseJournalFileName(name);
+    auto found = ParseJournalFileName(name);
+    if (!found) found = ParseCarriedFileName(name);
     if (!found || *found >= number) continue;
     absl::Status s = Remove(*files_, fmt::format("{}/{}", directory, name));
     if (!s.ok()) return s;
@@ -202,7 +354,7 @@ void Checkpointer::CollectDropped(ForEachChannel for_each_channel) {
     const auto encoded = encoded_.find(channel->name());
     if (encoded == encoded_.end()) return;
     ChannelState state = DecodeChannelState(encoded->second);
-    channel->CompleteCheckpoint(&state);
+    channel->TakeDropped(&state);
     encoded->second = EncodeChannelState(state);
   });
 }
@@ -224,7 +376,7 @@ absl::Status Checkpointer::RemoveDropped() {
 }
 
 void Checkpointer::Evict() {
-  while (cached_bytes_ > max_cached_bytes_) {
+  while (cached_bytes_ > limits_.max_cached_bytes) {
     const Cached& oldest = cached_.front();
     oldest.channel->Evict(oldest.end);
     cached_bytes_ -= oldest.bytes;

@@ -1,11 +1,18 @@
 // Makes checkpoints: brings what is in the journals into segments, so that the
 // journals can be dropped.
+//
+// Segments for channels that have a few new messages cost three syncs each,
+// which takes minutes where there are tens of thousands. So when there are
+// many, what is little is *carried over*: it stays in memory, and all of it
+// goes into one file, which replaces that of the checkpoint before. A channel
+// gets a segment once it has something to fill it with.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,9 +20,11 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "log/durable/checkpoint.h"
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_system.h"
+#include "log/durable/reserve.h"
 #include "log/durable/segment_cache.h"
 #include "log/durable/segment_writer.h"
 
@@ -31,25 +40,67 @@ struct CheckpointWork {
   std::vector<Dirty> dirty;
 };
 
+struct CheckpointerLimits {
+  // Of messages in segments that are kept in memory as well.
+  std::uint64_t max_cached_bytes = 0;
+  // Of messages that are carried over.
+  std::uint64_t max_carried_bytes = 0;
+};
+
+// The last checkpoint, as it was found.
+struct LastCheckpoint {
+  LogState log;
+  EncodedChannels channels;
+  std::vector<DurableChannel*> carried;
+};
+
 // Thread safety: none; for one thread, which blocks on the disk.
 class Checkpointer {
  public:
-  // `encoded` is the last checkpoint. So many bytes of messages that are in
-  // segments are kept in memory as well.
   Checkpointer(std::shared_ptr<FileSystem> files, std::string directory,
                const ChannelContext* context, SegmentCache* cache,
-               EncodedChannels encoded, std::uint64_t max_cached_bytes);
+               Reserve* reserve, LastCheckpoint last,
+               const CheckpointerLimits& limits);
 
   using ForEachChannel =
       absl::FunctionRef<void(absl::FunctionRef<void(DurableChannel*)>)>;
 
   // Writes segments, then the checkpoint, and removes what is then not needed
   // any more: journals, dropped segments, and memory. After an error the old
-  // checkpoint or the new one is in force, and it can be run again.
-  absl::Status Run(CheckpointWork& work, ForEachChannel for_each_channel);
+  // checkpoint or the new one is in force, and it can be run again. Ends soon
+  // with CANCELLED once `give_up` returns true.
+  using GiveUp = absl::FunctionRef<bool()>;
+  absl::Status Run(CheckpointWork& work, ForEachChannel for_each_channel,
+                   GiveUp give_up);
+
+  // Removes dropped segments without writing new ones, which makes room on a
+  // full disk. Returns whether there were any.
+  absl::StatusOr<bool> RemoveWhatIsDropped(ForEachChannel for_each_channel);
+
+  // About the room that a checkpoint takes besides segments, in bytes.
+  std::uint64_t checkpoint_size() const { return checkpoint_size_; }
 
  private:
-  absl::Status Flush(const CheckpointWork& work);
+  struct Unwritten {
+    DurableChannel* channel;
+    DurableChannel::Flush flush;
+    std::uint64_t bytes = 0;
+  };
+  // What is in no segment.
+  std::vector<Unwritten> FindUnwritten(const CheckpointWork& work);
+  // Moves what is to be carried over out of `unwritten`.
+  std::vector<Unwritten> TakeLittle(std::vector<Unwritten>* unwritten) const;
+  absl::Status Carry(const std::vector<Unwritten>& carried, LogState* log,
+                     GiveUp give_up);
+  absl::Status Write(const LogState& log);
+
+  absl::Status Flush(const std::vector<Unwritten>& unwritten, GiveUp give_up);
+  absl::Status FlushSome(std::span<const Unwritten> unwritten, bool one_by_one,
+                         GiveUp give_up);
+  // Of the channels that were written to.
+  absl::Status SyncDirectories(
+      std::span<const Unwritten> written,
+      const std::vector<std::vector<SegmentInfo>>& segments);
   // Writes what the channel has in memory, into segments that are appended to
   // `written`.
   absl::Status WriteSegments(DurableChannel* channel,
@@ -71,7 +122,12 @@ class Checkpointer {
   const std::string directory_;
   const ChannelContext* const context_;
   SegmentCache* const cache_;
+  Reserve* const reserve_;
+  const CheckpointerLimits limits_;
+  LogState log_;  // of the last checkpoint
   EncodedChannels encoded_;
+  std::uint64_t checkpoint_size_ = 0;
+  absl::flat_hash_set<DurableChannel*> carried_;
   absl::flat_hash_set<DurableChannel*> cleaned_;  // by RemoveUnknown
   // To be removed once the checkpoint does not mention them.
   std::vector<std::pair<DurableChannel*, std::uint64_t>> dropped_;
@@ -81,7 +137,6 @@ class Checkpointer {
     std::uint64_t end;
     std::uint64_t bytes;
   };
-  const std::uint64_t max_cached_bytes_;
   std::deque<Cached> cached_;  // in segments and in memory, oldest first
   std::uint64_t cached_bytes_ = 0;
 };

@@ -91,6 +91,9 @@ class Selector final : public JournalSink {
     }
     return absl::OkStatus();
   }
+  absl::Status TakeCarried(const Entries& entries) override {
+    return TakeEntries(entries);
+  }
   absl::Status TakeDeletion(std::string_view /*channel*/,
                             std::uint64_t /*head*/, LogTime /*time*/) override {
     return absl::OkStatus();

@@ -392,6 +392,36 @@ absl::Status DurableChannel::Replay(std::uint64_t first_sequence,
                         written);
     }
   }
+  return PushCopies(first_sequence, entries, written);
+}
+
+absl::Status DurableChannel::RestoreCarried(std::uint64_t first_sequence,
+                                            std::string_view entries,
+                                            EntryRun::SteadyTime written) {
+  std::uint64_t expected = first_sequence;
+  wire::EntryReader reader(entries);
+  bool follows = false;
+  {
+    absl::MutexLock lock(&mu_);
+    follows = (segments_.empty() ||
+               first_sequence >= segments_.back().end_sequence) &&
+              (queue_.empty() || first_sequence == queue_.end_sequence());
+  }
+  while (follows && reader.Next()) {
+    follows = wire::VerifiedSequence(reader.message()) == expected;
+    ++expected;
+  }
+  if (!follows || expected == first_sequence || expected - 1 > staged_.head) {
+    return absl::DataLossError(fmt::format(
+        "channel \"{}\": message {}, which was carried over, does not fit",
+        name_, expected - 1));
+  }
+  return PushCopies(first_sequence, entries, written);
+}
+
+absl::Status DurableChannel::PushCopies(std::uint64_t first_sequence,
+                                        std::string_view entries,
+                                        EntryRun::SteadyTime written) {
   absl::StatusOr<std::vector<EntryRun>> runs =
       staged_.writer.Copy(entries, first_sequence, written);
   if (!runs.ok()) return runs.status();
@@ -503,10 +533,37 @@ void DurableChannel::EndFlush(const Flush& flush,
   ApplyRetention(&dropped);
 }
 
+absl::Status DurableChannel::Compact(const Flush& flush, EntryWriter* writer) {
+  std::vector<std::vector<EntryRun>> copies;
+  for (const EntryRun& run : flush.runs) {
+    auto copy = writer->Copy(run.bytes(), run.first_sequence, run.last_write);
+    if (!copy.ok()) return copy.status();
+    copies.push_back(*std::move(copy));
+  }
+  absl::MutexLock lock(&mu_);
+  // Freed after the lock.
+  for (std::vector<EntryRun>& copy : copies) {
+    copy = queue_.Replace(std::move(copy));
+  }
+  return absl::OkStatus();
+}
+
 void DurableChannel::Sweep() {
   Dropped dropped;
   absl::MutexLock lock(&mu_);
   ApplyRetention(&dropped);
+}
+
+void DurableChannel::TakeDropped(ChannelState* state) {
+  absl::MutexLock lock(&mu_);
+  std::erase_if(state->segments, [&](const SegmentInfo& segment) {
+    mu_.AssertHeld();
+    const SegmentInfo* const found = FindSegment(segment.first_sequence);
+    return found == nullptr || found->first_sequence != segment.first_sequence;
+  });
+  state->first_sequence = std::max(state->first_sequence, first_sequence_);
+  state->deleted_head = std::min(deleted_head_, state->head);
+  state->last_dropped_time = last_dropped_time_;
 }
 
 void DurableChannel::CompleteCheckpoint(ChannelState* state) {

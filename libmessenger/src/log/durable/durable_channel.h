@@ -116,6 +116,12 @@ class DurableChannel {
                       EntryRun::SteadyTime written) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status ReplayDeletion(std::uint64_t head, EntryRun::SteadyTime time)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // For recovery: what a checkpoint has carried over, which must be before the
+  // head. DATA_LOSS if it is not intact.
+  absl::Status RestoreCarried(std::uint64_t first_sequence,
+                              std::string_view entries,
+                              EntryRun::SteadyTime written)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // An epoch has ended.
   void EndEpoch() ABSL_LOCKS_EXCLUDED(mu_);
   // There is nothing more to replay.
@@ -140,11 +146,18 @@ class DurableChannel {
   void EndFlush(const Flush& flush, const std::vector<SegmentInfo>& segments)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Copies what would be flushed to where `writer` has room, so that little
+  // messages of many channels share chunks: for what stays in memory for long.
+  absl::Status Compact(const Flush& flush, EntryWriter* writer)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Drops what is too old.
   void Sweep() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Fills in what BeginCheckpoint has left out.
   void CompleteCheckpoint(ChannelState* state) ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes what was dropped since out of the state of a checkpoint.
+  void TakeDropped(ChannelState* state) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Segments that are not needed any more once a checkpoint no longer mentions
   // them. Each is returned once.
@@ -167,6 +180,11 @@ class DurableChannel {
 
   absl::StatusOr<LogBytes> FindMessage(std::uint64_t sequence,
                                        ReadMessage in_segment)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // Recovery: entries that are in no segment.
+  absl::Status PushCopies(std::uint64_t first_sequence,
+                          std::string_view entries,
+                          EntryRun::SteadyTime written)
       ABSL_LOCKS_EXCLUDED(mu_);
   void SaveStaged();
   void PublishDeletion(EntryRun::SteadyTime time, Dropped* dropped)

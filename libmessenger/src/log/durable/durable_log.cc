@@ -21,9 +21,10 @@
 namespace messenger {
 namespace {
 
-// Bytes of messages that one round takes, so that the first of them need not
-// wait too long for the last; always at least one batch.
-constexpr std::size_t kMaxRoundBytes = std::size_t{8} << 20;
+// What one round takes, so that the first of its messages need not wait too
+// long for the last, and its size fits into its header; always at least one
+// batch.
+constexpr std::size_t kMaxRoundSize = std::size_t{8} << 20;
 
 // Journals of logs that were opened and not closed, without a message between.
 constexpr std::uint64_t kMaxEmptyJournals = 4;
@@ -34,12 +35,6 @@ constexpr std::chrono::seconds kSweepInterval{30};
 // After a checkpoint that could not be made.
 constexpr std::chrono::seconds kCheckpointRetry{1};
 
-std::size_t BytesOf(const AppendBatch& batch) {
-  std::size_t bytes = 0;
-  for (const std::string_view message : batch.messages) bytes += message.size();
-  return bytes;
-}
-
 std::string ParentOf(const std::string& directory) {
   const std::string parent =
       std::filesystem::path(directory + "/.").parent_path().parent_path();
@@ -47,8 +42,18 @@ std::string ParentOf(const std::string& directory) {
 }
 
 absl::Status RefusesWrites(const absl::Status& why) {
-  return absl::UnavailableError(
-      fmt::format("the log cannot be written to: {}", MessageOf(why)));
+  // Of a full disk, it is known that nothing was stored.
+  const auto code = absl::IsResourceExhausted(why)
+                        ? absl::StatusCode::kResourceExhausted
+                        : absl::StatusCode::kUnavailable;
+  return {code,
+          fmt::format("the log cannot be written to: {}", MessageOf(why))};
+}
+
+absl::Status DiskIsFull() {
+  return absl::ResourceExhaustedError(
+      "the disk is full, but for what is kept to delete channels: delete some, "
+      "or make room");
 }
 
 template <typename... Visitors>
@@ -68,6 +73,7 @@ DurableLog::DurableLog(std::string directory, const LogOptions& options,
     : directory_(std::move(directory)),
       durable_(std::move(durable)),
       files_(durable_.files),
+      reserve_(files_, fmt::format("{}/{}", directory_, kReserveName)),
       context_{.options = options, .clock = durable_.clock, .epochs = {}},
       cache_(files_, durable_.max_open_segments) {}
 
@@ -81,9 +87,41 @@ absl::StatusOr<std::shared_ptr<DurableLog>> DurableLog::Open(
 }
 
 absl::Status DurableLog::SetUp() {
+  const bool is_new = absl::IsNotFound(files_->List(directory_).status());
   absl::Status s = files_->CreateDirectory(directory_);
   if (s.ok()) s = files_->SyncDirectory(ParentOf(directory_));
-  if (!s.ok()) return s;
+  if (s.ok()) s = SetUpDirectory();
+  // Not of a log that somebody else creates.
+  if (!s.ok() && (lock_ != nullptr || !absl::IsFailedPrecondition(s))) {
+    RemoveTraces(is_new);
+  }
+  return s;
+}
+
+void DurableLog::RemoveTraces(bool directory_is_new) {
+  // Not of a log that there is.
+  if (!absl::IsNotFound(
+          files_
+              ->Open(fmt::format("{}/{}", directory_, kCheckpointFileName),
+                     FileSystem::Mode::kRead)
+              .status())) {
+    return;
+  }
+  const std::string journals = JournalsDirectory(directory_);
+  for (const std::string& path :
+       {fmt::format("{}/{}.new", directory_, kCheckpointFileName),
+        fmt::format("{}/{}", journals, JournalFileName(1)), journals,
+        ChannelsDirectory(directory_),
+        fmt::format("{}/{}", directory_, kReserveName)}) {
+    files_->Remove(path).IgnoreError();
+  }
+  if (!directory_is_new) return;
+  files_->Remove(fmt::format("{}/{}", directory_, kLockFileName)).IgnoreError();
+  files_->Remove(directory_).IgnoreError();
+}
+
+absl::Status DurableLog::SetUpDirectory() {
+  absl::Status s;
   absl::StatusOr<std::unique_ptr<FileLock>> lock =
       files_->Lock(fmt::format("{}/{}", directory_, kLockFileName));
   if (!lock.ok()) return lock.status();
@@ -94,30 +132,32 @@ absl::Status DurableLog::SetUp() {
   if (!recovered.ok()) return recovered.status();
   for (const std::string& notice : recovered->notices) Notify(notice);
   context_.clock = ContinueFrom(recovered->last_time, durable_.clock);
-  key_ = recovered->key;
+  key_ = recovered->checkpoint.log.key;
+  const std::uint64_t first_journal = recovered->checkpoint.log.first_journal;
   dirty_ = std::move(recovered->dirty);
   next_round_ = recovered->next_round;
   channels_.Assign(std::move(recovered->channels));
-  absl::StatusOr<std::unique_ptr<JournalWriter>> journal =
-      JournalWriter::Create(*files_, JournalsDirectory(directory_),
-                            {.key = key_, .number = recovered->next_journal},
-                            synced());
+  auto journal = CreateJournal(recovered->next_journal, {.synced = synced()});
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   next_journal_number_ = recovered->next_journal + 1;
   if (recovered->needs_new_epoch) {
-    s = BeginEpoch();
+    s = reserve_.LendTo([this] { return BeginEpoch(); });
     if (!s.ok()) return s;
   }
   checkpointer_ = std::make_unique<Checkpointer>(
-      files_, directory_, &context_, &cache_, std::move(recovered->encoded),
-      durable_.max_cached_bytes);
+      files_, directory_, &context_, &cache_, &reserve_,
+      std::move(recovered->checkpoint),
+      CheckpointerLimits{
+          .max_cached_bytes = durable_.max_cached_bytes,
+          .max_carried_bytes = context_.options.max_journal_bytes});
+  KeepReserve();
   {
     // So that journals of logs that end badly again and again do not pile up.
     absl::MutexLock mu_lock(&mu_);
     checkpoint_wanted_ =
         !dirty_.empty() ||
-        recovered->next_journal - recovered->first_journal > kMaxEmptyJournals;
+        recovered->next_journal - first_journal > kMaxEmptyJournals;
   }
   commit_thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "log-commit");
@@ -128,6 +168,19 @@ absl::Status DurableLog::SetUp() {
     RunCheckpoints();
   });
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<JournalWriter>> DurableLog::CreateJournal(
+    std::uint64_t number, JournalTraits traits) {
+  return reserve_.LendTo([&] {
+    return JournalWriter::Create(*files_, JournalsDirectory(directory_),
+                                 {.key = key_, .number = number}, traits);
+  });
+}
+
+void DurableLog::KeepReserve() {
+  if (durable_.reserve_bytes == 0) return;
+  reserve_.Keep(durable_.reserve_bytes + 2 * checkpointer_->checkpoint_size());
 }
 
 absl::Status DurableLog::BeginEpoch() {
@@ -153,6 +206,7 @@ DurableLog::~DurableLog() {
   {
     absl::MutexLock lock(&mu_);
     closing_ = true;
+    close_deadline_ = std::chrono::steady_clock::now() + durable_.close_timeout;
     commit_wakes_.SignalAll();
     checkpoint_wakes_.SignalAll();
   }
@@ -175,12 +229,21 @@ class DurableLog::Appender final : public LogAppender {
   explicit Appender(DurableLog* log) : log_(log) {}
 
   void Append(AppendBatch batch, AppendDone done) override {
+    const std::size_t size = StoredSize(batch);
     log_->Enqueue(AppendRequest{.appender = state_,
                                 .batch = std::move(batch),
-                                .done = std::move(done)});
+                                .done = std::move(done),
+                                .size = size});
+  }
+
+  void Cancel() override {
+    std::vector<AppendBatch> freed;
+    absl::MutexLock lock(&log_->mu_);
+    freed = log_->requests_.Cancel(state_.get());
   }
 
   static absl::Status Failed() { return FailedBefore(); }
+  static absl::Status Gone() { return Cancelled(); }
 
  private:
   DurableLog* const log_;
@@ -198,21 +261,22 @@ void DurableLog::DeleteChannel(std::string_view channel,
       DeleteRequest{.channel = std::string(channel), .done = std::move(done)});
 }
 
-void DurableLog::Enqueue(Request request) {
+void DurableLog::Enqueue(LogRequest request) {
   absl::MutexLock lock(&mu_);
-  requests_.push_back(std::move(request));
-  if (requests_.size() == 1) commit_wakes_.Signal();
+  const bool first = requests_.empty();
+  requests_.Push(std::move(request));
+  if (first) commit_wakes_.Signal();
 }
 
 void DurableLog::RunCommits() {
-  std::vector<Request> requests;
+  std::vector<LogRequest> requests;
   while (NextRequests(&requests)) Commit(std::exchange(requests, {}));
   absl::MutexLock lock(&mu_);
   commits_ended_ = true;
   checkpoint_wakes_.SignalAll();
 }
 
-bool DurableLog::NextRequests(std::vector<Request>* requests) {
+bool DurableLog::NextRequests(std::vector<LogRequest>* requests) {
   std::unique_ptr<JournalWriter> next;
   {
     absl::MutexLock lock(&mu_);
@@ -223,58 +287,104 @@ bool DurableLog::NextRequests(std::vector<Request>* requests) {
         checkpoint_wakes_.SignalAll();
       }
       // Not while a journal that cannot be left behind is too large, unless
-      // the requests are to be refused.
+      // the requests are to be refused, or are the last ones.
       const bool room =
           journal_->size() < 2 * context_.options.max_journal_bytes ||
-          !checkpoint_status_.ok() || !failure_.ok();
+          !checkpoint_status_.ok() || !failure_.ok() || closing_;
       if (next_journal_ || (!requests_.empty() && room)) break;
       if (requests_.empty() && closing_) return false;
       commit_wakes_.Wait(&mu_);
     }
     next = std::move(next_journal_);
-    std::size_t bytes = 0;
-    while (!requests_.empty() && bytes < kMaxRoundBytes) {
-      if (const auto* append = std::get_if<AppendRequest>(&requests_.front())) {
-        bytes += BytesOf(append->batch);
-      }
-      requests->push_back(std::move(requests_.front()));
-      requests_.pop_front();
-    }
+    *requests = requests_.Take(kMaxRoundSize);
   }
   if (next) SwitchJournal(std::move(next));
   return true;
 }
 
-void DurableLog::Commit(std::vector<Request> requests) {
+void DurableLog::Commit(std::vector<LogRequest> requests) {
   absl::Status refusal = failure_;
   if (refusal.ok() &&
       journal_->size() >= 2 * context_.options.max_journal_bytes) {
     absl::MutexLock lock(&mu_);
     refusal = checkpoint_status_;
   }
-  for (Request& request : requests) {
-    std::visit([&](auto& r) { Stage(std::move(r), refusal); }, request);
+  if (refusal.ok() && !reserve_.Ready()) {
+    refusal = DiskIsFull();
+    NoteWhetherWritable(refusal);
   }
-  if (round_.empty()) {
-    CompleteRound();
-    return;
+  for (LogRequest& request : requests) {
+    std::visit(
+        Overloaded{
+            [&](AppendRequest& append) { Stage(std::move(append), refusal); },
+            [&](DeleteRequest& deletion) { Stage(std::move(deletion)); }},
+        request);
   }
+  if (!round_.empty()) {
+    absl::Status s = WriteRound();
+    if (refusal.ok()) NoteWhetherWritable(s);
+    if (s.ok()) {
+      PublishRound();
+    } else {
+      FailRound(s);
+      if (absl::IsResourceExhausted(s)) RetryDeletions();
+    }
+  }
+  if (refusing_ && HasDeleted()) WantCheckpoint();  // to make room
+  CompleteRound();
+}
+
+void DurableLog::NoteWhetherWritable(const absl::Status& status) {
+  if (status.ok() != refusing_ || !failure_.ok()) return;
+  refusing_ = !status.ok();
+  Notify(refusing_ ? fmt::format("{}; appends are refused", MessageOf(status))
+                   : "appends are accepted again");
+}
+
+bool DurableLog::HasDeleted() const {
+  return std::any_of(
+      outcomes_.begin(), outcomes_.end(), [](const Outcome& outcome) {
+        const auto* const deletion = std::get_if<DeleteOutcome>(&outcome);
+        return deletion != nullptr && deletion->status.ok();
+      });
+}
+
+void DurableLog::WantCheckpoint() {
+  absl::MutexLock lock(&mu_);
+  checkpoint_wanted_ = true;
+  checkpoint_wakes_.SignalAll();
+}
+
+// Appends may have failed with it; a deletion takes little room, and makes
+// some.
+void DurableLog::RetryDeletions() {
+  std::vector<DeleteRequest> deletions;
+  std::erase_if(outcomes_, [&](Outcome& outcome) {
+    auto* const deletion = std::get_if<DeleteOutcome>(&outcome);
+    if (deletion == nullptr || deletion->decided) return false;
+    deletions.push_back(std::move(deletion->request));
+    return true;
+  });
+  if (deletions.empty()) return;
+  round_.Clear();
+  const Reserve::Loan loan(&reserve_);
+  for (DeleteRequest& deletion : deletions) Stage(std::move(deletion));
   if (absl::Status s = WriteRound(); s.ok()) {
     PublishRound();
   } else {
     FailRound(s);
   }
-  CompleteRound();
 }
 
 void DurableLog::Stage(AppendRequest request, const absl::Status& refusal) {
   AppenderState& appender = *request.appender;
   AppendOutcome outcome = {.request = std::move(request),
-                           .result = AppendResult(),
-                           .decided = false};
+                           .result = AppendResult()};
+  outcome.decided = appender.failed || outcome.request.cancelled;
   if (appender.failed) {
     outcome.result = Appender::Failed();
-    outcome.decided = true;
+  } else if (outcome.request.cancelled) {
+    outcome.result = Appender::Gone();
   } else if (!refusal.ok()) {
     outcome.result = RefusesWrites(refusal);
   } else {
@@ -349,20 +459,21 @@ absl::StatusOr<LogBytes> DurableLog::ReadMessage(DurableChannel& channel,
   return LogBytes{repeated_.owner, repeated_.entries.message()};
 }
 
-void DurableLog::Stage(DeleteRequest request, const absl::Status& refusal) {
-  DeleteOutcome outcome = {.request = std::move(request), .status = {}};
+void DurableLog::Stage(DeleteRequest request) {
+  DeleteOutcome outcome = {.request = std::move(request)};
   const std::string& name = outcome.request.channel;
   const auto it = new_.find(name);
   DurableChannel* const channel =
       it != new_.end() ? it->second.get() : channels_.Find(name);
   if (channel == nullptr || !channel->exists()) {
     outcome.status = NoSuchChannel(name);
-  } else if (!refusal.ok()) {
-    outcome.status = RefusesWrites(refusal);
+  } else if (!failure_.ok()) {
+    outcome.status = RefusesWrites(failure_);
   } else {
     touched_.insert(channel);
     round_.AddDeletion(name, channel->StageDeletion());
   }
+  outcome.decided = !outcome.status.ok();
   outcomes_.emplace_back(std::move(outcome));
 }
 
@@ -370,15 +481,12 @@ absl::Status DurableLog::WriteRound() {
   absl::Status s = journal_->Write(round_, next_round_,
                                    {.log_time = context_.clock.steady_now(),
                                     .wall_time = context_.clock.now()});
-  if (s.ok() == refusing_) {
-    refusing_ = !s.ok();
-    Notify(refusing_ ? fmt::format("{}; appends are refused", MessageOf(s))
-                     : "appends are accepted again");
-  }
   if (!s.ok() || !synced()) return s;
+  const auto before = std::chrono::steady_clock::now();
   s = journal_->Sync();
+  sync_time_ = std::chrono::steady_clock::now() - before;
   if (s.ok()) return s;
-  journal_->CutLast();
+  journal_->CutLast().IgnoreError();
   Fail(s);
   return s;
 }
@@ -481,11 +589,18 @@ void DurableLog::SwitchJournal(std::unique_ptr<JournalWriter> next) {
 
 void DurableLog::RunCheckpoints() {
   while (AwaitCheckpoint()) {
-    absl::Status s = PrepareWork(/*closing=*/false);
-    if (s.ok()) s = MakeCheckpoint();
+    absl::Status s;
+    do {
+      s = PrepareWork(/*closing=*/false);
+      if (s.ok()) s = MakeCheckpoint();
+    } while (absl::IsResourceExhausted(s) && MakeRoom());
     bool changed = false;
     {
       absl::MutexLock lock(&mu_);
+      if (absl::IsCancelled(s)) {  // it is closing
+        checkpoint_wanted_ = false;
+        continue;
+      }
       changed = s.ok() != checkpoint_status_.ok();
       checkpoint_wanted_ = !s.ok();
       checkpoint_status_ = s;
@@ -497,12 +612,48 @@ void DurableLog::RunCheckpoints() {
   }
   // The commit thread has ended, so that its members are ours.
   absl::Status s = failure_;
-  if (s.ok() && unfinished_) s = MakeCheckpoint();
-  if (s.ok()) s = PrepareWork(/*closing=*/true);
-  if (s.ok()) s = MakeCheckpoint();
+  if (s.ok()) s = SyncAtEnd();
+  if (s.ok() && !OutOfTime()) {
+    if (unfinished_) s = MakeCheckpoint();
+    if (s.ok()) s = PrepareWork(/*closing=*/true);
+    if (s.ok()) s = MakeCheckpoint();
+    if (absl::IsCancelled(s)) s = absl::OkStatus();
+  }
   if (!s.ok()) {
     Notify(fmt::format("the log was not closed: {}", MessageOf(s)));
   }
+}
+
+absl::Status DurableLog::SyncAtEnd() {
+  if (synced()) return absl::OkStatus();
+  // Also those before the present one, if the last checkpoint is unfinished.
+  const std::string directory = JournalsDirectory(directory_);
+  const auto names = files_->List(directory);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    if (!ParseJournalFileName(name)) continue;
+    auto file = files_->Open(fmt::format("{}/{}", directory, name),
+                             FileSystem::Mode::kModify);
+    if (!file.ok()) return file.status();
+    if (absl::Status s = (*file)->Sync(); !s.ok()) return s;
+  }
+  return CreateJournal(next_journal_number_++, {.follows_close = true})
+      .status();
+}
+
+bool DurableLog::OutOfTime() const {
+  // A checkpoint takes several syncs, of which none can be interrupted.
+  constexpr int kSyncs = 4;
+  return std::chrono::steady_clock::now() + kSyncs * sync_time_ >
+         close_deadline_.load();
+}
+
+bool DurableLog::MakeRoom() {
+  const auto made = checkpointer_->RemoveWhatIsDropped(
+      [this](absl::FunctionRef<void(DurableChannel*)> visit) {
+        channels_.ForEach(visit);
+      });
+  return made.ok() && *made;
 }
 
 bool DurableLog::AwaitCheckpoint() {
@@ -536,11 +687,9 @@ bool DurableLog::Sweep() const {
 
 absl::Status DurableLog::PrepareWork(bool closing) {
   if (unfinished_) return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<JournalWriter>> next =
-      JournalWriter::Create(*files_, JournalsDirectory(directory_),
-                            {.key = key_, .number = next_journal_number_},
-                            // Of a log that was closed, nothing is missing.
-                            synced() || closing);
+  // Of a log that was closed, nothing is missing.
+  auto next =
+      CreateJournal(next_journal_number_, {.synced = synced() || closing});
   if (!next.ok()) return next.status();
   ++next_journal_number_;
   std::unique_ptr<JournalWriter> not_taken;
@@ -560,10 +709,16 @@ absl::Status DurableLog::PrepareWork(bool closing) {
 
 absl::Status DurableLog::MakeCheckpoint() {
   absl::Status s = checkpointer_->Run(
-      *unfinished_, [this](absl::FunctionRef<void(DurableChannel*)> visit) {
+      *unfinished_,
+      [this](absl::FunctionRef<void(DurableChannel*)> visit) {
         channels_.ForEach(visit);
+      },
+      [this] {
+        return std::chrono::steady_clock::now() > close_deadline_.load();
       });
-  if (s.ok()) unfinished_.reset();
+  if (!s.ok()) return s;
+  unfinished_.reset();
+  KeepReserve();
   return s;
 }
 

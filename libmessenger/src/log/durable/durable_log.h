@@ -1,9 +1,10 @@
 // The log that lives in a directory.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,8 @@
 #include "log/durable/file_system.h"
 #include "log/durable/journal.h"
 #include "log/durable/recovery.h"
+#include "log/durable/request_queue.h"
+#include "log/durable/reserve.h"
 #include "log/durable/segment_cache.h"
 #include "log/durable/task_thread.h"
 #include "log/log_clock.h"
@@ -33,7 +36,7 @@
 
 namespace messenger {
 
-// What tests set.
+// What tests set, and OpenLog.
 struct DurableLogOptions {
   LogClock clock;
   std::shared_ptr<FileSystem> files = FileSystem::Posix();
@@ -41,6 +44,12 @@ struct DurableLogOptions {
   // Of messages that stay in memory though they are in segments: readers that
   // lag a little, and retries, find them there.
   std::uint64_t max_cached_bytes = std::uint64_t{64} << 20;
+  // Room that is kept on the disk (see Reserve), besides twice the size of a
+  // checkpoint; zero: none.
+  std::uint64_t reserve_bytes = 0;
+  // What closing may take for a last checkpoint. What is not done by then is
+  // left in the journals.
+  std::chrono::milliseconds close_timeout = std::chrono::hours(24);
 };
 
 // Appends are queued for the *commit thread*. It takes all that are there,
@@ -54,9 +63,10 @@ struct DurableLogOptions {
 // Reads are answered from memory, or else from segments by the *I/O thread*;
 // their `done`s run on another completion thread.
 //
-// If a round cannot be written, it is refused and the next one is tried. If it
-// cannot be synced, nobody knows what is on the disk: the log accepts nothing
-// any more until it is opened again.
+// If a round cannot be written, it is refused and the next one is tried; on a
+// full disk, channels can still be deleted. If it cannot be synced, nobody
+// knows what is on the disk: the log accepts nothing any more until it is
+// opened again.
 class DurableLog final : public MessageLog {
  public:
   // Opens the log in `directory`, which is created if its parent exists. Blocks
@@ -89,37 +99,28 @@ class DurableLog final : public MessageLog {
   class Reader;
   struct Cursor;
 
-  // Of one LogAppender; commit thread only.
-  struct AppenderState {
-    bool failed = false;
-  };
-  struct AppendRequest {
-    std::shared_ptr<AppenderState> appender;
-    AppendBatch batch;
-    AppendDone done;
-  };
-  struct DeleteRequest {
-    std::string channel;
-    absl::AnyInvocable<void(absl::Status)> done;
-  };
-  using Request = std::variant<AppendRequest, DeleteRequest>;
-
   // A request that was looked at, and how it will be answered if its round is
   // written.
   struct AppendOutcome {
     AppendRequest request;
     AppendResult result;
-    bool decided;  // before the round
+    bool decided = false;  // before the round
   };
   struct DeleteOutcome {
     DeleteRequest request;
     absl::Status status;
+    bool decided = false;  // before the round
   };
   using Outcome = std::variant<AppendOutcome, DeleteOutcome>;
 
   DurableLog(std::string directory, const LogOptions& options,
              DurableLogOptions durable);
   absl::Status SetUp();
+  absl::Status SetUpDirectory();
+  // After an error: of a log that could not be created.
+  void RemoveTraces(bool directory_is_new);
+  absl::StatusOr<std::unique_ptr<JournalWriter>> CreateJournal(
+      std::uint64_t number, JournalTraits traits);
   // Begins an epoch in the journal, which is new.
   absl::Status BeginEpoch();
 
@@ -128,15 +129,15 @@ class DurableLog final : public MessageLog {
   absl::StatusOr<std::shared_ptr<SegmentReader>> OpenSegment(
       DurableChannel& channel, const SegmentInfo& segment);
 
-  void Enqueue(Request request) ABSL_LOCKS_EXCLUDED(mu_);
+  void Enqueue(LogRequest request) ABSL_LOCKS_EXCLUDED(mu_);
 
   // ---- Commit thread.
   void RunCommits() ABSL_LOCKS_EXCLUDED(mu_);
   // Waits for requests, and for room in the journal. False at the end.
-  bool NextRequests(std::vector<Request>* requests) ABSL_LOCKS_EXCLUDED(mu_);
-  void Commit(std::vector<Request> requests);
+  bool NextRequests(std::vector<LogRequest>* requests) ABSL_LOCKS_EXCLUDED(mu_);
+  void Commit(std::vector<LogRequest> requests);
   void Stage(AppendRequest request, const absl::Status& refusal);
-  void Stage(DeleteRequest request, const absl::Status& refusal);
+  void Stage(DeleteRequest request);
   AppendResult StageBatch(const AppendBatch& batch);
   absl::StatusOr<DurableChannel*> FindOrStage(const AppendBatch& batch);
   // The encoded Message with this sequence; empty if it is no longer there.
@@ -148,6 +149,12 @@ class DurableLog final : public MessageLog {
   void Fail(const absl::Status& status);
   void PublishRound();
   void FailRound(const absl::Status& status);
+  // Tells the operator when that changes.
+  void NoteWhetherWritable(const absl::Status& status);
+  bool HasDeleted() const;
+  void WantCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
+  // Of a round that has failed, with the room of the reserve.
+  void RetryDeletions();
   void CompleteRound();
   // Goes on to the next journal, and hands what was in the old one to the
   // checkpoint thread.
@@ -157,6 +164,14 @@ class DurableLog final : public MessageLog {
   // ---- Checkpoint thread.
   void RunCheckpoints() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status MakeCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
+  // After a checkpoint for which the disk was too full. Whether there is more
+  // room now.
+  bool MakeRoom();
+  void KeepReserve();
+  // What was appended is on stable storage, and known to be, though it may be
+  // in no segment.
+  absl::Status SyncAtEnd();
+  bool OutOfTime() const;
   // Lets the commit thread go on to another journal, unless there is work left
   // of a checkpoint that has failed.
   absl::Status PrepareWork(bool closing) ABSL_LOCKS_EXCLUDED(mu_);
@@ -174,6 +189,7 @@ class DurableLog final : public MessageLog {
   const DurableLogOptions durable_;
   const std::shared_ptr<FileSystem> files_;
   std::unique_ptr<FileLock> lock_;
+  Reserve reserve_;
   ChannelContext context_;
   SegmentCache cache_;
   std::uint64_t key_ = 0;
@@ -186,6 +202,8 @@ class DurableLog final : public MessageLog {
   std::uint64_t next_round_ = 1;
   absl::Status failure_;   // why nothing is accepted any more
   bool refusing_ = false;  // the last round could not be written
+  // What the last sync took.
+  std::chrono::steady_clock::duration sync_time_{0};
   JournalRound round_;
   std::vector<Outcome> outcomes_;                 // of the round
   absl::flat_hash_set<DurableChannel*> touched_;  // by the round
@@ -210,8 +228,11 @@ class DurableLog final : public MessageLog {
   absl::Mutex mu_;
   absl::CondVar commit_wakes_;
   absl::CondVar checkpoint_wakes_;
-  std::deque<Request> requests_ ABSL_GUARDED_BY(mu_);
+  RequestQueue requests_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  // When what is not done is left; set with closing_.
+  std::atomic<std::chrono::steady_clock::time_point> close_deadline_{
+      std::chrono::steady_clock::time_point::max()};
   bool commits_ended_ ABSL_GUARDED_BY(mu_) = false;
   bool checkpoint_wanted_ ABSL_GUARDED_BY(mu_) = false;
   // Why the last checkpoint could not be made.

@@ -14,11 +14,16 @@ namespace messenger {
 namespace {
 
 constexpr std::string_view kSuffix = ".journal";
+constexpr std::string_view kCarriedSuffix = ".carried";
+// Of the number of what is carried over. Counting never gets there.
+constexpr std::uint64_t kCarriedBit = std::uint64_t{1} << 63;
 
 // Header of the file.
 constexpr std::string_view kFileMagic = "MSGRJRN1";
 constexpr std::uint32_t kJournalVersion = 1;
-constexpr std::uint32_t kSynced = 1;  // a flag
+// Its flags.
+constexpr std::uint32_t kSynced = 1;
+constexpr std::uint32_t kFollowsClose = 2;
 
 // Header of a round.
 constexpr std::string_view kRoundMagic = "RND1";
@@ -42,11 +47,21 @@ std::string Path(const std::string& directory, std::uint64_t number) {
 }  // namespace
 
 std::string JournalFileName(std::uint64_t number) {
-  return NumberedFileName(number, kSuffix);
+  return (number & kCarriedBit) == 0
+             ? NumberedFileName(number, kSuffix)
+             : NumberedFileName(number ^ kCarriedBit, kCarriedSuffix);
 }
 
 std::optional<std::uint64_t> ParseJournalFileName(std::string_view name) {
   return ParseNumberedFileName(name, kSuffix);
+}
+
+std::uint64_t CarriedNumber(std::uint64_t first_journal) {
+  return first_journal | kCarriedBit;
+}
+
+std::optional<std::uint64_t> ParseCarriedFileName(std::string_view name) {
+  return ParseNumberedFileName(name, kCarriedSuffix);
 }
 
 void JournalRound::Clear() {
@@ -89,14 +104,16 @@ void JournalRound::AddRecord(std::uint8_t type, std::string_view channel,
 
 absl::StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(
     FileSystem& files, const std::string& directory, const JournalId& id,
-    bool synced) {
+    JournalTraits traits) {
   absl::StatusOr<std::unique_ptr<File>> file =
       files.Open(Path(directory, id.number), FileSystem::Mode::kCreate);
   if (!file.ok()) return file.status();
   std::array<char, kJournalHeaderSize> header{};
   std::memcpy(header.data(), kFileMagic.data(), kFileMagic.size());
   PutLittleEndian<std::uint32_t>(&header[8], kJournalVersion);
-  PutLittleEndian<std::uint32_t>(&header[12], synced ? kSynced : 0);
+  PutLittleEndian<std::uint32_t>(
+      &header[12], (traits.synced ? kSynced : 0) |
+                       (traits.follows_close ? kFollowsClose : 0));
   PutLittleEndian<std::uint64_t>(&header[16], id.number);
   PutLittleEndian<std::uint64_t>(&header[24],
                                  HeaderChecksum(id, {header.data(), 24}));
@@ -140,23 +157,22 @@ absl::Status JournalWriter::Write(JournalRound& round,
   last_size_ = size_;
   absl::Status s = file_->Write(size_, bytes);
   size_ += bytes.size();
-  if (!s.ok()) {
-    has_remains_ = true;
-    CutLast();
-  }
-  return s;
+  if (s.ok()) return s;
+  has_remains_ = true;
+  if (CutLast().ok()) return s;
+  return absl::UnknownError(s.message());
 }
 
 absl::Status JournalWriter::Sync() {
   return file_->Sync();
 }
 
-void JournalWriter::CutLast() {
+absl::Status JournalWriter::CutLast() {
   size_ = last_size_;
   allocated_ = last_size_;
   // If this fails as well, the next round overwrites what it can, and recovery
   // may find a round that nobody was told of.
-  file_->Truncate(size_).IgnoreError();
+  return file_->Truncate(size_);
 }
 
 absl::Status JournalWriter::Close() {
@@ -196,7 +212,9 @@ JournalReader::JournalReader(std::string bytes, const JournalId& id,
     return;
   }
   header_intact_ = true;
-  synced_ = (GetLittleEndian<std::uint32_t>(&header[12]) & kSynced) != 0;
+  const auto flags = GetLittleEndian<std::uint32_t>(&header[12]);
+  traits_ = {.synced = (flags & kSynced) != 0,
+             .follows_close = (flags & kFollowsClose) != 0};
   end_ = kJournalHeaderSize;
 }
 

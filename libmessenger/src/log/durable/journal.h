@@ -31,6 +31,22 @@ inline constexpr std::size_t kJournalHeaderSize = 32;
 std::string JournalFileName(std::uint64_t number);
 std::optional<std::uint64_t> ParseJournalFileName(std::string_view name);
 
+// What a checkpoint carries over (see Checkpointer) is in a file like a journal
+// that goes with the checkpoint's first journal. It has this number, by which
+// it can be written and read as a journal; its name has a suffix of its own.
+std::uint64_t CarriedNumber(std::uint64_t first_journal);
+// The first journal with which it goes, if it is the name of such a file.
+std::optional<std::uint64_t> ParseCarriedFileName(std::string_view name);
+
+// What the header of a journal says.
+struct JournalTraits {
+  // Each round is synced before the next one is written.
+  bool synced = true;
+  // All rounds in the journals before it are on stable storage: the log was
+  // closed.
+  bool follows_close = false;
+};
+
 // One commit round: records that become durable together.
 class JournalRound {
  public:
@@ -62,17 +78,18 @@ class JournalWriter {
   // An empty journal on stable storage.
   static absl::StatusOr<std::unique_ptr<JournalWriter>> Create(
       FileSystem& files, const std::string& directory, const JournalId& id,
-      bool synced);
+      JournalTraits traits = {});
 
   // Writes `round`, as number `round_number`. After an error nothing of it
-  // counts, and the next round takes its place.
+  // counts, and the next round takes its place; after UNKNOWN it may be found
+  // all the same when the log is opened.
   absl::Status Write(JournalRound& round, std::uint64_t round_number,
                      const TimeAnchor& time);
   // What was written is on stable storage.
   absl::Status Sync();
 
   // Takes back the last round, as well as it can be done: for when Sync fails.
-  void CutLast();
+  absl::Status CutLast();
 
   // No more rounds will be written: makes sure that nothing follows the last
   // one.
@@ -144,9 +161,9 @@ class JournalReader {
   std::uint64_t bytes_after_end() const;
   bool RoundFollowsDamage() const;
 
-  // Whether the rounds were synced before they were acknowledged. Meaningless
-  // if the header is damaged.
-  bool synced() const { return synced_; }
+  // Meaningless if the header is damaged.
+  const JournalTraits& traits() const { return traits_; }
+  bool synced() const { return traits_.synced; }
   bool header_intact() const { return header_intact_; }
 
  private:
@@ -160,7 +177,7 @@ class JournalReader {
   JournalId id_;
   bool has_key_;
   bool header_intact_ = false;
-  bool synced_ = true;
+  JournalTraits traits_;
   std::uint64_t end_ = 0;
   JournalRoundInfo round_;
   std::string_view records_;  // of the current round

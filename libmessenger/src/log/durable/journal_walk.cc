@@ -40,6 +40,8 @@ class Walk {
     if (!s.ok()) return s;
     walk_.next_round = start_.first_round;
     walk_.last_time = start_.time;
+    s = ReadCarried();
+    if (!s.ok()) return s;
     for (at_ = 0; at_ < numbers_.size(); ++at_) {
       CheckMissing();
       s = ReadJournal();
@@ -63,6 +65,10 @@ class Walk {
     walk_.next_journal = start_.first_journal;
     for (const std::string& name : *names) {
       const std::optional<std::uint64_t> number = ParseJournalFileName(name);
+      if (const auto carried = ParseCarriedFileName(name)) {
+        carried_.push_back(*carried);
+        continue;
+      }
       if (!number) {
         Notice({.file = NameIn(name), .what = "is no file of this log"});
         continue;
@@ -89,6 +95,136 @@ class Walk {
     return absl::OkStatus();
   }
 
+  // ---- What the checkpoint has carried over.
+
+  absl::Status ReadCarried() {
+    for (const std::uint64_t carried : carried_) {
+      if (carried == start_.first_journal &&
+          (!start_.key || start_.carried_rounds > 0)) {
+        continue;
+      }
+      Notice({.file = NameOf(CarriedNumber(carried)),
+              .what = "is not needed; the server removes it when it starts"});
+    }
+    if (start_.key && start_.carried_rounds == 0) return absl::OkStatus();
+    const std::uint64_t number = CarriedNumber(start_.first_journal);
+    file_ = NameOf(number);
+    absl::StatusOr<JournalReader> reader = Open(number);
+    if (absl::IsNotFound(reader.status())) {
+      if (start_.key) {
+        Damage({.file = file_, .what = "is missing"}, 0);
+        LoseCarried({});
+      }
+      return absl::OkStatus();
+    }
+    if (!reader.ok()) return reader.status();
+    absl::Status s = start_.key ? ReadCarried(*reader)
+                                : ReadCarriedWithoutCheckpoint(*reader);
+    if (s.ok()) s = sink_.EndJournal();
+    return s;
+  }
+
+  absl::Status ReadCarried(JournalReader& reader) {
+    std::map<std::string, std::uint64_t, std::less<>> next;
+    std::vector<LogLoss> holes;
+    std::uint64_t rounds = 0;
+    do {
+      while (reader.Next()) {
+        absl::Status failed;
+        const absl::Status s =
+            reader.ForEachRecord([&](const JournalRecord& record) {
+              failed = TakeCarried(reader, record, &next, &holes);
+              return failed;
+            });
+        if (!failed.ok()) return failed;
+        if (s.ok()) ++rounds;
+      }
+    } while (reader.SkipDamage());
+    if (rounds == start_.carried_rounds && holes.empty()) {
+      return absl::OkStatus();
+    }
+    Damage({.file = file_,
+            .what = fmt::format(
+                "{} of {} rounds, which the checkpoint has carried over, are "
+                "intact",
+                rounds, start_.carried_rounds)},
+           0);
+    for (const LogLoss& hole : holes) Lose(hole);
+    LoseCarried(next);
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeCarried(
+      const JournalReader& reader, const JournalRecord& record,
+      std::map<std::string, std::uint64_t, std::less<>>* next,
+      std::vector<LogLoss>* holes) {
+    const auto tip = tips_.find(record.channel);
+    const Intact intact = IntactEntries(record, Timestamp::min());
+    const std::uint64_t end = record.number + intact.count;
+    if (record.type != JournalRecord::Type::kEntries || tip == tips_.end() ||
+        intact.count == 0 || intact.size != record.entries.size() ||
+        end > tip->second.head + 1) {
+      Damage({.file = file_,
+              .offset = reader.round().offset,
+              .what = fmt::format("round {} has a record that cannot be",
+                                  reader.round().number)},
+             0);
+      return absl::OkStatus();
+    }
+    std::uint64_t& expected = (*next)[std::string(record.channel)];
+    if (expected != 0 && record.number > expected) {
+      holes->push_back({.channel = std::string(record.channel),
+                        .first_sequence = expected,
+                        .last_sequence = record.number - 1});
+    }
+    if (record.number < expected) return absl::OkStatus();
+    expected = end;
+    return sink_.TakeCarried({.channel = record.channel,
+                              .first_sequence = record.number,
+                              .count = intact.count,
+                              .bytes = record.entries,
+                              .written = reader.round().time.log_time});
+  }
+
+  // Of a file that is damaged or missing: what must have been in it, and was
+  // not found. `next` is where what was found of a channel ends.
+  void LoseCarried(
+      const std::map<std::string, std::uint64_t, std::less<>>& next) {
+    for (const auto& [name, tip] : tips_) {
+      const auto found = next.find(name);
+      const std::uint64_t first =
+          found == next.end() ? tip.unwritten_begin : found->second;
+      if (first > tip.head) continue;
+      Lose({.channel = name,
+            .first_sequence = first,
+            .last_sequence = tip.head});
+    }
+  }
+
+  void Lose(LogLoss loss) {
+    loss.kept_in = file_;
+    Damage({.file = file_,
+            .channel = loss.channel,
+            .first_sequence = loss.first_sequence,
+            .last_sequence = loss.last_sequence,
+            .what = fmt::format("messages {} to {} of channel \"{}\" are lost",
+                                loss.first_sequence, loss.last_sequence,
+                                loss.channel)},
+           0);
+    walk_.losses.push_back(std::move(loss));
+  }
+
+  // What is in it follows the segments, as far as it is not in them.
+  absl::Status ReadCarriedWithoutCheckpoint(JournalReader& reader) {
+    while (reader.Next() && IsSound(reader)) {
+      absl::Status s = ReadRound(reader);
+      if (!s.ok()) return s;
+    }
+    return absl::OkStatus();
+  }
+
+  // ---- Journals.
+
   // The journals between the last one and this one.
   void CheckMissing() {
     const std::uint64_t expected =
@@ -112,6 +248,7 @@ class Walk {
 
   absl::Status ReadJournal() {
     const std::uint64_t number = numbers_[at_];
+    file_ = NameOf(number);
     absl::StatusOr<JournalReader> opened = Open(number);
     if (!opened.ok()) return opened.status();
     JournalReader& reader = *opened;
@@ -121,6 +258,7 @@ class Walk {
          .bytes = reader.end() + reader.bytes_after_end()});
     const bool first = number == start_.first_journal;
     if (reader.header_intact()) {
+      if (reader.traits().follows_close) walk_.needs_new_epoch = false;
       if (!reader.synced()) walk_.needs_new_epoch = true;
     } else if (reader.bytes_after_end() == 0 && first) {
       Damage({.file = NameOf(number), .what = "is empty, without a header"},
@@ -139,7 +277,7 @@ class Walk {
   bool PassDamage(JournalReader& reader) {
     const std::uint64_t from = reader.end();
     const std::uint64_t rest = reader.bytes_after_end();
-    const std::string file = NameOf(numbers_[at_]);
+    const std::string& file = file_;
     const bool in_header = from == 0;
     const bool first = numbers_[at_] == start_.first_journal;
     const bool is_damage = !start_.key || (in_header && first) ||
@@ -173,7 +311,7 @@ class Walk {
   // What a crash explains, and opening cuts off. In journals that are not
   // synced, rounds after it as well.
   void Cut(std::uint64_t offset, std::uint64_t bytes) {
-    Notice({.file = NameOf(numbers_[at_]),
+    Notice({.file = file_,
             .offset = offset,
             .bytes = bytes,
             .what = fmt::format(
@@ -207,7 +345,7 @@ class Walk {
       if (!start_.key && !IsSound(reader)) {
         const std::uint64_t bytes =
             reader.end() + reader.bytes_after_end() - round.offset;
-        Damage({.file = NameOf(numbers_[at_]),
+        Damage({.file = file_,
                 .offset = round.offset,
                 .bytes = bytes,
                 .what = fmt::format("{} bytes cannot be read without the "
@@ -237,7 +375,7 @@ class Walk {
   // count.
   bool NumberIsExplained(const JournalReader& reader) {
     const JournalRoundInfo& round = reader.round();
-    const std::string file = NameOf(numbers_[at_]);
+    const std::string& file = file_;
     if (!reader.synced() && !SyncedRoundsFollow()) {
       Cut(round.offset, reader.end() + reader.bytes_after_end() - round.offset);
       return false;
@@ -296,7 +434,7 @@ class Walk {
           return failed;
         });
     if (!failed.ok() || s.ok()) return failed;
-    Damage({.file = NameOf(numbers_[at_]),
+    Damage({.file = file_,
             .offset = reader.round().offset,
             .what = fmt::format("round {} is malformed; what was in it is lost",
                                 reader.round().number)},
@@ -321,7 +459,7 @@ class Walk {
                           const JournalRecord& record) {
     const auto time = reader.round().time.log_time;
     if (!IsPossible(record)) {
-      Damage({.file = NameOf(numbers_[at_]),
+      Damage({.file = file_,
               .offset = reader.round().offset,
               .what = fmt::format("round {} has a record that cannot be",
                                   reader.round().number)},
@@ -383,7 +521,7 @@ class Walk {
 
   absl::Status TakeEntries(const JournalReader& reader,
                            const JournalRecord& record) {
-    const std::string file = NameOf(numbers_[at_]);
+    const std::string& file = file_;
     const std::uint64_t offset = reader.round().offset;
     ChannelTip& tip = TipOf(record.channel);
     const Intact intact = IntactEntries(record, tip.last_time);
@@ -442,7 +580,7 @@ class Walk {
   }
 
   void Repeated(const JournalReader& reader, const JournalRecord& record) {
-    Damage({.file = NameOf(numbers_[at_]),
+    Damage({.file = file_,
             .offset = reader.round().offset,
             .channel = std::string(record.channel),
             .what = fmt::format("message {} of channel \"{}\" is there again",
@@ -458,7 +596,7 @@ class Walk {
                             .first_sequence = first,
                             .last_sequence = last,
                             .kept_in = file});
-    Damage({.file = NameOf(numbers_[at_]),
+    Damage({.file = file_,
             .offset = reader.round().offset,
             .channel = std::string(channel),
             .first_sequence = first,
@@ -502,8 +640,10 @@ class Walk {
   JournalSink& sink_;
   const absl::FunctionRef<void(LogFinding)> report_;
   JournalWalk walk_;
+  std::vector<std::uint64_t> carried_;  // by first journal
   std::vector<std::uint64_t> numbers_;
   std::size_t at_ = 0;  // the present one of them
+  std::string file_;    // that is read
   bool any_round_ = false;
   bool cut_ = false;  // what follows does not count
   // Rounds that are missing now are those of damage that was reported.

@@ -31,6 +31,8 @@ struct ChannelTip {
   Timestamp last_time;
   // No message after `head` can have been lost.
   bool is_newest = true;
+  // Of the checkpoint: where the messages begin that are in no segment.
+  std::uint64_t unwritten_begin = 1;
 };
 using ChannelTips = std::map<std::string, ChannelTip, std::less<>>;
 
@@ -53,6 +55,9 @@ class JournalSink {
     LogTime written;
   };
   virtual absl::Status TakeEntries(const Entries& entries) = 0;
+  // The same of what the checkpoint has carried over: not after the head, but
+  // in no segment. Comes before all else.
+  virtual absl::Status TakeCarried(const Entries& entries) = 0;
   virtual absl::Status TakeDeletion(std::string_view channel,
                                     std::uint64_t head, LogTime time) = 0;
   virtual absl::Status TakeEpoch(std::uint64_t epoch) = 0;
@@ -69,6 +74,7 @@ struct JournalStart {
   std::optional<std::uint64_t> key;
   std::uint64_t first_journal = 1;
   std::uint64_t first_round = 1;
+  std::uint64_t carried_rounds = 0;
   TimeAnchor time;
 };
 

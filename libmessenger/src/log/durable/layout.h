@@ -1,8 +1,9 @@
 // Where the files of a log are.
 //
 //   DIR/LOCK
+//   DIR/reserve
 //   DIR/checkpoint
-//   DIR/journals/<number>.journal
+//   DIR/journals/<number>.journal, .carried
 //   DIR/channels/<name>.channel/<first sequence>.segment, .index
 #pragma once
 
@@ -12,6 +13,7 @@
 namespace messenger {
 
 inline constexpr std::string_view kLockFileName = "LOCK";
+inline constexpr std::string_view kReserveName = "reserve";
 inline constexpr std::string_view kJournalsName = "journals";
 inline constexpr std::string_view kChannelsName = "channels";
 inline constexpr std::string_view kChannelSuffix = ".channel";

@@ -231,6 +231,17 @@ class PosixFileSystem final : public FileSystem {
     return absl::OkStatus();
   }
 
+  absl::Status SyncAll(const std::string& path) override {
+    constexpr std::string_view kOperation = "sync file system";
+    absl::StatusOr<Descriptor> directory =
+        OpenDescriptor(path, O_RDONLY | O_DIRECTORY, kOperation);
+    if (!directory.ok()) return directory.status();
+    if (Uninterrupted([&] { return syncfs(directory->get()); }) == -1) {
+      return FileError(path, kOperation, errno);
+    }
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(
       const std::string& path) override {
     absl::StatusOr<Descriptor> descriptor =

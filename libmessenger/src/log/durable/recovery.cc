@@ -34,7 +34,8 @@ class Recovery {
     absl::Status s = files_.SyncDirectory(directory_);
     if (!s.ok()) return s;
     Take(*std::move(checkpoint));
-    s = ReplayJournals();
+    s = RestoreCarried();
+    if (s.ok()) s = ReplayJournals();
     if (!s.ok()) return s;
     for (const auto& [name, channel] : log_.channels) channel->EndRecovery();
     return std::move(log_);
@@ -55,8 +56,7 @@ class Recovery {
     if (s.ok()) {
       s = JournalWriter::Create(files_, journals_,
                                 {.key = checkpoint.log.key,
-                                 .number = checkpoint.log.first_journal},
-                                /*synced=*/true)
+                                 .number = checkpoint.log.first_journal})
               .status();
     }
     if (s.ok()) {
@@ -80,7 +80,8 @@ class Recovery {
             fmt::format("{}/{}: is missing, though the rest of a log is there",
                         directory_, kCheckpointFileName));
       }
-      if (name != kLockFileName && name != "lost+found" &&
+      if (name != kLockFileName && name != kReserveName &&
+          name != "lost+found" &&
           name != fmt::format("{}.new", kCheckpointFileName)) {
         return absl::FailedPreconditionError(fmt::format(
             "{}: is neither empty nor the directory of a log: it contains "
@@ -114,24 +115,65 @@ class Recovery {
     return false;
   }
 
+  std::uint64_t key() const { return log_.checkpoint.log.key; }
+
   void Take(Checkpoint checkpoint) {
-    context_->epochs = std::move(checkpoint.log.epochs);
-    log_.key = checkpoint.log.key;
-    log_.first_journal = checkpoint.log.first_journal;
+    context_->epochs = checkpoint.log.epochs;
     log_.next_round = checkpoint.log.first_round;
     log_.last_time = checkpoint.log.time;
+    log_.checkpoint.log = std::move(checkpoint.log);
     for (ChannelState& state : checkpoint.channels) {
       std::string name = state.name;
-      log_.encoded.emplace(name, EncodeChannelState(state));
+      log_.checkpoint.channels.emplace(name, EncodeChannelState(state));
       log_.channels.emplace(std::move(name), std::make_unique<DurableChannel>(
                                                  std::move(state), *context_));
     }
   }
 
+  std::uint64_t first_journal() const {
+    return log_.checkpoint.log.first_journal;
+  }
+
+  // It was synced before the checkpoint that knows of it was written.
+  absl::Status RestoreCarried() {
+    const std::uint64_t rounds = log_.checkpoint.log.carried_rounds;
+    if (rounds == 0) return absl::OkStatus();
+    const std::uint64_t number = CarriedNumber(first_journal());
+    const std::string path = journals_ + "/" + JournalFileName(number);
+    absl::StatusOr<JournalReader> reader = JournalReader::Open(
+        files_, journals_, {.key = key(), .number = number});
+    if (absl::IsNotFound(reader.status())) {
+      return absl::DataLossError(fmt::format("{}: is missing", path));
+    }
+    if (!reader.ok()) return reader.status();
+    absl::flat_hash_set<DurableChannel*> carried;
+    std::uint64_t round = 0;
+    while (reader->Next()) {
+      if (reader->round().number != ++round) break;
+      const auto written = reader->round().time.log_time;
+      absl::Status s = reader->ForEachRecord([&](const JournalRecord& record) {
+        const auto channel = log_.channels.find(record.channel);
+        if (record.type != JournalRecord::Type::kEntries ||
+            channel == log_.channels.end()) {
+          return Damaged(path, reader->round().offset);
+        }
+        carried.insert(channel->second.get());
+        return channel->second->RestoreCarried(record.number, record.entries,
+                                               written);
+      });
+      if (!s.ok()) return s;
+    }
+    if (round != rounds || reader->bytes_after_end() > 0) {
+      return Damaged(path, reader->end());
+    }
+    log_.checkpoint.carried.assign(carried.begin(), carried.end());
+    return absl::OkStatus();
+  }
+
   absl::Status ReplayJournals() {
     absl::StatusOr<std::vector<std::uint64_t>> numbers = FindJournals();
     if (!numbers.ok()) return numbers.status();
-    log_.next_journal = log_.first_journal;
+    log_.next_journal = first_journal();
     for (const std::uint64_t number : *numbers) {
       log_.next_journal = number + 1;
       absl::Status s = ReplayJournal(number);
@@ -155,16 +197,19 @@ class Recovery {
     std::vector<std::uint64_t> numbers;
     for (const std::string& name : *names) {
       const std::optional<std::uint64_t> number = ParseJournalFileName(name);
-      if (!number) continue;
-      if (*number >= log_.first_journal) {
+      if (number && *number >= first_journal()) {
         numbers.push_back(*number);
         continue;
       }
+      const auto carried = ParseCarriedFileName(name);
+      const bool needed =
+          carried == first_journal() && log_.checkpoint.log.carried_rounds > 0;
+      if ((!number && !carried) || needed) continue;
       absl::Status s = files_.Remove(journals_ + "/" + name);
       if (!s.ok()) return s;
     }
     std::sort(numbers.begin(), numbers.end());
-    std::uint64_t expected = log_.first_journal;
+    std::uint64_t expected = first_journal();
     for (const std::uint64_t number : numbers) {
       if (number != expected) break;
       ++expected;
@@ -179,18 +224,19 @@ class Recovery {
   absl::Status ReplayJournal(std::uint64_t number) {
     const std::string path = journals_ + "/" + JournalFileName(number);
     absl::StatusOr<JournalReader> reader = JournalReader::Open(
-        files_, journals_, {.key = log_.key, .number = number});
+        files_, journals_, {.key = key(), .number = number});
     if (!reader.ok()) return reader.status();
     if (!reader->header_intact()) {
       const bool empty = reader->bytes_after_end() == 0;
-      if (empty && number != log_.first_journal) return absl::OkStatus();
+      if (empty && number != first_journal()) return absl::OkStatus();
       // It may have been cut off before anything was written to it.
-      if (number == log_.first_journal || reader->RoundFollowsDamage()) {
+      if (number == first_journal() || reader->RoundFollowsDamage()) {
         return Damaged(path, 0);
       }
       Cut(path, *reader);
       return absl::OkStatus();
     }
+    if (reader->traits().follows_close) log_.needs_new_epoch = false;
     if (!reader->synced()) log_.needs_new_epoch = true;
     while (reader->Next()) {
       if (!cuts_.empty() || reader->round().number != log_.next_round) {

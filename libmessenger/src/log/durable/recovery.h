@@ -20,7 +20,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "log/channel_map.h"
-#include "log/durable/checkpoint.h"
+#include "log/durable/checkpointer.h"
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_system.h"
 #include "log/durable/log_time.h"
@@ -28,13 +28,10 @@
 namespace messenger {
 
 struct RecoveredLog {
-  std::uint64_t key = 0;
   ChannelMap<DurableChannel>::Map channels;
-  // As the checkpoint has them.
-  EncodedChannels encoded;
+  LastCheckpoint checkpoint;
   // Those that have changed since the checkpoint.
   absl::flat_hash_set<DurableChannel*> dirty;
-  std::uint64_t first_journal = 0;
   std::uint64_t next_journal = 0;
   std::uint64_t next_round = 0;
   TimeAnchor last_time;

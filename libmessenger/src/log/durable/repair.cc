@@ -169,11 +169,13 @@ class JournalFlattener final : public JournalSink {
                                 .count = 1},
                                entries.written);
     }
-    const std::uint64_t end = entries.first_sequence + entries.count;
-    channel.state.head = end - 1;
-    if (end > channel.deleted_head + 1 && end > channel.state.first_sequence) {
-      pending_[&channel].push_back(entries);
-    }
+    channel.state.head = entries.first_sequence + entries.count - 1;
+    Write(&channel, entries);
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeCarried(const Entries& entries) override {
+    Write(&ChannelOf(entries.channel), entries);
     return absl::OkStatus();
   }
 
@@ -221,6 +223,15 @@ class JournalFlattener final : public JournalSink {
   }
 
  private:
+  // At the end of the journal.
+  void Write(RepairedChannel* channel, const Entries& entries) {
+    const std::uint64_t end = entries.first_sequence + entries.count;
+    if (end > channel->deleted_head + 1 &&
+        end > channel->state.first_sequence) {
+      pending_[channel].push_back(entries);
+    }
+  }
+
   RepairedChannel& ChannelOf(std::string_view name) {
     RepairedChannel& channel = channels_[std::string(name)];
     if (channel.state.name.empty()) channel.state.name = name;
@@ -365,8 +376,7 @@ class Repairer {
     if (s.ok()) s = files_.SyncDirectory(ChannelsDirectory(directory_));
     if (s.ok()) {
       s = JournalWriter::Create(files_, JournalsDirectory(directory_),
-                                {.key = log.key, .number = log.first_journal},
-                                /*synced=*/true)
+                                {.key = log.key, .number = log.first_journal})
               .status();
     }
     if (!s.ok()) return s;
@@ -476,6 +486,7 @@ class Repairer {
     log->epochs = std::move(epochs.epochs);
     log->first_journal = walk->next_journal;
     log->first_round = walk->next_round;
+    log->carried_rounds = 0;
     log->time = walk->last_time;
     if (log->time == TimeAnchor()) log->time.wall_time = context_.clock.now();
     for (auto& [name, tip] : tips) {
@@ -535,7 +546,8 @@ class Repairer {
     const auto names = files_.List(journals);
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
-      const auto number = ParseJournalFileName(name);
+      auto number = ParseJournalFileName(name);
+      if (!number) number = ParseCarriedFileName(name);
       if (!number || *number >= first_journal) continue;
       absl::Status s =
           RemoveIfThere(files_, fmt::format("{}/{}", journals, name));

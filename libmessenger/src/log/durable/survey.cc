@@ -143,7 +143,7 @@ class Survey {
       has_channels = has_channels || name == kChannelsName;
       if (name == kChannelsName || name == kJournalsName ||
           name == kCheckpointFileName || name == kLockFileName ||
-          name == "lost+found") {
+          name == kReserveName || name == "lost+found") {
         continue;
       }
       if (name == fmt::format("{}.new", kCheckpointFileName)) {
@@ -281,6 +281,9 @@ class Survey {
            .bytes = entries.bytes.size()});
       survey_.HaveRead(entries.bytes.size());
       return absl::OkStatus();
+    }
+    absl::Status TakeCarried(const Entries& entries) override {
+      return TakeEntries(entries);
     }
     absl::Status TakeDeletion(std::string_view channel, std::uint64_t head,
                               LogTime /*time*/) override {
@@ -475,6 +478,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
 JournalStart LogSurvey::journal_start() const {
   JournalStart start = {.first_journal = log.first_journal,
                         .first_round = log.first_round,
+                        .carried_rounds = log.carried_rounds,
                         .time = log.time};
   if (checkpoint_lost) {
     start.first_journal = 1;
@@ -487,9 +491,13 @@ JournalStart LogSurvey::journal_start() const {
 ChannelTips LogSurvey::tips() const {
   ChannelTips tips;
   for (const auto& [name, channel] : channels) {
+    const std::vector<SegmentInfo>& segments = channel.state.segments;
     tips[name] = {.head = channel.state.head,
                   .deleted_head = channel.state.deleted_head,
-                  .last_time = channel.state.last_time};
+                  .last_time = channel.state.last_time,
+                  .unwritten_begin = std::max(
+                      channel.state.first_sequence,
+                      segments.empty() ? 1 : segments.back().end_sequence)};
   }
   return tips;
 }

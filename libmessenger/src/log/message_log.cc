@@ -1,0 +1,13 @@
+#include "log/message_log.h"
+
+#include "wire/entry.h"
+
+namespace messenger {
+
+std::size_t StoredSize(const AppendBatch& batch) {
+  std::size_t size = batch.messages.size() * wire::kMaxEntryOverhead;
+  for (const std::string_view message : batch.messages) size += message.size();
+  return size;
+}
+
+}  // namespace messenger
