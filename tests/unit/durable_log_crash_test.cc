@@ -111,7 +111,8 @@ class CrashTest {
                   .steady_now = [this] { return clock_.steady_now(); }},
         .files = files_,
         .max_open_segments = 2,
-        .max_cached_bytes = random_.Between(0, 1) * 5000};
+        .max_cached_bytes = random_.Between(0, 1) * 5000,
+        .max_small_segments = random_.Between(0, 1) * 64};
     auto log = DurableLog::Open("/log", options_, durable);
     if (!log.ok()) {
       throw std::runtime_error("Open: " + log.status().ToString());

@@ -125,7 +125,7 @@ std::vector<Checkpointer::Unwritten> Checkpointer::FindUnwritten(
 
 std::vector<Checkpointer::Unwritten> Checkpointer::TakeLittle(
     std::vector<Unwritten>* unwritten) const {
-  if (unwritten->size() <= kMaxUnsynced) return {};
+  if (unwritten->size() <= limits_.max_small_segments) return {};
   std::sort(
       unwritten->begin(), unwritten->end(),
       [](const Unwritten& a, const Unwritten& b) { return a.bytes < b.bytes; });

@@ -43,6 +43,8 @@ struct CheckpointWork {
 struct CheckpointerLimits {
   // Of messages in segments that are kept in memory as well.
   std::uint64_t max_cached_bytes = 0;
+  // Channels with something to write, from which on little is carried over.
+  std::size_t max_small_segments = 64;
   // Of messages that are carried over.
   std::uint64_t max_carried_bytes = 0;
 };

@@ -87,30 +87,35 @@ absl::StatusOr<std::shared_ptr<DurableLog>> DurableLog::Open(
 }
 
 absl::Status DurableLog::SetUp() {
-  const bool is_new = absl::IsNotFound(files_->List(directory_).status());
+  const bool directory_is_new =
+      absl::IsNotFound(files_->List(directory_).status());
+  const bool is_new = directory_is_new || !HasCheckpoint();
   absl::Status s = files_->CreateDirectory(directory_);
   if (s.ok()) s = files_->SyncDirectory(ParentOf(directory_));
   if (s.ok()) s = SetUpDirectory();
-  // Not of a log that somebody else creates.
-  if (!s.ok() && (lock_ != nullptr || !absl::IsFailedPrecondition(s))) {
-    RemoveTraces(is_new);
+  // Not what somebody else creates, or damage has left.
+  if (!s.ok() && is_new && !absl::IsFailedPrecondition(s) &&
+      !absl::IsDataLoss(s)) {
+    RemoveTraces(directory_is_new);
   }
   return s;
 }
 
+bool DurableLog::HasCheckpoint() const {
+  return !absl::IsNotFound(
+      files_
+          ->Open(fmt::format("{}/{}", directory_, kCheckpointFileName),
+                 FileSystem::Mode::kRead)
+          .status());
+}
+
 void DurableLog::RemoveTraces(bool directory_is_new) {
-  // Not of a log that there is.
-  if (!absl::IsNotFound(
-          files_
-              ->Open(fmt::format("{}/{}", directory_, kCheckpointFileName),
-                     FileSystem::Mode::kRead)
-              .status())) {
-    return;
-  }
   const std::string journals = JournalsDirectory(directory_);
   for (const std::string& path :
        {fmt::format("{}/{}.new", directory_, kCheckpointFileName),
-        fmt::format("{}/{}", journals, JournalFileName(1)), journals,
+        fmt::format("{}/{}", directory_, kCheckpointFileName),
+        fmt::format("{}/{}", journals, JournalFileName(1)),
+        fmt::format("{}/{}", journals, JournalFileName(2)), journals,
         ChannelsDirectory(directory_),
         fmt::format("{}/{}", directory_, kReserveName)}) {
     files_->Remove(path).IgnoreError();
@@ -150,6 +155,7 @@ absl::Status DurableLog::SetUpDirectory() {
       std::move(recovered->checkpoint),
       CheckpointerLimits{
           .max_cached_bytes = durable_.max_cached_bytes,
+          .max_small_segments = durable_.max_small_segments,
           .max_carried_bytes = context_.options.max_journal_bytes});
   KeepReserve();
   {

@@ -44,6 +44,9 @@ struct DurableLogOptions {
   // Of messages that stay in memory though they are in segments: readers that
   // lag a little, and retries, find them there.
   std::uint64_t max_cached_bytes = std::uint64_t{64} << 20;
+  // If more channels than this have something to write, a checkpoint carries
+  // over what is little (see Checkpointer).
+  std::size_t max_small_segments = 64;
   // Room that is kept on the disk (see Reserve), besides twice the size of a
   // checkpoint; zero: none.
   std::uint64_t reserve_bytes = 0;
@@ -117,7 +120,8 @@ class DurableLog final : public MessageLog {
              DurableLogOptions durable);
   absl::Status SetUp();
   absl::Status SetUpDirectory();
-  // After an error: of a log that could not be created.
+  bool HasCheckpoint() const;
+  // Of a log that could not be created.
   void RemoveTraces(bool directory_is_new);
   absl::StatusOr<std::unique_ptr<JournalWriter>> CreateJournal(
       std::uint64_t number, JournalTraits traits);

@@ -128,6 +128,7 @@ class Walk {
     std::map<std::string, std::uint64_t, std::less<>> next;
     std::vector<LogLoss> holes;
     std::uint64_t rounds = 0;
+    bool damaged = !reader.header_intact();
     do {
       while (reader.Next()) {
         absl::Status failed;
@@ -139,8 +140,9 @@ class Walk {
         if (!failed.ok()) return failed;
         if (s.ok()) ++rounds;
       }
+      damaged = damaged || reader.bytes_after_end() > 0;
     } while (reader.SkipDamage());
-    if (rounds == start_.carried_rounds && holes.empty()) {
+    if (rounds == start_.carried_rounds && holes.empty() && !damaged) {
       return absl::OkStatus();
     }
     Damage({.file = file_,

@@ -38,17 +38,20 @@ void Reserve::Take() {
     }
     file_ = *std::move(file);
   }
-  const absl::Status s = file_->Allocate(size_);
-  // A part of it would keep others from using the rest.
-  if (!s.ok()) file_->Truncate(0).IgnoreError();
+  // Or as much as there is: the rest of the disk is not for others either.
+  constexpr std::uint64_t kSteps = 8;
+  absl::Status s = file_->Allocate(size_);
   ready_ = !absl::IsResourceExhausted(s);
+  for (std::uint64_t step = kSteps - 1; step > 0; --step) {
+    if (!absl::IsResourceExhausted(s)) return;
+    s = file_->Allocate(size_ / kSteps * step);
+  }
 }
 
 Reserve::Loan::Loan(Reserve* reserve) : reserve_(reserve) {
   absl::MutexLock lock(&reserve_->mu_);
   ++reserve_->loans_;
-  if (reserve_->size_ == 0) return;
-  reserve_->ready_ = false;
+  reserve_->ready_ = reserve_->size_ == 0;
   if (reserve_->file_ == nullptr) {
     // When the log is opened: that of the process before.
     auto file =
@@ -61,6 +64,7 @@ Reserve::Loan::Loan(Reserve* reserve) : reserve_(reserve) {
 Reserve::Loan::~Loan() {
   absl::MutexLock lock(&reserve_->mu_);
   --reserve_->loans_;
+  if (reserve_->size_ > 0) reserve_->Take();
 }
 
 }  // namespace messenger

@@ -33,7 +33,7 @@ class Reserve {
   // Keeps so much from now on; zero: nothing.
   void Keep(std::uint64_t size) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Whether the room is there. Takes it again if that is possible.
+  // Whether it is whole. Takes what is missing if that is possible.
   bool Ready() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Gives the room free for as long as it lives.
