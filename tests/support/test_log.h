@@ -93,6 +93,15 @@ class TestLog final : public MessageLog {
     });
   }
 
+  // Waits until this many senders are gone; false after the deadline.
+  bool AwaitCancelled(int count) {
+    absl::MutexLock lock(&mu_);
+    return Await(mu_, changed_, [&] {
+      mu_.AssertHeld();
+      return cancelled_ >= count;
+    });
+  }
+
   // The next append that is come to fails with this, as if the storage did.
   void FailNextAppend(absl::Status status) {
     absl::MutexLock lock(&mu_);
@@ -147,7 +156,12 @@ class TestLog final : public MessageLog {
         done(state->Append(std::move(batch)));
       });
     }
-    void Cancel() override { state_->Cancel(); }
+    void Cancel() override {
+      state_->Cancel();
+      absl::MutexLock lock(&log_->mu_);
+      ++log_->cancelled_;
+      log_->changed_.SignalAll();
+    }
 
    private:
     // Outlives the appender while appends are under way. Used by the log's
@@ -259,6 +273,7 @@ class TestLog final : public MessageLog {
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   bool appends_held_ ABSL_GUARDED_BY(mu_) = false;
   int waiting_appends_ ABSL_GUARDED_BY(mu_) = 0;
+  int cancelled_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of the next append
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;

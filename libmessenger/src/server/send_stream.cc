@@ -64,7 +64,7 @@ void SendStream::Accept() {
   if (!batch.ok()) return Refuse(batch.status());
   batch_ = *std::move(batch);
   batch_.source = connection_;
-  switch (core_->append_gate().Enter(self_, connection_, StoredSize(batch_))) {
+  switch (gate_->Enter(self_, connection_, StoredSize(batch_))) {
     case AppendGate::Entry::kAdmitted:
       return Append();
     case AppendGate::Entry::kTurnedAway:
@@ -76,16 +76,21 @@ void SendStream::Accept() {
 
 void SendStream::Append() {
   AppendBatch batch = std::exchange(batch_, {});
+  const std::size_t size = StoredSize(batch);
+  bool over = false;
   {
     absl::MutexLock lock(&mu_);
     entering_ = false;
+    over = given_up_;
+    if (over) --appends_;
   }
-  const std::size_t size = StoredSize(batch);
-  appender_->Append(std::move(batch),
-                    [self = self_, size](const AppendResult& result) {
-                      self->core_->append_gate().Leave(size);
-                      self->OnAppended(result);
-                    });
+  // The call may be gone, and the log with it.
+  if (over) return gate_->Leave(size);
+  appender_->Append(std::move(batch), [self = shared_from_this(),
+                                       size](const AppendResult& result) {
+    self->gate_->Leave(size);
+    self->OnAppended(result);
+  });
 }
 
 void SendStream::Refuse(const absl::Status& status) {
@@ -132,7 +137,7 @@ void SendStream::OnWriteDone(bool ok) {
 
 void SendStream::OnCancel() {
   appender_->Cancel();
-  if (core_->append_gate().Withdraw(this, connection_)) {
+  if (gate_->Withdraw(this, connection_)) {
     batch_ = {};
     Refuse(absl::OkStatus());
   }

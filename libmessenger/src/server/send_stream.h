@@ -32,7 +32,8 @@ namespace messenger {
 // Owns itself from Start until OnDone.
 class SendStream final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-      public AppendGate::Waiter {
+      public AppendGate::Waiter,
+      public std::enable_shared_from_this<SendStream> {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
       ServiceCore* core, grpc::CallbackServerContext* context);
@@ -72,6 +73,7 @@ class SendStream final
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   ServiceCore* const core_;
+  const std::shared_ptr<AppendGate> gate_ = core_->append_gate();
   const std::uint64_t connection_;
   const std::unique_ptr<LogAppender> appender_;
   std::shared_ptr<SendStream> self_;

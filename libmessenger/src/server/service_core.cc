@@ -30,9 +30,9 @@ ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
                          const ServiceOptions& options)
     : log_(std::move(log)),
       options_(options),
-      append_gate_(
-          {.max_bytes = options.max_append_bytes,
-           .max_waiting_bytes = kWaitingFactor * options.max_append_bytes}) {
+      append_gate_(std::make_shared<AppendGate>(AppendGate::Limits{
+          .max_bytes = options.max_append_bytes,
+          .max_waiting_bytes = kWaitingFactor * options.max_append_bytes})) {
   rpc::KeepInitialized();
   log_->AddListener(&fan_out_);
 }

@@ -44,7 +44,8 @@ class ServiceCore {
             .max_message_bytes = options_.max_message_bytes};
   }
   FanOut& fan_out() { return fan_out_; }
-  AppendGate& append_gate() { return append_gate_; }
+  // Outlives the service for as long as the log has appends under way.
+  const std::shared_ptr<AppendGate>& append_gate() { return append_gate_; }
 
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
@@ -61,7 +62,7 @@ class ServiceCore {
   const std::shared_ptr<MessageLog> log_;
   const ServiceOptions options_;
   FanOut fan_out_;
-  AppendGate append_gate_;
+  const std::shared_ptr<AppendGate> append_gate_;
   std::atomic<bool> draining_{false};
 
   absl::Mutex mu_;

@@ -31,7 +31,7 @@ void UnarySend::Send(const grpc::ByteBuffer& request,
   batch_ = *std::move(batch);
   batch_.source = connection_ = connection;
   size_ = StoredSize(batch_);
-  switch (core_->append_gate().Enter(self_, connection, size_)) {
+  switch (gate_->Enter(self_, connection, size_)) {
     case AppendGate::Entry::kAdmitted:
       return OnAdmitted();
     case AppendGate::Entry::kTurnedAway:
@@ -44,7 +44,7 @@ void UnarySend::Send(const grpc::ByteBuffer& request,
 void UnarySend::OnAdmitted() {
   appender_->Append(std::move(batch_),
                     [self = self_](const AppendResult& result) {
-                      self->core_->append_gate().Leave(self->size_);
+                      self->gate_->Leave(self->size_);
                       self->OnAppended(result);
                     });
 }
@@ -64,7 +64,7 @@ void UnarySend::OnAppended(const AppendResult& result) {
 
 void UnarySend::OnCancel() {
   appender_->Cancel();
-  if (core_->append_gate().Withdraw(this, connection_)) {
+  if (gate_->Withdraw(this, connection_)) {
     Finish(grpc::Status::CANCELLED);
   }
 }

@@ -37,6 +37,7 @@ class UnarySend final : public grpc::ServerUnaryReactor,
   void OnAppended(const AppendResult& result);
 
   ServiceCore* const core_;
+  const std::shared_ptr<AppendGate> gate_ = core_->append_gate();
   grpc::ByteBuffer* const response_;
   const std::unique_ptr<LogAppender> appender_ = core_->log().OpenAppender();
   std::shared_ptr<UnarySend> self_;

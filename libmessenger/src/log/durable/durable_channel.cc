@@ -462,6 +462,8 @@ void DurableChannel::EndEpoch() {
 
 void DurableChannel::EndRecovery() {
   absl::MutexLock lock(&mu_);
+  // What was carried over stays a run of its own, as the checkpoint knows it.
+  queue_.Seal();
   // Of a run, all or nothing is dropped; and what was lost was not dropped.
   first_sequence_ =
       std::min(first_sequence_, head_.load(std::memory_order_relaxed) + 1);
