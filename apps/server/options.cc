@@ -130,8 +130,9 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           "into the channels' files, at least 64Ki: smaller\n"
           "opens faster after a crash (default 64Mi)");
   AddSize(app, "--retention-bytes", &command->log.retention.max_bytes,
-          "Most bytes kept per channel, at least 64Ki; the\n"
-          "oldest messages are dropped first (default 1Gi).\n"
+          "Keep at most SIZE of each channel, at least 64Ki;\n"
+          "the oldest messages are dropped first (default:\n"
+          "file: keeps everything, memory: keeps 1Gi).\n"
           "K, M, G and Ki, Mi, Gi are powers of 1024");
   AddDuration(app, "--retention-age", &command->log.retention.max_age,
               "Drop messages older than this: 90m, 36h, 7d\n"

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -19,14 +20,19 @@ namespace messenger {
 class MessageLog;
 
 // What a log keeps. The oldest messages of a channel are dropped, whole chunks
-// or segments at a time, as soon as a limit is passed; a reader that had not
-// got to them is told of the gap.
+// or segments at a time, as soon as a limit is passed. A reader that had not
+// got to them is told of the gap, and so is one that starts with the earliest
+// message.
+//
+// Nothing else drops messages. A log in a directory never makes room on a full
+// disk: it refuses appends with RESOURCE_EXHAUSTED until there is room again.
 struct RetentionOptions {
   // Most bytes kept per channel: of encoded messages in a directory, of the
   // memory that they are in otherwise. A message that is larger is kept until
-  // the next one. Bounds: at least 64 KiB. Default 1 GiB: raise it for longer
-  // histories, lower it when there are many channels.
-  std::uint64_t max_bytes = std::uint64_t{1} << 30;
+  // the next one. Bounds: at least 64 KiB. Default: a log in a directory keeps
+  // everything; a log in memory keeps 1 GiB of each channel. Set it for a log
+  // in a directory if its disk is not to fill up.
+  std::optional<std::uint64_t> max_bytes = std::nullopt;
   // Drop what was written longer ago than this; zero keeps it. Applied when the
   // channel is next written, read or listed, and in a directory every 30 s.
   // Default: keep.

@@ -26,8 +26,9 @@ Timestamp SendTimeOf(std::string_view entries) {
 // chunk is dropped when its newest message is too old, so a slow channel starts
 // another one in time.
 EntryWriter::EntryWriter(const RetentionOptions& retention)
-    : limits_{.max_chunk = std::clamp<std::size_t>(retention.max_bytes / 8,
-                                                   kMinChunk, kMaxChunk),
+    : limits_{.max_chunk = std::clamp<std::size_t>(
+                  retention.max_bytes.value_or(UINT64_MAX) / 8, kMinChunk,
+                  kMaxChunk),
               .max_chunk_age = retention.max_age / 8} {}
 
 // Entries that are being written. Until Finish, the writer is as it was.

@@ -6,6 +6,13 @@
 #include "log/duplicates.h"
 
 namespace messenger {
+namespace {
+
+// Of each channel, unless RetentionOptions says otherwise.
+constexpr std::uint64_t kDefaultMaxBytes = std::uint64_t{1} << 30;
+
+}  // namespace
+
 MemoryChannel::MemoryChannel(std::string name, std::uint64_t epoch,
                              const LogOptions& options, const LogClock& clock)
     : name_(std::move(name)),
@@ -160,7 +167,9 @@ void MemoryChannel::DropExpired(Dropped* dropped) {
 }
 
 void MemoryChannel::DropExcess(Dropped* dropped) {
-  while (entries_.memory() > retention_.max_bytes && entries_.run_count() > 1) {
+  const std::uint64_t max_bytes =
+      retention_.max_bytes.value_or(kDefaultMaxBytes);
+  while (entries_.memory() > max_bytes && entries_.run_count() > 1) {
     DropFront(dropped);
   }
 }

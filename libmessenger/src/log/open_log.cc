@@ -13,10 +13,10 @@ constexpr std::uint64_t kMinJournalBytes = std::uint64_t{64} << 10;
 constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{16} << 30;
 
 absl::Status Check(const LogOptions& options) {
-  if (options.retention.max_bytes < kMinRetentionBytes) {
+  if (options.retention.max_bytes.value_or(UINT64_MAX) < kMinRetentionBytes) {
     return absl::InvalidArgumentError(
         fmt::format("retention.max_bytes: {}; must be at least {}",
-                    options.retention.max_bytes, kMinRetentionBytes));
+                    *options.retention.max_bytes, kMinRetentionBytes));
   }
   if (options.retention.max_age.count() < 0) {
     return absl::InvalidArgumentError(
