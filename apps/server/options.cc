@@ -137,6 +137,15 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
   AddDuration(app, "--retention-age", &command->log.retention.max_age,
               "Drop messages older than this: 90m, 36h, 7d\n"
               "(default: keep them)");
+  app.add_option("--max-channels", command->log.max_channels,
+                 "Most channels (default 100000)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-deleted-channels", command->log.max_deleted_channels,
+                 "Most deleted channels; their last sequence is\n"
+                 "remembered for good (default 1000000)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
   AddSize(app, "--max-message-bytes",
           &command->server.service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"

@@ -66,9 +66,14 @@ struct LogOptions {
   // them again. Called by OpenLog and by threads of the log; must not block,
   // nor call the log. Default: nobody is told.
   std::function<void(std::string_view)> on_notice = nullptr;
-  // Most channels, counting deleted ones (their last sequence is remembered).
-  // Sending to one more is RESOURCE_EXHAUSTED. Default 100,000.
+  // Most channels. Deleted ones do not count. Sending to one more is
+  // RESOURCE_EXHAUSTED. Default 100,000 (some 2 KB each).
   std::size_t max_channels = 100'000;
+  // Most deleted channels, whose last sequence is remembered for good, so that
+  // none is given out twice. Deleting one more is RESOURCE_EXHAUSTED; sending
+  // to a deleted channel makes it one that exists, and no longer counts here.
+  // Default 1,000,000 (less than 300 bytes each).
+  std::size_t max_deleted_channels = 1'000'000;
   // Most producers remembered per channel; beyond it, the one that has been
   // idle longest is forgotten. A forgotten producer that goes on where it was
   // is refused with FAILED_PRECONDITION, never stored twice; one that starts at

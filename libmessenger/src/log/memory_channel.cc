@@ -23,9 +23,28 @@ MemoryChannel::MemoryChannel(std::string name, std::uint64_t epoch,
                   .idle_timeout = options.producer_idle_timeout}),
       writer_(options.retention) {}
 
-AppendResult MemoryChannel::Append(const AppendBatch& batch, bool* advanced) {
+MemoryChannel::MemoryChannel(std::string name, std::uint64_t epoch,
+                             const LogOptions& options, const LogClock& clock,
+                             const Tombstone& tombstone)
+    : MemoryChannel(std::move(name), epoch, options, clock) {
+  last_time_ = tombstone.last_time;
+  last_dropped_time_ = tombstone.last_time;
+  head_ = tombstone.head;
+  deleted_head_ = tombstone.head;
+  for (ProducerTable::Snapshot& producer : tombstone.ProducerSnapshots()) {
+    producers_.Restore(std::move(producer));
+  }
+}
+
+std::optional<AppendResult> MemoryChannel::Append(const AppendBatch& batch,
+                                                  bool* advanced) {
   *advanced = false;
   absl::MutexLock lock(&append_mu_);
+  if (retired()) return std::nullopt;
+  return Store(batch, advanced);
+}
+
+AppendResult MemoryChannel::Store(const AppendBatch& batch, bool* advanced) {
   AppendResult::value_type receipts;
   std::size_t repeated = 0;
   if (batch.producer_id) {
@@ -116,17 +135,23 @@ std::optional<ChannelInfo> MemoryChannel::Info() {
                      .bytes = entries_.bytes()};
 }
 
-bool MemoryChannel::Delete() {
+std::optional<Tombstone> MemoryChannel::Retire() {
   EntryQueue dropped;
   absl::MutexLock append_lock(&append_mu_);
   absl::MutexLock lock(&mu_);
+  retired_.store(true, std::memory_order_release);
   const std::uint64_t head = head_.load(std::memory_order_relaxed);
-  if (head == deleted_head_) return false;
+  if (head == 0) return std::nullopt;
   deleted_head_ = head;
   std::swap(dropped, entries_);
   last_dropped_time_ = last_time_;
   producers_.ForgetStored(clock_.steady_now());
-  return true;
+  Tombstone tombstone;
+  tombstone.head = head;
+  tombstone.epoch = epoch_;
+  tombstone.last_time = last_time_;
+  tombstone.SetProducers(producers_.Save());
+  return tombstone;
 }
 
 LogBytes MemoryChannel::FindMessage(std::uint64_t sequence) {

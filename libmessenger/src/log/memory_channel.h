@@ -16,24 +16,32 @@
 #include "log/message_log.h"
 #include "log/producer_table.h"
 #include "log/resolve_start.h"
+#include "log/tombstones.h"
 
 namespace messenger {
 
 // Appenders are serialised by append_mu_ and encode outside of mu_, so readers
 // wait only for the moment in which a batch is published.
 //
-// A channel that was deleted stays here, empty, and remembers its head.
+// A channel that is deleted is *retired*: it takes no more messages, and
+// another one, made from its tombstone, goes on where it was. Readers that hold
+// it find out by themselves.
 //
 // Thread safety: all members may be called from any thread.
 class MemoryChannel {
  public:
   MemoryChannel(std::string name, std::uint64_t epoch,
                 const LogOptions& options, const LogClock& clock);
+  // Goes on where a deleted one was.
+  MemoryChannel(std::string name, std::uint64_t epoch,
+                const LogOptions& options, const LogClock& clock,
+                const Tombstone& tombstone);
 
   const std::string& name() const { return name_; }
 
   // As LogAppender::Append. `*advanced` tells whether there are new messages.
-  AppendResult Append(const AppendBatch& batch, bool* advanced)
+  // Nothing if the channel is retired: there is another one, or none.
+  std::optional<AppendResult> Append(const AppendBatch& batch, bool* advanced)
       ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
 
   // Where a reader starts that starts now.
@@ -49,14 +57,17 @@ class MemoryChannel {
   // Nothing if it has no message yet, or none since it was deleted.
   std::optional<ChannelInfo> Info() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // False if it does not exist.
-  bool Delete() ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
+  // Drops all messages. Nothing if there has never been one.
+  std::optional<Tombstone> Retire() ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
+  bool retired() const { return retired_.load(std::memory_order_acquire); }
 
  private:
   // Memory dropped under mu_ and freed when it goes out of scope, after mu_.
   using Dropped = std::vector<EntryRun>;
   using SteadyTime = EntryRun::SteadyTime;
 
+  AppendResult Store(const AppendBatch& batch, bool* advanced)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
   void Publish(std::vector<EntryRun> runs)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
   // The encoded Message with this sequence; empty if it is not stored.
@@ -81,6 +92,7 @@ class MemoryChannel {
 
   // Written under append_mu_ and mu_.
   std::atomic<std::uint64_t> head_{0};
+  std::atomic<bool> retired_{false};
 
   absl::Mutex mu_;
   EntryQueue entries_ ABSL_GUARDED_BY(mu_);

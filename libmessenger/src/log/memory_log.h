@@ -43,8 +43,14 @@ class MemoryLog final : public MessageLog {
   class Reader;
 
   AppendResult Store(const AppendBatch& batch);
-  // The channel for its first batch, unless that would be refused.
-  absl::StatusOr<MemoryChannel*> Create(const AppendBatch& batch);
+  // The channel for its first batch.
+  absl::StatusOr<std::shared_ptr<MemoryChannel>> Create(
+      const AppendBatch& batch);
+  // The channel that a reader reads that has held this one so far: itself, if
+  // it is as it should be; a retired one if it is deleted; null if there has
+  // never been one.
+  std::shared_ptr<MemoryChannel> FindToRead(
+      std::string_view name, std::shared_ptr<MemoryChannel> held) const;
 
   const LogOptions options_;
   const LogClock clock_;

@@ -34,9 +34,11 @@ absl::Status Check(const LogOptions& options) {
         fmt::format("producer_idle_timeout: {} ns; must not be negative",
                     options.producer_idle_timeout.count()));
   }
-  if (options.max_channels == 0 || options.max_producers_per_channel == 0) {
+  if (options.max_channels == 0 || options.max_deleted_channels == 0 ||
+      options.max_producers_per_channel == 0) {
     return absl::InvalidArgumentError(
-        "max_channels, max_producers_per_channel: must be at least 1");
+        "max_channels, max_deleted_channels, max_producers_per_channel: must "
+        "be at least 1");
   }
   return absl::OkStatus();
 }

@@ -20,7 +20,8 @@ namespace messenger {
 namespace {
 
 constexpr std::string_view kCheckpointMagic = "MSGRCKP1";
-constexpr std::uint32_t kCheckpointVersion = 1;
+constexpr std::uint32_t kCheckpointVersion = 2;
+constexpr std::uint32_t kOldestCheckpointVersion = 1;
 constexpr std::size_t kHeaderSize = 32;
 
 absl::Status Damaged(const std::string& directory, std::string_view what) {
@@ -108,7 +109,73 @@ std::optional<ChannelState> Decode(const storage::v1::Channel& encoded) {
   return state;
 }
 
+// Nothing if it is not valid.
+std::optional<ChannelState> Decode(const storage::v1::Tombstone& encoded,
+                                   const std::vector<std::uint64_t>& epochs) {
+  Tombstone tombstone;
+  tombstone.head = encoded.head();
+  tombstone.epoch = encoded.epoch();
+  tombstone.last_time = TimestampOfNanos(encoded.last_time());
+  tombstone.epoch_heads.assign(encoded.epoch_heads().begin(),
+                               encoded.epoch_heads().end());
+  if (encoded.name().empty() ||
+      !wire::ResolveChannelName(encoded.name()).ok() || tombstone.head == 0 ||
+      tombstone.head > kMaxNumber) {
+    return std::nullopt;
+  }
+  ChannelState state = StateOf(encoded.name(), tombstone, epochs);
+  absl::flat_hash_set<ProducerId> known;
+  for (const auto& producer : encoded.producers()) {
+    std::optional<ProducerTable::Snapshot> decoded =
+        Decode(producer, state.head);
+    if (!decoded || !known.insert(decoded->id).second) return std::nullopt;
+    state.producers.push_back(*std::move(decoded));
+  }
+  return state;
+}
+
+void Encode(const ProducerTable::Snapshot& snapshot,
+            storage::v1::Producer* producer) {
+  producer->set_id(snapshot.id.data(), snapshot.id.size());
+  producer->set_last_used(ToNanos(snapshot.last_used));
+  for (const ProducerRun& run : snapshot.runs) {
+    storage::v1::Producer::Run* const encoded = producer->add_runs();
+    encoded->set_producer_sequence(run.producer_sequence);
+    encoded->set_sequence(run.sequence);
+    encoded->set_count(run.count);
+  }
+}
+
 }  // namespace
+
+bool IsDeleted(const ChannelState& state) {
+  return state.head > 0 && state.head == state.deleted_head &&
+         state.segments.empty();
+}
+
+Tombstone TombstoneOf(const ChannelState& state,
+                      const std::vector<std::uint64_t>& epochs) {
+  Tombstone tombstone;
+  tombstone.head = state.head;
+  tombstone.epoch = epochs.back();
+  tombstone.last_time = state.last_time;
+  tombstone.epoch_heads = state.epoch_heads;
+  tombstone.SetProducers(state.producers);
+  return tombstone;
+}
+
+ChannelState StateOf(std::string name, const Tombstone& tombstone,
+                     const std::vector<std::uint64_t>& epochs) {
+  return {.name = std::move(name),
+          .head = tombstone.head,
+          .first_sequence = tombstone.head + 1,
+          .deleted_head = tombstone.head,
+          .last_time = tombstone.last_time,
+          .last_dropped_time = tombstone.last_time,
+          .segments = {},
+          .producers = tombstone.ProducerSnapshots(),
+          .epoch_heads = tombstone.HeadsIn(epochs)};
+}
 
 std::string EncodeChannelState(const ChannelState& state) {
   storage::v1::Channel channel;
@@ -130,15 +197,7 @@ std::string EncodeChannelState(const ChannelState& state) {
     segment->set_last_write(ToNanos(info.last_write));
   }
   for (const ProducerTable::Snapshot& snapshot : state.producers) {
-    storage::v1::Producer* const producer = channel.add_producers();
-    producer->set_id(snapshot.id.data(), snapshot.id.size());
-    producer->set_last_used(ToNanos(snapshot.last_used));
-    for (const ProducerRun& run : snapshot.runs) {
-      storage::v1::Producer::Run* const encoded = producer->add_runs();
-      encoded->set_producer_sequence(run.producer_sequence);
-      encoded->set_sequence(run.sequence);
-      encoded->set_count(run.count);
-    }
+    Encode(snapshot, channel.add_producers());
   }
   for (const std::uint64_t head : state.epoch_heads) {
     channel.add_epoch_heads(head);
@@ -152,9 +211,26 @@ ChannelState DecodeChannelState(std::string_view encoded) {
   return Decode(channel).value_or(ChannelState());
 }
 
+std::string EncodeTombstone(std::string_view name, const Tombstone& tombstone) {
+  storage::v1::Tombstone encoded;
+  encoded.set_name(std::string(name));
+  encoded.set_head(tombstone.head);
+  encoded.set_epoch(tombstone.epoch);
+  encoded.set_last_time(ToNanos(tombstone.last_time));
+  for (const std::uint64_t head : tombstone.epoch_heads) {
+    encoded.add_epoch_heads(head);
+  }
+  for (const ProducerTable::Snapshot& snapshot :
+       tombstone.ProducerSnapshots()) {
+    Encode(snapshot, encoded.add_producers());
+  }
+  return encoded.SerializeAsString();
+}
+
 absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
                              const LogState& log,
-                             const EncodedChannels& channels) {
+                             const EncodedChannels& channels,
+                             const EncodedTombstones& tombstones) {
   storage::v1::Checkpoint checkpoint;
   checkpoint.set_key(log.key);
   for (const std::uint64_t epoch : log.epochs) checkpoint.add_epochs(epoch);
@@ -168,6 +244,13 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
   for (const auto& [name, encoded] : channels) {
     wire::AppendBytesField(
         contents, storage::v1::Checkpoint::kChannelsFieldNumber, encoded);
+  }
+  contents += tombstones.fields();
+  if (contents.size() - kHeaderSize > std::numeric_limits<int>::max()) {
+    // It could not be read any more.
+    return absl::ResourceExhaustedError(fmt::format(
+        "{}/{}: would have {} bytes, more than a checkpoint can have",
+        directory, kCheckpointFileName, contents.size()));
   }
   char* const header = contents.data();
   std::memcpy(header, kCheckpointMagic.data(), kCheckpointMagic.size());
@@ -195,10 +278,11 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                       GetLittleEndian<std::uint64_t>(&all[24]) ==
                           SeededChecksum(0, all.substr(0, 24), body);
   if (!intact) return Damaged(directory, "the checksum does not match");
-  if (version != kCheckpointVersion) {
+  if (version < kOldestCheckpointVersion || version > kCheckpointVersion) {
     return absl::FailedPreconditionError(fmt::format(
-        "{}/{}: has format version {}; this program knows version {}",
-        directory, kCheckpointFileName, version, kCheckpointVersion));
+        "{}/{}: has format version {}; this program knows versions {} to {}",
+        directory, kCheckpointFileName, version, kOldestCheckpointVersion,
+        kCheckpointVersion));
   }
   storage::v1::Checkpoint encoded;
   if (body.size() > std::numeric_limits<int>::max() ||
@@ -226,6 +310,31 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                                             channel.name()));
     }
     checkpoint.channels.push_back(*std::move(state));
+  }
+  const auto living = static_cast<std::ptrdiff_t>(checkpoint.channels.size());
+  for (const auto& tombstone : encoded.tombstones()) {
+    std::optional<ChannelState> state =
+        Decode(tombstone, checkpoint.log.epochs);
+    if (!state) {
+      return Damaged(directory, fmt::format("tombstone \"{}\" is malformed",
+                                            tombstone.name()));
+    }
+    checkpoint.channels.push_back(*std::move(state));
+  }
+  const auto by_name = [](const ChannelState& a, const ChannelState& b) {
+    return a.name < b.name;
+  };
+  const auto begin = checkpoint.channels.begin();
+  std::sort(begin + living, checkpoint.channels.end(), by_name);
+  std::inplace_merge(begin, begin + living, checkpoint.channels.end(), by_name);
+  const auto twice =
+      std::adjacent_find(begin, checkpoint.channels.end(),
+                         [](const ChannelState& a, const ChannelState& b) {
+                           return a.name == b.name;
+                         });
+  if (twice != checkpoint.channels.end()) {
+    return Damaged(directory,
+                   fmt::format("channel \"{}\" is there twice", twice->name));
   }
   return checkpoint;
 }

@@ -25,12 +25,14 @@ absl::Status Remove(FileSystem& files, const std::string& path) {
 Checkpointer::Checkpointer(std::shared_ptr<FileSystem> files,
                            std::string directory, const ChannelContext* context,
                            SegmentCache* cache, EncodedChannels encoded,
+                           EncodedTombstones tombstones,
                            std::uint64_t max_cached_bytes)
     : files_(std::move(files)),
       directory_(std::move(directory)),
       context_(context),
       cache_(cache),
       encoded_(std::move(encoded)),
+      tombstones_(std::move(tombstones)),
       max_cached_bytes_(max_cached_bytes) {}
 
 absl::Status Checkpointer::Run(CheckpointWork& work,
@@ -40,9 +42,19 @@ absl::Status Checkpointer::Run(CheckpointWork& work,
   CollectDropped(for_each_channel);
   for (CheckpointWork::Dirty& dirty : work.dirty) {
     dirty.channel->CompleteCheckpoint(&dirty.state);
-    encoded_[dirty.state.name] = EncodeChannelState(dirty.state);
+    const std::string& name = dirty.state.name;
+    if (IsDeleted(dirty.state)) {
+      encoded_.erase(name);
+      tombstones_.Change(
+          name,
+          EncodeTombstone(name, TombstoneOf(dirty.state, context_->epochs)));
+    } else {
+      encoded_[name] = EncodeChannelState(dirty.state);
+      tombstones_.Change(name, "");
+    }
   }
-  s = WriteCheckpoint(*files_, directory_, work.log, encoded_);
+  tombstones_.Apply();
+  s = WriteCheckpoint(*files_, directory_, work.log, encoded_, tombstones_);
   if (s.ok()) s = RemoveJournalsBefore(work.log.first_journal);
   if (s.ok()) s = RemoveDropped();
   Evict();
@@ -221,6 +233,17 @@ absl::Status Checkpointer::RemoveDropped() {
     dropped_.pop_back();
   }
   return absl::OkStatus();
+}
+
+void Checkpointer::Forget(
+    const absl::flat_hash_set<DurableChannel*>& channels) {
+  if (channels.empty()) return;
+  for (DurableChannel* const channel : channels) cleaned_.erase(channel);
+  std::erase_if(cached_, [&](const Cached& cached) {
+    if (!channels.contains(cached.channel)) return false;
+    cached_bytes_ -= cached.bytes;
+    return true;
+  });
 }
 
 void Checkpointer::Evict() {

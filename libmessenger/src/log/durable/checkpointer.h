@@ -29,6 +29,8 @@ struct CheckpointWork {
     ChannelState state;  // from BeginCheckpoint
   };
   std::vector<Dirty> dirty;
+  // Those of `dirty` that are deleted, and are held by nothing else.
+  std::vector<std::shared_ptr<DurableChannel>> buried;
 };
 
 // Thread safety: none; for one thread, which blocks on the disk.
@@ -38,7 +40,8 @@ class Checkpointer {
   // segments are kept in memory as well.
   Checkpointer(std::shared_ptr<FileSystem> files, std::string directory,
                const ChannelContext* context, SegmentCache* cache,
-               EncodedChannels encoded, std::uint64_t max_cached_bytes);
+               EncodedChannels encoded, EncodedTombstones tombstones,
+               std::uint64_t max_cached_bytes);
 
   using ForEachChannel =
       absl::FunctionRef<void(absl::FunctionRef<void(DurableChannel*)>)>;
@@ -47,6 +50,9 @@ class Checkpointer {
   // any more: journals, dropped segments, and memory. After an error the old
   // checkpoint or the new one is in force, and it can be run again.
   absl::Status Run(CheckpointWork& work, ForEachChannel for_each_channel);
+
+  // There will be no more of these channels: after a Run that wrote them.
+  void Forget(const absl::flat_hash_set<DurableChannel*>& channels);
 
  private:
   absl::Status Flush(const CheckpointWork& work);
@@ -72,6 +78,7 @@ class Checkpointer {
   const ChannelContext* const context_;
   SegmentCache* const cache_;
   EncodedChannels encoded_;
+  EncodedTombstones tombstones_;
   absl::flat_hash_set<DurableChannel*> cleaned_;  // by RemoveUnknown
   // To be removed once the checkpoint does not mention them.
   std::vector<std::pair<DurableChannel*, std::uint64_t>> dropped_;

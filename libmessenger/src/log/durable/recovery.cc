@@ -122,8 +122,14 @@ class Recovery {
     log_.last_time = checkpoint.log.time;
     for (ChannelState& state : checkpoint.channels) {
       std::string name = state.name;
+      if (IsDeleted(state)) {
+        Tombstone tombstone = TombstoneOf(state, context_->epochs);
+        log_.encoded_tombstones.Add(EncodeTombstone(name, tombstone));
+        log_.tombstones.Put(std::move(name), std::move(tombstone));
+        continue;
+      }
       log_.encoded.emplace(name, EncodeChannelState(state));
-      log_.channels.emplace(std::move(name), std::make_unique<DurableChannel>(
+      log_.channels.emplace(std::move(name), std::make_shared<DurableChannel>(
                                                  std::move(state), *context_));
     }
   }
@@ -248,9 +254,14 @@ class Recovery {
       return absl::DataLossError(fmt::format(
           "{}: a record is of no channel that there can be", journals_));
     }
-    std::unique_ptr<DurableChannel>& channel = log_.channels[name];
+    std::shared_ptr<DurableChannel>& channel = log_.channels[name];
     if (!channel) {
-      channel = std::make_unique<DurableChannel>(std::move(name), *context_);
+      const Tombstone* const tombstone = log_.tombstones.Find(name);
+      channel = std::make_shared<DurableChannel>(
+          tombstone == nullptr ? ChannelState{.name = name}
+                               : StateOf(name, *tombstone, context_->epochs),
+          *context_);
+      log_.tombstones.Erase(name);
     }
     log_.dirty.insert(channel.get());
     return channel.get();

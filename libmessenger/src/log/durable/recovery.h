@@ -30,8 +30,10 @@ namespace messenger {
 struct RecoveredLog {
   std::uint64_t key = 0;
   ChannelMap<DurableChannel>::Map channels;
+  Tombstones tombstones;  // of channels that are not in `channels`
   // As the checkpoint has them.
   EncodedChannels encoded;
+  EncodedTombstones encoded_tombstones;
   // Those that have changed since the checkpoint.
   absl::flat_hash_set<DurableChannel*> dirty;
   std::uint64_t first_journal = 0;
