@@ -51,9 +51,10 @@ Tombstone TombstoneAt(std::uint64_t head, std::size_t producers = 0) {
   return tombstone;
 }
 
-// Of the heap.
+// Of the heap, and of what is too large for it.
 std::size_t BytesInUse() {
-  return mallinfo2().uordblks;
+  const auto info = mallinfo2();
+  return info.uordblks + info.hblkhd;
 }
 
 std::string NameOf(int i) {

@@ -74,6 +74,12 @@ struct LogOptions {
   // to a deleted channel makes it one that exists, and no longer counts here.
   // Default 1,000,000 (less than 300 bytes each).
   std::size_t max_deleted_channels = 1'000'000;
+  // For logs in memory: most memory for the messages of all channels together,
+  // those that readers have not let go of yet included. An append that would
+  // take more is RESOURCE_EXHAUSTED; nothing but retention drops messages.
+  // Bounds: at least 1 MiB. Default: half of the memory that there is, of the
+  // machine or of the control group of a container.
+  std::optional<std::uint64_t> max_memory_bytes = std::nullopt;
   // Most producers remembered per channel; beyond it, the one that has been
   // idle longest is forgotten. A forgotten producer that goes on where it was
   // is refused with FAILED_PRECONDITION, never stored twice; one that starts at

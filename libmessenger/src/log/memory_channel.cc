@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/narrow.h"
 #include "log/duplicates.h"
 
 namespace messenger {
@@ -11,22 +12,34 @@ namespace {
 // Of each channel, unless RetentionOptions says otherwise.
 constexpr std::uint64_t kDefaultMaxBytes = std::uint64_t{1} << 30;
 
+// Memory that its entries may take.
+std::size_t BytesOf(const AppendBatch& batch) {
+  constexpr std::size_t kOverhead = 64;  // of an entry
+  std::size_t bytes = 0;
+  for (const std::string_view message : batch.messages) {
+    bytes += message.size() + kOverhead;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 MemoryChannel::MemoryChannel(std::string name, std::uint64_t epoch,
-                             const LogOptions& options, const LogClock& clock)
+                             const LogOptions& options, const LogClock& clock,
+                             std::shared_ptr<MemoryBudget> budget)
     : name_(std::move(name)),
       epoch_(epoch),
       retention_(options.retention),
       clock_(clock),
       producers_({.max_producers = options.max_producers_per_channel,
                   .idle_timeout = options.producer_idle_timeout}),
-      writer_(options.retention) {}
+      writer_(options.retention, std::move(budget)) {}
 
 MemoryChannel::MemoryChannel(std::string name, std::uint64_t epoch,
                              const LogOptions& options, const LogClock& clock,
+                             std::shared_ptr<MemoryBudget> budget,
                              const Tombstone& tombstone)
-    : MemoryChannel(std::move(name), epoch, options, clock) {
+    : MemoryChannel(std::move(name), epoch, options, clock, std::move(budget)) {
   last_time_ = tombstone.last_time;
   last_dropped_time_ = tombstone.last_time;
   head_ = tombstone.head;
@@ -66,25 +79,42 @@ AppendResult MemoryChannel::Store(const AppendBatch& batch, bool* advanced) {
   const SteadyTime now = clock_.steady_now();
   absl::StatusOr<std::vector<EntryRun>> runs =
       writer_.Write(batch, repeated, first, time, now);
+  // Retention need not wait until there is more than it keeps.
+  if (!runs.ok() && MakeRoom(writer_.max_chunk() + BytesOf(batch))) {
+    runs = writer_.Write(batch, repeated, first, time, now);
+  }
   if (!runs.ok()) return runs.status();
 
   const std::size_t count = batch.messages.size() - repeated;
-  last_time_ = time;
-  Publish(*std::move(runs));
-  if (batch.producer_id) {
-    producers_.Record(
-        *batch.producer_id,
-        {.producer_sequence = batch.first_producer_sequence + repeated,
-         .sequence = first,
-         .count = count},
-        now);
-  }
   receipts.push_back({.epoch = epoch_,
                       .first_sequence = first,
-                      .count = static_cast<std::uint32_t>(count),
+                      .count = Narrow<std::uint32_t>(count),
                       .send_time = time});
+  // From here on it is stored: should there be no memory for the little that
+  // this takes, the program ends rather than go on with half of it.
+  const auto publish =
+      [&]() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) {
+        last_time_ = time;
+        Publish(*std::move(runs));
+        if (!batch.producer_id) return;
+        producers_.Record(
+            *batch.producer_id,
+            {.producer_sequence = batch.first_producer_sequence + repeated,
+             .sequence = first,
+             .count = count},
+            now);
+      };
+  publish();
   *advanced = true;
   return receipts;
+}
+
+bool MemoryChannel::MakeRoom(std::size_t bytes) {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  DropExpired(&dropped);
+  DropExcess(bytes, &dropped);
+  return !dropped.empty();
 }
 
 void MemoryChannel::Publish(std::vector<EntryRun> runs) {
@@ -95,7 +125,7 @@ void MemoryChannel::Publish(std::vector<EntryRun> runs) {
     entries_.Push(std::move(run));
   }
   DropExpired(&dropped);
-  DropExcess(&dropped);
+  DropExcess(0, &dropped);
 }
 
 absl::StatusOr<Origin> MemoryChannel::Resolve(const Start& start, bool strict) {
@@ -191,10 +221,10 @@ void MemoryChannel::DropExpired(Dropped* dropped) {
   }
 }
 
-void MemoryChannel::DropExcess(Dropped* dropped) {
+void MemoryChannel::DropExcess(std::size_t bytes, Dropped* dropped) {
   const std::uint64_t max_bytes =
       retention_.max_bytes.value_or(kDefaultMaxBytes);
-  while (entries_.memory() > max_bytes && entries_.run_count() > 1) {
+  while (entries_.memory() + bytes > max_bytes && entries_.run_count() > 1) {
     DropFront(dropped);
   }
 }

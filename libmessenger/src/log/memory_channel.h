@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "log/entry_queue.h"
 #include "log/log_clock.h"
+#include "log/memory_budget.h"
 #include "log/message_log.h"
 #include "log/producer_table.h"
 #include "log/resolve_start.h"
@@ -31,10 +34,12 @@ namespace messenger {
 class MemoryChannel {
  public:
   MemoryChannel(std::string name, std::uint64_t epoch,
-                const LogOptions& options, const LogClock& clock);
+                const LogOptions& options, const LogClock& clock,
+                std::shared_ptr<MemoryBudget> budget);
   // Goes on where a deleted one was.
   MemoryChannel(std::string name, std::uint64_t epoch,
                 const LogOptions& options, const LogClock& clock,
+                std::shared_ptr<MemoryBudget> budget,
                 const Tombstone& tombstone);
 
   const std::string& name() const { return name_; }
@@ -70,6 +75,9 @@ class MemoryChannel {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
   void Publish(std::vector<EntryRun> runs)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
+  // Drops what retention would drop if so many bytes were added; whether there
+  // was something.
+  bool MakeRoom(std::size_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
   // The encoded Message with this sequence; empty if it is not stored.
   LogBytes FindMessage(std::uint64_t sequence) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -77,7 +85,9 @@ class MemoryChannel {
   std::uint64_t first_sequence() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ChannelExtent extent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropExpired(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void DropExcess(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // So that there is room for so many bytes.
+  void DropExcess(std::size_t bytes, Dropped* dropped)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropFront(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::string name_;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/out_of_memory.h"
 #include "base/random.h"
 
 namespace messenger {
@@ -21,7 +22,8 @@ class MemoryLog::Appender final : public LogAppender {
 
   void Append(AppendBatch batch, AppendDone done) override {
     if (failed_) return done(FailedBefore());
-    AppendResult result = log_->Store(batch);
+    AppendResult result =
+        RefuseIfOutOfMemory([&] { return log_->Store(batch); });
     failed_ = !result.ok();
     done(std::move(result));
   }
@@ -99,7 +101,9 @@ class MemoryLog::Reader final : public LogReader {
 MemoryLog::MemoryLog(LogOptions options, LogClock clock)
     : options_(std::move(options)),
       clock_(std::move(clock)),
-      epoch_(RandomNonZero64()) {}
+      epoch_(RandomNonZero64()),
+      budget_(std::make_shared<MemoryBudget>(
+          options_.max_memory_bytes.value_or(AvailableMemory() / 2))) {}
 
 std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
   return std::make_unique<Appender>(this);
@@ -131,7 +135,7 @@ std::shared_ptr<MemoryChannel> MemoryLog::FindToRead(
       channels_.FindOrRevive(name, [&](const Tombstone& tombstone) {
         if (held && held->head() == tombstone.head) return held;
         auto revived = std::make_shared<MemoryChannel>(
-            std::string(name), epoch_, options_, clock_, tombstone);
+            std::string(name), epoch_, options_, clock_, budget_, tombstone);
         revived->Retire();
         return revived;
       });
@@ -164,9 +168,10 @@ absl::StatusOr<std::shared_ptr<MemoryChannel>> MemoryLog::Create(
       batch.channel, options_.max_channels, [&](const Tombstone* tombstone) {
         return tombstone == nullptr
                    ? std::make_shared<MemoryChannel>(batch.channel, epoch_,
-                                                     options_, clock_)
-                   : std::make_shared<MemoryChannel>(
-                         batch.channel, epoch_, options_, clock_, *tombstone);
+                                                     options_, clock_, budget_)
+                   : std::make_shared<MemoryChannel>(batch.channel, epoch_,
+                                                     options_, clock_, budget_,
+                                                     *tombstone);
       });
 }
 

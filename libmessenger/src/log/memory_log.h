@@ -12,6 +12,7 @@
 #include "log/channel_map.h"
 #include "log/log_clock.h"
 #include "log/log_listeners.h"
+#include "log/memory_budget.h"
 #include "log/memory_channel.h"
 #include "log/message_log.h"
 
@@ -55,6 +56,7 @@ class MemoryLog final : public MessageLog {
   const LogOptions options_;
   const LogClock clock_;
   const std::uint64_t epoch_;
+  const std::shared_ptr<MemoryBudget> budget_;
   ChannelMap<MemoryChannel> channels_;
   LogListeners listeners_;
 };

@@ -9,6 +9,7 @@ namespace messenger {
 namespace {
 
 constexpr std::uint64_t kMinRetentionBytes = std::uint64_t{64} << 10;
+constexpr std::uint64_t kMinMemoryBytes = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMinJournalBytes = std::uint64_t{64} << 10;
 constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{16} << 30;
 
@@ -28,6 +29,11 @@ absl::Status Check(const LogOptions& options) {
     return absl::InvalidArgumentError(fmt::format(
         "max_journal_bytes: {}; must be {} to {}", options.max_journal_bytes,
         kMinJournalBytes, kMaxJournalBytes));
+  }
+  if (options.max_memory_bytes.value_or(UINT64_MAX) < kMinMemoryBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("max_memory_bytes: {}; must be at least {}",
+                    *options.max_memory_bytes, kMinMemoryBytes));
   }
   if (options.producer_idle_timeout.count() < 0) {
     return absl::InvalidArgumentError(

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "base/narrow.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/file_util.h"
 #include "log/durable/segment_format.h"
@@ -207,7 +208,7 @@ std::string EncodeChannelState(const ChannelState& state) {
 
 ChannelState DecodeChannelState(std::string_view encoded) {
   storage::v1::Channel channel;
-  channel.ParseFromArray(encoded.data(), static_cast<int>(encoded.size()));
+  channel.ParseFromArray(encoded.data(), Narrow<int>(encoded.size()));
   return Decode(channel).value_or(ChannelState());
 }
 
@@ -242,11 +243,17 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
   checkpoint.AppendToString(&contents);
   // A serialized message goes on with more of its fields.
   for (const auto& [name, encoded] : channels) {
+    if (encoded.empty()) {
+      // protobuf does not serialize what is larger than it can parse.
+      return absl::ResourceExhaustedError(
+          fmt::format("{}/{}: there is too much to say of channel \"{}\"",
+                      directory, kCheckpointFileName, name));
+    }
     wire::AppendBytesField(
         contents, storage::v1::Checkpoint::kChannelsFieldNumber, encoded);
   }
   contents += tombstones.fields();
-  if (contents.size() - kHeaderSize > std::numeric_limits<int>::max()) {
+  if (!TryNarrow<int>(contents.size() - kHeaderSize)) {
     // It could not be read any more.
     return absl::ResourceExhaustedError(fmt::format(
         "{}/{}: would have {} bytes, more than a checkpoint can have",
@@ -285,8 +292,8 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
         kCheckpointVersion));
   }
   storage::v1::Checkpoint encoded;
-  if (body.size() > std::numeric_limits<int>::max() ||
-      !encoded.ParseFromArray(body.data(), static_cast<int>(body.size())) ||
+  const auto size = TryNarrow<int>(body.size());
+  if (!size || !encoded.ParseFromArray(body.data(), *size) ||
       encoded.epochs().empty() || *encoded.epochs().rbegin() == 0 ||
       encoded.first_journal() == 0 || encoded.first_journal() > kMaxNumber ||
       encoded.first_round() > kMaxNumber) {
