@@ -11,7 +11,7 @@ const absl::Status& TheStatus() {
 }
 
 // Made while there is memory.
-[[maybe_unused]] const absl::Status& made = TheStatus();
+[[maybe_unused]] const absl::Status& made_early = TheStatus();
 
 }  // namespace
 

@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t kDefaultMaxBytes = std::uint64_t{1} << 30;
 
 // Memory that its entries may take.
-std::size_t BytesOf(const AppendBatch& batch) {
+std::size_t MemoryFor(const AppendBatch& batch) {
   constexpr std::size_t kOverhead = 64;  // of an entry
   std::size_t bytes = 0;
   for (const std::string_view message : batch.messages) {
@@ -80,7 +80,7 @@ AppendResult MemoryChannel::Store(const AppendBatch& batch, bool* advanced) {
   absl::StatusOr<std::vector<EntryRun>> runs =
       writer_.Write(batch, repeated, first, time, now);
   // Retention need not wait until there is more than it keeps.
-  if (!runs.ok() && MakeRoom(writer_.max_chunk() + BytesOf(batch))) {
+  if (!runs.ok() && MakeRoom(writer_.max_chunk() + MemoryFor(batch))) {
     runs = writer_.Write(batch, repeated, first, time, now);
   }
   if (!runs.ok()) return runs.status();

@@ -10,9 +10,9 @@ namespace messenger {
 
 namespace {
 
-absl::StatusOr<AppendBatch> Parse(const grpc::ByteBuffer& request,
-                                  const wire::SendLimits& limits,
-                                  SendRequestParser parse) {
+absl::StatusOr<AppendBatch> ParseWithMemory(const grpc::ByteBuffer& request,
+                                            const wire::SendLimits& limits,
+                                            SendRequestParser parse) {
   struct Backing {
     grpc::Slice bytes;
     wire::SendRequest request;
@@ -37,7 +37,8 @@ absl::StatusOr<AppendBatch> Parse(const grpc::ByteBuffer& request,
 absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
                                        const wire::SendLimits& limits,
                                        SendRequestParser parse) {
-  return RefuseIfOutOfMemory([&] { return Parse(request, limits, parse); });
+  return RefuseIfOutOfMemory(
+      [&] { return ParseWithMemory(request, limits, parse); });
 }
 
 }  // namespace messenger

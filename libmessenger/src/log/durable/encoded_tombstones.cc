@@ -9,7 +9,7 @@ namespace messenger {
 namespace {
 
 // It is the first field of an encoded tombstone.
-std::string_view NameOf(std::string_view encoded) {
+std::string_view NameOfTombstone(std::string_view encoded) {
   wire::FieldReader fields(encoded);
   return fields.Next() ? fields.bytes() : std::string_view();
 }
@@ -30,7 +30,7 @@ void EncodedTombstones::Apply() {
   std::string applied;
   wire::FieldReader fields(fields_);
   while (fields.Next()) {
-    if (!changes_.contains(NameOf(fields.bytes()))) {
+    if (!changes_.contains(NameOfTombstone(fields.bytes()))) {
       applied.append(fields.begin(), fields.end());
     }
   }
