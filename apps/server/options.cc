@@ -134,13 +134,13 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           "the oldest messages are dropped first (default:\n"
           "file: keeps everything, memory: keeps 1Gi).\n"
           "K, M, G and Ki, Mi, Gi are powers of 1024");
+  AddDuration(app, "--retention-age", &command->log.retention.max_age,
+              "Drop messages older than this: 90m, 36h, 7d\n"
+              "(default: keep them)");
   AddSize(app, "--max-memory-bytes", &command->log.max_memory_bytes,
           "For memory:, most memory for the messages of all\n"
           "channels, at least 1Mi; beyond it new ones are\n"
           "refused (default: half of the memory there is)");
-  AddDuration(app, "--retention-age", &command->log.retention.max_age,
-              "Drop messages older than this: 90m, 36h, 7d\n"
-              "(default: keep them)");
   app.add_option("--max-channels", command->log.max_channels,
                  "Most channels (default 100000)")
       ->option_text("N")

@@ -304,6 +304,24 @@ TEST_CASE(
       6);
 }
 
+TEST_CASE("durable log: of a deleted channel, no directory is left") {
+  const auto files = std::make_shared<FaultyFileSystem>();
+  const auto directories = [&] {
+    const auto names = files->List("/log/channels");
+    return names.ok() ? names->size() : 1000;
+  };
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    auto log = MustOpen(files, {});
+    CHECK(MustAppend(*log, BatchOf("c", Texts{"a"}))[0].sequence == i);
+    log.reset();
+    CHECK(directories() == 1);
+    log = MustOpen(files, {});
+    REQUIRE(Delete(*log, "c").ok());
+    log.reset();
+    CHECK(directories() == 0);
+  }
+}
+
 TEST_CASE("durable log: a checkpoint of version 1 is read, and version 3 not") {
   const auto files = std::make_shared<FaultyFileSystem>();
   auto log = MustOpen(files, {});

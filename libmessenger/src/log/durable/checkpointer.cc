@@ -238,7 +238,12 @@ absl::Status Checkpointer::RemoveDropped() {
 void Checkpointer::Forget(
     const absl::flat_hash_set<DurableChannel*>& channels) {
   if (channels.empty()) return;
-  for (DurableChannel* const channel : channels) cleaned_.erase(channel);
+  for (DurableChannel* const channel : channels) {
+    cleaned_.erase(channel);
+    // Empty by now, or not there; or else it stays.
+    static_cast<void>(
+        files_->Remove(ChannelDirectory(directory_, channel->name())));
+  }
   std::erase_if(cached_, [&](const Cached& cached) {
     if (!channels.contains(cached.channel)) return false;
     cached_bytes_ -= cached.bytes;

@@ -51,7 +51,8 @@ class Checkpointer {
   // checkpoint or the new one is in force, and it can be run again.
   absl::Status Run(CheckpointWork& work, ForEachChannel for_each_channel);
 
-  // There will be no more of these channels: after a Run that wrote them.
+  // There will be no more of these channels: after a Run that wrote them as
+  // deleted. Removes their directories.
   void Forget(const absl::flat_hash_set<DurableChannel*>& channels);
 
  private:
