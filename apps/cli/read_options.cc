@@ -58,7 +58,8 @@ struct StartOption {
 
 constexpr auto kStartOptions = std::to_array<StartOption>({
     {"--from", "earliest|SEQ", ParseFrom, "earliest or a sequence from 1 on",
-     "Start with the oldest message, or with this sequence"},
+     "Start with the first message of the channel, or with\n"
+     "this sequence; what is no longer there is a gap"},
     {"--since", "TIME|DURATION", ParseSince,
      "2024-05-14T10:00:00Z, '2024-05-14 10:00' (local time) or a duration "
      "like 10m, 1h30m or 2d",

@@ -4,7 +4,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 #include <cstdlib>
 #include <vector>
@@ -33,7 +35,10 @@ std::optional<std::size_t> WaitForAny(
   for (const Wanted& one : wanted) {
     polled.push_back({.fd = one.fd, .events = one.events, .revents = 0});
   }
-  const int wait = timeout ? static_cast<int>(timeout->count()) : -1;
+  // poll takes no longer ones; three weeks are as good.
+  constexpr std::chrono::milliseconds kLongest{INT_MAX};
+  const int wait =
+      timeout ? static_cast<int>(std::min(*timeout, kLongest).count()) : -1;
   int ready;
   do {
     ready = poll(polled.data(), polled.size(), wait);

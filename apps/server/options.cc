@@ -130,12 +130,26 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           "into the channels' files, at least 64Ki: smaller\n"
           "opens faster after a crash (default 64Mi)");
   AddSize(app, "--retention-bytes", &command->log.retention.max_bytes,
-          "Most bytes kept per channel, at least 64Ki; the\n"
-          "oldest messages are dropped first (default 1Gi).\n"
+          "Keep at most SIZE of each channel, at least 64Ki;\n"
+          "the oldest messages are dropped first (default:\n"
+          "file: keeps everything, memory: keeps 1Gi).\n"
           "K, M, G and Ki, Mi, Gi are powers of 1024");
   AddDuration(app, "--retention-age", &command->log.retention.max_age,
               "Drop messages older than this: 90m, 36h, 7d\n"
               "(default: keep them)");
+  AddSize(app, "--max-memory-bytes", &command->log.max_memory_bytes,
+          "For memory:, most memory for the messages of all\n"
+          "channels, at least 1Mi; beyond it new ones are\n"
+          "refused (default: half of the memory there is)");
+  app.add_option("--max-channels", command->log.max_channels,
+                 "Most channels (default 100000)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-deleted-channels", command->log.max_deleted_channels,
+                 "Most deleted channels; their last sequence is\n"
+                 "remembered for good (default 1000000)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
   AddSize(app, "--max-message-bytes",
           &command->server.service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"

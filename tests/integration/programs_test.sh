@@ -306,6 +306,24 @@ wait $server_pid
 is "a server with a log: exit code" $? 0
 server_pid=
 
+# The beginning of a channel is gone: whoever asks for everything is told.
+start_server --log memory: --retention-bytes 64Ki
+seq -f 'line %06.0f of a channel that keeps 64 KiB' 1 4000 |
+  "$cli" send --channel short - || fail "send to a short channel: exit code $?"
+"$cli" read --channel short --from earliest --until-caught-up --text \
+  >out 2>err || fail "the beginning is gone: exit code $?"
+has "the beginning is gone: it is told" "$(cat err)" \
+  'gap: messages 1 to [0-9]+ are not there any more \(retention\)'
+is "the beginning is gone: the rest" "$(tail -n 1 out | cut -d ' ' -f 2)" 004000
+"$cli" read --channel short --from earliest --until-caught-up --strict \
+  >out 2>err
+is "the beginning is gone, --strict: exit code" $? 1
+has "the beginning is gone, --strict: says so" "$(cat err)" 'retention'
+is "the beginning is gone, --strict: prints nothing" "$(cat out)" ""
+kill -TERM $server_pid
+wait $server_pid
+server_pid=
+
 # Where the log is, or none.
 start_server --log file:elsewhere
 is "another log" "$("$cli" send hello)" "general 1"

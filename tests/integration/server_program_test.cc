@@ -1,17 +1,26 @@
 // What messenger-server adds to the library: the standard health service and
 // reflection.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 
+#include "support/printing.h"
 #include "support/raw_client.h"
+#include "support/sanitized.h"
+#include "support/server_process.h"
+#include "support/temporary_directory.h"
 
 namespace messenger::test::server_program_test {
 namespace {
@@ -96,6 +105,63 @@ TEST_CASE("messenger-server describes itself by reflection") {
       BytesField(kListServices, ""));
   CHECK(answer.status.ok());
   CHECK(answer.bytes.find(kService) != std::string::npos);
+  CHECK(server.Stop() == 0);
+}
+
+// All memory that the process has mapped.
+std::uint64_t AddressSpaceOf(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/statm", pid));
+  std::uint64_t pages = 0;
+  file >> pages;
+  return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+void LimitAddressSpace(pid_t pid, std::uint64_t bytes) {
+  const rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+  if (prlimit(pid, RLIMIT_AS, &limit, nullptr) != 0) {
+    throw std::runtime_error("prlimit");
+  }
+}
+
+TEST_CASE("messenger-server refuses what it has no memory for, and goes on") {
+  if (kSanitized) return;  // they need all of the address space
+  const TemporaryDirectory directory;
+  // One heap, so that what cannot be mapped is not found in another one.
+  ServerProcess server(MESSENGER_SERVER_PROGRAM,
+                       {"--listen", "127.0.0.1:0", "--log", "memory:"},
+                       {"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=65536"},
+                       directory.path() + "/notices");
+  REQUIRE(server.AwaitListening(std::chrono::seconds(30)));
+  RawClient client(server.port());
+  constexpr const char* kSend = "/messenger.v1.MessengerServer/SendMessages";
+  // 65,536 empty messages: a small request, for which more than 1 MiB is
+  // needed once it is taken apart.
+  std::string many = BytesField(1, "many");
+  for (int i = 0; i < 65'536; ++i) many += BytesField(4, "");
+  std::string one = BytesField(1, "one");
+  one += BytesField(4, BytesField(4, "a text"));
+  // So that all threads are there, and what gRPC needs once.
+  for (int i = 0; i < 3; ++i) {
+    const RawClient::Answer answer = client.Call(kSend, many);
+    CAPTURE(answer.status.error_message());
+    REQUIRE(answer.status.ok());
+    REQUIRE(client.Call(kSend, one).status.ok());
+  }
+  LimitAddressSpace(server.pid(),
+                    AddressSpaceOf(server.pid()) + (std::uint64_t{640} << 10));
+  for (int i = 0; i < 3; ++i) {
+    const RawClient::Answer refused = client.Call(kSend, many);
+    CAPTURE(refused.status.error_message());
+    CHECK(refused.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    CHECK(Contains(refused.status.error_message(), "memory"));
+    const RawClient::Answer answer = client.Call(kSend, one);
+    CAPTURE(answer.status.error_message());
+    CHECK(answer.status.ok());
+  }
+  LimitAddressSpace(server.pid(), RLIM_INFINITY);
+  CHECK(client.Call(kSend, many).status.ok());
+  CHECK(client.GetChannel("many").head() == 4 * 65'536);
+  CHECK(client.GetChannel("one").head() == 6);
   CHECK(server.Stop() == 0);
 }
 

@@ -893,7 +893,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a channel keeps at most so many bytes", Fixture,
     CHECK(info->first_sequence <= i);
   }
   CHECK(t.First() > 1);
-  const auto reader = t.Open(Start::Earliest(), /*strict=*/true);
+  const auto reader = t.Open(Start::At(t.First()), /*strict=*/true);
   CHECK(ReadToHead(*reader).sequences() == Sequences(t.First(), 500));
 }
 
@@ -906,7 +906,7 @@ TEST_CASE_TEMPLATE_DEFINE(
   for (std::uint64_t i = 2; i <= 6; ++i) {
     t.Append({large});
     CHECK(t.First() == i);
-    const auto reader = t.Open(Start::Earliest(), /*strict=*/true);
+    const auto reader = t.Open(Start::At(i), /*strict=*/true);
     CHECK(ReadToHead(*reader).texts() == Texts{large});
   }
 }
@@ -972,7 +972,8 @@ TEST_CASE_TEMPLATE_DEFINE(
     std::uint64_t first_missing;
   };
   for (const Case& c :
-       {Case{Start::At(1), 1}, Case{Start::At(first - 1), first - 1},
+       {Case{Start::Earliest(), 1}, Case{Start::At(1), 1},
+        Case{Start::At(first - 1), first - 1},
         Case{Start::After({epoch, 0}), 1}, Case{Start::After({epoch, 2}), 3},
         Case{Start::Last(head), 1},
         Case{Start::Last(head - first + 2), first - 1}}) {
@@ -990,9 +991,8 @@ TEST_CASE_TEMPLATE_DEFINE(
     CHECK(Contains(error, "strict"));
     CHECK(Contains(error, std::to_string(first)));
   }
-  for (const Start& start :
-       {Start::At(first), Start::After({epoch, first - 1}),
-        Start::Last(head - first + 1), Start::Earliest()}) {
+  for (const Start& start : {Start::At(first), Start::After({epoch, first - 1}),
+                             Start::Last(head - first + 1)}) {
     CAPTURE(static_cast<int>(start.kind));
     const auto reader = t.Open(start, /*strict=*/true);
     const ReadToHead rest(*reader);
@@ -1053,15 +1053,17 @@ TEST_CASE_TEMPLATE_DEFINE(
     CHECK_FALSE(reader->Behind());
   }
   SUBCASE("by a reader that starts") {
-    const auto other = t.Open(Start::At(1));
-    const ReadResult result = Read(*other);
-    REQUIRE(result.gap.has_value());
-    CHECK(*result.gap == Gap{.first_missing = 1,
-                             .next = 4,
-                             .reason = Gap::Reason::kRetention});
-    CHECK(result.count == 0);
-    t.StartErrorOf(Start::At(1), /*strict=*/true);
-    CHECK(t.NextAt(Start::Earliest(), /*strict=*/true) == 4);
+    for (const Start& start : {Start::At(1), Start::Earliest()}) {
+      const auto other = t.Open(start);
+      const ReadResult result = Read(*other);
+      REQUIRE(result.gap.has_value());
+      CHECK(*result.gap == Gap{.first_missing = 1,
+                               .next = 4,
+                               .reason = Gap::Reason::kRetention});
+      CHECK(result.count == 0);
+      t.StartErrorOf(start, /*strict=*/true);
+    }
+    CHECK(t.NextAt(Start::At(4), /*strict=*/true) == 4);
   }
   SUBCASE("by name") {
     const auto info = t.log->GetChannel("c");
@@ -1079,8 +1081,12 @@ TEST_CASE_TEMPLATE_DEFINE(
   // The next message follows.
   CHECK(SequencesOf(t.Append({"d"})) == Sequences(4, 4));
   CHECK(t.First() == 4);
-  const auto rest = t.Open(Start::Earliest(), /*strict=*/true);
-  CHECK(ReadToHead(*rest).texts() == Texts{"d"});
+  const auto rest = t.Open(Start::Earliest());
+  const ReadToHead all(*rest);
+  REQUIRE(all.gaps.size() == 1);
+  CHECK(all.gaps[0] ==
+        Gap{.first_missing = 1, .next = 4, .reason = Gap::Reason::kRetention});
+  CHECK(all.texts() == Texts{"d"});
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -1182,7 +1188,14 @@ TEST_CASE_TEMPLATE_DEFINE(
       CAPTURE(error);
       CHECK(Contains(error, "deleted"));
     }
-    CHECK(t.NextAt(Start::Earliest(), /*strict=*/true) == 6);
+    const auto earliest = t.Open(Start::Earliest());
+    const ReadResult all = Read(*earliest);
+    REQUIRE(all.gap.has_value());
+    CHECK(*all.gap ==
+          Gap{.first_missing = 1, .next = 6, .reason = Gap::Reason::kDeleted});
+    CHECK(all.next_sequence == 6);
+    CHECK(Contains(t.StartErrorOf(Start::Earliest(), /*strict=*/true),
+                   "deleted"));
     CHECK(t.NextAt(Start::At(6), /*strict=*/true) == 6);
     CHECK(t.NextAt(Start::After({epoch, 5}), /*strict=*/true) == 6);
   };
@@ -1263,8 +1276,8 @@ TEST_CASE_TEMPLATE_DEFINE("log: channels are listed by name, a page at a time",
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
-    "log: there are so many channels at most, deleted ones included", Fixture,
-    log_max_channels) {
+    "log: there are so many channels at most, and deleted ones do not count",
+    Fixture, log_max_channels) {
   LogUnderTest<Fixture> t({.max_channels = 2});
   t.Append({"text"}, "a");
   t.Append({"text"}, "b");
@@ -1277,11 +1290,126 @@ TEST_CASE_TEMPLATE_DEFINE(
   CAPTURE(error);
   CHECK(Contains(error, "\"third\""));
   CHECK(Contains(error, "2"));
+  CHECK(Contains(error, "max_channels"));
   CHECK(t.log->ListChannels("", 10).size() == 2);
   t.Append({"text"}, "a");
   REQUIRE(Delete(*t.log, "a").ok());
-  refused("third");
+  CHECK(SequencesOf(t.Append({"text"}, "third")) == Sequences(1, 1));
+  // One that comes back counts again.
+  refused("a");
+  CHECK(t.log->ListChannels("", 10).size() == 2);
+  REQUIRE(Delete(*t.log, "b").ok());
   CHECK(SequencesOf(t.Append({"text"}, "a")) == Sequences(3, 3));
+  refused("b");
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: there are so many deleted channels at most, and those that come back "
+    "do not count",
+    Fixture, log_max_deleted_channels) {
+  LogUnderTest<Fixture> t({.max_deleted_channels = 2});
+  for (const char* const name : {"a", "b", "c"}) t.Append({"text"}, name);
+  CHECK(Delete(*t.log, "a").ToString() == "OK");
+  CHECK(Delete(*t.log, "b").ToString() == "OK");
+  const absl::Status refused = Delete(*t.log, "c");
+  CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
+  CAPTURE(refused);
+  CHECK(Contains(MessageOf(refused), "\"c\""));
+  CHECK(Contains(MessageOf(refused), "2"));
+  CHECK(Contains(MessageOf(refused), "max_deleted_channels"));
+  CHECK(t.Head("c") == 1);
+  CHECK(Delete(*t.log, "nothing").code() == absl::StatusCode::kNotFound);
+  // What is refused does not bring a channel back.
+  t.RefusalOf(Producer(1), 5, {"text"}, "a");
+  CHECK(Delete(*t.log, "c").code() == absl::StatusCode::kResourceExhausted);
+  CHECK(SequencesOf(t.Append({"text"}, "a")) == Sequences(2, 2));
+  CHECK(Delete(*t.log, "c").ToString() == "OK");
+  CHECK(Delete(*t.log, "a").code() == absl::StatusCode::kResourceExhausted);
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: channels that come and go by the hundred continue their sequences",
+    Fixture, log_channels_come_and_go) {
+  LogUnderTest<Fixture> t({.max_channels = 3});
+  t.Append({"stays"}, "stays");
+  constexpr int kChannels = 300;
+  const auto name_of = [](int i) { return fmt::format("channel-{}", i); };
+  for (std::uint64_t round = 1; round <= 2; ++round) {
+    for (int i = 0; i < kChannels; ++i) {
+      t.clock.Advance(std::chrono::milliseconds(1));
+      t.AppendAs(Producer(1), round, {"text"}, name_of(i));
+      CHECK(t.Head(name_of(i)) == round);
+      REQUIRE(Delete(*t.log, name_of(i)).ToString() == "OK");
+    }
+  }
+  CHECK(t.log->ListChannels("", 10).size() == 1);
+  for (int i = 0; i < kChannels; i += 60) {
+    CAPTURE(i);
+    // It was stored before the deletion.
+    t.RefusalOf(Producer(1), 2, {"text"}, name_of(i));
+    const auto reader = t.Open(Start::Earliest(), false, name_of(i));
+    const ReadResult gone = Read(*reader);
+    REQUIRE(gone.gap.has_value());
+    CHECK(*gone.gap ==
+          Gap{.first_missing = 1, .next = 3, .reason = Gap::Reason::kDeleted});
+    CHECK_FALSE(reader->Behind());
+    CHECK(SequencesOf(t.AppendAs(Producer(1), 3, {"text"}, name_of(i))) ==
+          Sequences(3, 3));
+    CHECK(reader->Behind());
+    CHECK(Read(*reader).count == 1);
+    REQUIRE(Delete(*t.log, name_of(i)).ok());
+    CHECK_FALSE(reader->Behind());
+    // A reader notices, too, that it came and went once more.
+    t.Append({"text"}, name_of(i));
+    REQUIRE(Delete(*t.log, name_of(i)).ok());
+    CHECK(reader->Behind());
+    const ReadResult again = Read(*reader);
+    REQUIRE(again.gap.has_value());
+    CHECK(*again.gap ==
+          Gap{.first_missing = 4, .next = 5, .reason = Gap::Reason::kDeleted});
+  }
+}
+
+TEST_CASE_TEMPLATE_DEFINE(
+    "log: what is deleted while others append is deleted once, and no sequence "
+    "comes twice",
+    Fixture, log_concurrent_deletions) {
+  LogUnderTest<Fixture> t;
+  std::atomic<bool> done{false};
+  std::mutex mu;
+  std::set<std::uint64_t> sequences;
+  std::atomic<int> failures{0};
+  std::vector<std::thread> appenders;
+  for (int i = 0; i < 3; ++i) {
+    appenders.emplace_back([&] {
+      for (int n = 0; n < 300; ++n) {
+        const AppendResult result =
+            test::Append(*t.log, BatchOf("c", Texts{"x"}));
+        if (!result.ok()) {
+          ++failures;
+          continue;
+        }
+        const std::lock_guard lock(mu);
+        if (!sequences.insert(result->front().first_sequence).second) {
+          ++failures;
+        }
+      }
+    });
+  }
+  std::thread deleter([&] {
+    while (!done) {
+      const absl::Status status = Delete(*t.log, "c");
+      if (!status.ok() && !absl::IsNotFound(status)) ++failures;
+      std::this_thread::yield();
+    }
+  });
+  for (std::thread& appender : appenders) appender.join();
+  done = true;
+  deleter.join();
+  CHECK(failures == 0);
+  CHECK(sequences.size() == 900);
+  CHECK(*sequences.rbegin() == 900);
+  CHECK(SequencesOf(t.Append({"last"})) == Sequences(901, 901));
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -1968,9 +2096,6 @@ class ModelRun {
     if (result->gap) {
       CheckGap(reader, channel, *result->gap, was_joined, first, place);
       reader.next = result->gap->next;
-    } else if (!was_joined && reader.start.kind == Start::Kind::kEarliest) {
-      reader.next = result->next_sequence;
-      Check(reader.next <= first, place + "the earliest one");
     }
     Check(result->next_sequence == reader.next,
           place + fmt::format("next_sequence {}", result->next_sequence));
@@ -2387,6 +2512,9 @@ TEST_CASE_TEMPLATE_DEFINE(
   MESSENGER_LOG_CONFORMANCE_CASE(log_get_channel, __VA_ARGS__);                \
   MESSENGER_LOG_CONFORMANCE_CASE(log_list_channels, __VA_ARGS__);              \
   MESSENGER_LOG_CONFORMANCE_CASE(log_max_channels, __VA_ARGS__);               \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_max_deleted_channels, __VA_ARGS__);       \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_channels_come_and_go, __VA_ARGS__);       \
+  MESSENGER_LOG_CONFORMANCE_CASE(log_concurrent_deletions, __VA_ARGS__);       \
   MESSENGER_LOG_CONFORMANCE_CASE(log_refused_batch_is_no_channel,              \
                                  __VA_ARGS__);                                 \
   MESSENGER_LOG_CONFORMANCE_CASE(log_producer_retry, __VA_ARGS__);             \

@@ -157,6 +157,11 @@ TEST_CASE("OpenLog: what is wrong is named") {
                  "must be at least 1"));
   CHECK(Contains(OpenError("memory:", {.max_producers_per_channel = 0}),
                  "must be at least 1"));
+  CHECK(Contains(OpenError("memory:", {.max_deleted_channels = 0}),
+                 "must be at least 1"));
+  CHECK(OpenError("memory:", {.max_memory_bytes = 1 << 20}) == "OK");
+  CHECK(OpenError("memory:", {.max_memory_bytes = (1 << 20) - 1}) ==
+        "max_memory_bytes: 1048575; must be at least 1048576");
   CHECK(Contains(OpenError("nonsense", {}), "\"nonsense\""));
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -19,14 +20,19 @@ namespace messenger {
 class MessageLog;
 
 // What a log keeps. The oldest messages of a channel are dropped, whole chunks
-// or segments at a time, as soon as a limit is passed; a reader that had not
-// got to them is told of the gap.
+// or segments at a time, as soon as a limit is passed. A reader that had not
+// got to them is told of the gap, and so is one that starts with the earliest
+// message.
+//
+// Nothing else drops messages. A log in a directory never makes room on a full
+// disk: it refuses appends with RESOURCE_EXHAUSTED until there is room again.
 struct RetentionOptions {
   // Most bytes kept per channel: of encoded messages in a directory, of the
   // memory that they are in otherwise. A message that is larger is kept until
-  // the next one. Bounds: at least 64 KiB. Default 1 GiB: raise it for longer
-  // histories, lower it when there are many channels.
-  std::uint64_t max_bytes = std::uint64_t{1} << 30;
+  // the next one. Bounds: at least 64 KiB. Default: a log in a directory keeps
+  // everything; a log in memory keeps 1 GiB of each channel. Set it for a log
+  // in a directory if its disk is not to fill up.
+  std::optional<std::uint64_t> max_bytes = std::nullopt;
   // Drop what was written longer ago than this; zero keeps it. Applied when the
   // channel is next written, read or listed, and in a directory every 30 s.
   // Default: keep.
@@ -60,9 +66,21 @@ struct LogOptions {
   // them again. Called by OpenLog and by threads of the log; must not block,
   // nor call the log. Default: nobody is told.
   std::function<void(std::string_view)> on_notice = nullptr;
-  // Most channels, counting deleted ones (their last sequence is remembered).
-  // Sending to one more is RESOURCE_EXHAUSTED. Default 100,000.
+  // Most channels. Deleted ones do not count. Sending to one more is
+  // RESOURCE_EXHAUSTED. Default 100,000 (beside their messages, some 2 KB each
+  // in a directory, and 6 KB in memory).
   std::size_t max_channels = 100'000;
+  // Most deleted channels, whose last sequence is remembered for good, so that
+  // none is given out twice. Deleting one more is RESOURCE_EXHAUSTED; sending
+  // to a deleted channel makes it one that exists, and no longer counts here.
+  // Default 1,000,000 (less than 300 bytes each).
+  std::size_t max_deleted_channels = 1'000'000;
+  // For logs in memory: most memory for the messages of all channels together,
+  // those that readers have not let go of yet included. An append that would
+  // take more is RESOURCE_EXHAUSTED; nothing but retention drops messages.
+  // Bounds: at least 1 MiB. Default: half of the memory that there is, of the
+  // machine or of the control group of a container.
+  std::optional<std::uint64_t> max_memory_bytes = std::nullopt;
   // Most producers remembered per channel; beyond it, the one that has been
   // idle longest is forgotten. A forgotten producer that goes on where it was
   // is refused with FAILED_PRECONDITION, never stored twice; one that starts at

@@ -216,7 +216,9 @@ struct Start {
 
   // Only messages that are appended after the reader has joined.
   static Start NewOnly() { return {}; }
-  // The oldest message that is stored.
+  // The beginning of the channel, as At(1): if its first messages are not there
+  // any more, whether retention or a deletion has dropped them, the reader
+  // begins with a gap and then the oldest message that is stored.
   static Start Earliest() { return {.kind = Kind::kEarliest}; }
   // This sequence, inclusive: from 1 to one past the head. OUT_OF_RANGE beyond.
   static Start At(std::uint64_t sequence) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/synchronization/notification.h"
+#include "base/narrow.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
 #include "rpc/init.h"
@@ -84,8 +85,8 @@ absl::Status Connection::Call(const char* method,
               &response_bytes, timeout);
   if (!status.ok()) return status;
   const grpc::Slice bytes = rpc::Flatten(response_bytes);
-  if (!response->ParseFromArray(bytes.begin(),
-                                static_cast<int>(bytes.size()))) {
+  const auto size = TryNarrow<int>(bytes.size());
+  if (!size || !response->ParseFromArray(bytes.begin(), *size)) {
     return absl::DataLossError("the server's answer is malformed");
   }
   return absl::OkStatus();

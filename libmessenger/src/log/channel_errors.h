@@ -20,7 +20,16 @@ inline absl::Status NoSuchChannel(std::string_view name) {
 inline absl::Status TooManyChannels(std::string_view name, std::size_t limit) {
   return absl::ResourceExhaustedError(
       fmt::format("channel: \"{}\" would be one more than the {} channels that "
-                  "this server keeps",
+                  "this server keeps (max_channels); delete one first",
+                  name, limit));
+}
+
+inline absl::Status TooManyDeletedChannels(std::string_view name,
+                                           std::size_t limit) {
+  return absl::ResourceExhaustedError(
+      fmt::format("channel: \"{}\" is not deleted: it would be one more than "
+                  "the {} deleted channels whose last sequence this server "
+                  "remembers (max_deleted_channels)",
                   name, limit));
 }
 

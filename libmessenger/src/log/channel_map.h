@@ -16,77 +16,143 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "log/channel_errors.h"
+#include "log/tombstones.h"
 #include "messenger/message.h"
 
 namespace messenger {
 
-// Channels are never removed, so pointers to them stay valid.
+// Channels, and the tombstones of those that were deleted; no name has both. A
+// channel that is removed lives on for those that hold it.
 //
 // Thread safety: all members may be called from any thread.
 template <typename Channel>
 class ChannelMap {
  public:
-  using Map = std::map<std::string, std::unique_ptr<Channel>, std::less<>>;
+  using Pointer = std::shared_ptr<Channel>;
+  using Map = std::map<std::string, Pointer, std::less<>>;
 
   ChannelMap() = default;
-  explicit ChannelMap(Map channels) : channels_(std::move(channels)) {}
   ~ChannelMap() = default;
   ChannelMap(const ChannelMap&) = delete;
   ChannelMap& operator=(const ChannelMap&) = delete;
 
-  void Assign(Map channels) ABSL_LOCKS_EXCLUDED(mu_) {
+  void Assign(Map channels, Tombstones tombstones) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
     channels_ = std::move(channels);
+    tombstones_ = std::move(tombstones);
   }
 
+  // Without tombstones.
   std::size_t size() const ABSL_LOCKS_EXCLUDED(mu_) {
     absl::ReaderMutexLock lock(&mu_);
     return channels_.size();
   }
-
-  // Null if there is none.
-  Channel* Find(std::string_view name) const ABSL_LOCKS_EXCLUDED(mu_) {
+  std::size_t tombstones() const ABSL_LOCKS_EXCLUDED(mu_) {
     absl::ReaderMutexLock lock(&mu_);
-    const auto it = channels_.find(name);
-    return it == channels_.end() ? nullptr : it->second.get();
+    return tombstones_.size();
   }
 
-  // There must be none with its name.
-  void Insert(std::unique_ptr<Channel> channel) ABSL_LOCKS_EXCLUDED(mu_) {
+  // Null if there is none.
+  Pointer Find(std::string_view name) const ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::ReaderMutexLock lock(&mu_);
+    return FindLocked(name);
+  }
+
+  // What Find finds; or what `revive` makes of a tombstone; or null.
+  Pointer FindOrRevive(
+      std::string_view name,
+      absl::FunctionRef<Pointer(const Tombstone& tombstone)> revive) const
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::ReaderMutexLock lock(&mu_);
+    if (Pointer found = FindLocked(name)) return found;
+    const Tombstone* const tombstone = tombstones_.Find(name);
+    return tombstone == nullptr ? nullptr : revive(*tombstone);
+  }
+
+  // There must be none with its name; it takes the place of the tombstone.
+  void Insert(Pointer channel) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
     std::string name = channel->name();
+    tombstones_.Erase(name);
     channels_.emplace(std::move(name), std::move(channel));
   }
 
-  // RESOURCE_EXHAUSTED if it would be one more than `max`.
-  absl::StatusOr<Channel*> FindOrCreate(
+  // As Insert of what `create` makes, unless there is one. `create` gets the
+  // tombstone, or null. RESOURCE_EXHAUSTED if it would be one more than `max`.
+  absl::StatusOr<Pointer> FindOrCreate(
       const std::string& name, std::size_t max,
-      absl::FunctionRef<std::unique_ptr<Channel>()> create)
+      absl::FunctionRef<Pointer(const Tombstone* tombstone)> create)
       ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
-    const auto it = channels_.find(name);
-    if (it != channels_.end()) return it->second.get();
+    if (Pointer found = FindLocked(name)) return found;
     if (channels_.size() >= max) return TooManyChannels(name, max);
-    return channels_.emplace(name, create()).first->second.get();
+    Pointer created = create(tombstones_.Find(name));
+    tombstones_.Erase(name);
+    channels_.emplace(name, created);
+    return created;
+  }
+
+  // The tombstone takes the place of the channel, which there must be. Returns
+  // that.
+  Pointer Bury(const std::string& name, Tombstone tombstone)
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return BuryLocked(channels_.find(name), std::move(tombstone));
+  }
+
+  // As Bury, with what `retire` makes of the channel. NOT_FOUND if there is no
+  // such channel, or nothing in it; RESOURCE_EXHAUSTED if there would be more
+  // than `max` tombstones.
+  absl::Status Delete(
+      std::string_view name, std::size_t max,
+      absl::FunctionRef<std::optional<Tombstone>(Channel*)> retire)
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    Pointer buried;  // outlives the lock
+    absl::MutexLock lock(&mu_);
+    const auto it = channels_.find(name);
+    if (it == channels_.end() || !it->second->Info()) {
+      return NoSuchChannel(name);
+    }
+    if (tombstones_.size() >= max) return TooManyDeletedChannels(name, max);
+    std::optional<Tombstone> tombstone = retire(it->second.get());
+    if (!tombstone) return NoSuchChannel(name);
+    buried = BuryLocked(it, *std::move(tombstone));
+    return absl::OkStatus();
+  }
+
+  // Removes a channel without messages, for which `retire` makes what Delete
+  // puts in its place, or nothing.
+  void Discard(std::string_view name,
+               absl::FunctionRef<std::optional<Tombstone>(Channel*)> retire)
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    Pointer discarded;  // outlives the lock
+    absl::MutexLock lock(&mu_);
+    const auto it = channels_.find(name);
+    if (it == channels_.end() || it->second->Info()) return;
+    std::optional<Tombstone> tombstone = retire(it->second.get());
+    if (tombstone) {
+      discarded = BuryLocked(it, *std::move(tombstone));
+    } else {
+      discarded = std::move(it->second);
+      channels_.erase(it);
+    }
   }
 
   // Who looks for a channel does not wait for the visits.
   void ForEach(absl::FunctionRef<void(Channel*)> visit) const
       ABSL_LOCKS_EXCLUDED(mu_) {
-    std::vector<Channel*> channels;
+    std::vector<Pointer> channels;
     {
       absl::ReaderMutexLock lock(&mu_);
       channels.reserve(channels_.size());
-      for (const auto& [name, channel] : channels_) {
-        channels.push_back(channel.get());
-      }
+      for (const auto& [name, channel] : channels_) channels.push_back(channel);
     }
-    for (Channel* const channel : channels) visit(channel);
+    for (const Pointer& channel : channels) visit(channel.get());
   }
 
   // As MessageLog::GetChannel and ListChannels.
   absl::StatusOr<ChannelInfo> GetInfo(std::string_view name) const {
-    Channel* const found = Find(name);
+    const Pointer found = Find(name);
     std::optional<ChannelInfo> info;
     if (found != nullptr) info = found->Info();
     if (!info) return NoSuchChannel(name);
@@ -106,8 +172,23 @@ class ChannelMap {
   }
 
  private:
+  Pointer FindLocked(std::string_view name) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    const auto it = channels_.find(name);
+    return it == channels_.end() ? nullptr : it->second;
+  }
+
+  Pointer BuryLocked(typename Map::iterator channel, Tombstone tombstone)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    Pointer buried = std::move(channel->second);
+    tombstones_.Put(channel->first, std::move(tombstone));
+    channels_.erase(channel);
+    return buried;
+  }
+
   mutable absl::Mutex mu_;
   Map channels_ ABSL_GUARDED_BY(mu_);
+  Tombstones tombstones_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace messenger

@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/narrow.h"
+#include "base/out_of_memory.h"
 #include "wire/entry.h"
 #include "wire/timestamp.h"
 
@@ -26,10 +28,13 @@ Timestamp SendTimeOf(std::string_view entries) {
 // Retention drops whole chunks, so a channel is made of several at least; and a
 // chunk is dropped when its newest message is too old, so a slow channel starts
 // another one in time.
-EntryWriter::EntryWriter(const RetentionOptions& retention)
-    : limits_{.max_chunk = std::clamp<std::size_t>(retention.max_bytes / 8,
-                                                   kMinChunk, kMaxChunk),
-              .max_chunk_age = retention.max_age / 8} {}
+EntryWriter::EntryWriter(const RetentionOptions& retention,
+                         std::shared_ptr<MemoryBudget> budget)
+    : limits_{.max_chunk = std::clamp<std::size_t>(
+                  retention.max_bytes.value_or(UINT64_MAX) / 8, kMinChunk,
+                  kMaxChunk),
+              .max_chunk_age = retention.max_age / 8},
+      budget_(std::move(budget)) {}
 
 // Entries that are being written. Until Finish, the writer is as it was.
 class EntryWriter::Session {
@@ -49,10 +54,18 @@ class EntryWriter::Session {
   // Room for the entry of the message with this sequence; null if there is no
   // memory.
   char* Add(std::uint64_t sequence, std::size_t entry_size) {
+    // Offsets in a chunk have 32 bits.
+    if (!TryNarrow<std::uint32_t>(entry_size)) return nullptr;
     if (!chunk_ || chunk_->capacity() - used_ < entry_size) {
       const std::size_t grown = chunk_ ? chunk_->capacity() * 2 : kMinChunk;
-      chunk_ = MemoryChunk::Allocate(
-          std::max(std::min(grown, writer_->limits_.max_chunk), entry_size));
+      const std::size_t wanted =
+          std::max(std::min(grown, writer_->limits_.max_chunk), entry_size);
+      const std::size_t least = std::max(kMinChunk, entry_size);
+      chunk_ = MemoryChunk::Allocate(wanted, writer_->budget_);
+      // When little is left, all of it can be used.
+      if (!chunk_ && least < wanted) {
+        chunk_ = MemoryChunk::Allocate(least, writer_->budget_);
+      }
       if (!chunk_) return nullptr;
       used_ = 0;
       since_ = now_;
@@ -62,7 +75,7 @@ class EntryWriter::Session {
     }
     char* const at = chunk_->data() + used_;
     used_ += entry_size;
-    runs_.back().offsets.push_back(static_cast<std::uint32_t>(used_));
+    runs_.back().offsets.push_back(Narrow<std::uint32_t>(used_));
     return at;
   }
 
@@ -80,7 +93,7 @@ class EntryWriter::Session {
   void StartRun(std::uint64_t sequence) {
     runs_.push_back({.chunk = chunk_,
                      .first_sequence = sequence,
-                     .offsets = {static_cast<std::uint32_t>(used_)},
+                     .offsets = {Narrow<std::uint32_t>(used_)},
                      .last_time = {},
                      .last_write = now_});
   }
@@ -93,16 +106,31 @@ class EntryWriter::Session {
   SteadyTime since_;
 };
 
-namespace {
-
-absl::Status NoMemory(std::size_t entry_size) {
+absl::Status EntryWriter::NoMemory(std::size_t entry_size) const {
+  if (budget_ &&
+      budget_->max() - budget_->used() < std::max(kMinChunk, entry_size)) {
+    return absl::ResourceExhaustedError(
+        fmt::format("the log has no room for a message of {} bytes: {} of {} "
+                    "bytes of memory are used (max_memory_bytes)",
+                    entry_size, budget_->used(), budget_->max()));
+  }
   return absl::ResourceExhaustedError(fmt::format(
       "the server has no memory for a message of {} bytes", entry_size));
 }
 
-}  // namespace
-
 absl::StatusOr<std::vector<EntryRun>> EntryWriter::Write(
+    const AppendBatch& batch, std::size_t skip, std::uint64_t sequence,
+    Timestamp time, SteadyTime now) {
+  return RefuseIfOutOfMemory(
+      [&] { return WriteAll(batch, skip, sequence, time, now); });
+}
+
+absl::StatusOr<std::vector<EntryRun>> EntryWriter::Copy(
+    std::string_view entries, std::uint64_t sequence, SteadyTime now) {
+  return RefuseIfOutOfMemory([&] { return CopyAll(entries, sequence, now); });
+}
+
+absl::StatusOr<std::vector<EntryRun>> EntryWriter::WriteAll(
     const AppendBatch& batch, std::size_t skip, std::uint64_t sequence,
     Timestamp time, SteadyTime now) {
   const wire::EncodedTimestamp encoded_time(time);
@@ -124,7 +152,7 @@ absl::StatusOr<std::vector<EntryRun>> EntryWriter::Write(
   return session.Finish();
 }
 
-absl::StatusOr<std::vector<EntryRun>> EntryWriter::Copy(
+absl::StatusOr<std::vector<EntryRun>> EntryWriter::CopyAll(
     std::string_view entries, std::uint64_t sequence, SteadyTime now) {
   Session session(this, now);
   wire::EntryReader reader(entries);

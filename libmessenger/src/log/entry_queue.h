@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "log/memory_budget.h"
 #include "log/memory_chunk.h"
 #include "log/message_log.h"
 #include "messenger/message.h"
@@ -52,11 +54,16 @@ class EntryWriter {
     // A chunk takes no more entries when it is that old; zero: at any age.
     std::chrono::nanoseconds max_chunk_age;
   };
-  explicit EntryWriter(const RetentionOptions& retention);
+  // Chunks are taken from `budget`, if there is one.
+  explicit EntryWriter(const RetentionOptions& retention,
+                       std::shared_ptr<MemoryBudget> budget = nullptr);
+
+  // Of most chunks; one with a larger message is as large as that.
+  std::size_t max_chunk() const { return limits_.max_chunk; }
 
   // Encodes the batch's messages after the first `skip` ones, with sequences
-  // from `sequence` on. RESOURCE_EXHAUSTED if there is no memory: nothing is
-  // written then.
+  // from `sequence` on. RESOURCE_EXHAUSTED if there is no memory, or not in the
+  // budget: nothing is written then.
   absl::StatusOr<std::vector<EntryRun>> Write(const AppendBatch& batch,
                                               std::size_t skip,
                                               std::uint64_t sequence,
@@ -70,7 +77,18 @@ class EntryWriter {
  private:
   class Session;
 
+  absl::StatusOr<std::vector<EntryRun>> WriteAll(const AppendBatch& batch,
+                                                 std::size_t skip,
+                                                 std::uint64_t sequence,
+                                                 Timestamp time,
+                                                 SteadyTime now);
+  absl::StatusOr<std::vector<EntryRun>> CopyAll(std::string_view entries,
+                                                std::uint64_t sequence,
+                                                SteadyTime now);
+  absl::Status NoMemory(std::size_t entry_size) const;
+
   Limits limits_;
+  std::shared_ptr<MemoryBudget> budget_;
   std::weak_ptr<MemoryChunk> chunk_;  // being filled
   std::size_t used_ = 0;              // of it
   SteadyTime since_;                  // its first write

@@ -3,22 +3,61 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/narrow.h"
 #include "log/duplicates.h"
 
 namespace messenger {
+namespace {
+
+// Of each channel, unless RetentionOptions says otherwise.
+constexpr std::uint64_t kDefaultMaxBytes = std::uint64_t{1} << 30;
+
+// Memory that its entries may take.
+std::size_t MemoryFor(const AppendBatch& batch) {
+  constexpr std::size_t kOverhead = 64;  // of an entry
+  std::size_t bytes = 0;
+  for (const std::string_view message : batch.messages) {
+    bytes += message.size() + kOverhead;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 MemoryChannel::MemoryChannel(std::string name, std::uint64_t epoch,
-                             const LogOptions& options, const LogClock& clock)
+                             const LogOptions& options, const LogClock& clock,
+                             std::shared_ptr<MemoryBudget> budget)
     : name_(std::move(name)),
       epoch_(epoch),
       retention_(options.retention),
       clock_(clock),
       producers_({.max_producers = options.max_producers_per_channel,
                   .idle_timeout = options.producer_idle_timeout}),
-      writer_(options.retention) {}
+      writer_(options.retention, std::move(budget)) {}
 
-AppendResult MemoryChannel::Append(const AppendBatch& batch, bool* advanced) {
+MemoryChannel::MemoryChannel(std::string name, std::uint64_t epoch,
+                             const LogOptions& options, const LogClock& clock,
+                             std::shared_ptr<MemoryBudget> budget,
+                             const Tombstone& tombstone)
+    : MemoryChannel(std::move(name), epoch, options, clock, std::move(budget)) {
+  last_time_ = tombstone.last_time;
+  last_dropped_time_ = tombstone.last_time;
+  head_ = tombstone.head;
+  deleted_head_ = tombstone.head;
+  for (ProducerTable::Snapshot& producer : tombstone.ProducerSnapshots()) {
+    producers_.Restore(std::move(producer));
+  }
+}
+
+std::optional<AppendResult> MemoryChannel::Append(const AppendBatch& batch,
+                                                  bool* advanced) {
   *advanced = false;
   absl::MutexLock lock(&append_mu_);
+  if (retired()) return std::nullopt;
+  return Store(batch, advanced);
+}
+
+AppendResult MemoryChannel::Store(const AppendBatch& batch, bool* advanced) {
   AppendResult::value_type receipts;
   std::size_t repeated = 0;
   if (batch.producer_id) {
@@ -40,25 +79,42 @@ AppendResult MemoryChannel::Append(const AppendBatch& batch, bool* advanced) {
   const SteadyTime now = clock_.steady_now();
   absl::StatusOr<std::vector<EntryRun>> runs =
       writer_.Write(batch, repeated, first, time, now);
+  // Retention need not wait until there is more than it keeps.
+  if (!runs.ok() && MakeRoom(writer_.max_chunk() + MemoryFor(batch))) {
+    runs = writer_.Write(batch, repeated, first, time, now);
+  }
   if (!runs.ok()) return runs.status();
 
   const std::size_t count = batch.messages.size() - repeated;
-  last_time_ = time;
-  Publish(*std::move(runs));
-  if (batch.producer_id) {
-    producers_.Record(
-        *batch.producer_id,
-        {.producer_sequence = batch.first_producer_sequence + repeated,
-         .sequence = first,
-         .count = count},
-        now);
-  }
   receipts.push_back({.epoch = epoch_,
                       .first_sequence = first,
-                      .count = static_cast<std::uint32_t>(count),
+                      .count = Narrow<std::uint32_t>(count),
                       .send_time = time});
+  // From here on it is stored: should there be no memory for the little that
+  // this takes, the program ends rather than go on with half of it.
+  const auto publish =
+      [&]() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) {
+        last_time_ = time;
+        Publish(*std::move(runs));
+        if (!batch.producer_id) return;
+        producers_.Record(
+            *batch.producer_id,
+            {.producer_sequence = batch.first_producer_sequence + repeated,
+             .sequence = first,
+             .count = count},
+            now);
+      };
+  publish();
   *advanced = true;
   return receipts;
+}
+
+bool MemoryChannel::MakeRoom(std::size_t bytes) {
+  Dropped dropped;
+  absl::MutexLock lock(&mu_);
+  DropExpired(&dropped);
+  DropExcess(bytes, &dropped);
+  return !dropped.empty();
 }
 
 void MemoryChannel::Publish(std::vector<EntryRun> runs) {
@@ -69,7 +125,7 @@ void MemoryChannel::Publish(std::vector<EntryRun> runs) {
     entries_.Push(std::move(run));
   }
   DropExpired(&dropped);
-  DropExcess(&dropped);
+  DropExcess(0, &dropped);
 }
 
 absl::StatusOr<Origin> MemoryChannel::Resolve(const Start& start, bool strict) {
@@ -109,17 +165,23 @@ std::optional<ChannelInfo> MemoryChannel::Info() {
                      .bytes = entries_.bytes()};
 }
 
-bool MemoryChannel::Delete() {
+std::optional<Tombstone> MemoryChannel::Retire() {
   EntryQueue dropped;
   absl::MutexLock append_lock(&append_mu_);
   absl::MutexLock lock(&mu_);
+  retired_.store(true, std::memory_order_release);
   const std::uint64_t head = head_.load(std::memory_order_relaxed);
-  if (head == deleted_head_) return false;
+  if (head == 0) return std::nullopt;
   deleted_head_ = head;
   std::swap(dropped, entries_);
   last_dropped_time_ = last_time_;
   producers_.ForgetStored(clock_.steady_now());
-  return true;
+  Tombstone tombstone;
+  tombstone.head = head;
+  tombstone.epoch = epoch_;
+  tombstone.last_time = last_time_;
+  tombstone.SetProducers(producers_.Save());
+  return tombstone;
 }
 
 LogBytes MemoryChannel::FindMessage(std::uint64_t sequence) {
@@ -159,8 +221,10 @@ void MemoryChannel::DropExpired(Dropped* dropped) {
   }
 }
 
-void MemoryChannel::DropExcess(Dropped* dropped) {
-  while (entries_.memory() > retention_.max_bytes && entries_.run_count() > 1) {
+void MemoryChannel::DropExcess(std::size_t bytes, Dropped* dropped) {
+  const std::uint64_t max_bytes =
+      retention_.max_bytes.value_or(kDefaultMaxBytes);
+  while (entries_.memory() + bytes > max_bytes && entries_.run_count() > 1) {
     DropFront(dropped);
   }
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,27 +15,38 @@
 #include "absl/synchronization/mutex.h"
 #include "log/entry_queue.h"
 #include "log/log_clock.h"
+#include "log/memory_budget.h"
 #include "log/message_log.h"
 #include "log/producer_table.h"
 #include "log/resolve_start.h"
+#include "log/tombstones.h"
 
 namespace messenger {
 
 // Appenders are serialised by append_mu_ and encode outside of mu_, so readers
 // wait only for the moment in which a batch is published.
 //
-// A channel that was deleted stays here, empty, and remembers its head.
+// A channel that is deleted is *retired*: it takes no more messages, and
+// another one, made from its tombstone, goes on where it was. Readers that hold
+// it find out by themselves.
 //
 // Thread safety: all members may be called from any thread.
 class MemoryChannel {
  public:
   MemoryChannel(std::string name, std::uint64_t epoch,
-                const LogOptions& options, const LogClock& clock);
+                const LogOptions& options, const LogClock& clock,
+                std::shared_ptr<MemoryBudget> budget);
+  // Goes on where a deleted one was.
+  MemoryChannel(std::string name, std::uint64_t epoch,
+                const LogOptions& options, const LogClock& clock,
+                std::shared_ptr<MemoryBudget> budget,
+                const Tombstone& tombstone);
 
   const std::string& name() const { return name_; }
 
   // As LogAppender::Append. `*advanced` tells whether there are new messages.
-  AppendResult Append(const AppendBatch& batch, bool* advanced)
+  // Nothing if the channel is retired: there is another one, or none.
+  std::optional<AppendResult> Append(const AppendBatch& batch, bool* advanced)
       ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
 
   // Where a reader starts that starts now.
@@ -49,16 +62,22 @@ class MemoryChannel {
   // Nothing if it has no message yet, or none since it was deleted.
   std::optional<ChannelInfo> Info() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // False if it does not exist.
-  bool Delete() ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
+  // Drops all messages. Nothing if there has never been one.
+  std::optional<Tombstone> Retire() ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
+  bool retired() const { return retired_.load(std::memory_order_acquire); }
 
  private:
   // Memory dropped under mu_ and freed when it goes out of scope, after mu_.
   using Dropped = std::vector<EntryRun>;
   using SteadyTime = EntryRun::SteadyTime;
 
+  AppendResult Store(const AppendBatch& batch, bool* advanced)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
   void Publish(std::vector<EntryRun> runs)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
+  // Drops what retention would drop if so many bytes were added; whether there
+  // was something.
+  bool MakeRoom(std::size_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
   // The encoded Message with this sequence; empty if it is not stored.
   LogBytes FindMessage(std::uint64_t sequence) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -66,7 +85,9 @@ class MemoryChannel {
   std::uint64_t first_sequence() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ChannelExtent extent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropExpired(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void DropExcess(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // So that there is room for so many bytes.
+  void DropExcess(std::size_t bytes, Dropped* dropped)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropFront(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::string name_;
@@ -81,6 +102,7 @@ class MemoryChannel {
 
   // Written under append_mu_ and mu_.
   std::atomic<std::uint64_t> head_{0};
+  std::atomic<bool> retired_{false};
 
   absl::Mutex mu_;
   EntryQueue entries_ ABSL_GUARDED_BY(mu_);

@@ -4,17 +4,20 @@
 #include <cstddef>
 #include <memory>
 
+#include "log/memory_budget.h"
+
 namespace messenger {
 
 // A block of bytes of its own. Readers that refer to it keep it alive, so it is
 // small enough that one of them pins little.
 class MemoryChunk {
  public:
-  // Null if there is no memory.
-  static std::shared_ptr<MemoryChunk> Allocate(std::size_t capacity);
+  // Null if there is no memory, or not in the budget, if there is one.
+  static std::shared_ptr<MemoryChunk> Allocate(
+      std::size_t capacity, std::shared_ptr<MemoryBudget> budget = nullptr);
 
-  MemoryChunk(char* data, std::size_t capacity)
-      : data_(data), capacity_(capacity) {}
+  // Without memory; see Allocate.
+  MemoryChunk() = default;
   ~MemoryChunk();
   MemoryChunk(const MemoryChunk&) = delete;
   MemoryChunk& operator=(const MemoryChunk&) = delete;
@@ -23,8 +26,11 @@ class MemoryChunk {
   std::size_t capacity() const { return capacity_; }
 
  private:
-  char* data_;
-  std::size_t capacity_;
+  bool Map(std::size_t capacity, std::shared_ptr<MemoryBudget> budget);
+
+  char* data_ = nullptr;
+  std::size_t capacity_ = 0;
+  std::shared_ptr<MemoryBudget> budget_;
 };
 
 }  // namespace messenger

@@ -1,12 +1,20 @@
 #include "log/memory_log.h"
 
-#include <algorithm>
+#include <memory>
+#include <optional>
 #include <utility>
 
+#include "base/out_of_memory.h"
 #include "base/random.h"
-#include "log/channel_errors.h"
 
 namespace messenger {
+namespace {
+
+std::optional<Tombstone> RetireChannel(MemoryChannel* channel) {
+  return channel->Retire();
+}
+
+}  // namespace
 
 class MemoryLog::Appender final : public LogAppender {
  public:
@@ -14,7 +22,8 @@ class MemoryLog::Appender final : public LogAppender {
 
   void Append(AppendBatch batch, AppendDone done) override {
     if (failed_) return done(FailedBefore());
-    AppendResult result = log_->Store(batch);
+    AppendResult result =
+        RefuseIfOutOfMemory([&] { return log_->Store(batch); });
     failed_ = !result.ok();
     done(std::move(result));
   }
@@ -45,7 +54,7 @@ class MemoryLog::Reader final : public LogReader {
     }
     ReadResult result;
     result.next_sequence = next_;
-    if (MemoryChannel* channel = this->channel()) {
+    if (const auto channel = this->channel()) {
       channel->Read(next_, bounds, &result);
     }
     if (first && strict_ && result.gap) {
@@ -63,22 +72,24 @@ class MemoryLog::Reader final : public LogReader {
   void Cancel() override {}
 
   bool Behind() const override {
-    MemoryChannel* channel = this->channel();
+    const auto channel = this->channel();
     return channel != nullptr && channel->head() >= next_;
   }
 
  private:
   absl::StatusOr<Origin> Resolve() {
-    if (MemoryChannel* channel = this->channel()) {
+    if (const auto channel = this->channel()) {
       return channel->Resolve(start_, strict_);
     }
     return ResolveStart(start_, strict_, {.name = name_, .epoch = log_->epoch_},
                         /*sent_since=*/1);
   }
 
-  // Null until the channel's first message.
-  MemoryChannel* channel() const {
-    if (channel_ == nullptr) channel_ = log_->channels_.Find(name_);
+  // Null until the channel's first message; retired if it is deleted.
+  const std::shared_ptr<MemoryChannel>& channel() const {
+    if (channel_ == nullptr || channel_->retired()) {
+      channel_ = log_->FindToRead(name_, std::move(channel_));
+    }
     return channel_;
   }
 
@@ -86,30 +97,52 @@ class MemoryLog::Reader final : public LogReader {
   const std::string name_;
   const Start start_;
   const bool strict_;
-  mutable MemoryChannel* channel_ = nullptr;
+  mutable std::shared_ptr<MemoryChannel> channel_;
   std::uint64_t next_ = 0;  // 0: the start has not been found yet
 };
 
 MemoryLog::MemoryLog(LogOptions options, LogClock clock)
     : options_(std::move(options)),
       clock_(std::move(clock)),
-      epoch_(RandomNonZero64()) {}
+      epoch_(RandomNonZero64()),
+      budget_(std::make_shared<MemoryBudget>(
+          options_.max_memory_bytes.value_or(AvailableMemory() / 2))) {}
 
 std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
   return std::make_unique<Appender>(this);
 }
 
 AppendResult MemoryLog::Store(const AppendBatch& batch) {
-  MemoryChannel* channel = channels_.Find(batch.channel);
-  if (channel == nullptr) {
-    absl::StatusOr<MemoryChannel*> created = Create(batch);
-    if (!created.ok()) return created.status();
-    channel = *created;
+  while (true) {
+    std::shared_ptr<MemoryChannel> channel = channels_.Find(batch.channel);
+    if (channel == nullptr) {
+      absl::StatusOr<std::shared_ptr<MemoryChannel>> created = Create(batch);
+      if (!created.ok()) return created.status();
+      channel = *std::move(created);
+    }
+    bool advanced = false;
+    std::optional<AppendResult> result = channel->Append(batch, &advanced);
+    if (!result) continue;  // deleted meanwhile
+    if (advanced) listeners_.OnAppend(channel->name());
+    // What was made for it must not stay if it was refused.
+    if (!result->ok() && !channel->Info()) {
+      channels_.Discard(batch.channel, RetireChannel);
+    }
+    return *std::move(result);
   }
-  bool advanced = false;
-  AppendResult result = channel->Append(batch, &advanced);
-  if (advanced) listeners_.OnAppend(channel->name());
-  return result;
+}
+
+std::shared_ptr<MemoryChannel> MemoryLog::FindToRead(
+    std::string_view name, std::shared_ptr<MemoryChannel> held) const {
+  std::shared_ptr<MemoryChannel> found =
+      channels_.FindOrRevive(name, [&](const Tombstone& tombstone) {
+        if (held && held->head() == tombstone.head) return held;
+        auto revived = std::make_shared<MemoryChannel>(
+            std::string(name), epoch_, options_, clock_, budget_, tombstone);
+        revived->Retire();
+        return revived;
+      });
+  return found ? found : held;
 }
 
 std::unique_ptr<LogReader> MemoryLog::OpenReader(std::string_view channel,
@@ -129,21 +162,20 @@ std::vector<ChannelInfo> MemoryLog::ListChannels(std::string_view after,
 
 void MemoryLog::DeleteChannel(std::string_view channel,
                               absl::AnyInvocable<void(absl::Status)> done) {
-  MemoryChannel* const found = channels_.Find(channel);
-  const bool deleted = found != nullptr && found->Delete();
-  done(deleted ? absl::OkStatus() : NoSuchChannel(channel));
+  done(channels_.Delete(channel, options_.max_deleted_channels, RetireChannel));
 }
 
-absl::StatusOr<MemoryChannel*> MemoryLog::Create(const AppendBatch& batch) {
-  if (batch.producer_id) {
-    // What an empty channel would refuse must not leave one behind.
-    absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
-    if (!s.ok()) return s;
-  }
-  return channels_.FindOrCreate(batch.channel, options_.max_channels, [&] {
-    return std::make_unique<MemoryChannel>(batch.channel, epoch_, options_,
-                                           clock_);
-  });
+absl::StatusOr<std::shared_ptr<MemoryChannel>> MemoryLog::Create(
+    const AppendBatch& batch) {
+  return channels_.FindOrCreate(
+      batch.channel, options_.max_channels, [&](const Tombstone* tombstone) {
+        return tombstone == nullptr
+                   ? std::make_shared<MemoryChannel>(batch.channel, epoch_,
+                                                     options_, clock_, budget_)
+                   : std::make_shared<MemoryChannel>(batch.channel, epoch_,
+                                                     options_, clock_, budget_,
+                                                     *tombstone);
+      });
 }
 
 }  // namespace messenger

@@ -12,6 +12,7 @@
 #include "log/channel_map.h"
 #include "log/log_clock.h"
 #include "log/log_listeners.h"
+#include "log/memory_budget.h"
 #include "log/memory_channel.h"
 #include "log/message_log.h"
 
@@ -43,12 +44,19 @@ class MemoryLog final : public MessageLog {
   class Reader;
 
   AppendResult Store(const AppendBatch& batch);
-  // The channel for its first batch, unless that would be refused.
-  absl::StatusOr<MemoryChannel*> Create(const AppendBatch& batch);
+  // The channel for its first batch.
+  absl::StatusOr<std::shared_ptr<MemoryChannel>> Create(
+      const AppendBatch& batch);
+  // The channel that a reader reads that has held this one so far: itself, if
+  // it is as it should be; a retired one if it is deleted; null if there has
+  // never been one.
+  std::shared_ptr<MemoryChannel> FindToRead(
+      std::string_view name, std::shared_ptr<MemoryChannel> held) const;
 
   const LogOptions options_;
   const LogClock clock_;
   const std::uint64_t epoch_;
+  const std::shared_ptr<MemoryBudget> budget_;
   ChannelMap<MemoryChannel> channels_;
   LogListeners listeners_;
 };

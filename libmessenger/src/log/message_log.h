@@ -232,7 +232,8 @@ class MessageLog {
                                                 std::size_t max) = 0;
 
   // Drops the channel's messages. Its next message continues its sequence.
-  // NOT_FOUND if it does not exist.
+  // NOT_FOUND if it does not exist; RESOURCE_EXHAUSTED if there would be too
+  // many deleted channels.
   virtual void DeleteChannel(std::string_view channel,
                              absl::AnyInvocable<void(absl::Status)> done) = 0;
 

@@ -9,6 +9,7 @@ namespace messenger {
 namespace {
 
 constexpr std::uint64_t kMinRetentionBytes = std::uint64_t{64} << 10;
+constexpr std::uint64_t kMinMemoryBytes = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMinJournalBytes = std::uint64_t{64} << 10;
 constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{16} << 30;
 
@@ -18,10 +19,10 @@ constexpr std::uint64_t kReserveBytes = std::uint64_t{4} << 20;
 constexpr std::chrono::seconds kCloseTimeout{1};
 
 absl::Status Check(const LogOptions& options) {
-  if (options.retention.max_bytes < kMinRetentionBytes) {
+  if (options.retention.max_bytes.value_or(UINT64_MAX) < kMinRetentionBytes) {
     return absl::InvalidArgumentError(
         fmt::format("retention.max_bytes: {}; must be at least {}",
-                    options.retention.max_bytes, kMinRetentionBytes));
+                    *options.retention.max_bytes, kMinRetentionBytes));
   }
   if (options.retention.max_age.count() < 0) {
     return absl::InvalidArgumentError(
@@ -34,14 +35,21 @@ absl::Status Check(const LogOptions& options) {
         "max_journal_bytes: {}; must be {} to {}", options.max_journal_bytes,
         kMinJournalBytes, kMaxJournalBytes));
   }
+  if (options.max_memory_bytes.value_or(UINT64_MAX) < kMinMemoryBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("max_memory_bytes: {}; must be at least {}",
+                    *options.max_memory_bytes, kMinMemoryBytes));
+  }
   if (options.producer_idle_timeout.count() < 0) {
     return absl::InvalidArgumentError(
         fmt::format("producer_idle_timeout: {} ns; must not be negative",
                     options.producer_idle_timeout.count()));
   }
-  if (options.max_channels == 0 || options.max_producers_per_channel == 0) {
+  if (options.max_channels == 0 || options.max_deleted_channels == 0 ||
+      options.max_producers_per_channel == 0) {
     return absl::InvalidArgumentError(
-        "max_channels, max_producers_per_channel: must be at least 1");
+        "max_channels, max_deleted_channels, max_producers_per_channel: must "
+        "be at least 1");
   }
   return absl::OkStatus();
 }

@@ -41,7 +41,9 @@ absl::StatusOr<Origin> ResolveStart(const Start& start, bool strict,
       origin.next = channel.head + 1;
       break;
     case Start::Kind::kEarliest:
-      origin.next = channel.first_sequence;
+      // The beginning, not what is left of it: whoever asks for everything is
+      // told what is not there any more.
+      origin.next = 1;
       break;
     case Start::Kind::kSequence:
       if (start.number > channel.head + 1) {

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "base/narrow.h"
+
 namespace messenger::rpc {
 
 // Bounds of the silence, and of the wait for an answer. gRPC has an int for
@@ -18,7 +20,7 @@ inline constexpr std::chrono::milliseconds kMaxKeepalive{INT32_MAX};
 inline constexpr std::chrono::milliseconds kMinPingInterval = kMinKeepalive / 4;
 
 constexpr int ToArgument(std::chrono::milliseconds time) {
-  return static_cast<int>(time.count());
+  return Narrow<int>(time.count());
 }
 
 }  // namespace messenger::rpc

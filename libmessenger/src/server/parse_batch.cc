@@ -3,13 +3,16 @@
 #include <memory>
 #include <utility>
 
+#include "base/out_of_memory.h"
 #include "rpc/bytes.h"
 
 namespace messenger {
 
-absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
-                                       const wire::SendLimits& limits,
-                                       SendRequestParser parse) {
+namespace {
+
+absl::StatusOr<AppendBatch> ParseWithMemory(const grpc::ByteBuffer& request,
+                                            const wire::SendLimits& limits,
+                                            SendRequestParser parse) {
   struct Backing {
     grpc::Slice bytes;
     wire::SendRequest request;
@@ -27,6 +30,15 @@ absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
   batch.messages = std::move(backing->request.messages);
   batch.backing = std::move(backing);
   return batch;
+}
+
+}  // namespace
+
+absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
+                                       const wire::SendLimits& limits,
+                                       SendRequestParser parse) {
+  return RefuseIfOutOfMemory(
+      [&] { return ParseWithMemory(request, limits, parse); });
 }
 
 }  // namespace messenger

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "base/out_of_memory.h"
 #include "rpc/bytes.h"
 #include "rpc/status.h"
 
@@ -44,13 +45,20 @@ Reactor* ReadStream::Start(ServiceCore* core,
                            grpc::CallbackServerContext* context,
                            const grpc::ByteBuffer& request) {
   if (absl::Status s = core->CheckServing(); !s.ok()) return new FailedRead(s);
-  const grpc::Slice bytes = rpc::Flatten(request);
-  absl::StatusOr<wire::ReadRequest> parsed =
-      wire::ParseReadMessagesRequest(rpc::View(bytes));
-  if (!parsed.ok()) return new FailedRead(parsed.status());
-  auto stream = std::make_shared<ReadStream>(core, context, *parsed);
+  std::string channel;
+  absl::StatusOr<std::shared_ptr<ReadStream>> opened =
+      RefuseIfOutOfMemory([&]() -> absl::StatusOr<std::shared_ptr<ReadStream>> {
+        const grpc::Slice bytes = rpc::Flatten(request);
+        absl::StatusOr<wire::ReadRequest> parsed =
+            wire::ParseReadMessagesRequest(rpc::View(bytes));
+        if (!parsed.ok()) return parsed.status();
+        channel = parsed->channel;
+        return std::make_shared<ReadStream>(core, context, *parsed);
+      });
+  if (!opened.ok()) return new FailedRead(opened.status());
+  const std::shared_ptr<ReadStream>& stream = *opened;
   stream->self_ = stream;
-  core->fan_out().Join(stream.get(), parsed->channel);
+  core->fan_out().Join(stream.get(), channel);
   if (stream->heartbeat_interval_.count() > 0) {
     const TimePoint now = FanOut::Clock::now();
     stream->last_frame_ = now;

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "base/narrow.h"
+#include "base/out_of_memory.h"
 #include "messenger/grpc.h"
 #include "messenger/v1/messenger.grpc.pb.h"
 #include "rpc/bytes.h"
@@ -139,23 +141,25 @@ class Service::Impl final : public RawService {
                                          const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const grpc::Slice bytes = rpc::Flatten(*request);
-      const auto parsed = wire::ParseListChannelsRequest(rpc::View(bytes));
-      if (!parsed.ok()) return reactor->Finish(rpc::ToGrpc(parsed.status()));
-      const std::size_t size = parsed->page_size == 0
-                                   ? kMaxPageSize
+      reactor->Finish(rpc::ToGrpc(RefuseIfOutOfMemory([&]() -> absl::Status {
+        const grpc::Slice bytes = rpc::Flatten(*request);
+        const auto parsed = wire::ParseListChannelsRequest(rpc::View(bytes));
+        if (!parsed.ok()) return parsed.status();
+        const std::size_t size =
+            parsed->page_size == 0 ? kMaxPageSize
                                    : std::min(parsed->page_size, kMaxPageSize);
-      v1::ListChannelsResponse list;
-      for (const ChannelInfo& info :
-           core_.log().ListChannels(parsed->page_token, size)) {
-        FillIn(info, core_.fan_out().CountReaders(info.name),
-               list.add_channels());
-      }
-      if (static_cast<std::size_t>(list.channels_size()) == size) {
-        list.set_next_page_token(list.channels().rbegin()->name());
-      }
-      *response = rpc::MakeBuffer(list.SerializeAsString());
-      reactor->Finish(grpc::Status::OK);
+        v1::ListChannelsResponse list;
+        for (const ChannelInfo& info :
+             core_.log().ListChannels(parsed->page_token, size)) {
+          FillIn(info, core_.fan_out().CountReaders(info.name),
+                 list.add_channels());
+        }
+        if (static_cast<std::size_t>(list.channels_size()) == size) {
+          list.set_next_page_token(list.channels().rbegin()->name());
+        }
+        *response = rpc::MakeBuffer(list.SerializeAsString());
+        return absl::OkStatus();
+      })));
     });
   }
 
@@ -163,16 +167,17 @@ class Service::Impl final : public RawService {
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto name = ParseChannel(*request, "GetChannelRequest");
-      if (!name.ok()) return reactor->Finish(rpc::ToGrpc(name.status()));
-      const auto info = core_.log().GetChannel(*name);
-      if (info.ok()) {
+      reactor->Finish(rpc::ToGrpc(RefuseIfOutOfMemory([&]() -> absl::Status {
+        const auto name = ParseChannel(*request, "GetChannelRequest");
+        if (!name.ok()) return name.status();
+        const auto info = core_.log().GetChannel(*name);
+        if (!info.ok()) return info.status();
         v1::GetChannelResponse answer;
         FillIn(*info, core_.fan_out().CountReaders(*name),
                answer.mutable_channel());
         *response = rpc::MakeBuffer(answer.SerializeAsString());
-      }
-      reactor->Finish(rpc::ToGrpc(info.status()));
+        return absl::OkStatus();
+      })));
     });
   }
 
@@ -180,7 +185,8 @@ class Service::Impl final : public RawService {
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto name = ParseChannel(*request, "DeleteChannelRequest");
+      const auto name = RefuseIfOutOfMemory(
+          [&] { return ParseChannel(*request, "DeleteChannelRequest"); });
       if (!name.ok()) return reactor->Finish(rpc::ToGrpc(name.status()));
       *response = rpc::MakeBuffer(std::string());
       core_.log().DeleteChannel(*name, [=](const absl::Status& status) {
@@ -225,7 +231,7 @@ void Service::Register(grpc::ServerBuilder& builder) {
   constexpr std::size_t kMargin = std::size_t{1} << 20;
   const ServiceOptions& options = impl_->core().options();
   builder.SetMaxReceiveMessageSize(
-      static_cast<int>(2 * options.max_request_bytes + kMargin));
+      Narrow<int>(2 * options.max_request_bytes + kMargin));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
                              rpc::ToArgument(options.keepalive_time));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,

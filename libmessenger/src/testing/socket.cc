@@ -68,7 +68,7 @@ absl::StatusOr<std::pair<Fd, int>> Listen() {
       getsockname(fd.get(), generic, &size) != 0) {
     return absl::UnavailableError("cannot listen: " + ErrorText());
   }
-  return std::pair(std::move(fd), static_cast<int>(ntohs(address.sin_port)));
+  return std::pair(std::move(fd), int{ntohs(address.sin_port)});
 }
 
 std::optional<Fd> Accept(const Fd& listener) {

@@ -1,6 +1,7 @@
 #include "wire/channels.h"
 
 #include "absl/status/status.h"
+#include "base/narrow.h"
 #include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -12,7 +13,9 @@ absl::StatusOr<ListChannelsRequest> ParseListChannelsRequest(
   FieldReader fields(bytes);
   while (fields.Next()) {
     if (fields.tag() == MakeTag(1, WireType::kVarint)) {
-      request.page_size = static_cast<std::uint32_t>(fields.number());
+      const auto size = TryNarrow<std::uint32_t>(fields.number());
+      if (!size) return MalformedRequest("ListChannelsRequest");
+      request.page_size = *size;
     } else if (fields.tag() == MakeTag(2, WireType::kBytes)) {
       request.page_token = fields.bytes();
     }

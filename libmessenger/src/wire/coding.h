@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/narrow.h"
+
 namespace messenger::wire {
 
 enum class WireType : std::uint8_t {
@@ -91,7 +93,7 @@ class FieldReader {
         next_ - begin_ > kMaxVarint32Size) {
       return Fail();
     }
-    tag_ = static_cast<std::uint32_t>(tag);
+    tag_ = Narrow<std::uint32_t>(tag);
     switch (static_cast<WireType>(tag_ & 7U)) {
       case WireType::kVarint:
         return ReadVarint(&number_) || Fail();
@@ -138,7 +140,7 @@ class FieldReader {
   bool ReadVarint(std::uint64_t* value) {
     std::uint64_t result = 0;
     for (unsigned shift = 0; shift < 70 && next_ != end_; shift += 7) {
-      const auto byte = static_cast<std::uint8_t>(*next_++);
+      const auto byte = static_cast<unsigned char>(*next_++);
       // The tenth byte has one significant bit.
       if (shift == 63 && byte > 1) return false;
       result |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/narrow.h"
 #include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -234,9 +235,12 @@ absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
         case MakeTag(kFirstSequence, WireType::kVarint):
           run.first_sequence = receipt.number();
           break;
-        case MakeTag(kCount, WireType::kVarint):
-          run.count = static_cast<std::uint32_t>(receipt.number());
+        case MakeTag(kCount, WireType::kVarint): {
+          const auto count = TryNarrow<std::uint32_t>(receipt.number());
+          ok = ok && count.has_value();
+          run.count = count.value_or(0);
           break;
+        }
         case MakeTag(kSendTime, WireType::kBytes): {
           const auto time = DecodeTimestamp(receipt.bytes());
           ok = ok && time.has_value();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "base/narrow.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/file_util.h"
 #include "log/durable/segment_format.h"
@@ -111,8 +112,8 @@ std::optional<ChannelState> Decode(const storage::v1::Channel& encoded) {
 
 // False if it is malformed, or larger than protobuf can parse.
 bool ParseMessage(std::string_view bytes, google::protobuf::Message* message) {
-  return bytes.size() <= std::numeric_limits<int>::max() &&
-         message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  const auto size = TryNarrow<int>(bytes.size());
+  return size && message->ParseFromArray(bytes.data(), *size);
 }
 
 // Everything but the channels, and the channels, which are parsed one by one:
@@ -133,7 +134,73 @@ bool Parse(std::string_view body, storage::v1::Checkpoint* checkpoint,
   return fields.ok() && ParseMessage(rest, checkpoint);
 }
 
+// Nothing if it is not valid.
+std::optional<ChannelState> Decode(const storage::v1::Tombstone& encoded,
+                                   const std::vector<std::uint64_t>& epochs) {
+  Tombstone tombstone;
+  tombstone.head = encoded.head();
+  tombstone.epoch = encoded.epoch();
+  tombstone.last_time = TimestampOfNanos(encoded.last_time());
+  tombstone.epoch_heads.assign(encoded.epoch_heads().begin(),
+                               encoded.epoch_heads().end());
+  if (encoded.name().empty() ||
+      !wire::ResolveChannelName(encoded.name()).ok() || tombstone.head == 0 ||
+      tombstone.head > kMaxNumber) {
+    return std::nullopt;
+  }
+  ChannelState state = StateOf(encoded.name(), tombstone, epochs);
+  absl::flat_hash_set<ProducerId> known;
+  for (const auto& producer : encoded.producers()) {
+    std::optional<ProducerTable::Snapshot> decoded =
+        Decode(producer, state.head);
+    if (!decoded || !known.insert(decoded->id).second) return std::nullopt;
+    state.producers.push_back(*std::move(decoded));
+  }
+  return state;
+}
+
+void Encode(const ProducerTable::Snapshot& snapshot,
+            storage::v1::Producer* producer) {
+  producer->set_id(snapshot.id.data(), snapshot.id.size());
+  producer->set_last_used(ToNanos(snapshot.last_used));
+  for (const ProducerRun& run : snapshot.runs) {
+    storage::v1::Producer::Run* const encoded = producer->add_runs();
+    encoded->set_producer_sequence(run.producer_sequence);
+    encoded->set_sequence(run.sequence);
+    encoded->set_count(run.count);
+  }
+}
+
 }  // namespace
+
+bool IsDeleted(const ChannelState& state) {
+  return state.head > 0 && state.head == state.deleted_head &&
+         state.segments.empty();
+}
+
+Tombstone TombstoneOf(const ChannelState& state,
+                      const std::vector<std::uint64_t>& epochs) {
+  Tombstone tombstone;
+  tombstone.head = state.head;
+  tombstone.epoch = epochs.back();
+  tombstone.last_time = state.last_time;
+  tombstone.epoch_heads = state.epoch_heads;
+  tombstone.SetProducers(state.producers);
+  return tombstone;
+}
+
+ChannelState StateOf(std::string name, const Tombstone& tombstone,
+                     const std::vector<std::uint64_t>& epochs) {
+  return {.name = std::move(name),
+          .head = tombstone.head,
+          .first_sequence = tombstone.head + 1,
+          .deleted_head = tombstone.head,
+          .last_time = tombstone.last_time,
+          .last_dropped_time = tombstone.last_time,
+          .segments = {},
+          .producers = tombstone.ProducerSnapshots(),
+          .epoch_heads = tombstone.HeadsIn(epochs)};
+}
 
 std::string EncodeChannelState(const ChannelState& state) {
   storage::v1::Channel channel;
@@ -155,15 +222,7 @@ std::string EncodeChannelState(const ChannelState& state) {
     segment->set_last_write(ToNanos(info.last_write));
   }
   for (const ProducerTable::Snapshot& snapshot : state.producers) {
-    storage::v1::Producer* const producer = channel.add_producers();
-    producer->set_id(snapshot.id.data(), snapshot.id.size());
-    producer->set_last_used(ToNanos(snapshot.last_used));
-    for (const ProducerRun& run : snapshot.runs) {
-      storage::v1::Producer::Run* const encoded = producer->add_runs();
-      encoded->set_producer_sequence(run.producer_sequence);
-      encoded->set_sequence(run.sequence);
-      encoded->set_count(run.count);
-    }
+    Encode(snapshot, channel.add_producers());
   }
   for (const std::uint64_t head : state.epoch_heads) {
     channel.add_epoch_heads(head);
@@ -177,9 +236,26 @@ ChannelState DecodeChannelState(std::string_view encoded) {
   return Decode(channel).value_or(ChannelState());
 }
 
+std::string EncodeTombstone(std::string_view name, const Tombstone& tombstone) {
+  storage::v1::Tombstone encoded;
+  encoded.set_name(std::string(name));
+  encoded.set_head(tombstone.head);
+  encoded.set_epoch(tombstone.epoch);
+  encoded.set_last_time(ToNanos(tombstone.last_time));
+  for (const std::uint64_t head : tombstone.epoch_heads) {
+    encoded.add_epoch_heads(head);
+  }
+  for (const ProducerTable::Snapshot& snapshot :
+       tombstone.ProducerSnapshots()) {
+    Encode(snapshot, encoded.add_producers());
+  }
+  return encoded.SerializeAsString();
+}
+
 absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
                              const LogState& log,
-                             const EncodedChannels& channels) {
+                             const EncodedChannels& channels,
+                             const EncodedTombstones& tombstones) {
   storage::v1::Checkpoint checkpoint;
   checkpoint.set_key(log.key);
   for (const std::uint64_t epoch : log.epochs) checkpoint.add_epochs(epoch);
@@ -192,8 +268,21 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
   checkpoint.AppendToString(&contents);
   // A serialized message goes on with more of its fields.
   for (const auto& [name, encoded] : channels) {
+    if (encoded.empty()) {
+      // protobuf does not serialize what is larger than it can parse.
+      return absl::ResourceExhaustedError(
+          fmt::format("{}/{}: there is too much to say of channel \"{}\"",
+                      directory, kCheckpointFileName, name));
+    }
     wire::AppendBytesField(
         contents, storage::v1::Checkpoint::kChannelsFieldNumber, encoded);
+  }
+  contents += tombstones.fields();
+  if (!TryNarrow<int>(contents.size() - kHeaderSize)) {
+    // It could not be read any more.
+    return absl::ResourceExhaustedError(fmt::format(
+        "{}/{}: would have {} bytes, more than a checkpoint can have",
+        directory, kCheckpointFileName, contents.size()));
   }
   char* const header = contents.data();
   std::memcpy(header, kCheckpointMagic.data(), kCheckpointMagic.size());
@@ -256,6 +345,31 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                                             channel.name()));
     }
     checkpoint.channels.push_back(*std::move(state));
+  }
+  const auto living = static_cast<std::ptrdiff_t>(checkpoint.channels.size());
+  for (const auto& tombstone : encoded.tombstones()) {
+    std::optional<ChannelState> state =
+        Decode(tombstone, checkpoint.log.epochs);
+    if (!state) {
+      return Damaged(directory, fmt::format("tombstone \"{}\" is malformed",
+                                            tombstone.name()));
+    }
+    checkpoint.channels.push_back(*std::move(state));
+  }
+  const auto by_name = [](const ChannelState& a, const ChannelState& b) {
+    return a.name < b.name;
+  };
+  const auto begin = checkpoint.channels.begin();
+  std::sort(begin + living, checkpoint.channels.end(), by_name);
+  std::inplace_merge(begin, begin + living, checkpoint.channels.end(), by_name);
+  const auto twice =
+      std::adjacent_find(begin, checkpoint.channels.end(),
+                         [](const ChannelState& a, const ChannelState& b) {
+                           return a.name == b.name;
+                         });
+  if (twice != checkpoint.channels.end()) {
+    return Damaged(directory,
+                   fmt::format("channel \"{}\" is there twice", twice->name));
   }
   return checkpoint;
 }

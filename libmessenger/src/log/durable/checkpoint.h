@@ -13,10 +13,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "log/durable/encoded_tombstones.h"
 #include "log/durable/file_system.h"
 #include "log/durable/log_time.h"
 #include "log/durable/segment_info.h"
 #include "log/producer_table.h"
+#include "log/tombstones.h"
 #include "messenger/message.h"
 
 namespace messenger {
@@ -37,6 +39,14 @@ struct ChannelState {
   std::vector<std::uint64_t> epoch_heads;
 };
 
+// Whether only a tombstone is left of it.
+bool IsDeleted(const ChannelState& state);
+// Of a deleted channel of a log with these epochs, the present one last.
+Tombstone TombstoneOf(const ChannelState& state,
+                      const std::vector<std::uint64_t>& epochs);
+ChannelState StateOf(std::string name, const Tombstone& tombstone,
+                     const std::vector<std::uint64_t>& epochs);
+
 // The log without its channels.
 struct LogState {
   std::uint64_t key = 0;
@@ -54,15 +64,17 @@ using EncodedChannels = std::map<std::string, std::string, std::less<>>;
 std::string EncodeChannelState(const ChannelState& state);
 // What EncodeChannelState has returned.
 ChannelState DecodeChannelState(std::string_view encoded);
+std::string EncodeTombstone(std::string_view name, const Tombstone& tombstone);
 
 // Replaces the checkpoint; durable when it returns OK.
 absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
                              const LogState& log,
-                             const EncodedChannels& channels);
+                             const EncodedChannels& channels,
+                             const EncodedTombstones& tombstones = {});
 
 struct Checkpoint {
   LogState log;
-  std::vector<ChannelState> channels;
+  std::vector<ChannelState> channels;  // by name, deleted ones included
 };
 // NOT_FOUND if there is none; DATA_LOSS if it is damaged.
 absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,

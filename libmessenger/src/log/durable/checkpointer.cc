@@ -46,10 +46,9 @@ Checkpointer::Checkpointer(std::shared_ptr<FileSystem> files,
       limits_(limits),
       log_(std::move(last.log)),
       encoded_(std::move(last.channels)),
+      tombstones_(std::move(last.tombstones)),
       carried_(last.carried.begin(), last.carried.end()) {
-  for (const auto& [name, encoded] : encoded_) {
-    checkpoint_size_ += encoded.size();
-  }
+  MeasureCheckpoint();
 }
 
 absl::Status Checkpointer::Run(CheckpointWork& work,
@@ -63,9 +62,19 @@ absl::Status Checkpointer::Run(CheckpointWork& work,
   CollectDropped(for_each_channel);
   for (CheckpointWork::Dirty& dirty : work.dirty) {
     dirty.channel->CompleteCheckpoint(&dirty.state);
-    encoded_[dirty.state.name] = EncodeChannelState(dirty.state);
     carried_.erase(dirty.channel);
+    const std::string& name = dirty.state.name;
+    if (IsDeleted(dirty.state)) {
+      encoded_.erase(name);
+      tombstones_.Change(
+          name,
+          EncodeTombstone(name, TombstoneOf(dirty.state, context_->epochs)));
+    } else {
+      encoded_[name] = EncodeChannelState(dirty.state);
+      tombstones_.Change(name, "");
+    }
   }
+  tombstones_.Apply();
   for (DurableChannel* const channel : carried_) {
     std::string& encoded = encoded_[channel->name()];
     ChannelState state = DecodeChannelState(encoded);
@@ -92,15 +101,20 @@ absl::StatusOr<bool> Checkpointer::RemoveWhatIsDropped(
 }
 
 absl::Status Checkpointer::Write(const LogState& log) {
-  absl::Status s = reserve_->LendTo(
-      [&] { return WriteCheckpoint(*files_, directory_, log, encoded_); });
+  absl::Status s = reserve_->LendTo([&] {
+    return WriteCheckpoint(*files_, directory_, log, encoded_, tombstones_);
+  });
   if (!s.ok()) return s;
   log_ = log;
-  checkpoint_size_ = 0;
+  MeasureCheckpoint();
+  return s;
+}
+
+void Checkpointer::MeasureCheckpoint() {
+  checkpoint_size_ = tombstones_.fields().size();
   for (const auto& [name, encoded] : encoded_) {
     checkpoint_size_ += encoded.size();
   }
-  return s;
 }
 
 std::vector<Checkpointer::Unwritten> Checkpointer::FindUnwritten(
@@ -373,6 +387,22 @@ absl::Status Checkpointer::RemoveDropped() {
     dropped_.pop_back();
   }
   return absl::OkStatus();
+}
+
+void Checkpointer::Forget(
+    const absl::flat_hash_set<DurableChannel*>& channels) {
+  if (channels.empty()) return;
+  for (DurableChannel* const channel : channels) {
+    cleaned_.erase(channel);
+    // Empty by now, or not there; or else it stays.
+    static_cast<void>(
+        files_->Remove(ChannelDirectory(directory_, channel->name())));
+  }
+  std::erase_if(cached_, [&](const Cached& cached) {
+    if (!channels.contains(cached.channel)) return false;
+    cached_bytes_ -= cached.bytes;
+    return true;
+  });
 }
 
 void Checkpointer::Evict() {

@@ -38,6 +38,8 @@ struct CheckpointWork {
     ChannelState state;  // from BeginCheckpoint
   };
   std::vector<Dirty> dirty;
+  // Those of `dirty` that are deleted, and are held by nothing else.
+  std::vector<std::shared_ptr<DurableChannel>> buried;
 };
 
 struct CheckpointerLimits {
@@ -53,6 +55,7 @@ struct CheckpointerLimits {
 struct LastCheckpoint {
   LogState log;
   EncodedChannels channels;
+  EncodedTombstones tombstones;
   std::vector<DurableChannel*> carried;
 };
 
@@ -82,6 +85,10 @@ class Checkpointer {
   // About the room that a checkpoint takes besides segments, in bytes.
   std::uint64_t checkpoint_size() const { return checkpoint_size_; }
 
+  // There will be no more of these channels: after a Run that wrote them as
+  // deleted. Removes their directories.
+  void Forget(const absl::flat_hash_set<DurableChannel*>& channels);
+
  private:
   struct Unwritten {
     DurableChannel* channel;
@@ -95,6 +102,7 @@ class Checkpointer {
   absl::Status Carry(const std::vector<Unwritten>& carried, LogState* log,
                      GiveUp give_up);
   absl::Status Write(const LogState& log);
+  void MeasureCheckpoint();
 
   absl::Status Flush(const std::vector<Unwritten>& unwritten, GiveUp give_up);
   absl::Status FlushSome(std::span<const Unwritten> unwritten, bool one_by_one,
@@ -128,6 +136,7 @@ class Checkpointer {
   const CheckpointerLimits limits_;
   LogState log_;  // of the last checkpoint
   EncodedChannels encoded_;
+  EncodedTombstones tombstones_;
   std::uint64_t checkpoint_size_ = 0;
   absl::flat_hash_set<DurableChannel*> carried_;
   absl::flat_hash_set<DurableChannel*> cleaned_;  // by RemoveUnknown

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/narrow.h"
 #include "base/status.h"
 #include "log/duplicates.h"
 #include "log/durable/retention.h"
@@ -285,7 +286,7 @@ absl::StatusOr<DurableChannel::Staged> DurableChannel::Stage(
   }
   result.receipts.push_back({.epoch = context_.epoch(),
                              .first_sequence = first,
-                             .count = static_cast<std::uint32_t>(count),
+                             .count = Narrow<std::uint32_t>(count),
                              .send_time = time});
   return result;
 }

@@ -64,6 +64,10 @@ class DurableChannel {
   // ---- For every thread.
 
   std::uint64_t head() const { return head_.load(std::memory_order_acquire); }
+  // It was deleted, and takes no more messages: another channel goes on where
+  // it was. Those who hold it find out by themselves.
+  void Retire() { retired_.store(true, std::memory_order_release); }
+  bool retired() const { return retired_.load(std::memory_order_acquire); }
 
   // Where a reader starts that starts now. A start by time may have to look
   // into a segment: then that is returned in `*segment`, and what FindTime
@@ -102,6 +106,10 @@ class DurableChannel {
                                ReadMessage in_segment);
   // Whether there is something that can be deleted.
   bool exists() const { return staged_.head != staged_.deleted_head; }
+  // Whether there was something once.
+  bool deleted() const { return staged_.head > 0 && !exists(); }
+  // Whether messages are staged, deleted ones included.
+  bool advances() const { return staged_.head != head(); }
   // Deletes all that is there and staged. Returns the head.
   std::uint64_t StageDeletion();
 
@@ -217,6 +225,7 @@ class DurableChannel {
 
   // Written by the commit thread under mu_.
   std::atomic<std::uint64_t> head_{0};
+  std::atomic<bool> retired_{false};
 
   absl::Mutex mu_;
   std::uint64_t first_sequence_ ABSL_GUARDED_BY(mu_) = 1;

@@ -29,6 +29,10 @@ constexpr std::size_t kMaxRoundSize = std::size_t{8} << 20;
 // Journals of logs that were opened and not closed, without a message between.
 constexpr std::uint64_t kMaxEmptyJournals = 4;
 
+// Deleted channels that wait for a checkpoint to become tombstones; they take
+// some 2 KB each.
+constexpr std::size_t kMaxUnburied = 10'000;
+
 // How often retention looks after channels that nobody looks at.
 constexpr std::chrono::seconds kSweepInterval{30};
 
@@ -141,7 +145,13 @@ absl::Status DurableLog::SetUpDirectory() {
   const std::uint64_t first_journal = recovered->checkpoint.log.first_journal;
   dirty_ = std::move(recovered->dirty);
   next_round_ = recovered->next_round;
-  channels_.Assign(std::move(recovered->channels));
+  counts_.deleted = recovered->tombstones.size();
+  for (const auto& [name, channel] : recovered->channels) {
+    ++(channel->exists() ? counts_.existing : counts_.deleted);
+  }
+  counts_before_round_ = counts_;
+  channels_.Assign(std::move(recovered->channels),
+                   std::move(recovered->tombstones));
   auto journal = CreateJournal(recovered->next_journal, {.synced = synced()});
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
@@ -287,16 +297,14 @@ bool DurableLog::NextRequests(std::vector<LogRequest>* requests) {
   {
     absl::MutexLock lock(&mu_);
     while (true) {
-      if (journal_->size() >= context_.options.max_journal_bytes &&
-          !checkpoint_wanted_) {
+      if (WantsCheckpoint(/*late=*/false) && !checkpoint_wanted_) {
         checkpoint_wanted_ = true;
         checkpoint_wakes_.SignalAll();
       }
       // Not while a journal that cannot be left behind is too large, unless
       // the requests are to be refused, or are the last ones.
-      const bool room =
-          journal_->size() < 2 * context_.options.max_journal_bytes ||
-          !checkpoint_status_.ok() || !failure_.ok() || closing_;
+      const bool room = !WantsCheckpoint(/*late=*/true) ||
+                        !checkpoint_status_.ok() || !failure_.ok() || closing_;
       if (next_journal_ || (!requests_.empty() && room)) break;
       if (requests_.empty() && closing_) return false;
       commit_wakes_.Wait(&mu_);
@@ -310,8 +318,7 @@ bool DurableLog::NextRequests(std::vector<LogRequest>* requests) {
 
 void DurableLog::Commit(std::vector<LogRequest> requests) {
   absl::Status refusal = failure_;
-  if (refusal.ok() &&
-      journal_->size() >= 2 * context_.options.max_journal_bytes) {
+  if (refusal.ok() && WantsCheckpoint(/*late=*/true)) {
     absl::MutexLock lock(&mu_);
     refusal = checkpoint_status_;
   }
@@ -404,6 +411,8 @@ AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
   absl::StatusOr<DurableChannel*> channel = FindOrStage(batch);
   if (!channel.ok()) return channel.status();
   touched_.insert(*channel);
+  const bool existed = (*channel)->exists();
+  const bool deleted = !existed && (*channel)->deleted();
   absl::StatusOr<DurableChannel::Staged> staged = (*channel)->Stage(
       batch, [&](const SegmentInfo& segment, std::uint64_t sequence) {
         return ReadMessage(**channel, segment, sequence);
@@ -413,6 +422,10 @@ AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
     if (!absl::IsInternal(staged.status())) return staged.status();
     return absl::UnavailableError(staged.status().message());
   }
+  if (!existed && (*channel)->exists()) {
+    ++counts_.existing;
+    if (deleted) --counts_.deleted;
+  }
   for (const EntryRun& run : staged->runs) {
     round_.AddEntries(batch.channel, run.first_sequence, run.bytes());
   }
@@ -421,23 +434,32 @@ AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
 
 absl::StatusOr<DurableChannel*> DurableLog::FindOrStage(
     const AppendBatch& batch) {
-  if (DurableChannel* const found = channels_.Find(batch.channel)) {
-    return found;
-  }
-  const auto it = new_.find(batch.channel);
-  if (it != new_.end()) return it->second.get();
-  if (batch.producer_id) {
-    // What an empty channel would refuse must not leave one behind.
-    absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
-    if (!s.ok()) return s;
-  }
-  if (channels_.size() + new_.size() >= context_.options.max_channels) {
+  DurableChannel* const found = FindStaged(batch.channel);
+  if (found != nullptr && found->exists()) return found;
+  if (counts_.existing >= context_.options.max_channels) {
     return TooManyChannels(batch.channel, context_.options.max_channels);
   }
-  return new_
-      .emplace(batch.channel,
-               std::make_unique<DurableChannel>(batch.channel, context_))
-      .first->second.get();
+  if (found != nullptr) return found;
+  std::shared_ptr<DurableChannel> created =
+      channels_.FindOrRevive(batch.channel, [&](const Tombstone& tombstone) {
+        return std::make_shared<DurableChannel>(
+            StateOf(batch.channel, tombstone, context_.epochs), context_);
+      });
+  if (!created) {
+    if (batch.producer_id) {
+      // What an empty channel would refuse need not be made.
+      absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
+      if (!s.ok()) return s;
+    }
+    created = std::make_shared<DurableChannel>(batch.channel, context_);
+  }
+  return new_.emplace(batch.channel, std::move(created)).first->second.get();
+}
+
+DurableChannel* DurableLog::FindStaged(const std::string& name) const {
+  const auto it = new_.find(name);
+  // The map keeps it alive, since only this thread takes anything out of it.
+  return it != new_.end() ? it->second.get() : channels_.Find(name).get();
 }
 
 absl::StatusOr<LogBytes> DurableLog::ReadMessage(DurableChannel& channel,
@@ -468,14 +490,17 @@ absl::StatusOr<LogBytes> DurableLog::ReadMessage(DurableChannel& channel,
 void DurableLog::Stage(DeleteRequest request) {
   DeleteOutcome outcome = {.request = std::move(request)};
   const std::string& name = outcome.request.channel;
-  const auto it = new_.find(name);
-  DurableChannel* const channel =
-      it != new_.end() ? it->second.get() : channels_.Find(name);
+  DurableChannel* const channel = FindStaged(name);
+  const std::size_t max_deleted = context_.options.max_deleted_channels;
   if (channel == nullptr || !channel->exists()) {
     outcome.status = NoSuchChannel(name);
   } else if (!failure_.ok()) {
     outcome.status = RefusesWrites(failure_);
+  } else if (counts_.deleted >= max_deleted) {
+    outcome.status = TooManyDeletedChannels(name, max_deleted);
   } else {
+    --counts_.existing;
+    ++counts_.deleted;
     touched_.insert(channel);
     round_.AddDeletion(name, channel->StageDeletion());
   }
@@ -507,16 +532,22 @@ void DurableLog::Fail(const absl::Status& status) {
 
 void DurableLog::PublishRound() {
   ++next_round_;
+  counts_before_round_ = counts_;
+  // Not one whose only batch was refused.
+  absl::erase_if(new_, [this](const auto& created) {
+    DurableChannel* const channel = created.second.get();
+    if (channel->advances()) return false;
+    channel->Unstage();
+    touched_.erase(channel);
+    return true;
+  });
   std::vector<DurableChannel*> advanced;
   for (DurableChannel* const channel : touched_) {
     if (channel->Publish()) advanced.push_back(channel);
     if (channel->head() > 0) dirty_.insert(channel);
   }
   touched_.clear();
-  for (auto& [name, channel] : new_) {
-    // Not one whose only batch was refused.
-    if (channel->head() > 0) channels_.Insert(std::move(channel));
-  }
+  for (auto& [name, channel] : new_) channels_.Insert(std::move(channel));
   new_.clear();
   for (DurableChannel* const channel : advanced) {
     listeners_.OnAppend(channel->name());
@@ -529,6 +560,7 @@ void DurableLog::FailRound(const absl::Status& status) {
   for (DurableChannel* const channel : touched_) channel->Unstage();
   touched_.clear();
   new_.clear();
+  counts_ = counts_before_round_;
   absl::flat_hash_set<AppenderState*> failed;
   for (Outcome& outcome : outcomes_) {
     std::visit(Overloaded{[&](AppendOutcome& append) {
@@ -586,11 +618,28 @@ void DurableLog::SwitchJournal(std::unique_ptr<JournalWriter> next) {
   for (DurableChannel* const channel : dirty_) {
     work->dirty.push_back(
         {.channel = channel, .state = channel->BeginCheckpoint()});
+    if (!channel->exists()) Bury(channel, work->dirty.back().state, work.get());
   }
   dirty_.clear();
   absl::MutexLock lock(&mu_);
   work_ = std::move(work);
   checkpoint_wakes_.SignalAll();
+}
+
+bool DurableLog::WantsCheckpoint(bool late) const {
+  const std::uint64_t factor = late ? 2 : 1;
+  const std::size_t channels = channels_.size();
+  return journal_->size() >= factor * context_.options.max_journal_bytes ||
+         channels - std::min(channels, counts_before_round_.existing) >=
+             factor * kMaxUnburied;
+}
+
+void DurableLog::Bury(DurableChannel* channel, ChannelState state,
+                      CheckpointWork* work) {
+  channel->CompleteCheckpoint(&state);
+  channel->Retire();
+  work->buried.push_back(
+      channels_.Bury(state.name, TombstoneOf(state, context_.epochs)));
 }
 
 void DurableLog::RunCheckpoints() {
@@ -657,9 +706,16 @@ bool DurableLog::OutOfTime() const {
 bool DurableLog::MakeRoom() {
   const auto made = checkpointer_->RemoveWhatIsDropped(
       [this](absl::FunctionRef<void(DurableChannel*)> visit) {
-        channels_.ForEach(visit);
+        VisitChannels(visit);
       });
   return made.ok() && *made;
+}
+
+void DurableLog::VisitChannels(
+    absl::FunctionRef<void(DurableChannel*)> visit) const {
+  channels_.ForEach(visit);
+  if (!unfinished_) return;
+  for (const auto& channel : unfinished_->buried) visit(channel.get());
 }
 
 bool DurableLog::AwaitCheckpoint() {
@@ -717,12 +773,15 @@ absl::Status DurableLog::MakeCheckpoint() {
   absl::Status s = checkpointer_->Run(
       *unfinished_,
       [this](absl::FunctionRef<void(DurableChannel*)> visit) {
-        channels_.ForEach(visit);
+        VisitChannels(visit);
       },
       [this] {
         return std::chrono::steady_clock::now() > close_deadline_.load();
       });
   if (!s.ok()) return s;
+  absl::flat_hash_set<DurableChannel*> gone;
+  for (const auto& channel : unfinished_->buried) gone.insert(channel.get());
+  checkpointer_->Forget(gone);
   unfinished_.reset();
   KeepReserve();
   return s;
@@ -746,7 +805,8 @@ struct DurableLog::Cursor {
   const ReaderOptions options;
 
   std::atomic<bool> cancelled{false};
-  std::atomic<DurableChannel*> channel{nullptr};
+  absl::Mutex channel_mu;
+  std::shared_ptr<DurableChannel> channel ABSL_GUARDED_BY(channel_mu);
   std::atomic<std::uint64_t> next{0};  // 0: the start has not been found yet
   std::optional<Gap> start_gap;        // not told yet
   bool started = false;                // the first read has had a result
@@ -757,14 +817,13 @@ struct DurableLog::Cursor {
   SegmentReader::Place place;
   std::shared_ptr<SegmentReader> segment;  // during a read
 
-  // Null until the channel's first message.
-  DurableChannel* Channel() {
-    DurableChannel* found = channel.load();
-    if (found == nullptr) {
-      found = log->channels_.Find(name);
-      channel = found;
+  // Null until the channel's first message; retired if it is deleted.
+  std::shared_ptr<DurableChannel> Channel() ABSL_LOCKS_EXCLUDED(channel_mu) {
+    absl::MutexLock lock(&channel_mu);
+    if (channel == nullptr || channel->retired()) {
+      channel = log->FindToRead(name, std::move(channel));
     }
-    return found;
+    return channel;
   }
 
   // The result, or nothing if it takes a segment to tell.
@@ -793,7 +852,7 @@ struct DurableLog::Cursor {
 
 std::optional<absl::StatusOr<Origin>> DurableLog::Cursor::FindStart(
     bool may_block) {
-  DurableChannel* const found = Channel();
+  const std::shared_ptr<DurableChannel> found = Channel();
   if (found == nullptr) {
     return ResolveStart(
         start, options.strict,
@@ -826,7 +885,7 @@ std::optional<absl::StatusOr<ReadResult>> DurableLog::Cursor::Read(
   }
   ReadResult result;
   result.next_sequence = next;
-  if (DurableChannel* const found = Channel()) {
+  if (const std::shared_ptr<DurableChannel> found = Channel()) {
     const std::optional<SegmentInfo> info = found->Read(next, bounds, &result);
     if (info && !may_block) return std::nullopt;
     if (info) {
@@ -926,13 +985,26 @@ class DurableLog::Reader final : public LogReader {
   void Cancel() override { cursor_->cancelled = true; }
 
   bool Behind() const override {
-    DurableChannel* const channel = cursor_->Channel();
+    const std::shared_ptr<DurableChannel> channel = cursor_->Channel();
     return channel != nullptr && channel->head() >= cursor_->next;
   }
 
  private:
   const std::shared_ptr<Cursor> cursor_;
 };
+
+std::shared_ptr<DurableChannel> DurableLog::FindToRead(
+    const std::string& name, std::shared_ptr<DurableChannel> held) const {
+  std::shared_ptr<DurableChannel> found =
+      channels_.FindOrRevive(name, [&](const Tombstone& tombstone) {
+        if (held && held->head() == tombstone.head) return held;
+        auto revived = std::make_shared<DurableChannel>(
+            StateOf(name, tombstone, context_.epochs), context_);
+        revived->Retire();
+        return revived;
+      });
+  return found ? found : held;
+}
 
 std::unique_ptr<LogReader> DurableLog::OpenReader(std::string_view channel,
                                                   const Start& start,

@@ -16,6 +16,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -143,7 +144,10 @@ class DurableLog final : public MessageLog {
   void Stage(AppendRequest request, const absl::Status& refusal);
   void Stage(DeleteRequest request);
   AppendResult StageBatch(const AppendBatch& batch);
+  // For its first message: counts it among the channels.
   absl::StatusOr<DurableChannel*> FindOrStage(const AppendBatch& batch);
+  // As it is with what is staged; null if there is none.
+  DurableChannel* FindStaged(const std::string& name) const;
   // The encoded Message with this sequence; empty if it is no longer there.
   absl::StatusOr<LogBytes> ReadMessage(DurableChannel& channel,
                                        const SegmentInfo& segment,
@@ -165,12 +169,26 @@ class DurableLog final : public MessageLog {
   void SwitchJournal(std::unique_ptr<JournalWriter> next)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Whether a checkpoint should be made, or appends have to wait for it, if it
+  // is late: the journal is too large, or too many deleted channels wait for a
+  // checkpoint to become tombstones.
+  bool WantsCheckpoint(bool late) const;
+  // Leaves a tombstone of a deleted channel.
+  void Bury(DurableChannel* channel, ChannelState state, CheckpointWork* work);
+  // What a reader reads that has held `held` so far: that, if it is as it
+  // should be; a retired channel if the channel is deleted; null if there has
+  // never been one.
+  std::shared_ptr<DurableChannel> FindToRead(
+      const std::string& name, std::shared_ptr<DurableChannel> held) const;
+
   // ---- Checkpoint thread.
   void RunCheckpoints() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status MakeCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
   // After a checkpoint for which the disk was too full. Whether there is more
   // room now.
   bool MakeRoom();
+  // Also those that will be tombstones.
+  void VisitChannels(absl::FunctionRef<void(DurableChannel*)> visit) const;
   void KeepReserve();
   // What was appended is on stable storage, and known to be, though it may be
   // in no segment.
@@ -212,7 +230,14 @@ class DurableLog final : public MessageLog {
   std::vector<Outcome> outcomes_;                 // of the round
   absl::flat_hash_set<DurableChannel*> touched_;  // by the round
   // That appear with the round.
-  absl::flat_hash_map<std::string, std::unique_ptr<DurableChannel>> new_;
+  absl::flat_hash_map<std::string, std::shared_ptr<DurableChannel>> new_;
+  // Channels that exist, and those that are deleted, with what is staged.
+  struct Counts {
+    std::size_t existing = 0;
+    std::size_t deleted = 0;
+  };
+  Counts counts_;
+  Counts counts_before_round_;
   absl::flat_hash_set<DurableChannel*> dirty_;  // since the last checkpoint
   // Messages from a segment that a producer repeats, since it will go on to
   // repeat those after them; for one round.

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/narrow.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/file_util.h"
 
@@ -93,9 +94,12 @@ void JournalRound::AddRecord(std::uint8_t type, std::string_view channel,
                              std::uint64_t number, std::string_view entries) {
   std::array<char, kRecordHeaderSize> header{};
   header[0] = static_cast<char>(type);
-  header[1] = static_cast<char>(channel.size());
+  // Names are short, and entries are those of one chunk, whose offsets have 32
+  // bits.
+  PutLittleEndian<std::uint8_t>(&header[1],
+                                Narrow<std::uint8_t>(channel.size()));
   PutLittleEndian<std::uint32_t>(&header[4],
-                                 static_cast<std::uint32_t>(entries.size()));
+                                 Narrow<std::uint32_t>(entries.size()));
   PutLittleEndian<std::uint64_t>(&header[8], number);
   bytes_.append(header.data(), header.size());
   bytes_.append(channel);
@@ -136,10 +140,14 @@ absl::Status JournalWriter::Write(JournalRound& round,
                                   std::uint64_t round_number,
                                   const TimeAnchor& time) {
   std::string& bytes = round.bytes_;
+  const auto size = TryNarrow<std::uint32_t>(bytes.size() - kRoundHeaderSize);
+  if (!size) {
+    return absl::ResourceExhaustedError(fmt::format(
+        "a round of {} bytes is more than a journal can have", bytes.size()));
+  }
   char* const header = bytes.data();
   std::memcpy(header, kRoundMagic.data(), kRoundMagic.size());
-  PutLittleEndian<std::uint32_t>(
-      header + 4, static_cast<std::uint32_t>(bytes.size() - kRoundHeaderSize));
+  PutLittleEndian<std::uint32_t>(header + 4, *size);
   PutLittleEndian<std::uint64_t>(header + 8, round_number);
   PutLittleEndian<std::int64_t>(header + 16, ToNanos(time.wall_time));
   PutLittleEndian<std::int64_t>(header + 24, ToNanos(time.log_time));
@@ -267,8 +275,8 @@ absl::Status JournalReader::ForEachRecord(
                       id_.number, round_.number, round_.offset));
     };
     if (rest.size() < kRecordHeaderSize) return malformed();
-    const auto type = static_cast<std::uint8_t>(rest[0]);
-    const std::size_t name_size = static_cast<std::uint8_t>(rest[1]);
+    const auto type = static_cast<unsigned char>(rest[0]);
+    const std::size_t name_size = static_cast<unsigned char>(rest[1]);
     const std::size_t size = GetLittleEndian<std::uint32_t>(&rest[4]);
     const auto number = GetLittleEndian<std::uint64_t>(&rest[8]);
     rest.remove_prefix(kRecordHeaderSize);

@@ -124,8 +124,14 @@ class Recovery {
     log_.checkpoint.log = std::move(checkpoint.log);
     for (ChannelState& state : checkpoint.channels) {
       std::string name = state.name;
+      if (IsDeleted(state)) {
+        Tombstone tombstone = TombstoneOf(state, context_->epochs);
+        log_.checkpoint.tombstones.Add(EncodeTombstone(name, tombstone));
+        log_.tombstones.Put(std::move(name), std::move(tombstone));
+        continue;
+      }
       log_.checkpoint.channels.emplace(name, EncodeChannelState(state));
-      log_.channels.emplace(std::move(name), std::make_unique<DurableChannel>(
+      log_.channels.emplace(std::move(name), std::make_shared<DurableChannel>(
                                                  std::move(state), *context_));
     }
   }
@@ -152,6 +158,10 @@ class Recovery {
       if (reader->round().number != ++round) break;
       const auto written = reader->round().time.log_time;
       absl::Status s = reader->ForEachRecord([&](const JournalRecord& record) {
+        // It was deleted while it was carried over.
+        if (log_.tombstones.Find(record.channel) != nullptr) {
+          return absl::OkStatus();
+        }
         const auto channel = log_.channels.find(record.channel);
         if (record.type != JournalRecord::Type::kEntries ||
             channel == log_.channels.end()) {
@@ -294,9 +304,14 @@ class Recovery {
       return absl::DataLossError(fmt::format(
           "{}: a record is of no channel that there can be", journals_));
     }
-    std::unique_ptr<DurableChannel>& channel = log_.channels[name];
+    std::shared_ptr<DurableChannel>& channel = log_.channels[name];
     if (!channel) {
-      channel = std::make_unique<DurableChannel>(std::move(name), *context_);
+      const Tombstone* const tombstone = log_.tombstones.Find(name);
+      channel = std::make_shared<DurableChannel>(
+          tombstone == nullptr ? ChannelState{.name = name}
+                               : StateOf(name, *tombstone, context_->epochs),
+          *context_);
+      log_.tombstones.Erase(name);
     }
     log_.dirty.insert(channel.get());
     return channel.get();

@@ -29,6 +29,7 @@ namespace messenger {
 
 struct RecoveredLog {
   ChannelMap<DurableChannel>::Map channels;
+  Tombstones tombstones;  // of channels that are not in `channels`
   LastCheckpoint checkpoint;
   // Those that have changed since the checkpoint.
   absl::flat_hash_set<DurableChannel*> dirty;

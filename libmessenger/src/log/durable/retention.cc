@@ -15,7 +15,8 @@ constexpr int kAgeFraction = 8;
 }  // namespace
 
 std::uint64_t MaxSegmentSize(const RetentionOptions& retention) {
-  return std::clamp(retention.max_bytes / 8, kMinSegmentSize, kMaxSegmentSize);
+  return std::clamp(retention.max_bytes.value_or(UINT64_MAX) / 8,
+                    kMinSegmentSize, kMaxSegmentSize);
 }
 
 bool TakesMore(const RetentionOptions& retention,
@@ -33,7 +34,7 @@ bool IsExpired(const RetentionOptions& retention,
 }
 
 bool IsExcess(const RetentionOptions& retention, std::uint64_t bytes) {
-  return bytes > retention.max_bytes;
+  return retention.max_bytes && bytes > *retention.max_bytes;
 }
 
 }  // namespace messenger

@@ -1,0 +1,149 @@
+// What a log keeps, how much of it, and what it refuses.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/out_of_memory.h"
+#include "base/status.h"
+#include "log/durable/retention.h"
+#include "log/memory_budget.h"
+#include "log/memory_log.h"
+#include "messenger/log.h"
+#include "support/log_access.h"
+#include "support/printing.h"
+
+namespace messenger::limits_test {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+using Texts = std::vector<std::string>;
+
+TEST_CASE("retention: a log in a directory keeps everything by default") {
+  const RetentionOptions retention;
+  CHECK_FALSE(IsExcess(retention, UINT64_MAX));
+  CHECK_FALSE(
+      IsExpired(retention, {}, std::chrono::steady_clock::time_point::max()));
+  // In segments of a size that can be removed one by one, should retention be
+  // set later.
+  CHECK(MaxSegmentSize(retention) == std::uint64_t{64} << 20);
+  CHECK(TakesMore(retention, {}, std::chrono::steady_clock::time_point::max()));
+}
+
+TEST_CASE("retention: a limit is what is kept at most") {
+  const RetentionOptions retention{.max_bytes = std::uint64_t{1} << 20};
+  CHECK_FALSE(IsExcess(retention, std::uint64_t{1} << 20));
+  CHECK(IsExcess(retention, (std::uint64_t{1} << 20) + 1));
+  CHECK(MaxSegmentSize(retention) == std::uint64_t{128} << 10);
+}
+
+constexpr std::uint64_t kMemory = std::uint64_t{1} << 20;
+
+const std::string& SomeText() {
+  static const std::string text(10'000, 'x');
+  return text;
+}
+
+// Appends until it is refused; how many were not.
+std::uint64_t Fill(MessageLog& log, std::string_view channel,
+                   std::string* error) {
+  for (std::uint64_t stored = 0; stored < 1000; ++stored) {
+    const AppendResult result =
+        Append(log, BatchOf(channel, Texts{SomeText()}));
+    if (result.ok()) continue;
+    CHECK(absl::IsResourceExhausted(result.status()));
+    *error = MessageOf(result.status());
+    return stored;
+  }
+  throw std::runtime_error("nothing is refused");
+}
+
+TEST_CASE("memory log: beyond its memory it refuses, and drops nothing") {
+  MemoryLog log({.max_channels = 2, .max_memory_bytes = kMemory});
+  std::string error;
+  const std::uint64_t stored = Fill(log, "a", &error);
+  CAPTURE(error);
+  CHECK(stored > 50);
+  CHECK(Contains(error, "max_memory_bytes"));
+  CHECK(Contains(error, "1048576"));
+  const auto reader = log.OpenReader("a", Start::Earliest(), {.strict = true});
+  CHECK(ReadToHead(*reader).messages.size() == stored);
+  // What is refused leaves no channel behind, which would count.
+  for (const char* const other : {"b", "c", "d"}) {
+    CHECK(Fill(log, other, &error) == 0);
+  }
+  CHECK(log.ListChannels("", 10).size() == 1);
+  REQUIRE(Delete(log, "a").ok());
+  CHECK(Fill(log, "b", &error) == stored);
+  CHECK(Fill(log, "c", &error) == 0);
+  // One that comes back and is refused is as deleted as before.
+  CHECK(Fill(log, "a", &error) == 0);
+  REQUIRE(Delete(log, "b").ok());
+  CHECK(MustAppend(log, BatchOf("a", Texts{"x"}))[0].sequence == stored + 1);
+}
+
+TEST_CASE("memory log: what readers hold counts") {
+  MemoryLog log({.max_memory_bytes = kMemory});
+  std::string error;
+  const std::uint64_t stored = Fill(log, "a", &error);
+  const auto reader = log.OpenReader("a", Start::Earliest(), {});
+  std::optional<ReadResult> held = Read(*reader, {.max_bytes = kMemory});
+  REQUIRE(Delete(log, "a").ok());
+  CHECK(Fill(log, "b", &error) < stored / 2);
+  held.reset();
+  CHECK(Fill(log, "b", &error) > stored / 2);
+}
+
+TEST_CASE(
+    "memory log: channels that may keep no more than there is room for are "
+    "never refused") {
+  MemoryLog log(
+      {.retention = {.max_bytes = kMemory / 2}, .max_memory_bytes = kMemory});
+  // A chunk more is needed before retention drops one.
+  for (int i = 0; i < 300; ++i) {
+    for (const char* const name : {"a", "b"}) {
+      MustAppend(log, BatchOf(name, Texts{SomeText()}));
+    }
+  }
+  CHECK(log.GetChannel("a")->first_sequence > 200);
+  CHECK(log.GetChannel("a")->bytes > kMemory / 4);
+}
+
+TEST_CASE("memory budget: it is never more than that, and all comes back") {
+  MemoryBudget budget(100);
+  CHECK(budget.Take(60));
+  CHECK_FALSE(budget.Take(41));
+  CHECK_FALSE(budget.Take(UINT64_MAX));
+  CHECK(budget.Take(40));
+  CHECK_FALSE(budget.Take(1));
+  budget.Return(60);
+  CHECK(budget.used() == 40);
+  CHECK(budget.Take(60));
+}
+
+TEST_CASE("memory budget: there is some memory") {
+  CHECK(AvailableMemory() > kMemory);
+  CHECK(AvailableMemory() < UINT64_MAX);
+}
+
+TEST_CASE("out of memory: a failed allocation is a refusal") {
+  const absl::Status refused =
+      RefuseIfOutOfMemory([]() -> absl::Status { throw std::bad_alloc(); });
+  CHECK(absl::IsResourceExhausted(refused));
+  CHECK(Contains(refused.ToString(), "no memory for this request"));
+  const absl::StatusOr<std::string> value = RefuseIfOutOfMemory(
+      []() -> absl::StatusOr<std::string> { return "it fits"; });
+  REQUIRE(value.ok());
+  CHECK(*value == "it fits");
+}
+
+}  // namespace
+}  // namespace messenger::limits_test
