@@ -20,7 +20,9 @@ namespace messenger {
 namespace {
 
 constexpr std::string_view kCheckpointMagic = "MSGRCKP1";
-constexpr std::uint32_t kCheckpointVersion = 1;
+// Version 1 is read as well: there, channels' directories have other names (see
+// old_directories.h).
+constexpr std::uint32_t kOldestCheckpointVersion = 1;
 constexpr std::size_t kHeaderSize = 32;
 
 absl::Status Damaged(const std::string& directory, std::string_view what) {
@@ -195,10 +197,11 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                       GetLittleEndian<std::uint64_t>(&all[24]) ==
                           SeededChecksum(0, all.substr(0, 24), body);
   if (!intact) return Damaged(directory, "the checksum does not match");
-  if (version != kCheckpointVersion) {
+  if (version < kOldestCheckpointVersion || version > kCheckpointVersion) {
     return absl::FailedPreconditionError(fmt::format(
-        "{}/{}: has format version {}; this program knows version {}",
-        directory, kCheckpointFileName, version, kCheckpointVersion));
+        "{}/{}: has format version {}; this program knows versions {} to {}",
+        directory, kCheckpointFileName, version, kOldestCheckpointVersion,
+        kCheckpointVersion));
   }
   storage::v1::Checkpoint encoded;
   if (body.size() > std::numeric_limits<int>::max() ||
@@ -209,6 +212,7 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
     return Damaged(directory, "is malformed");
   }
   Checkpoint checkpoint;
+  checkpoint.version = version;
   checkpoint.log = {
       .key = encoded.key(),
       .epochs = {encoded.epochs().begin(), encoded.epochs().end()},

@@ -23,6 +23,9 @@ namespace messenger {
 
 inline constexpr std::string_view kCheckpointFileName = "checkpoint";
 
+// Of the whole log, and what WriteCheckpoint writes.
+inline constexpr std::uint32_t kCheckpointVersion = 2;
+
 // A channel as of the checkpoint. messenger/storage/v1/checkpoint.proto says
 // what its fields mean.
 struct ChannelState {
@@ -60,6 +63,7 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
                              const EncodedChannels& channels);
 
 struct Checkpoint {
+  std::uint32_t version = kCheckpointVersion;
   LogState log;
   std::vector<ChannelState> channels;
 };

@@ -11,6 +11,7 @@
 #include "log/durable/file_util.h"
 #include "log/durable/journal.h"
 #include "log/durable/layout.h"
+#include "log/durable/old_directories.h"
 #include "wire/channel_name.h"
 
 namespace messenger {
@@ -33,8 +34,25 @@ class Recovery {
     // removed: its rename may be in the page cache alone.
     absl::Status s = files_.SyncDirectory(directory_);
     if (!s.ok()) return s;
+    const std::uint32_t version = checkpoint->version;
+    const LogState log = checkpoint->log;
+    SegmentsOfChannels segments;
+    for (const ChannelState& channel : checkpoint->channels) {
+      std::vector<std::uint64_t>& firsts = segments[channel.name];
+      for (const SegmentInfo& segment : channel.segments) {
+        firsts.push_back(segment.first_sequence);
+      }
+    }
     Take(*std::move(checkpoint));
     s = ReplayJournals();
+    // From here on, a server of before leaves the directory alone: what follows
+    // would be damage for it.
+    if (s.ok() && version < kCheckpointVersion) {
+      s = WriteCheckpoint(files_, directory_, log, log_.encoded);
+    }
+    if (s.ok()) {
+      s = RenameOldDirectories(files_, directory_, segments, &log_.notices);
+    }
     if (!s.ok()) return s;
     for (const auto& [name, channel] : log_.channels) channel->EndRecovery();
     return std::move(log_);

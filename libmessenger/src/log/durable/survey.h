@@ -39,6 +39,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
     const LogToolContext& context);
 
 struct SurveyedSegment {
+  std::string directory;  // its name, within that of the channels
   SegmentInfo info;
   SegmentScan scan;
 };
@@ -58,9 +59,12 @@ struct SurveyedChannel {
 };
 
 struct LogSurvey {
+  std::uint32_t version = kCheckpointVersion;  // if the checkpoint is there
   // Nothing was ever written to it.
   bool is_new = false;
   bool checkpoint_lost = false;
+  // There are directories with names of version 1.
+  bool has_old_directories = false;
   // If the checkpoint is lost, without a key and epochs.
   LogState log;
   std::vector<std::uint64_t> journal_epochs;  // that have begun since
