@@ -44,6 +44,10 @@ class FoldingFileSystem final : public FileSystem {
       const std::string& path) override {
     return files_->Lock(Folded(path));
   }
+  absl::StatusOr<std::unique_ptr<FileLock>> LockToRead(
+      const std::string& path) override {
+    return files_->LockToRead(Folded(path));
+  }
 
  private:
   std::string Folded(std::string_view path) const {

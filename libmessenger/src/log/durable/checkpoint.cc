@@ -110,6 +110,36 @@ std::optional<ChannelState> Decode(const storage::v1::Channel& encoded) {
   return state;
 }
 
+// The file, if its size is the one that its header says: another one may be of
+// any size.
+absl::StatusOr<std::string> ReadCheckpoint(FileSystem& files,
+                                           const std::string& directory) {
+  // A serialized message is not larger.
+  constexpr std::uint64_t kMaxBody = std::numeric_limits<int>::max();
+  const auto file =
+      files.Open(fmt::format("{}/{}", directory, kCheckpointFileName),
+                 FileSystem::Mode::kRead);
+  if (!file.ok()) return file.status();
+  const absl::StatusOr<std::uint64_t> size = (*file)->Size();
+  if (!size.ok()) return size.status();
+  std::string contents(kHeaderSize, '\0');
+  absl::StatusOr<std::size_t> read =
+      (*file)->Read(0, contents.data(), kHeaderSize);
+  if (!read.ok()) return read.status();
+  if (*read < kHeaderSize || !contents.starts_with(kCheckpointMagic)) {
+    return Damaged(directory, "is not a checkpoint");
+  }
+  const auto body = GetLittleEndian<std::uint64_t>(&contents[16]);
+  if (body > kMaxBody || kHeaderSize + body != *size) {
+    return Damaged(directory, "is not as large as its header says");
+  }
+  contents.resize(kHeaderSize + body);
+  read = (*file)->Read(kHeaderSize, &contents[kHeaderSize], body);
+  if (!read.ok()) return read.status();
+  contents.resize(kHeaderSize + *read);
+  return contents;
+}
+
 }  // namespace
 
 std::string EncodeChannelState(const ChannelState& state) {
@@ -184,13 +214,9 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
 
 absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                                           const std::string& directory) {
-  const absl::StatusOr<std::string> contents =
-      ReadFile(files, fmt::format("{}/{}", directory, kCheckpointFileName));
+  const absl::StatusOr<std::string> contents = ReadCheckpoint(files, directory);
   if (!contents.ok()) return contents.status();
   const std::string_view all(*contents);
-  if (all.size() < kHeaderSize || !all.starts_with(kCheckpointMagic)) {
-    return Damaged(directory, "is not a checkpoint");
-  }
   const auto version = GetLittleEndian<std::uint32_t>(&all[8]);
   const std::string_view body = all.substr(kHeaderSize);
   const bool intact = GetLittleEndian<std::uint64_t>(&all[16]) == body.size() &&
@@ -204,8 +230,7 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
         kCheckpointVersion));
   }
   storage::v1::Checkpoint encoded;
-  if (body.size() > std::numeric_limits<int>::max() ||
-      !encoded.ParseFromArray(body.data(), static_cast<int>(body.size())) ||
+  if (!encoded.ParseFromArray(body.data(), static_cast<int>(body.size())) ||
       encoded.epochs().empty() || *encoded.epochs().rbegin() == 0 ||
       encoded.first_journal() == 0 || encoded.first_journal() > kMaxNumber ||
       encoded.first_round() > kMaxNumber) {

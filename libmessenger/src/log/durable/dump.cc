@@ -229,10 +229,12 @@ class Reader {
 
 absl::StatusOr<LogOverview> Inspect(const LogToolContext& context,
                                     const LogToolOptions& options) {
-  const auto lock = LockLog(context);
+  LogVerification locking;
+  const auto lock = LockLogToRead(context, options, &locking);
   if (!lock.ok()) return lock.status();
   absl::StatusOr<LogSurvey> survey = SurveyLog(context, options);
   if (!survey.ok()) return survey.status();
+  survey->found.notices += locking.notices;
   LogOverview overview = {.epochs = survey->log.epochs,
                           .channels = {},
                           .journals = survey->journals.journals,
@@ -249,7 +251,7 @@ absl::Status ReadStored(const LogToolContext& context,
                         const LogSelection& selection,
                         const std::function<void(const Message&)>& visit,
                         const LogToolOptions& options) {
-  const auto lock = LockLog(context);
+  const auto lock = LockLogToRead(context, options, nullptr);
   if (!lock.ok()) return lock.status();
   return Reader(context, selection, visit, options).Run();
 }

@@ -121,10 +121,10 @@ class Recovery {
     const auto names = files_.List(journals_);
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
-      const absl::StatusOr<std::string> bytes =
-          ReadFile(files_, fmt::format("{}/{}", journals_, name));
-      if (!bytes.ok()) return bytes.status();
-      if (bytes->size() > kJournalHeaderSize ||
+      const absl::StatusOr<std::uint64_t> size =
+          SizeOfFile(files_, fmt::format("{}/{}", journals_, name));
+      if (!size.ok()) return size.status();
+      if (*size > kJournalHeaderSize ||
           ParseJournalFileName(name).value_or(1) != 1) {
         return true;
       }

@@ -67,6 +67,14 @@ class Survey {
   }
 
   absl::Status ReadCheckpoint() {
+    // What is no file is not mended as a damaged one is: the file may be behind
+    // a symbolic link.
+    const absl::Status file =
+        files_
+            .Open(fmt::format("{}/{}", directory_, kCheckpointFileName),
+                  FileSystem::Mode::kRead)
+            .status();
+    if (absl::IsDataLoss(file)) return file;
     absl::StatusOr<Checkpoint> checkpoint = LoadCheckpoint(files_, directory_);
     if (checkpoint.ok()) {
       survey_.version = checkpoint->version;
@@ -118,10 +126,10 @@ class Survey {
     if (absl::IsNotFound(names.status())) return true;
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
-      const absl::StatusOr<std::string> bytes =
-          ReadFile(files_, fmt::format("{}/{}", journals, name));
-      if (!bytes.ok()) return bytes.status();
-      if (bytes->size() > kJournalHeaderSize ||
+      const absl::StatusOr<std::uint64_t> size =
+          SizeOfFile(files_, fmt::format("{}/{}", journals, name));
+      if (!size.ok()) return size.status();
+      if (*size > kJournalHeaderSize ||
           ParseJournalFileName(name).value_or(1) != 1) {
         return false;
       }
@@ -469,8 +477,13 @@ absl::StatusOr<std::string> DirectoryOfLog(std::string_view log) {
   return std::string(log.substr(kFile.size()));
 }
 
-absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
-    const LogToolContext& context) {
+namespace {
+
+using LockCall = absl::StatusOr<std::unique_ptr<FileLock>> (FileSystem::*)(
+    const std::string& path);
+
+absl::StatusOr<std::unique_ptr<FileLock>> LockLogWith(
+    LockCall call, const LogToolContext& context) {
   const auto names = context.files->List(context.directory);
   if (absl::IsNotFound(names.status())) {
     return absl::NotFoundError(
@@ -487,11 +500,33 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
         R"({}: is not the directory of a log: it has no "{}", "{}" or "{}")",
         context.directory, kCheckpointFileName, kJournalsName, kChannelsName));
   }
-  auto lock = context.files->Lock(
-      fmt::format("{}/{}", context.directory, kLockFileName));
+  auto lock = (*context.files.*
+               call)(fmt::format("{}/{}", context.directory, kLockFileName));
   if (absl::IsFailedPrecondition(lock.status())) {
     return absl::FailedPreconditionError(
         fmt::format("{}; stop the server first", MessageOf(lock.status())));
+  }
+  return lock;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
+    const LogToolContext& context) {
+  return LockLogWith(&FileSystem::Lock, context);
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
+    const LogToolContext& context, const LogToolOptions& options,
+    LogVerification* found) {
+  auto lock = LockLogWith(&FileSystem::LockToRead, context);
+  if (!lock.ok() || (*lock)->held()) return lock;
+  if (found != nullptr) ++found->notices;
+  if (options.on_finding) {
+    options.on_finding(
+        {.file = std::string(kLockFileName),
+         .what = "is missing and cannot be created: nothing keeps a server "
+                 "from writing to the log meanwhile"});
   }
   return lock;
 }

@@ -38,6 +38,13 @@ absl::StatusOr<std::string> DirectoryOfLog(std::string_view log);
 absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
     const LogToolContext& context);
 
+// The same for a tool that changes nothing: the log may be on a disk that
+// cannot be written, or belong to somebody else. If there is nothing to lock
+// then, a notice says so, and `found`, if not null, counts it.
+absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
+    const LogToolContext& context, const LogToolOptions& options,
+    LogVerification* found);
+
 struct SurveyedSegment {
   std::string directory;  // its name, within that of the channels
   SegmentInfo info;
