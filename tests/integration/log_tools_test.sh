@@ -114,7 +114,7 @@ mkfifo "$segment"
 timeout 20 "$server" verify 2>err
 is "verify with a FIFO: exit code" $? 3
 has "verify with a FIFO" "$(cat err)" \
-  'numbers.channel/0+1.segment: open: is a FIFO, and not used'
+  'numbers.channel/0+1.segment: open: is a FIFO, where a log has a file'
 timeout 20 "$server" dump --channel numbers 2>err
 is "dump with a FIFO: exit code" $? 3
 timeout 20 "$server" repair 2>err
@@ -123,7 +123,7 @@ is "repair with a FIFO: exit code" $? 3
 start_server
 timeout 20 "$cli" read --channel numbers --from earliest --until-caught-up 2>err
 is "reading a FIFO: exit code" $? 1
-has "reading a FIFO" "$(cat err)" 'is a FIFO, and not used'
+has "reading a FIFO" "$(cat err)" 'is a FIFO, where a log has a file'
 stop_server TERM
 echo precious >victim
 for file in LOCK checkpoint; do
@@ -133,7 +133,7 @@ for file in LOCK checkpoint; do
   timeout 20 "$server" --listen 127.0.0.1:0 2>err
   is "a server whose $file is a link: exit code" $? 1
   has "a server whose $file is a link" "$(cat err)" \
-    "messenger-data/$file: .*is a symbolic link, and not used"
+    "messenger-data/$file: .*is a symbolic link, which is not followed"
   timeout 20 "$server" repair 2>/dev/null
   is "a repair whose $file is a link: exit code" $? 3
   is "what $file leads to" "$(cat victim)" precious

@@ -146,7 +146,7 @@ TEST_CASE("hostile files: what is no file is not opened") {
           what.starts_with("link") ? "symbolic link" : what;
       const std::string said = Say(files->Open(x, mode));
       CHECK(said.starts_with(
-          fmt::format("DATA_LOSS: {}: open: is a {}, and not used", x, kind)));
+          fmt::format("DATA_LOSS: {}: open: is a {}, wh", x, kind)));
     }
     CHECK(Say(files->Lock(x)).starts_with("DATA_LOSS: "));
     CHECK(Say(files->LockToRead(x)).starts_with("DATA_LOSS: "));
@@ -154,8 +154,7 @@ TEST_CASE("hostile files: what is no file is not opened") {
     CHECK(place.untouched());
   }
   CHECK(Say(files->Open("/dev/full", Mode::kModify)) ==
-        "DATA_LOSS: /dev/full: open: is a device, and not used: the file "
-        "should be there");
+        "DATA_LOSS: /dev/full: open: is a device, where a log has a file");
 }
 
 TEST_CASE("hostile files: a new file is written to through nothing") {

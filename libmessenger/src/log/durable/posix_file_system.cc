@@ -115,10 +115,11 @@ std::string_view KindOf(mode_t mode) {
 absl::Status IsOther(const std::string& path, std::string_view operation,
                      mode_t mode, std::string_view wanted) {
   return absl::DataLossError(fmt::format(
-      "{}: {}: is {}, and not used: {}", path, operation, KindOf(mode),
+      "{}: {}: is {}, {}", path, operation, KindOf(mode),
       S_ISLNK(mode)
-          ? fmt::format("put {} itself there, or mount it there", wanted)
-          : fmt::format("{} should be there", wanted)));
+          ? fmt::format("which is not followed here: put the {} itself there",
+                        wanted)
+          : fmt::format("where a log has a {}", wanted)));
 }
 
 absl::Status CheckOwner(const Location& at, std::string_view operation,
@@ -137,7 +138,7 @@ absl::Status CheckFile(const Location& at, std::string_view operation,
                        const struct stat& info, bool writes) {
   if (S_ISDIR(info.st_mode)) return FileError(at.path(), operation, EISDIR);
   if (!S_ISREG(info.st_mode)) {
-    return IsOther(at.path(), operation, info.st_mode, "the file");
+    return IsOther(at.path(), operation, info.st_mode, "file");
   }
   if (!writes) return absl::OkStatus();
   if (info.st_nlink > 1) {
@@ -210,7 +211,7 @@ absl::StatusOr<Descriptor> OpenDirectory(const Location& at, int flags,
       S_ISDIR(info.st_mode) || S_ISREG(info.st_mode)) {
     return descriptor;
   }
-  return IsOther(at.path(), operation, info.st_mode, "the directory");
+  return IsOther(at.path(), operation, info.st_mode, "directory");
 }
 
 // The logs that are locked here.
@@ -472,7 +473,7 @@ class PosixFileSystem final : public FileSystem {
     }
     return S_ISREG(info.st_mode)
                ? FileError(path, kOperation, error)
-               : IsOther(path, kOperation, info.st_mode, "the directory");
+               : IsOther(path, kOperation, info.st_mode, "directory");
   }
 
   absl::StatusOr<std::vector<std::string>> List(
@@ -484,7 +485,7 @@ class PosixFileSystem final : public FileSystem {
         OpenDirectory(*at, O_RDONLY, kOperation);
     if (!descriptor.ok()) return descriptor.status();
     // One that the stream can close.
-    const int fd = fcntl(descriptor->get(), F_DUPFD_CLOEXEC, 0);
+    const int fd = fcntl(descriptor->get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (fd == -1) return FileError(directory, kOperation, errno);
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd), closedir);
     if (stream == nullptr) {
