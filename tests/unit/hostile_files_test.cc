@@ -445,6 +445,26 @@ TEST_CASE("hostile files: an index that is no file is done without") {
   }
 }
 
+TEST_CASE("hostile files: an index of any size is read as far as it counts") {
+  const Place place;
+  MakeLog(place);
+  constexpr std::uintmax_t kHuge = std::uintmax_t{1} << 40;
+  const std::string index =
+      place.In("channels/general.channel/" + IndexFileName(1));
+  fs::resize_file(index, kHuge);
+  {
+    const LogToolContext context = {.directory = place.log()};
+    CHECK(Verify(context, {}).value().damages == 0);
+    const auto log = OpenLogIn(place);
+    REQUIRE(Say(log) == "OK");
+    const auto reader = (*log)->OpenReader("general", Start::At(1), {});
+    CHECK(MessagesIn(test::Read(*reader))[0].text == "hello");
+    MustAppend(**log, BatchOf("general", {std::string("more")}));
+  }
+  // It was appended to the segment.
+  CHECK(fs::file_size(index) < kHuge);
+}
+
 TEST_CASE("hostile files: checkpoints go through nothing in their way") {
   std::vector<std::string> all = kNoFiles;
   all.emplace_back("hard link");

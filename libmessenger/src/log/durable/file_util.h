@@ -19,6 +19,11 @@ inline constexpr std::uint64_t kMaxReadFile = std::uint64_t{1} << 32;
 absl::StatusOr<std::string> ReadFile(FileSystem& files, const std::string& path,
                                      std::uint64_t max_size = kMaxReadFile);
 
+// At most so many bytes of it, from its beginning on.
+absl::StatusOr<std::string> ReadBeginning(FileSystem& files,
+                                          const std::string& path,
+                                          std::uint64_t max_size);
+
 absl::StatusOr<std::uint64_t> SizeOfFile(FileSystem& files,
                                          const std::string& path);
 

@@ -34,9 +34,10 @@ ChannelDirectories::ChannelDirectories(FileSystem& files, std::string channels,
     auto parsed = ParseChannelDirectoryName(name);
     if (!parsed) continue;
     std::string lower = KeyOf(parsed->channel);
-    entries_.emplace(
-        std::move(lower),
-        Entry{.name = name, .channel = std::move(parsed->channel)});
+    entries_.emplace(std::move(lower),
+                     Entry{.name = name,
+                           .channel = std::move(parsed->channel),
+                           .old = parsed->old});
   }
 }
 
@@ -50,13 +51,19 @@ absl::StatusOr<ChannelDirectories> ChannelDirectories::List(
   return ChannelDirectories(files, std::move(channels), *names);
 }
 
-bool ChannelDirectories::Contains(std::string_view name) const {
-  const auto parsed = ParseChannelDirectoryName(name);
-  if (!parsed) return false;
-  const auto [begin, end] = entries_.equal_range(KeyOf(parsed->channel));
-  return std::any_of(begin, end, [name](const auto& entry) {
-    return entry.second.name == name;
-  });
+std::vector<ChannelDirectories::Old> ChannelDirectories::WithOldNames() const {
+  std::vector<Old> all;
+  for (const auto& [key, entry] : entries_) {
+    if (!entry.old) continue;
+    Old old = {.name = entry.name,
+               .today = ChannelDirectoryName(entry.channel)};
+    const auto [begin, end] = entries_.equal_range(key);
+    old.both = std::any_of(begin, end, [&old](const auto& other) {
+      return other.second.name == old.today;
+    });
+    all.push_back(std::move(old));
+  }
+  return all;
 }
 
 std::vector<std::string> ChannelDirectories::Related(
@@ -123,10 +130,14 @@ class Renaming {
         notices_(*notices) {}
 
   absl::Status Run(const SegmentsOfChannels& segments) {
-    absl::Status s = RenameDirectories();
-    if (!s.ok()) return s;
-    absl::StatusOr<ChannelDirectories> directories =
+    absl::StatusOr<ChannelDirectories> before =
         ChannelDirectories::List(files_, log_);
+    if (!before.ok()) return before.status();
+    absl::Status s = RenameDirectories(*before);
+    if (!s.ok()) return s;
+    const absl::StatusOr<ChannelDirectories> directories =
+        renamed_ > 0 ? ChannelDirectories::List(files_, log_)
+                     : *std::move(before);
     if (!directories.ok()) return directories.status();
     for (const auto& [channel, firsts] : segments) {
       s = MoveSegments(channel, firsts, *directories);
@@ -141,28 +152,20 @@ class Renaming {
     return fmt::format("{}/{}", channels_, name);
   }
 
-  absl::Status RenameDirectories() {
-    const auto names = files_.List(channels_);
-    if (absl::IsNotFound(names.status())) return absl::OkStatus();
-    if (!names.ok()) return names.status();
-    const std::set<std::string> present(names->begin(), names->end());
-    std::size_t renamed = 0;
-    for (const std::string& name : present) {
-      const auto parsed = ParseChannelDirectoryName(name);
-      if (!parsed || !parsed->old) continue;
-      const std::string today = ChannelDirectoryName(parsed->channel);
-      if (present.contains(today)) {
-        both_.push_back(name);
+  absl::Status RenameDirectories(const ChannelDirectories& directories) {
+    for (const ChannelDirectories::Old& old : directories.WithOldNames()) {
+      if (old.both) {
+        both_.push_back(old.name);
         continue;
       }
-      absl::Status s = files_.Rename(PathOf(name), PathOf(today));
+      absl::Status s = files_.Rename(PathOf(old.name), PathOf(old.today));
       if (!s.ok()) return s;
-      ++renamed;
+      ++renamed_;
     }
-    if (renamed == 0) return absl::OkStatus();
+    if (renamed_ == 0) return absl::OkStatus();
     notices_.push_back(
         fmt::format("{}: {} directories of channels got names without capitals",
-                    channels_, renamed));
+                    channels_, renamed_));
     return files_.SyncDirectory(channels_);
   }
 
@@ -224,6 +227,7 @@ class Renaming {
   const std::string& log_;
   const std::string channels_;
   std::vector<std::string>& notices_;
+  std::size_t renamed_ = 0;
   // Those that are there beside the one of today.
   std::vector<std::string> both_;
 };

@@ -34,7 +34,13 @@ class ChannelDirectories {
   // but for the directory that it has today.
   std::vector<std::string> Related(std::string_view channel) const;
 
-  bool Contains(std::string_view name) const;
+  // With names of version 1, by whether there is the one of today as well.
+  struct Old {
+    std::string name;
+    std::string today;
+    bool both = false;
+  };
+  std::vector<Old> WithOldNames() const;
 
  private:
   ChannelDirectories(FileSystem& files, std::string channels,
@@ -50,6 +56,7 @@ class ChannelDirectories {
   struct Entry {
     std::string name;
     std::string channel;
+    bool old = false;
   };
   std::multimap<std::string, Entry, std::less<>> entries_;
 };
