@@ -133,10 +133,10 @@ absl::StatusOr<std::string> ReadCheckpoint(FileSystem& files,
   if (body > kMaxBody || kHeaderSize + body != *size) {
     return Damaged(directory, "is not as large as its header says");
   }
-  contents.resize(kHeaderSize + body);
-  read = (*file)->Read(kHeaderSize, &contents[kHeaderSize], body);
+  contents.resize(*size);
+  read = (*file)->Read(0, contents.data(), contents.size());
   if (!read.ok()) return read.status();
-  contents.resize(kHeaderSize + *read);
+  contents.resize(*read);
   return contents;
 }
 
@@ -217,6 +217,9 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
   const absl::StatusOr<std::string> contents = ReadCheckpoint(files, directory);
   if (!contents.ok()) return contents.status();
   const std::string_view all(*contents);
+  if (all.size() < kHeaderSize) {
+    return Damaged(directory, "is not a checkpoint");
+  }
   const auto version = GetLittleEndian<std::uint32_t>(&all[8]);
   const std::string_view body = all.substr(kHeaderSize);
   const bool intact = GetLittleEndian<std::uint64_t>(&all[16]) == body.size() &&

@@ -9,7 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -80,7 +80,7 @@ class Location {
   explicit Location(std::string path) : path_(path), name_(std::move(path)) {}
   // In a directory below the root, or in the root itself if it has none.
   Location(std::string path, std::shared_ptr<const Root> root,
-           std::optional<Descriptor> directory, std::string name)
+           std::shared_ptr<const Descriptor> directory, std::string name)
       : path_(std::move(path)),
         root_(std::move(root)),
         directory_(std::move(directory)),
@@ -89,7 +89,7 @@ class Location {
   const std::string& path() const { return path_; }
   // For the calls that end with "at".
   int directory() const {
-    if (directory_) return directory_->get();
+    if (directory_ != nullptr) return directory_->get();
     return root_ ? root_->descriptor.get() : AT_FDCWD;
   }
   const char* name() const { return name_.c_str(); }
@@ -98,7 +98,7 @@ class Location {
  private:
   std::string path_;
   std::shared_ptr<const Root> root_;
-  std::optional<Descriptor> directory_;
+  std::shared_ptr<const Descriptor> directory_;
   std::string name_;
 };
 
@@ -248,16 +248,16 @@ class Roots {
     std::string_view rest = path;
     rest.remove_prefix(root->path.size());
     std::string_view name = Next(rest);
-    if (name.empty()) return Location(path, std::move(root), {}, ".");
-    std::optional<Descriptor> directory;
+    if (name.empty()) return Location(path, std::move(root), nullptr, ".");
+    std::shared_ptr<const Descriptor> directory;
     while (true) {
       const std::string_view next = Next(rest);
       Location at(path.substr(0, Offset(path, name) + name.size()), root,
-                  std::move(directory), std::string(name));
+                  directory, std::string(name));
       if (next.empty()) return at;
       absl::StatusOr<Descriptor> step = OpenDirectory(at, O_PATH, operation);
       if (!step.ok()) return step.status();
-      directory.emplace(*std::move(step));
+      directory = std::make_shared<const Descriptor>(*std::move(step));
       name = next;
     }
   }
