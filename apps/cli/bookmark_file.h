@@ -10,7 +10,9 @@
 
 namespace messenger::app {
 
-// A file with one line: a Bookmark. Replaced as a whole each time.
+// A file with one line: a Bookmark. Replaced as a whole each time, by way of
+// PATH.new, and on stable storage then. What is no file is refused, and no
+// symbolic link is followed, but for those to its directory.
 //
 // Thread safety: none.
 class BookmarkFile {
@@ -18,9 +20,11 @@ class BookmarkFile {
   explicit BookmarkFile(std::string path) : path_(std::move(path)) {}
 
   // Nothing if there is no such file. INVALID_ARGUMENT if there is something
-  // else in it.
+  // else in it, INTERNAL if it cannot be read or is no file.
   absl::StatusOr<std::optional<Bookmark>> Load() const;
 
+  // FAILED_PRECONDITION if PATH.new is there and holds something else than a
+  // bookmark. Blocks until the disk has it.
   absl::Status Save(const Bookmark& bookmark) const;
 
  private:

@@ -136,7 +136,8 @@ void AddReadOptions(CLI::App& command, ReadCommand* options) {
       .add_option("--bookmark", options->bookmark,
                   "Keep in this file what has been printed, and go on\n"
                   "after it: the options above say where to start if\n"
-                  "there is no such file yet")
+                  "there is no such file yet. It is replaced by way of\n"
+                  "FILE.new, and must not be a symbolic link")
       ->option_text("FILE");
   AddGiveUpAfter(command, &options->retry);
   command.add_flag("--text", options->text_only,

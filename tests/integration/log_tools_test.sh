@@ -106,6 +106,49 @@ is "all can be read" "$("$cli" read --channel numbers --from earliest \
   --until-caught-up --text | wc -l)" 100
 stop_server TERM
 
+# What is no file is not waited for, and a server with such a file ends.
+rm -rf messenger-data
+cp -a whole messenger-data
+rm "$segment"
+mkfifo "$segment"
+timeout 20 "$server" verify 2>err
+is "verify with a FIFO: exit code" $? 3
+has "verify with a FIFO" "$(cat err)" \
+  'numbers.channel/0+1.segment: open: is a FIFO, where a log has a file'
+timeout 20 "$server" dump --channel numbers 2>err
+is "dump with a FIFO: exit code" $? 3
+timeout 20 "$server" repair 2>err
+is "repair with a FIFO: exit code" $? 3
+[ -p "$segment" ] || fail "the repair has changed the FIFO"
+start_server
+timeout 20 "$cli" read --channel numbers --from earliest --until-caught-up 2>err
+is "reading a FIFO: exit code" $? 1
+has "reading a FIFO" "$(cat err)" 'is a FIFO, where a log has a file'
+stop_server TERM
+echo precious >victim
+for file in LOCK checkpoint; do
+  rm -rf messenger-data
+  cp -a whole messenger-data
+  ln -sf "$PWD/victim" messenger-data/$file
+  timeout 20 "$server" --listen 127.0.0.1:0 2>err
+  is "a server whose $file is a link: exit code" $? 1
+  has "a server whose $file is a link" "$(cat err)" \
+    "messenger-data/$file: .*is a symbolic link, which is not followed"
+  timeout 20 "$server" repair 2>/dev/null
+  is "a repair whose $file is a link: exit code" $? 3
+  is "what $file leads to" "$(cat victim)" precious
+done
+# The directory that the operator names may be a link.
+rm -rf messenger-data
+ln -s whole messenger-data
+"$server" verify >/dev/null
+is "verify of a linked directory: exit code" $? 0
+start_server
+is "a linked directory can be read" "$("$cli" read --channel numbers \
+  --from earliest --until-caught-up --text | wc -l)" 100
+stop_server TERM
+rm messenger-data
+
 # Wrong usage.
 for wrong in "verify --nosuch" "verify x" "dump --limit 1" \
   "dump --channel numbers --limit 0" "dump --channel numbers --from 0" \

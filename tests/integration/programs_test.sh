@@ -295,6 +295,47 @@ wrong_bookmark "a bookmark that cannot be written" 1 \
   --bookmark not/there --channel ride --from earliest
 wrong_bookmark "a bookmark that cannot be read" 1 \
   'cannot read the bookmark .: Is a directory' --bookmark .
+echo precious >victim
+ln -s victim mark.link
+wrong_bookmark "a bookmark that is a link" 1 \
+  'cannot read the bookmark mark.link: is a symbolic link; name the file' \
+  --bookmark mark.link --channel ride --from earliest
+mkfifo mark.fifo
+wrong_bookmark "a bookmark that is a FIFO" 1 \
+  'cannot read the bookmark mark.fifo: is a FIFO' \
+  --bookmark mark.fifo --channel ride --from earliest
+wrong_bookmark "a bookmark that is a device" 1 \
+  'cannot read the bookmark /dev/null: is a device' \
+  --bookmark /dev/null --channel ride --from earliest
+# mark_beside WHAT EXIT_CODE: with what is in the place of the replacement.
+mark_beside() {
+  "$cli" read --bookmark beside --channel ride --from earliest --limit 3 \
+    --text >out 2>err
+  is "$1 beside the bookmark: exit code" $? "$2"
+  is "$1 beside the bookmark: what it leads to" "$(cat victim)" precious
+  rm -f beside beside.new
+}
+ln -s victim beside.new
+mark_beside "a link" 1
+has "a link beside the bookmark" "$(cat err)" 'beside.new: is a symbolic link'
+mkfifo beside.new
+mark_beside "a FIFO" 1
+echo precious >beside.new
+mark_beside "a file of somebody" 1
+has "a file of somebody beside the bookmark" "$(cat err)" \
+  'beside.new is in the way, and holds something else'
+echo 'ride@1:2' >beside.new
+mark_beside "what a killed run has left" 0
+: >beside.new
+mark_beside "nothing" 0
+# A directory that is a link is fine.
+mkdir marks
+ln -s marks marks.link
+"$cli" read --bookmark marks.link/mark --channel ride --from earliest \
+  --limit 3 --text >out || fail "a bookmark in a linked directory: $?"
+is "a bookmark in a linked directory" \
+  "$(sed 's/@[0-9]*:/@:/' marks/mark)" "ride@:3"
+is "nothing else is left there" "$(ls marks)" mark
 
 # One process at a time.
 "$server" --listen 127.0.0.1:0 2>err

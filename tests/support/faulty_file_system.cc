@@ -448,8 +448,10 @@ class FaultyFileSystem::Disk {
       ChangeEntries({{place.parent, place.name, place.node}});
     } else if (place.node->is_directory) {
       return Error(path, Operation::kOpen, EISDIR);
-    } else if (mode == Mode::kCreate && !place.node->content.empty()) {
-      Change(*place.node, {.offset = 0});
+    } else if (mode == Mode::kCreate) {
+      ChangeEntries({{place.parent, place.name, nullptr}});
+      place.node = MakeNode(false);
+      ChangeEntries({{place.parent, place.name, place.node}});
     }
     max_open_files_ = std::max(max_open_files_, ++open_files_);
     return place.node;
@@ -557,10 +559,7 @@ class FaultyFileSystem::Disk {
       ChangeEntries({{place.parent, place.name, place.node}});
     }
     Node& file = *place.node;
-    if (file.locked_by == process) {
-      return absl::FailedPreconditionError(
-          fmt::format("{}: is locked by process {}", path, getpid()));
-    }
+    if (file.locked_by == process) return Locked(path);
     const std::string pid = fmt::format("{}\n", getpid());
     if (absl::Status s = DoWrite(path, file, 0, pid); !s.ok()) return s;
     Change(file, {.offset = pid.size()});
@@ -568,7 +567,25 @@ class FaultyFileSystem::Disk {
     return place.node;
   }
 
+  // Null if there is no such file.
+  absl::StatusOr<NodePtr> LockToRead(std::uint64_t process,
+                                     const std::string& path) {
+    absl::MutexLock lock(&mu_);
+    if (!Lives(process)) return Dead(path, "lock");
+    Place place = Find(path);
+    if (place.error != 0) return Error(path, Operation::kLock, place.error);
+    if (place.node == nullptr) return place.node;
+    if (place.node->locked_by == process) return Locked(path);
+    place.node->locked_by = process;
+    return place.node;
+  }
+
  private:
+  static absl::Status Locked(const std::string& path) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: is locked by process {}", path, getpid()));
+  }
+
   bool Lives(std::uint64_t process) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return process == process_ && !stopped_;
   }
@@ -789,9 +806,13 @@ class FaultyFileSystem::HeldLock final : public FileLock {
  public:
   HeldLock(std::shared_ptr<Disk> disk, std::uint64_t process, NodePtr node)
       : disk_(std::move(disk)), process_(process), node_(std::move(node)) {}
-  ~HeldLock() override { disk_->Unlock(process_, *node_); }
+  ~HeldLock() override {
+    if (node_ != nullptr) disk_->Unlock(process_, *node_);
+  }
   HeldLock(const HeldLock&) = delete;
   HeldLock& operator=(const HeldLock&) = delete;
+
+  bool held() const override { return node_ != nullptr; }
 
  private:
   const std::shared_ptr<Disk> disk_;
@@ -910,6 +931,16 @@ absl::StatusOr<std::unique_ptr<FileLock>> FaultyFileSystem::Lock(
     return s;
   }
   absl::StatusOr<NodePtr> node = disk_->Lock(process, path);
+  if (!node.ok()) return node.status();
+  return std::make_unique<HeldLock>(disk_, process, *std::move(node));
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> FaultyFileSystem::LockToRead(
+    const std::string& path) {
+  auto lock = Lock(path);
+  if (lock.ok() || absl::IsFailedPrecondition(lock.status())) return lock;
+  const std::uint64_t process = disk_->process();
+  absl::StatusOr<NodePtr> node = disk_->LockToRead(process, path);
   if (!node.ok()) return node.status();
   return std::make_unique<HeldLock>(disk_, process, *std::move(node));
 }

@@ -112,6 +112,9 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status SyncAll(const std::string& directory) override;
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(
       const std::string& path) override;
+  // What SetFault fails of Lock is as on a disk that cannot be written.
+  absl::StatusOr<std::unique_ptr<FileLock>> LockToRead(
+      const std::string& path) override;
 
  private:
   class Disk;

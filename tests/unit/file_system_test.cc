@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "log/durable/file_util.h"
 #include "support/faulty_file_system.h"
 #include "support/seed.h"
 #include "support/temporary_directory.h"
@@ -285,7 +287,7 @@ TEST_CASE_TEMPLATE("file system: what cannot be renamed stays", Fixture, OnDisk,
   Create(files, d + "/y", "y");
   CHECK(Say(files.CreateDirectory(f.Path("e"))) == "OK");
   CHECK(Say(files.Rename(x, d)) ==
-        fmt::format("INTERNAL: {}: rename to {}: Is a directory", x, d));
+        fmt::format("DATA_LOSS: {}: rename to {}: Is a directory", x, d));
   CHECK(Say(files.Rename(d, x)) ==
         fmt::format("INTERNAL: {}: rename to {}: Not a directory", d, x));
   CHECK(Say(files.Rename(f.Path("e"), d)) ==
@@ -363,10 +365,9 @@ TEST_CASE("posix file system: the lock of another process is its") {
 }
 
 TEST_CASE("posix file system: a full disk is RESOURCE_EXHAUSTED") {
-  const std::unique_ptr<File> file =
-      Open(*FileSystem::Posix(), "/dev/full", Mode::kModify);
-  CHECK(Say(file->Write(0, "x")) ==
-        "RESOURCE_EXHAUSTED: /dev/full: write: No space left on device");
+  CHECK(Say(FileError("x", "write", ENOSPC)) ==
+        "RESOURCE_EXHAUSTED: x: write: No space left on device");
+  CHECK(absl::IsResourceExhausted(FileError("x", "write", EDQUOT)));
 }
 
 TEST_CASE("posix file system: others may not look into what it creates") {
@@ -434,12 +435,27 @@ TEST_CASE("faulty file system: a power cut after a killed process still cuts") {
   CHECK(Outcomes(
             [](FaultyFileSystem& files) {
               files.SetContents("x", "old");
-              Create(files, "x", "new");
+              const auto file = Open(files, "x", Mode::kModify);
+              CHECK(Say(file->Truncate(0)) == "OK");
+              CHECK(Say(file->Write(0, "new")) == "OK");
               std::mt19937_64 random(TestSeed());
               files.Crash(CrashMode::kKillProcess, random);
             },
             [](FaultyFileSystem& files) { return files.Contents("x"); }) ==
         Seen{"old", "new", "", std::string("\0\0\0", 3)});
+}
+
+TEST_CASE("faulty file system: a power cut may undo that a file is replaced") {
+  CHECK(Outcomes(
+            [](FaultyFileSystem& files) {
+              files.SetContents("x", "old");
+              const auto file = Open(files, "x", Mode::kCreate);
+              CHECK(Say(file->Write(0, "new")) == "OK");
+              CHECK(Say(file->Sync()) == "OK");
+            },
+            [](FaultyFileSystem& files) {
+              return files.Files().empty() ? "none" : files.Contents("x");
+            }) == Seen{"old", "new", "none"});
 }
 
 TEST_CASE("faulty file system: a power cut keeps what was synced") {

@@ -4,13 +4,17 @@
 // All of these block on the disk for as long as it takes to read the whole log,
 // on the calling thread, which also runs the callbacks. They hold the lock of
 // the log: FAILED_PRECONDITION if a server, or another of these, has it open.
-// One journal is held in memory as a whole.
+// Those that change nothing, all but RepairLog, also work where nothing can be
+// written, and several of them at once then; if there is no lock to hold, a
+// finding says so. One journal is held in memory as a whole.
 //
 // The log is named as for `OpenLog`, "file:DIR". INVALID_ARGUMENT if it is not
 // of this form, NOT_FOUND if there is no such directory, FAILED_PRECONDITION if
-// it holds something else than a log, or one of another version of the format;
-// INTERNAL and RESOURCE_EXHAUSTED are the errors of the disk itself, which are
-// not taken for damage.
+// it holds something else than a log, or one of another version of the format,
+// DATA_LOSS if a symbolic link or something else that is no file is in the
+// place of a file of the log: it is not taken for damage, since nobody knows
+// what it stands for; INTERNAL and RESOURCE_EXHAUSTED are the errors of the
+// disk itself, which are not taken for damage.
 //
 // doc/log_format.md says what each damage leads to.
 //

@@ -21,7 +21,8 @@ namespace messenger {
 namespace {
 
 constexpr std::string_view kCheckpointMagic = "MSGRCKP1";
-constexpr std::uint32_t kCheckpointVersion = 2;
+// In version 1, channels' directories have other names (see old_directories.h),
+// and nothing is carried over.
 constexpr std::uint32_t kOldestCheckpointVersion = 1;
 constexpr std::size_t kHeaderSize = 32;
 
@@ -171,6 +172,36 @@ void Encode(const ProducerTable::Snapshot& snapshot,
   }
 }
 
+// The file, if its size is the one that its header says: another one may be of
+// any size.
+absl::StatusOr<std::string> ReadCheckpoint(FileSystem& files,
+                                           const std::string& directory) {
+  // More than any log has: what is larger is no checkpoint.
+  constexpr std::uint64_t kMaxBody = std::uint64_t{16} << 30;
+  const auto file =
+      files.Open(fmt::format("{}/{}", directory, kCheckpointFileName),
+                 FileSystem::Mode::kRead);
+  if (!file.ok()) return file.status();
+  const absl::StatusOr<std::uint64_t> size = (*file)->Size();
+  if (!size.ok()) return size.status();
+  std::string contents(kHeaderSize, '\0');
+  absl::StatusOr<std::size_t> read =
+      (*file)->Read(0, contents.data(), kHeaderSize);
+  if (!read.ok()) return read.status();
+  if (*read < kHeaderSize || !contents.starts_with(kCheckpointMagic)) {
+    return Damaged(directory, "is not a checkpoint");
+  }
+  const auto body = GetLittleEndian<std::uint64_t>(&contents[16]);
+  if (body > kMaxBody || kHeaderSize + body != *size) {
+    return Damaged(directory, "is not as large as its header says");
+  }
+  contents.resize(*size);
+  read = (*file)->Read(0, contents.data(), contents.size());
+  if (!read.ok()) return read.status();
+  contents.resize(*read);
+  return contents;
+}
+
 }  // namespace
 
 bool IsDeleted(const ChannelState& state) {
@@ -297,11 +328,10 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
 
 absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                                           const std::string& directory) {
-  const absl::StatusOr<std::string> contents =
-      ReadFile(files, fmt::format("{}/{}", directory, kCheckpointFileName));
+  const absl::StatusOr<std::string> contents = ReadCheckpoint(files, directory);
   if (!contents.ok()) return contents.status();
   const std::string_view all(*contents);
-  if (all.size() < kHeaderSize || !all.starts_with(kCheckpointMagic)) {
+  if (all.size() < kHeaderSize) {
     return Damaged(directory, "is not a checkpoint");
   }
   const auto version = GetLittleEndian<std::uint32_t>(&all[8]);
@@ -325,6 +355,7 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
     return Damaged(directory, "is malformed");
   }
   Checkpoint checkpoint;
+  checkpoint.version = version;
   checkpoint.log = {
       .key = encoded.key(),
       .epochs = {encoded.epochs().begin(), encoded.epochs().end()},

@@ -25,6 +25,9 @@ namespace messenger {
 
 inline constexpr std::string_view kCheckpointFileName = "checkpoint";
 
+// Of the whole log, and what WriteCheckpoint writes.
+inline constexpr std::uint32_t kCheckpointVersion = 2;
+
 // A channel as of the checkpoint. messenger/storage/v1/checkpoint.proto says
 // what its fields mean.
 struct ChannelState {
@@ -73,6 +76,7 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
                              const EncodedTombstones& tombstones = {});
 
 struct Checkpoint {
+  std::uint32_t version = kCheckpointVersion;
   LogState log;
   std::vector<ChannelState> channels;  // by name, deleted ones included
 };

@@ -337,7 +337,19 @@ absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
                              name == IndexFileName(segment.first_sequence);
                     });
     if (known) continue;
-    absl::Status s = Remove(*files_, fmt::format("{}/{}", directory, name));
+    const std::string path = fmt::format("{}/{}", directory, name);
+    // What is of somebody else is none of ours to remove, and what is no file
+    // was not left by a checkpoint.
+    if (!IsChannelFile(name) ||
+        absl::IsDataLoss(
+            files_->Open(path, FileSystem::Mode::kRead).status())) {
+      if (context_->options.on_notice) {
+        context_->options.on_notice(
+            fmt::format("{}: is no file of this log; left alone", path));
+      }
+      continue;
+    }
+    absl::Status s = Remove(*files_, path);
     if (!s.ok()) return s;
   }
   cleaned_.insert(channel);

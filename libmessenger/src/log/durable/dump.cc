@@ -10,17 +10,17 @@
 #include <vector>
 
 #include "log/durable/layout.h"
+#include "log/durable/old_directories.h"
 #include "log/durable/segment_scan.h"
 #include "wire/entry.h"
 
 namespace messenger {
 namespace {
 
-LogSegment Describe(const std::string& channel,
-                    const SurveyedSegment& surveyed) {
+LogSegment Describe(const SurveyedSegment& surveyed) {
   const SegmentScan& scan = surveyed.scan;
   LogSegment segment = {
-      .file = fmt::format("{}/{}{}/{}", kChannelsName, channel, kChannelSuffix,
+      .file = fmt::format("{}/{}/{}", kChannelsName, surveyed.directory,
                           SegmentFileName(surveyed.info.first_sequence)),
       .first_sequence = surveyed.info.first_sequence,
       .last_sequence = surveyed.info.end_sequence - 1,
@@ -49,7 +49,7 @@ LogChannel Describe(const std::string& name, const SurveyedChannel& surveyed) {
   for (const SurveyedSegment& segment : surveyed.segments) {
     channel.messages += segment.scan.messages;
     channel.bytes += segment.scan.bytes;
-    channel.segments.push_back(Describe(name, segment));
+    channel.segments.push_back(Describe(segment));
   }
   return channel;
 }
@@ -166,19 +166,26 @@ class Reader {
     }
     channel_ = found->second;
     if (!survey_.checkpoint_lost) {
-      for (const SegmentInfo& info : channel_.state.segments) {
-        channel_.segments.push_back({.info = info, .scan = {}});
-      }
+      return FindSegments();
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status FindSegments() {
+    const auto directories =
+        ChannelDirectories::List(files_, context_.directory);
+    if (!directories.ok()) return directories.status();
+    for (const SegmentInfo& info : channel_.state.segments) {
+      const auto directory =
+          directories->Find(selection_.channel, info.first_sequence);
+      if (!directory.ok()) return directory.status();
+      channel_.segments.push_back(
+          {.directory = *directory, .info = info, .scan = {}});
     }
     return absl::OkStatus();
   }
 
   absl::Status ReadSegments(Selector* selector) {
-    const std::string& name = selection_.channel;
-    const SegmentPlace place = {
-        .directory = ChannelDirectory(context_.directory, name),
-        .name = fmt::format("{}/{}{}", kChannelsName, name, kChannelSuffix),
-        .channel = name};
     for (const SurveyedSegment& segment : channel_.segments) {
       if (selector->done()) break;
       if (segment.info.end_sequence <= selector->from()) continue;
@@ -190,6 +197,12 @@ class Reader {
                               finding.last_sequence >= selector->from();
         if (concerns && !selector->done()) Report(finding);
       };
+      const SegmentPlace place = {
+          .directory =
+              fmt::format("{}/{}", ChannelsDirectory(context_.directory),
+                          segment.directory),
+          .name = fmt::format("{}/{}", kChannelsName, segment.directory),
+          .channel = selection_.channel};
       SegmentScan scan;
       absl::Status s = ScanSegment(files_, place, segment.info,
                                    {.open_end = false,
@@ -219,10 +232,12 @@ class Reader {
 
 absl::StatusOr<LogOverview> Inspect(const LogToolContext& context,
                                     const LogToolOptions& options) {
-  const auto lock = LockLog(context);
+  LogVerification locking;
+  const auto lock = LockLogToRead(context, options, &locking);
   if (!lock.ok()) return lock.status();
   absl::StatusOr<LogSurvey> survey = SurveyLog(context, options);
   if (!survey.ok()) return survey.status();
+  survey->found.notices += locking.notices;
   LogOverview overview = {.epochs = survey->log.epochs,
                           .channels = {},
                           .journals = survey->journals.journals,
@@ -239,7 +254,7 @@ absl::Status ReadStored(const LogToolContext& context,
                         const LogSelection& selection,
                         const std::function<void(const Message&)>& visit,
                         const LogToolOptions& options) {
-  const auto lock = LockLog(context);
+  const auto lock = LockLogToRead(context, options, nullptr);
   if (!lock.ok()) return lock.status();
   return Reader(context, selection, visit, options).Run();
 }

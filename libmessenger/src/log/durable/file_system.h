@@ -15,8 +15,14 @@
 namespace messenger {
 
 // Errors begin with the path and the operation: NOT_FOUND there is no such file
-// or directory, RESOURCE_EXHAUSTED the disk or a quota is full, INTERNAL
-// anything else.
+// or directory, RESOURCE_EXHAUSTED the disk or a quota is full, DATA_LOSS there
+// is something else in its place that a log does not have, INTERNAL anything
+// else.
+//
+// What a log does not have, and what nothing here follows, waits for, reads or
+// changes: symbolic links, FIFOs, sockets, devices; and, where it would be
+// changed, a file with several names (hard links), and one that belongs neither
+// to us, nor to root, nor to the owner of the log's directory.
 
 // An open file. Its destructor closes it, without syncing it.
 //
@@ -65,6 +71,10 @@ class FileLock {
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
+  // False if there was no file to lock, and none could be created: then nobody
+  // is kept out.
+  virtual bool held() const { return true; }
+
  protected:
   FileLock() = default;
 };
@@ -82,12 +92,14 @@ class FileSystem {
   enum class Mode : std::uint8_t {
     kRead,    // it must exist
     kModify,  // to read and write; it must exist
-    kCreate,  // to read and write; created, or emptied if it exists
+    // To read and write. If there is anything but a directory, a new file takes
+    // its place, and what had other names stays as it was.
+    kCreate,
   };
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path,
                                                      Mode mode) = 0;
 
-  // Fine if it exists. Its parent must exist.
+  // Fine if it exists and is a directory. Its parent must exist.
   virtual absl::Status CreateDirectory(const std::string& path) = 0;
 
   // Of the files and directories in it, in no order.
@@ -98,7 +110,7 @@ class FileSystem {
   virtual absl::Status Rename(const std::string& from,
                               const std::string& to) = 0;
 
-  // Removes a file or an empty directory.
+  // Removes a file or an empty directory; of a symbolic link, the link.
   virtual absl::Status Remove(const std::string& path) = 0;
 
   // Files that were created, renamed or removed in it are so on stable storage
@@ -113,8 +125,21 @@ class FileSystem {
   // Locks the file at `path`, which is created if need be, and writes our
   // process id into it. FAILED_PRECONDITION, naming the holder, if another
   // process, or another lock of this one, holds it.
+  //
+  // The directory of the file is that of a log. It may be a symbolic link
+  // itself; until the lock is destroyed, everything that is used here with a
+  // path below it lies in the directory which it was when it was locked, and no
+  // directory on the way there is a symbolic link.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(
       const std::string& path) = 0;
+
+  // The same for one who only reads: where the file cannot be written, or not
+  // be created, it is locked as it is, or not at all. Keeps Lock out, but not
+  // necessarily others who only read.
+  virtual absl::StatusOr<std::unique_ptr<FileLock>> LockToRead(
+      const std::string& path) {
+    return Lock(path);
+  }
 
  protected:
   FileSystem() = default;

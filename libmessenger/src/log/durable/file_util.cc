@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -19,26 +20,57 @@ absl::StatusCode CodeOf(int error) {
     case ENOSPC:
     case EDQUOT:
       return absl::StatusCode::kResourceExhausted;
+    case EISDIR:
+    case ELOOP:
+      return absl::StatusCode::kDataLoss;
     default:
       return absl::StatusCode::kInternal;
   }
 }
 
+absl::StatusOr<std::string> ReadStart(File& file, std::uint64_t size) {
+  std::string contents(size, '\0');
+  const absl::StatusOr<std::size_t> read =
+      file.Read(0, contents.data(), contents.size());
+  if (!read.ok()) return read.status();
+  contents.resize(*read);
+  return contents;
+}
+
 }  // namespace
 
-absl::StatusOr<std::string> ReadFile(FileSystem& files,
-                                     const std::string& path) {
+absl::StatusOr<std::string> ReadFile(FileSystem& files, const std::string& path,
+                                     std::uint64_t max_size) {
   absl::StatusOr<std::unique_ptr<File>> file =
       files.Open(path, FileSystem::Mode::kRead);
   if (!file.ok()) return file.status();
   const absl::StatusOr<std::uint64_t> size = (*file)->Size();
   if (!size.ok()) return size.status();
-  std::string contents(*size, '\0');
-  const absl::StatusOr<std::size_t> read =
-      (*file)->Read(0, contents.data(), contents.size());
-  if (!read.ok()) return read.status();
-  contents.resize(*read);
-  return contents;
+  if (*size > max_size) {
+    return absl::DataLossError(fmt::format(
+        "{}: has {} bytes, and no such file of a log has more than {}", path,
+        *size, max_size));
+  }
+  return ReadStart(**file, *size);
+}
+
+absl::StatusOr<std::string> ReadBeginning(FileSystem& files,
+                                          const std::string& path,
+                                          std::uint64_t max_size) {
+  absl::StatusOr<std::unique_ptr<File>> file =
+      files.Open(path, FileSystem::Mode::kRead);
+  if (!file.ok()) return file.status();
+  const absl::StatusOr<std::uint64_t> size = (*file)->Size();
+  if (!size.ok()) return size.status();
+  return ReadStart(**file, std::min(*size, max_size));
+}
+
+absl::StatusOr<std::uint64_t> SizeOfFile(FileSystem& files,
+                                         const std::string& path) {
+  absl::StatusOr<std::unique_ptr<File>> file =
+      files.Open(path, FileSystem::Mode::kRead);
+  if (!file.ok()) return file.status();
+  return (*file)->Size();
 }
 
 absl::Status ReplaceFile(FileSystem& files, const std::string& directory,

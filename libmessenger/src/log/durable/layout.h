@@ -4,11 +4,15 @@
 //   DIR/reserve
 //   DIR/checkpoint
 //   DIR/journals/<number>.journal, .carried
-//   DIR/channels/<name>.channel/<first sequence>.segment, .index
+//   DIR/channels/<channel>.channel/<first sequence>.segment, .index
+//
+// channel_directory.h says how a channel's name is written.
 #pragma once
 
 #include <string>
 #include <string_view>
+
+#include "log/durable/channel_directory.h"
 
 namespace messenger {
 
@@ -16,7 +20,6 @@ inline constexpr std::string_view kLockFileName = "LOCK";
 inline constexpr std::string_view kReserveName = "reserve";
 inline constexpr std::string_view kJournalsName = "journals";
 inline constexpr std::string_view kChannelsName = "channels";
-inline constexpr std::string_view kChannelSuffix = ".channel";
 
 inline std::string JournalsDirectory(const std::string& log) {
   return log + "/" + std::string(kJournalsName);
@@ -24,11 +27,9 @@ inline std::string JournalsDirectory(const std::string& log) {
 inline std::string ChannelsDirectory(const std::string& log) {
   return log + "/" + std::string(kChannelsName);
 }
-// The suffix makes a directory's name of every channel's name, "..", too.
 inline std::string ChannelDirectory(const std::string& log,
                                     std::string_view channel) {
-  return ChannelsDirectory(log) + "/" + std::string(channel) +
-         std::string(kChannelSuffix);
+  return ChannelsDirectory(log) + "/" + ChannelDirectoryName(channel);
 }
 
 }  // namespace messenger

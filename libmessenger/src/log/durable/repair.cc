@@ -20,6 +20,7 @@
 #include "log/durable/journal.h"
 #include "log/durable/kept_files.h"
 #include "log/durable/layout.h"
+#include "log/durable/old_directories.h"
 #include "log/durable/retention.h"
 #include "log/durable/segment_writer.h"
 #include "log/producer_table.h"
@@ -53,24 +54,36 @@ std::string RepairingDirectory(const std::string& directory) {
   return fmt::format("{}/{}", directory, kRepairingName);
 }
 
-// What a repair that was cut off has left there, or this one.
+// What a repair that was cut off has left there, or this one. What is of nobody
+// here stays.
 absl::Status RemoveRepairing(FileSystem& files, const std::string& directory) {
   const std::string root = RepairingDirectory(directory);
   const auto channels = files.List(root);
   if (absl::IsNotFound(channels.status())) return absl::OkStatus();
   if (!channels.ok()) return channels.status();
+  bool all = true;
   for (const std::string& channel : *channels) {
+    if (!ParseChannelDirectoryName(channel)) {
+      all = false;
+      continue;
+    }
     const std::string path = fmt::format("{}/{}", root, channel);
     const auto names = files.List(path);
     if (!names.ok()) return names.status();
+    bool empty = true;
     for (const std::string& name : *names) {
+      if (!IsChannelFile(name)) {
+        empty = false;
+        continue;
+      }
       absl::Status s = files.Remove(fmt::format("{}/{}", path, name));
       if (!s.ok()) return s;
     }
-    absl::Status s = files.Remove(path);
+    absl::Status s = empty ? files.Remove(path) : absl::OkStatus();
     if (!s.ok()) return s;
+    all = all && empty;
   }
-  return files.Remove(root);
+  return all ? files.Remove(root) : absl::OkStatus();
 }
 
 // Writes new segments. Each gets to its place when it is whole, so that none
@@ -119,8 +132,8 @@ class SegmentMaker {
 
  private:
   std::string Scratch(const std::string& channel) const {
-    return fmt::format("{}/{}{}", RepairingDirectory(directory_), channel,
-                       kChannelSuffix);
+    return fmt::format("{}/{}", RepairingDirectory(directory_),
+                       ChannelDirectoryName(channel));
   }
 
   absl::Status Begin(RepairedChannel* channel, std::uint64_t first_sequence) {
@@ -260,7 +273,8 @@ class Repairer {
     result_.found = survey->found;
     if (result_.found.damages == 0) return std::move(result_);
     survey_ = *std::move(survey);
-    absl::Status s = Keep();
+    absl::Status s = RenameDirectories();
+    if (s.ok()) s = Keep();
     if (s.ok()) s = MendHeaders();
     if (s.ok()) s = MendIndexes();
     if (s.ok() && NeedsCheckpoint()) s = Rebuild();
@@ -276,6 +290,37 @@ class Repairer {
  private:
   LogToolOptions Quietly() const {
     return {.on_finding = nullptr, .on_progress = options_.on_progress};
+  }
+
+  // All that follows knows the names of today alone.
+  absl::Status RenameDirectories() {
+    if (!survey_.has_old_directories) return absl::OkStatus();
+    SegmentsOfChannels segments;
+    for (const auto& [name, channel] : survey_.channels) {
+      for (const SurveyedSegment& segment : channel.segments) {
+        segments[name].push_back(segment.info.first_sequence);
+      }
+    }
+    absl::Status s;
+    if (!survey_.checkpoint_lost && survey_.version < kCheckpointVersion) {
+      // The server of before must not find the log half renamed.
+      absl::StatusOr<Checkpoint> checkpoint =
+          LoadCheckpoint(files_, directory_);
+      if (!checkpoint.ok()) return checkpoint.status();
+      EncodedChannels channels;
+      for (const ChannelState& state : checkpoint->channels) {
+        channels[state.name] = EncodeChannelState(state);
+      }
+      s = WriteCheckpoint(files_, directory_, checkpoint->log, channels);
+    }
+    if (s.ok()) {
+      s = RenameOldDirectories(files_, directory_, segments, &result_.remarks);
+    }
+    if (!s.ok()) return s;
+    absl::StatusOr<LogSurvey> survey = SurveyLog(context_, Quietly());
+    if (!survey.ok()) return survey.status();
+    survey_ = *std::move(survey);
+    return absl::OkStatus();
   }
 
   absl::Status Keep() {

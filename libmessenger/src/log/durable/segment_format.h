@@ -45,6 +45,12 @@ inline constexpr std::uint64_t kIndexInterval = std::uint64_t{64} << 10;
 
 inline constexpr std::size_t kIndexEntrySize = 32;
 
+// So much of an index is about the first `size` bytes of the segment, at most;
+// one entry more shows whether it ends there.
+constexpr std::uint64_t MaxIndexSize(std::uint64_t size) {
+  return (size / kIndexInterval + 1) * kIndexEntrySize;
+}
+
 // A place in a segment. The send time is that of the message.
 struct IndexEntry {
   std::uint64_t sequence = 0;

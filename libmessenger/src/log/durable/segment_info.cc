@@ -22,4 +22,11 @@ std::optional<std::uint64_t> ParseSegmentFileName(std::string_view name) {
   return ParseNumberedFileName(name, kSegmentSuffix);
 }
 
+bool IsChannelFile(std::string_view name) {
+  constexpr std::string_view kReplacement = ".new";
+  if (ParseSegmentFileName(name)) return true;
+  if (name.ends_with(kReplacement)) name.remove_suffix(kReplacement.size());
+  return ParseNumberedFileName(name, kIndexSuffix).has_value();
+}
+
 }  // namespace messenger

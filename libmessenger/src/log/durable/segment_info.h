@@ -39,4 +39,9 @@ std::string IndexFileName(std::uint64_t first_sequence);
 // The first sequence, if it is the name of a segment (not of an index).
 std::optional<std::uint64_t> ParseSegmentFileName(std::string_view name);
 
+// Whether a file that has this name in a channel's directory is one that this
+// program has written there: a segment, an index, or an index that was being
+// replaced. Nothing else there is touched.
+bool IsChannelFile(std::string_view name);
+
 }  // namespace messenger

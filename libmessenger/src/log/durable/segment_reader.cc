@@ -95,7 +95,8 @@ absl::StatusOr<std::shared_ptr<SegmentReader>> SegmentReader::Open(
   if (!header.ok()) return header.status();
   // Without an index, or with a part of it, there is more to read.
   const absl::StatusOr<std::string> index =
-      ReadFile(files, directory + "/" + IndexFileName(info.first_sequence));
+      ReadBeginning(files, directory + "/" + IndexFileName(info.first_sequence),
+                    MaxIndexSize(info.size));
   return std::shared_ptr<SegmentReader>(new SegmentReader(
       *std::move(file), name, *header,
       DecodeIndex(index.ok() ? *index : std::string(), *header, info.size)));

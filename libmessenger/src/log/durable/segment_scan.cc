@@ -258,7 +258,8 @@ class Scanner {
     const std::string name = IndexFileName(info_.first_sequence);
     index_file_ = fmt::format("{}/{}", place_.name, name);
     const absl::StatusOr<std::string> bytes =
-        ReadFile(files_, fmt::format("{}/{}", place_.directory, name));
+        ReadBeginning(files_, fmt::format("{}/{}", place_.directory, name),
+                      MaxIndexSize(info_.size));
     if (absl::IsNotFound(bytes.status())) {
       index_missing_ = true;
       return absl::OkStatus();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -77,7 +78,7 @@ absl::Status SegmentWriter::ResumeIndex() {
   const absl::StatusOr<std::uint64_t> size = index_->Size();
   if (!size.ok()) return size.status();
   // Entries of what was cut off go, and so does what follows damage.
-  std::string bytes(*size, '\0');
+  std::string bytes(std::min(*size, MaxIndexSize(info_.size)), '\0');
   const absl::StatusOr<std::size_t> read =
       index_->Read(0, bytes.data(), bytes.size());
   if (!read.ok()) return read.status();

@@ -12,18 +12,10 @@
 #include "log/durable/journal.h"
 #include "log/durable/kept_files.h"
 #include "log/durable/layout.h"
-#include "wire/channel_name.h"
+#include "log/durable/old_directories.h"
 
 namespace messenger {
 namespace {
-
-// The channel whose directory has this name; empty if it is none.
-std::string ChannelOfDirectory(std::string_view name) {
-  if (!name.ends_with(kChannelSuffix)) return {};
-  name.remove_suffix(kChannelSuffix.size());
-  if (name.empty() || !wire::ResolveChannelName(name).ok()) return {};
-  return std::string(name);
-}
 
 class Survey {
  public:
@@ -36,6 +28,7 @@ class Survey {
     absl::Status s = ReadCheckpoint();
     if (s.ok() && survey_.is_new) return std::move(survey_);
     if (s.ok()) s = CheckDirectory();
+    if (s.ok()) s = FindDirectories();
     if (s.ok() && survey_.checkpoint_lost) s = RebuildChannels();
     if (s.ok()) s = ReadJournals();
     if (s.ok() && !survey_.checkpoint_lost) s = ReadSegments();
@@ -74,8 +67,17 @@ class Survey {
   }
 
   absl::Status ReadCheckpoint() {
+    // What is no file is not mended as a damaged one is: the file may be behind
+    // a symbolic link.
+    const absl::Status file =
+        files_
+            .Open(fmt::format("{}/{}", directory_, kCheckpointFileName),
+                  FileSystem::Mode::kRead)
+            .status();
+    if (absl::IsDataLoss(file)) return file;
     absl::StatusOr<Checkpoint> checkpoint = LoadCheckpoint(files_, directory_);
     if (checkpoint.ok()) {
+      survey_.version = checkpoint->version;
       survey_.log = std::move(checkpoint->log);
       for (ChannelState& state : checkpoint->channels) {
         std::string name = state.name;
@@ -124,10 +126,10 @@ class Survey {
     if (absl::IsNotFound(names.status())) return true;
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
-      const absl::StatusOr<std::string> bytes =
-          ReadFile(files_, fmt::format("{}/{}", journals, name));
-      if (!bytes.ok()) return bytes.status();
-      if (bytes->size() > kJournalHeaderSize ||
+      const absl::StatusOr<std::uint64_t> size =
+          SizeOfFile(files_, fmt::format("{}/{}", journals, name));
+      if (!size.ok()) return size.status();
+      if (*size > kJournalHeaderSize ||
           ParseJournalFileName(name).value_or(1) != 1) {
         return false;
       }
@@ -162,6 +164,13 @@ class Survey {
     return absl::OkStatus();
   }
 
+  absl::Status FindDirectories() {
+    auto directories = ChannelDirectories::List(files_, directory_);
+    if (!directories.ok()) return directories.status();
+    directories_.emplace(*std::move(directories));
+    return absl::OkStatus();
+  }
+
   // ---- Channels whose checkpoint is lost.
 
   absl::Status RebuildChannels() {
@@ -169,27 +178,26 @@ class Survey {
     const auto names = files_.List(channels);
     if (absl::IsNotFound(names.status())) return absl::OkStatus();
     if (!names.ok()) return names.status();
-    std::vector<std::string> sorted = *names;
-    std::sort(sorted.begin(), sorted.end());
-    for (const std::string& name : sorted) {
-      const std::string channel = ChannelOfDirectory(name);
-      if (channel.empty()) continue;  // it is reported later
-      absl::Status s = RebuildChannel(channel);
+    std::map<std::string, std::set<std::uint64_t>> segments;
+    for (const std::string& name : *names) {
+      const auto parsed = ParseChannelDirectoryName(name);
+      if (!parsed) continue;  // it is reported later
+      const auto in_it = files_.List(fmt::format("{}/{}", channels, name));
+      if (!in_it.ok()) return in_it.status();
+      for (const std::string& file : *in_it) {
+        const auto first = ParseSegmentFileName(file);
+        if (first && *first > 0) segments[parsed->channel].insert(*first);
+      }
+    }
+    for (const auto& [channel, firsts] : segments) {
+      absl::Status s = RebuildChannel(channel, {firsts.begin(), firsts.end()});
       if (!s.ok()) return s;
     }
     return absl::OkStatus();
   }
 
-  absl::Status RebuildChannel(const std::string& name) {
-    const auto names = files_.List(ChannelDirectory(directory_, name));
-    if (!names.ok()) return names.status();
-    std::vector<std::uint64_t> firsts;
-    for (const std::string& file : *names) {
-      const auto first = ParseSegmentFileName(file);
-      if (first && *first > 0) firsts.push_back(*first);
-    }
-    if (firsts.empty()) return absl::OkStatus();
-    std::sort(firsts.begin(), firsts.end());
+  absl::Status RebuildChannel(const std::string& name,
+                              const std::vector<std::uint64_t>& firsts) {
     SurveyedChannel& channel = survey_.channels[name];
     channel.state = {.name = name, .first_sequence = firsts.front()};
     ProducerTable producers(
@@ -247,18 +255,23 @@ class Survey {
                     absl::FunctionRef<void(const Message&)> visit) {
     const auto report = [this](const LogFinding& finding) { Report(finding); };
     const auto read = [this](std::uint64_t bytes) { HaveRead(bytes); };
-    absl::Status s = ScanSegment(
-        files_,
-        {.directory = ChannelDirectory(directory_, channel),
-         .name = fmt::format("{}/{}{}", kChannelsName, channel, kChannelSuffix),
-         .channel = channel},
-        segment->info,
-        {.open_end = open_end,
-         .not_before = not_before,
-         .visit = visit,
-         .report = report,
-         .read = read},
-        &segment->scan);
+    const auto directory =
+        directories_->Find(channel, segment->info.first_sequence);
+    if (!directory.ok()) return directory.status();
+    segment->directory = *directory;
+    absl::Status s =
+        ScanSegment(files_,
+                    {.directory = fmt::format(
+                         "{}/{}", ChannelsDirectory(directory_), *directory),
+                     .name = fmt::format("{}/{}", kChannelsName, *directory),
+                     .channel = channel},
+                    segment->info,
+                    {.open_end = open_end,
+                     .not_before = not_before,
+                     .visit = visit,
+                     .report = report,
+                     .read = read},
+                    &segment->scan);
     const SegmentScan& scan = segment->scan;
     ++survey_.found.summary.segments;
     survey_.found.summary.messages += scan.messages;
@@ -368,15 +381,15 @@ class Survey {
         if (!s.ok()) return s;
         last = info.last_time;
         if (segment.scan.rest == 0) continue;
-        Report({.file = fmt::format("{}/{}{}/{}", kChannelsName, name,
-                                    kChannelSuffix,
-                                    SegmentFileName(info.first_sequence)),
-                .offset = info.size,
-                .bytes = segment.scan.rest,
-                .channel = name,
-                .what = fmt::format("{} bytes are left of a checkpoint that "
-                                    "was cut off; they do not count",
-                                    segment.scan.rest)});
+        Report(
+            {.file = fmt::format("{}/{}/{}", kChannelsName, segment.directory,
+                                 SegmentFileName(info.first_sequence)),
+             .offset = info.size,
+             .bytes = segment.scan.rest,
+             .channel = name,
+             .what = fmt::format("{} bytes are left of a checkpoint that "
+                                 "was cut off; they do not count",
+                                 segment.scan.rest)});
       }
     }
     return absl::OkStatus();
@@ -392,14 +405,22 @@ class Survey {
     std::sort(sorted.begin(), sorted.end());
     for (const std::string& name : sorted) {
       const std::string path = fmt::format("{}/{}", kChannelsName, name);
-      const std::string channel = ChannelOfDirectory(name);
-      const auto known = survey_.channels.find(channel);
-      if (channel.empty()) {
+      const auto parsed = ParseChannelDirectoryName(name);
+      if (!parsed) {
         Notice(path, "is no channel of this log; left alone");
-      } else if (known == survey_.channels.end()) {
+        continue;
+      }
+      if (parsed->old) {
+        survey_.has_old_directories = true;
+        Notice(path, fmt::format("is called as in a log of version 1; the "
+                                 "server, or a repair, makes it \"{}\"",
+                                 ChannelDirectoryName(parsed->channel)));
+      }
+      const auto known = survey_.channels.find(parsed->channel);
+      if (known == survey_.channels.end()) {
         Notice(path, "is of a channel without messages; not needed");
       } else {
-        absl::Status s = CheckChannelDirectory(known->second, path);
+        absl::Status s = CheckChannelDirectory(known->second, name, path);
         if (!s.ok()) return s;
       }
     }
@@ -407,6 +428,7 @@ class Survey {
   }
 
   absl::Status CheckChannelDirectory(const SurveyedChannel& channel,
+                                     const std::string& directory,
                                      const std::string& path) {
     const auto names = files_.List(fmt::format("{}/{}", directory_, path));
     if (!names.ok()) return names.status();
@@ -416,16 +438,25 @@ class Survey {
       known.insert(IndexFileName(info.first_sequence));
     }
     for (const SurveyedSegment& segment : channel.segments) {
-      known.insert(SegmentFileName(segment.info.first_sequence));
-      known.insert(IndexFileName(segment.info.first_sequence));
+      const std::string file = SegmentFileName(segment.info.first_sequence);
+      const std::string index = IndexFileName(segment.info.first_sequence);
+      if (segment.directory == directory) {
+        known.insert(file);
+        known.insert(index);
+      } else {
+        known.erase(file);
+        known.erase(index);
+      }
     }
     std::vector<std::string> sorted = *names;
     std::sort(sorted.begin(), sorted.end());
     for (const std::string& name : sorted) {
       if (known.contains(name)) continue;
       Notice(fmt::format("{}/{}", path, name),
-             "is not needed; the server removes it when it next writes to the "
-             "channel's directory");
+             IsChannelFile(name)
+                 ? "is not needed; the server removes it when it next writes "
+                   "to the channel's directory"
+                 : "is no file of this log; left alone");
     }
     return absl::OkStatus();
   }
@@ -433,6 +464,7 @@ class Survey {
   FileSystem& files_;
   const std::string& directory_;
   const LogToolOptions& options_;
+  std::optional<ChannelDirectories> directories_;
   LogSurvey survey_;
   std::uint64_t read_ = 0;
 };
@@ -448,8 +480,13 @@ absl::StatusOr<std::string> DirectoryOfLog(std::string_view log) {
   return std::string(log.substr(kFile.size()));
 }
 
-absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
-    const LogToolContext& context) {
+namespace {
+
+using LockCall = absl::StatusOr<std::unique_ptr<FileLock>> (FileSystem::*)(
+    const std::string& path);
+
+absl::StatusOr<std::unique_ptr<FileLock>> LockLogWith(
+    LockCall call, const LogToolContext& context) {
   const auto names = context.files->List(context.directory);
   if (absl::IsNotFound(names.status())) {
     return absl::NotFoundError(
@@ -466,11 +503,33 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
         R"({}: is not the directory of a log: it has no "{}", "{}" or "{}")",
         context.directory, kCheckpointFileName, kJournalsName, kChannelsName));
   }
-  auto lock = context.files->Lock(
-      fmt::format("{}/{}", context.directory, kLockFileName));
+  auto lock = (*context.files.*
+               call)(fmt::format("{}/{}", context.directory, kLockFileName));
   if (absl::IsFailedPrecondition(lock.status())) {
     return absl::FailedPreconditionError(
         fmt::format("{}; stop the server first", MessageOf(lock.status())));
+  }
+  return lock;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
+    const LogToolContext& context) {
+  return LockLogWith(&FileSystem::Lock, context);
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
+    const LogToolContext& context, const LogToolOptions& options,
+    LogVerification* found) {
+  auto lock = LockLogWith(&FileSystem::LockToRead, context);
+  if (!lock.ok() || (*lock)->held()) return lock;
+  if (found != nullptr) ++found->notices;
+  if (options.on_finding) {
+    options.on_finding(
+        {.file = std::string(kLockFileName),
+         .what = "is missing and cannot be created: nothing keeps a server "
+                 "from writing to the log meanwhile"});
   }
   return lock;
 }

@@ -38,7 +38,15 @@ absl::StatusOr<std::string> DirectoryOfLog(std::string_view log);
 absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
     const LogToolContext& context);
 
+// The same for a tool that changes nothing: the log may be on a disk that
+// cannot be written, or belong to somebody else. If there is nothing to lock
+// then, a notice says so, and `found`, if not null, counts it.
+absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
+    const LogToolContext& context, const LogToolOptions& options,
+    LogVerification* found);
+
 struct SurveyedSegment {
+  std::string directory;  // its name, within that of the channels
   SegmentInfo info;
   SegmentScan scan;
 };
@@ -58,9 +66,12 @@ struct SurveyedChannel {
 };
 
 struct LogSurvey {
+  std::uint32_t version = kCheckpointVersion;  // if the checkpoint is there
   // Nothing was ever written to it.
   bool is_new = false;
   bool checkpoint_lost = false;
+  // There are directories with names of version 1.
+  bool has_old_directories = false;
   // If the checkpoint is lost, without a key and epochs.
   LogState log;
   std::vector<std::uint64_t> journal_epochs;  // that have begun since

@@ -7,10 +7,12 @@ namespace messenger {
 
 absl::StatusOr<LogVerification> Verify(const LogToolContext& context,
                                        const LogToolOptions& options) {
-  const auto lock = LockLog(context);
+  LogVerification locking;
+  const auto lock = LockLogToRead(context, options, &locking);
   if (!lock.ok()) return lock.status();
-  const absl::StatusOr<LogSurvey> survey = SurveyLog(context, options);
+  absl::StatusOr<LogSurvey> survey = SurveyLog(context, options);
   if (!survey.ok()) return survey.status();
+  survey->found.notices += locking.notices;
   return survey->found;
 }
 
