@@ -339,8 +339,8 @@ absl::StatusOr<std::shared_ptr<DurableLog>> OpenLogIn(
   return DurableLog::Open(place.log(),
                           {.on_notice =
                                [notices](std::string_view notice) {
-                                 if (notices != nullptr)
-                                   notices->emplace_back(notice);
+                                 if (notices == nullptr) return;
+                                 notices->emplace_back(notice);
                                }},
                           {});
 }
