@@ -333,7 +333,7 @@ TEST_CASE("hostile files: no file is read that is larger than any of a log") {
 // ---------------------------------------------------------------------------
 // The log
 
-// What happens to a log in which `change` has changed something.
+// As a server opens it.
 absl::StatusOr<std::shared_ptr<DurableLog>> OpenLogIn(
     const Place& place, std::vector<std::string>* notices = nullptr) {
   return DurableLog::Open(place.log(),
