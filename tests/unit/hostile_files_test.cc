@@ -333,14 +333,14 @@ TEST_CASE("hostile files: no file is read that is larger than any of a log") {
 // ---------------------------------------------------------------------------
 // The log
 
-// What happens to a log in which `change` has changed something.
+// As a server opens it.
 absl::StatusOr<std::shared_ptr<DurableLog>> OpenLogIn(
     const Place& place, std::vector<std::string>* notices = nullptr) {
   return DurableLog::Open(place.log(),
                           {.on_notice =
                                [notices](std::string_view notice) {
-                                 if (notices != nullptr)
-                                   notices->emplace_back(notice);
+                                 if (notices == nullptr) return;
+                                 notices->emplace_back(notice);
                                }},
                           {});
 }

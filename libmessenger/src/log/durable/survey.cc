@@ -69,7 +69,7 @@ class Survey {
   absl::Status ReadCheckpoint() {
     // What is no file is not mended as a damaged one is: the file may be behind
     // a symbolic link.
-    const absl::Status file =
+    absl::Status file =
         files_
             .Open(fmt::format("{}/{}", directory_, kCheckpointFileName),
                   FileSystem::Mode::kRead)
