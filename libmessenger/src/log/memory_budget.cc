@@ -4,16 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 
 namespace messenger {
 namespace {
 
 // Of the control group that a container sees as its root: versions 2 and 1.
-constexpr const char* kGroupLimits[] = {
+constexpr auto kGroupLimits = std::to_array<const char*>({
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-};
+});
 
 }  // namespace
 

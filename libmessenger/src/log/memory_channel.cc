@@ -90,21 +90,14 @@ AppendResult MemoryChannel::Store(const AppendBatch& batch, bool* advanced) {
                       .first_sequence = first,
                       .count = Narrow<std::uint32_t>(count),
                       .send_time = time});
-  // From here on it is stored: should there be no memory for the little that
-  // this takes, the program ends rather than go on with half of it.
-  const auto publish =
-      [&]() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) {
-        last_time_ = time;
-        Publish(*std::move(runs));
-        if (!batch.producer_id) return;
-        producers_.Record(
-            *batch.producer_id,
-            {.producer_sequence = batch.first_producer_sequence + repeated,
-             .sequence = first,
-             .count = count},
-            now);
-      };
-  publish();
+  std::optional<ProducerRun> sent;
+  if (batch.producer_id) {
+    sent = {.producer_sequence = batch.first_producer_sequence + repeated,
+            .sequence = first,
+            .count = count};
+  }
+  last_time_ = time;
+  Publish(*std::move(runs), batch.producer_id, sent, now);
   *advanced = true;
   return receipts;
 }
@@ -117,7 +110,11 @@ bool MemoryChannel::MakeRoom(std::size_t bytes) {
   return !dropped.empty();
 }
 
-void MemoryChannel::Publish(std::vector<EntryRun> runs) {
+void MemoryChannel::Publish(std::vector<EntryRun> runs,
+                            const std::optional<ProducerId>& producer,
+                            const std::optional<ProducerRun>& sent,
+                            SteadyTime now) noexcept {
+  if (producer && sent) producers_.Record(*producer, *sent, now);
   Dropped dropped;
   absl::MutexLock lock(&mu_);
   for (EntryRun& run : runs) {

@@ -73,7 +73,12 @@ class MemoryChannel {
 
   AppendResult Store(const AppendBatch& batch, bool* advanced)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
-  void Publish(std::vector<EntryRun> runs)
+  // Shows these to readers, and remembers them of their producer, if there is
+  // one. It is stored then: should there be no memory for the little that this
+  // takes, the program ends rather than go on with half of it.
+  void Publish(std::vector<EntryRun> runs,
+               const std::optional<ProducerId>& producer,
+               const std::optional<ProducerRun>& sent, SteadyTime now) noexcept
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
   // Drops what retention would drop if so many bytes were added; whether there
   // was something.
