@@ -38,6 +38,11 @@ When it listens, it prints one line on stdout:
   messenger-server {} listening on 0.0.0.0:51075 (log file:messenger-data)
 Everything else goes to stderr.
 
+HOST is an IPv4 address (0.0.0.0: all of them), an IPv6 address in brackets
+([::]: all of them, and those of IPv4), or a name, of which all addresses are
+taken. Connections beyond its bounds are refused, which stderr says now and
+then. The soft limit of descriptors is raised to the hard one.
+
 Then, in two other terminals:
   messenger-cli read
   messenger-cli send hello
@@ -140,6 +145,19 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           &command->server.service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"
           "(default 1Mi)");
+  app.add_option("--max-connections", command->server.max_connections,
+                 "Most connections; one more is refused (default: what\n"
+                 "the hard limit of descriptors, ulimit -Hn, allows:\n"
+                 "half of it, less 256)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-connections-per-address",
+                 command->server.max_connections_per_address,
+                 "Most of them from one IPv4 address, or one /64\n"
+                 "network of IPv6; this machine's own are not counted\n"
+                 "(default 1024, and at most half of all)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
   AddDuration(app, "--stall-timeout", &command->stall_timeout,
               "Cut off readers that take nothing for so long; they\n"
               "can resume where they were; 0s waits for ever\n"
