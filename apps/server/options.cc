@@ -145,6 +145,12 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           &command->server.service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"
           "(default 1Mi)");
+  AddSize(app, "--max-frames-in-flight-bytes",
+          &command->server.service.max_frames_in_flight_bytes,
+          "Most log memory that is held for readers that do not\n"
+          "take it, over all of them; beyond it, those that have\n"
+          "stalled for longest are cut off, and can resume\n"
+          "(default 256Mi)");
   app.add_option("--max-connections", command->server.max_connections,
                  "Most connections; one more is refused (default: what\n"
                  "the hard limit of descriptors, ulimit -Hn, allows:\n"

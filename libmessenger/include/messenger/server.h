@@ -30,6 +30,16 @@ struct ServiceOptions {
   // frames cost more per message; larger ones hold more log memory per slow
   // reader. Default 1 MiB.
   std::size_t max_frame_bytes = std::size_t{1} << 20;
+  // Most log memory that frames on their way to readers may hold, over all
+  // readers: what a frame refers to stays until the reader has taken it, though
+  // the log may have dropped it. What several readers are sent counts once, and
+  // chunks of memory count as a whole. Beyond it, the readers whose frames have
+  // been on their way for longest are cut off, as after stall_timeout; the
+  // newest frame always stays. When half of it is used, frames become smaller
+  // (64 KiB, and less the less is left), so that many slow readers find room.
+  // Bounds: twice the larger of max_message_bytes and max_frame_bytes, to 1
+  // TiB. Default 256 MiB.
+  std::size_t max_frames_in_flight_bytes = std::size_t{256} << 20;
   // Limits within which a client's heartbeat interval is kept. Bounds: 1 ms to
   // 30 days.
   std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);

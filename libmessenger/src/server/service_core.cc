@@ -11,7 +11,9 @@ namespace messenger {
 
 ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
                          const ServiceOptions& options)
-    : log_(std::move(log)), options_(options) {
+    : log_(std::move(log)),
+      options_(options),
+      frames_(options.max_frames_in_flight_bytes) {
   rpc::KeepInitialized();
   log_->AddListener(&fan_out_);
 }

@@ -10,6 +10,7 @@
 #include "log/message_log.h"
 #include "messenger/server.h"
 #include "server/fan_out.h"
+#include "server/frames_in_flight.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -33,6 +34,7 @@ class ServiceCore {
             .max_message_bytes = options_.max_message_bytes};
   }
   FanOut& fan_out() { return fan_out_; }
+  FramesInFlight& frames() { return frames_; }
 
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
@@ -49,6 +51,7 @@ class ServiceCore {
   const std::shared_ptr<MessageLog> log_;
   const ServiceOptions options_;
   FanOut fan_out_;
+  FramesInFlight frames_;
   std::atomic<bool> draining_{false};
 
   absl::Mutex mu_;
