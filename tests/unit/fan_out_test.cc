@@ -20,7 +20,6 @@
 namespace messenger::fan_out_test {
 namespace {
 
-using test::kDeadline;
 using TimePoint = FanOut::TimePoint;
 
 // What has happened, in this order.
@@ -29,19 +28,23 @@ class Events {
   void Add(std::string event) ABSL_LOCKS_EXCLUDED(mu_) {
     const absl::MutexLock lock(&mu_);
     events_.push_back(std::move(event));
+    changed_.SignalAll();
   }
   // Waits until there are so many.
   std::vector<std::string> Await(std::size_t count) ABSL_LOCKS_EXCLUDED(mu_) {
-    const auto enough = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-      return events_.size() >= count;
-    };
     const absl::MutexLock lock(&mu_);
-    CHECK(mu_.AwaitWithTimeout(absl::Condition(&enough), kDeadline));
+    CHECK(test::Await(mu_, changed_, [this, count] { return Has(count); }));
     return events_;
   }
 
  private:
-  absl::Mutex mu_;
+  bool Has(std::size_t count) const {
+    mu_.AssertHeld();
+    return events_.size() >= count;
+  }
+
+  mutable absl::Mutex mu_;
+  absl::CondVar changed_;
   std::vector<std::string> events_ ABSL_GUARDED_BY(mu_);
 };
 
