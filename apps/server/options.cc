@@ -152,9 +152,9 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           "stalled for longest are cut off, and can resume\n"
           "(default 256Mi)");
   app.add_option("--max-connections", command->server.max_connections,
-                 "Most connections; one more is refused (default: what\n"
-                 "the hard limit of descriptors, ulimit -Hn, allows:\n"
-                 "half of it, less 256)")
+                 "Most connections; one more is refused (default: half\n"
+                 "of the descriptors that ulimit -Hn allows, but for\n"
+                 "256 that everything else may need)")
       ->option_text("N")
       ->check(CLI::PositiveNumber);
   app.add_option("--max-connections-per-address",

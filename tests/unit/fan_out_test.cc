@@ -67,7 +67,12 @@ class FakeReader final : public FanOut::Reader {
 };
 
 struct Fixture {
+  Fixture() = default;
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
   ~Fixture() {
+    // A test that has failed may not have come to it.
+    if (!release.HasBeenNotified()) Release();
     for (const auto& reader : readers) {
       static_cast<void>(fan_out.Unpark(reader.get()));
       fan_out.Leave(reader.get());
@@ -100,7 +105,7 @@ struct Fixture {
       release.WaitForNotification();
     })));
     fan_out.OnAppend("held");
-    held.WaitForNotification();
+    CHECK(held.WaitForNotificationWithTimeout(test::kDeadline));
   }
   void Release() { release.Notify(); }
 
@@ -145,7 +150,8 @@ TEST_CASE_FIXTURE(Fixture,
   }
   fan_out.OnAppend("other");
   Release();
-  const auto order = events.Await(kChannels * 200 + 2 * FanOut::kAtOnce);
+  const auto order =
+      events.Await(kChannels * std::size_t{200} + 2 * FanOut::kAtOnce);
   CHECK(PlaceOf(order, "other0") == kChannels * kAtOnce);
   CHECK(PlaceOf(order, "other" + std::to_string(kAtOnce)) ==
         (2 * kChannels + 1) * kAtOnce);
@@ -185,7 +191,7 @@ TEST_CASE_FIXTURE(Fixture,
     CHECK(fan_out.Park(*self));
   }
   fan_out.OnAppend("c");
-  const auto order = events.Await(kReaders * kRounds);
+  const auto order = events.Await(std::size_t{kReaders} * kRounds);
   for (int i = 0; i < kReaders * kRounds; ++i) {
     REQUIRE(order[static_cast<std::size_t>(i)] == std::to_string(i % kReaders));
   }

@@ -106,8 +106,9 @@ TEST_CASE("frames in flight: memory that many refer to counts once") {
     frame->Add(&flight, {shared, shared});
   }
   CHECK(flight.bytes() == kMiB / 2);
-  for (std::size_t i = 1; i < frames.size(); ++i)
+  for (std::size_t i = 1; i < frames.size(); ++i) {
     flight.Remove(frames[i].get());
+  }
   CHECK(flight.bytes() == kMiB / 2);
   flight.Remove(frames[0].get());
   CHECK(flight.bytes() == 0);

@@ -87,7 +87,7 @@ struct ServerOptions {
 
 // It stays reachable: when connections or descriptors run out, it refuses, and
 // serves again as soon as there are some. A peer that connects and does not
-// begin to speak HTTP/2 is cut off after 20 seconds.
+// begin to speak HTTP/2 is cut off within 20 seconds.
 //
 // Thread safety: all members may be called from any thread. Shutdown, Wait and
 // the destructor must not be called from a callback of one of this server's

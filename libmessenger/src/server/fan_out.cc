@@ -1,7 +1,6 @@
 #include "server/fan_out.h"
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
@@ -60,9 +59,10 @@ struct FanOut::Channel {
   std::string name;
   std::uint64_t readers = 0;
   // Those of the present round, and those of the next one. They change roles.
-  std::array<ParkedList, 2> lists;
-  ParkedList* waking = &lists[0];
-  ParkedList* parked = &lists[1];
+  ParkedList one;
+  ParkedList other;
+  ParkedList* waking = &one;
+  ParkedList* parked = &other;
   // Whether there is to be a next round.
   bool again = false;
   bool marked = false;  // it is in marked_

@@ -51,6 +51,7 @@ class FramesInFlight {
   };
 
   explicit FramesInFlight(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+  ~FramesInFlight() = default;
   FramesInFlight(const FramesInFlight&) = delete;
   FramesInFlight& operator=(const FramesInFlight&) = delete;
 
