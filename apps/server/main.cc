@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <csignal>
@@ -39,6 +40,16 @@ void EnableReflectionAndHealth() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 }
 
+// Programs begin with a low limit of descriptors for the sake of those that
+// select(), which nothing here does. What cannot be raised stays as it was: the
+// server derives its bound for connections from what there is.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
   WriteStderr(fmt::format(
       "messenger-server: {}: draining for at most {}; a second signal exits at "
@@ -55,11 +66,14 @@ int Main(int argc, char** argv) {
   if (!command) return exit_code;
   if (command->tool) return command->tool();
 
+  RaiseDescriptorLimit();
   Interrupt interrupt;
   NoticePrinter notices;
-  command->log.on_notice = [&notices](std::string_view notice) {
+  const auto print = [&notices](std::string_view notice) {
     notices.Print(notice);
   };
+  command->log.on_notice = print;
+  command->server.on_notice = print;
   auto log = OpenLog(command->log_uri, command->log);
   if (!log.ok()) return Fail(log.status());
   command->server.log = *std::move(log);

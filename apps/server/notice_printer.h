@@ -1,4 +1,4 @@
-// What the log has to say, on stderr.
+// What the log and the server have to say, on stderr.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 namespace messenger::app {
 
 // Prints from a thread of its own: whoever reads our stderr may stop reading,
-// and the log must not wait for that.
+// and neither of them may wait for that.
 //
 // Thread safety: all members may be called from any thread.
 class NoticePrinter {

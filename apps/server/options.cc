@@ -38,6 +38,11 @@ When it listens, it prints one line on stdout:
   messenger-server {} listening on 0.0.0.0:51075 (log file:messenger-data)
 Everything else goes to stderr.
 
+HOST is an IPv4 address (0.0.0.0: all of them), an IPv6 address in brackets
+([::]: all of them, and those of IPv4), or a name, of which all addresses are
+taken. Connections beyond its bounds are refused, which stderr says now and
+then. The soft limit of descriptors is raised to the hard one.
+
 Then, in two other terminals:
   messenger-cli read
   messenger-cli send hello
@@ -154,6 +159,29 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           &command->server.service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"
           "(default 1Mi)");
+  AddSize(app, "--max-append-bytes", &command->server.service.max_append_bytes,
+          "Most bytes of appends under way over all calls; four\n"
+          "times as much may wait, and connections take turns\n"
+          "(default 64Mi)");
+  AddSize(app, "--max-frames-in-flight-bytes",
+          &command->server.service.max_frames_in_flight_bytes,
+          "Most log memory that is held for readers that do not\n"
+          "take it, over all of them; beyond it, those that have\n"
+          "stalled for longest are cut off, and can resume\n"
+          "(default 256Mi)");
+  app.add_option("--max-connections", command->server.max_connections,
+                 "Most connections; one more is refused (default: half\n"
+                 "of the descriptors that ulimit -Hn allows, but for\n"
+                 "256 that everything else may need)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-connections-per-address",
+                 command->server.max_connections_per_address,
+                 "Most of them from one IPv4 address, or one /64\n"
+                 "network of IPv6; this machine's own are not counted\n"
+                 "(default 1024, and at most half of all)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
   AddDuration(app, "--stall-timeout", &command->stall_timeout,
               "Cut off readers that take nothing for so long; they\n"
               "can resume where they were; 0s waits for ever\n"

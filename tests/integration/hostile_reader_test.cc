@@ -2,16 +2,20 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "absl/synchronization/notification.h"
+#include "messenger/client.h"
 #include "messenger/server.h"
 #include "messenger/v1/messenger.pb.h"
 #include "support/printing.h"
 #include "support/raw_client.h"
+#include "support/recorder.h"
 #include "support/tcp_socket.h"
 
 namespace messenger::hostile_reader_test {
@@ -162,6 +166,138 @@ TEST_CASE("a reader that is cut off can go on where it was") {
   }
   CHECK(last == 16);
   CHECK(SendAndReadBack(server->port()) == "OK");
+}
+
+// Readers that take nothing at all, on one connection.
+class StalledReaders {
+ public:
+  StalledReaders(RawClient* client, int port) : client_(client), socket_(port) {
+    socket_.Send(Http2Preface(0));
+  }
+
+  // Returns when there is one more, of this channel.
+  void Add(const v1::ReadMessagesRequest& request) {
+    const std::uint64_t before =
+        client_->GetChannel(request.channel()).readers();
+    stream_ += 2;
+    socket_.Send(
+        Http2Call(stream_, "ReadMessages") +
+        Http2Data(stream_, GrpcMessage(request.SerializeAsString()), true));
+    client_->AwaitReaders(request.channel(), before + 1);
+  }
+
+ private:
+  RawClient* const client_;
+  TcpSocket socket_;
+  std::uint32_t stream_ = static_cast<std::uint32_t>(-1);
+};
+
+TEST_CASE(
+    "readers that take nothing hold so much memory and no more: those that "
+    "have stalled for longest are cut off") {
+  const auto server = Serve({.max_frames_in_flight_bytes = 8 * kMiB});
+  RawClient client(server->port());
+  constexpr int kChannels = 20;
+  const auto channel = [](int i) { return "stalled" + std::to_string(i); };
+  for (int i = 0; i < kChannels; ++i) {
+    client.MustSend(channel(i), 1, std::string(kMiB - 100, 'x'));
+  }
+  client.MustSend("live", 1, "first");
+  RawStream live = client.Read(Tail("live"));
+  CHECK(live.Read());
+
+  StalledReaders stalled(&client, server->port());
+  for (int i = 0; i < kChannels; ++i) stalled.Add(Earliest(channel(i)));
+  // What a message takes is a little less than 1 MiB.
+  for (int i = 0; i < kChannels - 8; ++i) client.AwaitReaders(channel(i), 0);
+  for (int i = kChannels - 8; i < kChannels; ++i) {
+    CHECK(client.GetChannel(channel(i)).readers() == 1);
+  }
+
+  // One that takes what it gets is not hit, nor one that waits.
+  v1::ReadMessagesRequest all = Earliest(channel(0));
+  all.set_until_caught_up(true);
+  RawStream reader = client.Read(all);
+  CHECK(reader.MustRead<v1::ReadMessagesResponse>().messages_size() == 1);
+  CHECK(reader.Finish().ok());
+  client.MustSend("live", 1, "second");
+  CHECK(live.MustRead<v1::ReadMessagesResponse>().messages_size() == 1);
+  CHECK(SendAndReadBack(server->port()) == "OK");
+}
+
+TEST_CASE("a small message counts with all the memory that it keeps") {
+  const auto server = Serve({.max_message_bytes = 1'000,
+                             .max_frame_bytes = 100'000,
+                             .max_frames_in_flight_bytes = 200'000});
+  RawClient client(server->port());
+  // A frame of one message, which refers to a chunk of 64 KiB.
+  const auto last = [](const std::string& channel) {
+    v1::ReadMessagesRequest request = Tail(channel);
+    request.set_last(1);
+    return request;
+  };
+  StalledReaders stalled(&client, server->port());
+  for (int i = 0; i < 10; ++i) {
+    const std::string channel = "c" + std::to_string(i);
+    client.MustSend(channel, 100, std::string(900, 'x'));
+    stalled.Add(last(channel));
+  }
+  for (int i = 0; i < 7; ++i) client.AwaitReaders("c" + std::to_string(i), 0);
+  for (int i = 7; i < 10; ++i) {
+    CHECK(client.GetChannel("c" + std::to_string(i)).readers() == 1);
+  }
+}
+
+TEST_CASE("readers of the same messages do not count one by one") {
+  const auto server = Serve({.max_frames_in_flight_bytes = 8 * kMiB});
+  RawClient client(server->port());
+  client.MustSend("c", 1, std::string(kMiB - 100, 'x'));
+  StalledReaders stalled(&client, server->port());
+  for (int i = 0; i < 50; ++i) stalled.Add(Earliest("c"));
+  CHECK(client.GetChannel("c").readers() == 50);
+}
+
+TEST_CASE(
+    "a subscription that is cut off for the memory that it holds goes on, and "
+    "gets everything once") {
+  constexpr std::uint64_t kMessages = 32;
+  const auto server = Serve({.max_frames_in_flight_bytes = 8 * kMiB});
+  RawClient raw(server->port());
+  raw.MustSend("c", kMessages, std::string(kMiB - 100, 'x'));
+  for (int i = 0; i < 10; ++i) {
+    raw.MustSend("other" + std::to_string(i), 1, std::string(kMiB - 100, 'x'));
+  }
+
+  Client client = Client::Connect({.target = server->address()});
+  absl::Notification blocked;
+  absl::Notification unblock;
+  std::atomic<std::uint64_t> last = 0;
+  std::atomic<int> gaps = 0;
+  std::atomic<int> wrong = 0;
+  ReadCallbacks callbacks;
+  callbacks.on_message = [&](const Message& message) {
+    if (last == 0) {
+      blocked.Notify();
+      unblock.WaitForNotification();
+    }
+    if (message.sequence != last + 1) ++wrong;
+    last = message.sequence;
+  };
+  callbacks.on_gap = [&](const Gap& /*gap*/) { ++gaps; };
+  const Subscription subscription = client.Read(
+      {.channel = "c", .start = Start::Earliest(), .limit = kMessages},
+      std::move(callbacks));
+  REQUIRE(blocked.WaitForNotificationWithTimeout(kDeadline));
+  StalledReaders stalled(&raw, server->port());
+  for (int i = 0; i < 10; ++i) {
+    stalled.Add(Earliest("other" + std::to_string(i)));
+  }
+  raw.AwaitReaders("c", 0);
+  unblock.Notify();
+  CHECK(subscription.Wait() == absl::OkStatus());
+  CHECK(last == kMessages);
+  CHECK(wrong == 0);
+  CHECK(gaps == 0);
 }
 
 TEST_CASE("heartbeats come as often as asked, with head and next sequence") {

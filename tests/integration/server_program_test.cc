@@ -7,19 +7,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "support/printing.h"
 #include "support/raw_client.h"
 #include "support/sanitized.h"
 #include "support/server_process.h"
+#include "support/tcp_socket.h"
 #include "support/temporary_directory.h"
 
 namespace messenger::test::server_program_test {
@@ -162,6 +168,96 @@ TEST_CASE("messenger-server refuses what it has no memory for, and goes on") {
   CHECK(client.Call(kSend, many).status.ok());
   CHECK(client.GetChannel("many").head() == 4 * 65'536);
   CHECK(client.GetChannel("one").head() == 6);
+  CHECK(server.Stop() == 0);
+}
+
+// The program with this limit of descriptors, as the shell's ulimit sets it.
+ServerProcess StartWithLimit(const std::string& limit,
+                             const std::string& options,
+                             const TemporaryDirectory& directory) {
+  return {"/bin/sh",
+          {"-c",
+           "ulimit " + limit +
+               " && exec \"$0\" --listen 127.0.0.1:0 --log memory: " + options,
+           MESSENGER_SERVER_PROGRAM},
+          {},
+          directory.path() + "/notices"};
+}
+
+std::string NoticesIn(const TemporaryDirectory& directory) {
+  std::ifstream file(directory.path() + "/notices");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Connects so many times, and returns how many of them are served.
+int CountServed(int port, int connections) {
+  std::vector<std::unique_ptr<TcpSocket>> sockets;
+  for (int i = 0; i < connections; ++i) {
+    auto socket = TcpSocket::TryConnect(port);
+    if (!socket) continue;
+    socket->Send(Http2Preface());
+    sockets.push_back(std::move(socket));
+  }
+  int served = 0;
+  for (const auto& socket : sockets) {
+    if (!socket->Receive(9).empty()) ++served;
+  }
+  return served;
+}
+
+// Whether a client that comes now is served, but for the time that the server
+// takes to hear that others have gone.
+bool ServesAgain(int port) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (SendAndReadBack(port) != "OK") {
+    if (std::chrono::steady_clock::now() > end) return false;
+  }
+  return true;
+}
+
+TEST_CASE(
+    "messenger-server with few descriptors refuses connections, and serves "
+    "again when there are fewer") {
+  for (const auto& [options, reason] :
+       {std::pair("", "beyond max_connections (16)"),
+        // More than there are descriptors for.
+        std::pair("--max-connections 10000", "no file descriptors left")}) {
+    const TemporaryDirectory directory;
+    ServerProcess server = StartWithLimit("-n 64", options, directory);
+    REQUIRE(server.AwaitListening(kRawDeadline));
+    for (int i = 0; i < 3; ++i) {
+      const int served = CountServed(server.port(), 120);
+      CHECK(served >= 10);
+      CHECK(served < 60);
+      CHECK(ServesAgain(server.port()));
+    }
+    CHECK(server.Stop() == 0);
+    const std::string notices = NoticesIn(directory);
+    CHECK(notices.find("messenger-server: refused ") != std::string::npos);
+    CHECK(notices.find(reason) != std::string::npos);
+    // Not one for each connection.
+    CHECK(std::count(notices.begin(), notices.end(), '\n') < 8);
+  }
+}
+
+TEST_CASE("messenger-server takes as many descriptors as it may have") {
+  const TemporaryDirectory directory;
+  // The soft limit is what programs usually get, the hard one what they may.
+  ServerProcess server = StartWithLimit("-Sn 64", "", directory);
+  REQUIRE(server.AwaitListening(kRawDeadline));
+  CHECK(CountServed(server.port(), 120) == 120);
+  CHECK(ServesAgain(server.port()));
+  CHECK(server.Stop() == 0);
+  CHECK(NoticesIn(directory).find("refused") == std::string::npos);
+}
+
+TEST_CASE("messenger-server has no more connections than it is told") {
+  const TemporaryDirectory directory;
+  ServerProcess server =
+      StartWithLimit("-Sn 64", "--max-connections 7", directory);
+  REQUIRE(server.AwaitListening(kRawDeadline));
+  CHECK(CountServed(server.port(), 20) == 7);
+  CHECK(ServesAgain(server.port()));
   CHECK(server.Stop() == 0);
 }
 

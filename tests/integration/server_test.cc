@@ -52,6 +52,8 @@ TEST_CASE("options out of bounds are named with value and limits") {
         "max_message_bytes: 0; must be 1 to 16777216");
   CHECK(error({.max_request_bytes = 5}).find("max_request_bytes: 5") == 0);
   CHECK(error({.max_frame_bytes = 1}).find("max_frame_bytes: 1") == 0);
+  CHECK(error({.max_frames_in_flight_bytes = 1000}) ==
+        "max_frames_in_flight_bytes: 1000; must be 2097152 to 1099511627776");
   CHECK_FALSE(OpenLog("nosuch:").ok());
   CHECK_FALSE(OpenLog("memory:", {.retention = {.max_bytes = 1}}).ok());
 }

@@ -84,6 +84,15 @@ TcpSocket::TcpSocket(int port)
   }
 }
 
+std::unique_ptr<TcpSocket> TcpSocket::TryConnect(int port) {
+  try {
+    return std::make_unique<TcpSocket>(port);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::connection_reset) return nullptr;
+    throw;
+  }
+}
+
 TcpSocket::~TcpSocket() {
   if (fd_ >= 0) close(fd_);
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,9 @@ namespace messenger::test {
 class TcpSocket {
  public:
   explicit TcpSocket(int port);
+  // The same, to a server that may refuse: null if it breaks off before the
+  // connection is known to be made.
+  static std::unique_ptr<TcpSocket> TryConnect(int port);
   ~TcpSocket();  // closes
   TcpSocket(const TcpSocket&) = delete;
   TcpSocket& operator=(const TcpSocket&) = delete;

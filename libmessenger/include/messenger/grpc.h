@@ -22,6 +22,12 @@ namespace messenger {
 //   server.reset();
 //   service.reset();                        // after the server
 //
+// `Server` accepts connections itself, and within bounds. A gRPC server of your
+// own does what gRPC does: gRPC 1.51 has no bound for connections, and if the
+// process runs out of descriptors once, it never accepts again, and says
+// nothing (CVE-2023-4785). So have a limit of descriptors (RLIMIT_NOFILE) that
+// is never reached, or bound connections in front of it.
+//
 // Thread safety: all members may be called from any thread.
 class Service {
  public:
@@ -39,7 +45,9 @@ class Service {
   // services included: a receive limit above max_request_bytes, so that the
   // service's own error answers first; keepalive, so that a peer that is gone
   // is noticed; and no compressed requests, so that none grows beyond the
-  // limit. What you set on the builder afterwards replaces it.
+  // limit. What you set on the builder afterwards replaces it, but for channel
+  // arguments (keepalive): of these, gRPC 1.51 takes the one that was set
+  // first.
   void Register(grpc::ServerBuilder& builder);
 
   // Ends every reader with UNAVAILABLE, completes the sends that were accepted,

@@ -3,8 +3,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "messenger/client.h"
@@ -34,6 +37,16 @@ struct ServiceOptions {
   // refused with UNAVAILABLE, and `Client` tries again. Bounds: 1 MiB to 64
   // GiB; a larger append is taken up alone. Default 64 MiB.
   std::size_t max_append_bytes = std::size_t{64} << 20;
+  // Most log memory that frames on their way to readers may hold, over all
+  // readers: what a frame refers to stays until the reader has taken it, though
+  // the log may have dropped it. What several readers are sent counts once, and
+  // chunks of memory count as a whole. Beyond it, the readers whose frames have
+  // been on their way for longest are cut off, as after stall_timeout; the
+  // newest frame always stays. When half of it is used, frames become smaller
+  // (64 KiB, and less the less is left), so that many slow readers find room.
+  // Bounds: twice the larger of max_message_bytes and max_frame_bytes, to 1
+  // TiB. Default 256 MiB.
+  std::size_t max_frames_in_flight_bytes = std::size_t{256} << 20;
   // Limits within which a client's heartbeat interval is kept. Bounds: 1 ms to
   // 30 days.
   std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);
@@ -51,14 +64,38 @@ struct ServiceOptions {
 };
 
 struct ServerOptions {
-  // host:port to listen on, neither encrypted nor authenticated; port 0 takes a
-  // free one (see `Server::port`). Empty: no TCP port, only `LocalClient`.
+  // HOST:PORT to listen on, neither encrypted nor authenticated. HOST is an
+  // IPv4 address, an IPv6 address in brackets, or a name, of which all
+  // addresses are taken; 0.0.0.0 is every IPv4 address, [::] every IPv6 and
+  // IPv4 address. Port 0 takes a free one (see `Server::port`). Empty: no TCP
+  // port, only `LocalClient`.
   std::string listen = "0.0.0.0:51075";
   // The log to serve. Default: a new memory log.
   std::shared_ptr<MessageLog> log = nullptr;
   ServiceOptions service = {};
+  // Most connections over TCP at a time; one more is reset at once. Default, as
+  // 0: what the process's limit of descriptors allows when the server starts. A
+  // connection takes two of them, and 256 are left to everything else, or half
+  // of a limit below 512: a limit of 1,024 makes 384 connections. The library
+  // does not raise the limit; a program can (RLIMIT_NOFILE), and
+  // messenger-server does.
+  std::size_t max_connections = 0;
+  // Most of them from one IPv4 address, or from one /64 network of IPv6.
+  // Connections from this machine's loopback are not counted by address.
+  // Default, as 0: 1,024, or half of max_connections if that is less. Behind a
+  // proxy, or a bridge that hides addresses, it has to be larger.
+  std::size_t max_connections_per_address = 0;
+  // Told what an operator should know, a line without its end: that
+  // connections were refused, how many and why, once a minute at most. Called
+  // by a thread of the server; must not block, nor call the server. Default:
+  // nobody is told.
+  std::function<void(std::string_view)> on_notice = nullptr;
 };
 
+// It stays reachable: when connections or descriptors run out, it refuses, and
+// serves again as soon as there are some. A peer that connects and does not
+// begin to speak HTTP/2 is cut off within 20 seconds.
+//
 // Thread safety: all members may be called from any thread. Shutdown, Wait and
 // the destructor must not be called from a callback of one of this server's
 // local clients, whose end they wait for.
@@ -67,8 +104,9 @@ struct ServerOptions {
 // messenger/grpc.h instead.
 class Server {
  public:
-  // Starts to listen. INVALID_ARGUMENT names an option that is out of bounds;
-  // UNAVAILABLE means that the address cannot be listened on.
+  // Starts to listen. Blocks while it looks for the addresses of a name.
+  // INVALID_ARGUMENT names an option that is out of bounds, or an address that
+  // is no HOST:PORT; UNAVAILABLE means that the address cannot be listened on.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
 
   // Shuts down with a deadline of one second, if that was not done yet.
@@ -82,6 +120,10 @@ class Server {
 
   // The address it listens on, as host:port with the real port; empty without.
   const std::string& address() const;
+
+  // How many connections were refused so far, for want of descriptors or since
+  // there were too many.
+  std::uint64_t refused_connections() const;
 
   // A client that is connected to this server without a TCP port. It may
   // outlive the server; its calls then fail with UNAVAILABLE. The options'

@@ -228,7 +228,7 @@ void EntryQueue::Read(std::uint64_t last, const ReadBounds& bounds,
       taken = 1;
     }
     const std::string_view bytes = run->Entries(from, from + taken);
-    result->entries.push_back({run->chunk, bytes});
+    result->entries.push_back({run->chunk, bytes, run->chunk->capacity()});
     result->count += taken;
     next += taken;
     wanted -= taken;

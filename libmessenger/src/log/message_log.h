@@ -111,6 +111,8 @@ class LogAppender {
 struct LogBytes {
   std::shared_ptr<const void> owner;
   std::string_view bytes;
+  // All the memory that `owner` keeps, if that is more than `bytes`.
+  std::size_t owner_bytes = 0;
 };
 
 struct ReadBounds {

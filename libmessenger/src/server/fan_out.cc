@@ -1,7 +1,9 @@
 #include "server/fan_out.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
 
 namespace messenger {
@@ -14,12 +16,56 @@ absl::string_view Key(std::string_view name) {
 
 }  // namespace
 
+// Parked readers, those that came first at the front. Taking one out of the
+// middle moves the last one there.
+class FanOut::ParkedList {
+ public:
+  bool empty() const { return front_ == readers_.size(); }
+
+  void Add(Reader* reader) {
+    reader->list_ = this;
+    reader->place_ = readers_.size();
+    readers_.push_back(reader->shared_from_this());
+  }
+
+  void Remove(Reader* reader) {
+    readers_.back()->place_ = reader->place_;
+    std::swap(readers_[reader->place_], readers_.back());
+    readers_.pop_back();
+    reader->list_ = nullptr;
+    TidyUp();
+  }
+
+  ReaderPtr TakeFront() {
+    ReaderPtr reader = std::move(readers_[front_++]);
+    reader->list_ = nullptr;
+    TidyUp();
+    return reader;
+  }
+
+ private:
+  void TidyUp() {
+    if (!empty()) return;
+    readers_.clear();
+    front_ = 0;
+  }
+
+  std::vector<ReaderPtr> readers_;
+  std::size_t front_ = 0;  // those before it were taken
+};
+
 // A channel that has readers.
 struct FanOut::Channel {
   std::string name;
-  std::vector<std::shared_ptr<Reader>> parked;
   std::uint64_t readers = 0;
-  bool marked = false;
+  // Those of the present round, and those of the next one. They change roles.
+  ParkedList one;
+  ParkedList other;
+  ParkedList* waking = &one;
+  ParkedList* parked = &other;
+  // Whether there is to be a next round.
+  bool again = false;
+  bool marked = false;  // it is in marked_
 };
 
 FanOut::FanOut() : thread_([this] { Run(); }) {}
@@ -49,7 +95,7 @@ void FanOut::Leave(Reader* reader) {
   PlaceTimer(reader, kNever);
   Channel* const channel = std::exchange(reader->channel_, nullptr);
   if (--channel->readers > 0) return;
-  std::erase(marked_, channel);
+  if (channel->marked) std::erase(marked_, channel);
   channels_.erase(channel->name);
 }
 
@@ -57,19 +103,14 @@ bool FanOut::Park(Reader* reader) {
   if (reader->MustNotPark()) return false;  // without the lock, as a rule
   absl::MutexLock lock(&mu_);
   if (draining_ || reader->MustNotPark()) return false;
-  reader->place_ = reader->channel_->parked.size();
-  reader->channel_->parked.push_back(reader->shared_from_this());
+  reader->channel_->parked->Add(reader);
   return true;
 }
 
 bool FanOut::Unpark(Reader* reader) {
   absl::MutexLock lock(&mu_);
-  if (reader->place_ == Reader::kNotParked) return false;
-  std::vector<ReaderPtr>& parked = reader->channel_->parked;
-  parked.back()->place_ = reader->place_;
-  std::swap(parked[reader->place_], parked.back());
-  parked.pop_back();
-  reader->place_ = Reader::kNotParked;
+  if (reader->list_ == nullptr) return false;
+  reader->list_->Remove(reader);
   return true;
 }
 
@@ -105,7 +146,9 @@ void FanOut::OnAppend(std::string_view channel) {
 }
 
 void FanOut::Mark(Channel* channel) {
-  if (channel->marked || channel->parked.empty()) return;
+  if (channel->parked->empty()) return;
+  channel->again = true;
+  if (channel->marked) return;
   channel->marked = true;
   marked_.push_back(channel);
   work_.Signal();
@@ -114,47 +157,49 @@ void FanOut::Mark(Channel* channel) {
 void FanOut::Run() {
   absl::MutexLock lock(&mu_);
   while (!stopping_) {
-    if (!marked_.empty()) {
-      WakeMarked();
-    } else if (!timers_.empty() && timers_.begin()->first <= Clock::now()) {
-      RunTimers();
-    } else if (timers_.empty()) {
-      work_.Wait(&mu_);
-    } else {
-      work_.WaitWithTimeout(
-          &mu_, absl::FromChrono(timers_.begin()->first - Clock::now()));
+    if (!marked_.empty()) WakeSome();
+    if (timers_.empty()) {
+      if (marked_.empty() && !stopping_) work_.Wait(&mu_);
+      continue;
+    }
+    const TimePoint now = Clock::now();
+    const TimePoint due = timers_.begin()->first;
+    if (due <= now) {
+      RunTimers(now);
+    } else if (marked_.empty() && !stopping_) {
+      work_.WaitWithTimeout(&mu_, absl::FromChrono(due - now));
     }
   }
 }
 
-void FanOut::WakeMarked() {
-  std::vector<ReaderPtr> woken;
-  for (Channel* channel : marked_) {
-    channel->marked = false;
-    for (ReaderPtr& reader : channel->parked) {
-      reader->place_ = Reader::kNotParked;
-      woken.push_back(std::move(reader));
-    }
-    channel->parked.clear();
+void FanOut::WakeSome() {
+  Channel* const channel = marked_.front();
+  marked_.pop_front();
+  if (channel->waking->empty() && std::exchange(channel->again, false)) {
+    std::swap(channel->waking, channel->parked);
   }
-  marked_.clear();
+  absl::InlinedVector<ReaderPtr, kAtOnce> woken;
+  while (!channel->waking->empty() && woken.size() < kAtOnce) {
+    woken.push_back(channel->waking->TakeFront());
+  }
+  channel->marked = !channel->waking->empty() || channel->again;
+  if (channel->marked) marked_.push_back(channel);
   mu_.Unlock();
   for (const ReaderPtr& reader : woken) reader->OnWake();
   woken.clear();
   mu_.Lock();
 }
 
-void FanOut::RunTimers() {
-  const TimePoint now = Clock::now();
-  std::vector<ReaderPtr> due;
-  while (!timers_.empty() && timers_.begin()->first <= now) {
+void FanOut::RunTimers(TimePoint now) {
+  absl::InlinedVector<ReaderPtr, kAtOnce> due;
+  while (!timers_.empty() && timers_.begin()->first <= now &&
+         due.size() < kAtOnce) {
     Reader* const reader = timers_.begin()->second;
     due.push_back(reader->shared_from_this());
     PlaceTimer(reader, kNever);
   }
   mu_.Unlock();
-  std::vector<TimePoint> next;
-  next.reserve(due.size());
+  absl::InlinedVector<TimePoint, kAtOnce> next;
   for (const ReaderPtr& reader : due) next.push_back(reader->OnTimer(now));
   mu_.Lock();
   for (std::size_t i = 0; i < due.size(); ++i) {

@@ -83,13 +83,14 @@ ReadStream::ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
 void ReadStream::Run() {
   while (!EndIfOver()) {
     if (joined_ && core_->fan_out().Park(this)) return;
-    std::optional<absl::StatusOr<ReadResult>> result =
-        log_reader_->Read({.max_bytes = core_->options().max_frame_bytes,
-                           .max_count = remaining_,
-                           .last_sequence = last_sequence_},
-                          [self = self_](absl::StatusOr<ReadResult> later) {
-                            if (!self->Consume(std::move(later))) self->Run();
-                          });
+    std::optional<absl::StatusOr<ReadResult>> result = log_reader_->Read(
+        {.max_bytes =
+             core_->frames().FrameBytes(core_->options().max_frame_bytes),
+         .max_count = remaining_,
+         .last_sequence = last_sequence_},
+        [self = self_](absl::StatusOr<ReadResult> later) {
+          if (!self->Consume(std::move(later))) self->Run();
+        });
     if (!result) return;
     if (Consume(*std::move(result))) return;
   }
@@ -144,6 +145,7 @@ void ReadStream::SendFrame(const ReadResult& result, bool last) {
   }
   grpc::ByteBuffer frame(slices.data(), slices.size());
   PrepareFrame(&frame);
+  core_->frames().Add(this, result.entries);
   if (last) {
     StartWriteAndFinish(&frame_, grpc::WriteOptions(), grpc::Status::OK);
   } else {
@@ -172,6 +174,9 @@ void ReadStream::PrepareFrame(grpc::ByteBuffer* frame) {
 
 void ReadStream::OnWriteDone(bool ok) {
   writing_ = false;
+  core_->frames().Remove(this);
+  // A reader that waits holds nothing.
+  frame_.Clear();
   if (!ok) return Finish(grpc::Status::CANCELLED);
   Run();
 }
@@ -188,7 +193,13 @@ void ReadStream::OnDone() {
     context_ = nullptr;
   }
   core_->fan_out().Leave(this);
+  core_->frames().Remove(this);
   self_.reset();
+}
+
+void ReadStream::CutOff() {
+  absl::MutexLock lock(&context_mu_);
+  if (context_ != nullptr) context_->TryCancel();
 }
 
 bool ReadStream::MustNotPark() const {
@@ -203,8 +214,7 @@ FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
   if (stall.count() > 0 && writing_) {
     const TimePoint due = last_frame_.load() + stall;
     if (due <= now) {
-      absl::MutexLock lock(&context_mu_);
-      if (context_ != nullptr) context_->TryCancel();
+      CutOff();
       return FanOut::kNever;
     }
     stall_timer_set_ = true;

@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "log/message_log.h"
 #include "server/fan_out.h"
+#include "server/frames_in_flight.h"
 #include "server/service_core.h"
 #include "wire/read.h"
 
@@ -26,7 +27,8 @@ namespace messenger {
 //
 // Owns itself from Start until OnDone.
 class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                         public FanOut::Reader {
+                         public FanOut::Reader,
+                         public FramesInFlight::Frame {
  public:
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(
       ServiceCore* core, grpc::CallbackServerContext* context,
@@ -43,6 +45,9 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   TimePoint OnTimer(TimePoint now) override;
   bool MustNotPark() const override;
 
+  std::shared_ptr<FramesInFlight::Frame> Share() override { return self_; }
+  void GiveWay() override { CutOff(); }
+
  private:
   // Reads and sends until the turn is passed on.
   void Run();
@@ -52,6 +57,8 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Finishes, if the stream must not go on; false if it may.
   bool EndIfOver();
   void SendHeartbeat();
+  // Cancels the call, without the turn: the client has to resume.
+  void CutOff() ABSL_LOCKS_EXCLUDED(context_mu_);
   // Puts the frame where its write finds it, and watches that it goes on.
   void PrepareFrame(grpc::ByteBuffer* frame);
 

@@ -6,57 +6,68 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
-#include <netdb.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <cstddef>
+#include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "base/descriptor.h"
 #include "log/message_log.h"
 #include "messenger/grpc.h"
+#include "server/acceptor.h"
+#include "server/connection_bounds.h"
+#include "server/listener.h"
 
 namespace messenger {
 namespace {
 
 constexpr std::string_view kHealthServiceName = "messenger.v1.MessengerServer";
 
-// gRPC only logs why it cannot listen, so try again by hand.
-std::string WhyNotListen(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return "it is not host:port";
-  std::string host = address.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) {
-    host = host.substr(1, host.size() - 2);
+// Within which a peer that has connected must have said that it speaks HTTP/2.
+constexpr std::chrono::milliseconds kHandshakeTimeout =
+    std::chrono::seconds(20);
+
+constexpr std::size_t kDefaultPerAddress = 1024;
+
+using GrpcAcceptor = grpc::experimental::ExternalConnectionAcceptor;
+
+// gRPC takes connections over only from when it has started until Shutdown; it
+// would leak others. So this is never called before or after that.
+void HandOver(GrpcAcceptor& grpc, int listening_socket, Descriptor connection) {
+  GrpcAcceptor::NewConnectionParameters parameters;
+  parameters.listener_fd = listening_socket;
+  parameters.fd = connection.Release();
+  grpc.HandleNewConnection(&parameters);
+}
+
+// The bounds with their defaults filled in.
+Acceptor::Options AcceptorOptions(const ServerOptions& options) {
+  std::size_t total = options.max_connections;
+  if (total == 0) {
+    rlimit limit{};
+    constexpr rlim_t kMost = 1 << 20;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = 0;
+    total = DefaultMaxConnections(std::min(limit.rlim_cur, kMost));
   }
-  addrinfo hints = {};
-  hints.ai_flags = AI_PASSIVE;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(
-          host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
-      error != 0) {
-    return gai_strerror(error);
+  std::size_t per_address = options.max_connections_per_address;
+  // One address must not keep all others out.
+  if (per_address == 0) {
+    per_address =
+        std::min(kDefaultPerAddress, std::max<std::size_t>(total / 2, 1));
   }
-  std::string reason = "unknown reason";
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  constexpr int kOn = 1;
-  if (fd < 0 ||
-      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn) != 0 ||
-      bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 1) != 0) {
-    reason = std::system_category().message(errno);
-  }
-  if (fd >= 0) close(fd);
-  freeaddrinfo(found);
-  return reason;
+  return {.max_connections = total,
+          .max_connections_per_address = per_address,
+          .on_notice = options.on_notice};
 }
 
 }  // namespace
@@ -64,25 +75,44 @@ std::string WhyNotListen(const std::string& address) {
 class Server::Impl final : private LogListener {
  public:
   Impl(std::shared_ptr<MessageLog> log, std::unique_ptr<Service> service,
-       std::unique_ptr<grpc::Server> server, int port, std::string address)
+       std::unique_ptr<grpc::Server> server,
+       std::unique_ptr<GrpcAcceptor> grpc_acceptor)
       : log_(std::move(log)),
         service_(std::move(service)),
         server_(std::move(server)),
-        port_(port),
-        address_(std::move(address)) {
+        grpc_acceptor_(std::move(grpc_acceptor)) {
     SetHealthy(true);
     log_->AddListener(this);
   }
 
   ~Impl() override {
     log_->RemoveListener(this);
-    server_.reset();  // before service_
+    acceptor_.reset();
+    grpc_acceptor_.reset();  // before server_
+    server_.reset();         // before service_
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
+  // Accepts from now on. Called before any other member, at most once.
+  absl::Status Accept(Listener listener, Acceptor::Options options) {
+    port_ = listener.port();
+    address_ = listener.address();
+    auto acceptor = Acceptor::Start(
+        std::move(listener), std::move(options),
+        [this](int listening_socket, Descriptor connection) {
+          HandOver(*grpc_acceptor_, listening_socket, std::move(connection));
+        });
+    if (!acceptor.ok()) return acceptor.status();
+    acceptor_ = *std::move(acceptor);
+    return absl::OkStatus();
+  }
+
   int port() const { return port_; }
   const std::string& address() const { return address_; }
+  std::uint64_t refused_connections() const {
+    return acceptor_ ? acceptor_->refused() : 0;
+  }
 
   Client LocalClient(ClientOptions options) {
     std::array<int, 2> ends{};
@@ -110,6 +140,8 @@ class Server::Impl final : private LogListener {
     }
     if (first) {
       SetHealthy(false);
+      // Before gRPC is shut down: it would not take over what comes later.
+      if (acceptor_) acceptor_->Stop();
       service_->Drain();
       constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24);
       server_->Shutdown(std::chrono::system_clock::now() +
@@ -138,8 +170,11 @@ class Server::Impl final : private LogListener {
   const std::shared_ptr<MessageLog> log_;
   const std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;
-  const int port_;
-  const std::string address_;
+  // Null without an address to listen on; so is acceptor_.
+  std::unique_ptr<GrpcAcceptor> grpc_acceptor_;
+  int port_ = 0;
+  std::string address_;
+  std::unique_ptr<Acceptor> acceptor_;
   absl::Mutex mu_;
   bool shutting_down_ ABSL_GUARDED_BY(mu_) = false;
   absl::Notification down_;
@@ -155,29 +190,38 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
       Service::Create(options.log, options.service);
   if (!service.ok()) return service.status();
 
+  std::optional<Listener> listener;
+  if (!options.listen.empty()) {
+    absl::StatusOr<Listener> opened =
+        Listener::Open(options.listen, options.service.keepalive_timeout);
+    if (!opened.ok()) return opened.status();
+    listener = *std::move(opened);
+  }
+
   grpc::ServerBuilder builder;
   (*service)->Register(builder);
-  // A second server on the same port must fail, not take half of the clients.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  int port = 0;
-  if (!options.listen.empty()) {
-    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
-                             &port);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             static_cast<int>(kHandshakeTimeout.count()));
+  std::unique_ptr<GrpcAcceptor> grpc_acceptor;
+  if (listener) {
+    grpc_acceptor = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        grpc::InsecureServerCredentials());
   }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (!server || (!options.listen.empty() && port == 0)) {
-    return absl::UnavailableError(
-        fmt::format("listen: cannot listen on \"{}\": {}", options.listen,
-                    WhyNotListen(options.listen)));
-  }
-  std::string address;
-  if (!options.listen.empty()) {
-    address = fmt::format(
-        "{}:{}", options.listen.substr(0, options.listen.rfind(':')), port);
-  }
-  return std::unique_ptr<Server>(new Server(
+  if (!server) return absl::UnavailableError("gRPC cannot start a server");
+  auto impl =
       std::make_unique<Impl>(std::move(options.log), *std::move(service),
-                             std::move(server), port, std::move(address))));
+                             std::move(server), std::move(grpc_acceptor));
+  std::unique_ptr<Server> result(new Server(std::move(impl)));
+  if (listener) {
+    if (absl::Status s = result->impl_->Accept(*std::move(listener),
+                                               AcceptorOptions(options));
+        !s.ok()) {
+      return s;
+    }
+  }
+  return result;
 }
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -192,6 +236,10 @@ int Server::port() const {
 
 const std::string& Server::address() const {
   return impl_->address();
+}
+
+std::uint64_t Server::refused_connections() const {
+  return impl_->refused_connections();
 }
 
 Client Server::LocalClient(ClientOptions options) {

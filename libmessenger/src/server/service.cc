@@ -84,6 +84,13 @@ absl::Status Check(const ServiceOptions& options) {
       !s.ok()) {
     return s;
   }
+  if (absl::Status s = CheckBounds(
+          "max_frames_in_flight_bytes", options.max_frames_in_flight_bytes,
+          2 * std::max(options.max_message_bytes, options.max_frame_bytes),
+          kMiB * kMiB);
+      !s.ok()) {
+    return s;
+  }
   constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 30);
   if (options.min_heartbeat_interval.count() < 1 ||
       options.max_heartbeat_interval < options.min_heartbeat_interval ||

@@ -32,7 +32,8 @@ ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
       options_(options),
       append_gate_(std::make_shared<AppendGate>(AppendGate::Limits{
           .max_bytes = options.max_append_bytes,
-          .max_waiting_bytes = kWaitingFactor * options.max_append_bytes})) {
+          .max_waiting_bytes = kWaitingFactor * options.max_append_bytes})),
+      frames_(options.max_frames_in_flight_bytes) {
   rpc::KeepInitialized();
   log_->AddListener(&fan_out_);
 }

@@ -15,6 +15,7 @@
 #include "messenger/server.h"
 #include "server/append_gate.h"
 #include "server/fan_out.h"
+#include "server/frames_in_flight.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -46,6 +47,7 @@ class ServiceCore {
   FanOut& fan_out() { return fan_out_; }
   // Outlives the service for as long as the log has appends under way.
   const std::shared_ptr<AppendGate>& append_gate() { return append_gate_; }
+  FramesInFlight& frames() { return frames_; }
 
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
@@ -63,6 +65,7 @@ class ServiceCore {
   const ServiceOptions options_;
   FanOut fan_out_;
   const std::shared_ptr<AppendGate> append_gate_;
+  FramesInFlight frames_;
   std::atomic<bool> draining_{false};
 
   absl::Mutex mu_;

@@ -5,7 +5,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -22,11 +21,6 @@ void SetNoDelay(int fd) {
 }
 
 }  // namespace
-
-void Fd::Close() {
-  if (fd_ >= 0) close(fd_);
-  fd_ = -1;
-}
 
 absl::StatusOr<Address> Resolve(std::string_view target) {
   const auto fail = [target](std::string_view why) {

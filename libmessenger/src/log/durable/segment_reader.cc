@@ -127,7 +127,7 @@ absl::StatusOr<LogBytes> SegmentReader::ReadBytes(std::uint64_t offset,
   const absl::StatusOr<std::size_t> read =
       file_->Read(offset, chunk->data(), size);
   if (!read.ok()) return read.status();
-  return LogBytes{chunk, {chunk->data(), *read}};
+  return LogBytes{chunk, {chunk->data(), *read}, chunk->capacity()};
 }
 
 absl::StatusOr<LogBytes> SegmentReader::ReadEntries(std::uint64_t offset,
@@ -163,7 +163,8 @@ absl::StatusOr<SegmentReader::Entries> SegmentReader::Read(
   }
   if (entries.count == 0) return Damaged(*place);
   const std::size_t size = bytes->bytes.size() - rest.size();
-  entries.bytes = {std::move(bytes->owner), bytes->bytes.substr(0, size)};
+  entries.bytes = {std::move(bytes->owner), bytes->bytes.substr(0, size),
+                   bytes->owner_bytes};
   place->sequence += entries.count;
   place->offset += size;
   return entries;

@@ -1,0 +1,113 @@
+// Accepts connections for a gRPC server.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "base/descriptor.h"
+#include "server/connection_bounds.h"
+#include "server/listener.h"
+
+namespace messenger {
+
+// Accepts what comes to a listener, within bounds, and hands it over. gRPC
+// could do this itself, but never accepts again once the process has run out of
+// descriptors, and has no bounds.
+//
+// A connection that is refused is accepted and reset, so that its peer knows at
+// once. For when there are no descriptors left, one is held in reserve. What is
+// refused is counted, and told once a while.
+//
+// To know when a connection ends, a duplicate of its descriptor is watched:
+// whoever has taken a connection over shuts it down before closing it.
+//
+// Thread safety: `refused` from any thread; Stop and the destructor from one.
+class Acceptor {
+ public:
+  struct Options {
+    std::size_t max_connections;
+    std::size_t max_connections_per_address;
+    // Called on the acceptor's thread, must not block. May be empty.
+    std::function<void(std::string_view notice)> on_notice;
+  };
+  // Takes a connection over, and the duty to close it. Called on the
+  // acceptor's thread, never after Stop has returned.
+  using HandOver =
+      absl::AnyInvocable<void(int listening_socket, Descriptor connection)>;
+
+  // UNAVAILABLE if there are no descriptors for it.
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Start(Listener listener,
+                                                         Options options,
+                                                         HandOver hand_over);
+  ~Acceptor() { Stop(); }
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+
+  // Listens no longer. Connections that were handed over stay; others are
+  // reset. Blocks until a hand-over that is under way has returned.
+  void Stop();
+
+  // Connections that were refused.
+  std::uint64_t refused() const { return refused_; }
+
+ private:
+  using Network = ConnectionBounds::Network;
+  struct Connection {
+    Descriptor duplicate;
+    Network network;
+  };
+  // What has come of the next connection of a listening socket.
+  enum class Next { kTaken, kNone, kStuck };
+
+  Acceptor(Listener listener, Options options, HandOver hand_over);
+  absl::Status Prepare();
+
+  void Run();
+  // Waits until there is something to do.
+  void Wait(bool for_connections);
+  // Forgets connections that have ended.
+  void ForgetEnded();
+  // Accepts from all sockets; false if it must wait with the next time.
+  bool AcceptAll();
+  Next AcceptNext(int listening_socket);
+  // Accepts one and resets it, with the descriptor in reserve.
+  Next Shed(int listening_socket);
+  // Hands over, or refuses.
+  void Take(int listening_socket, Descriptor connection,
+            const sockaddr_storage& peer);
+  // Counts it, if it is within the bounds.
+  std::optional<Refusal> Admit(const Network& network);
+  bool Watch(const Descriptor& connection, const Network& network);
+  // Resets it, and counts that.
+  void Refuse(Refusal refusal, const Network& network, Descriptor connection);
+  void TellNotice();
+
+  // On the acceptor's thread alone, once it runs.
+  Listener listener_;
+  const std::function<void(std::string_view)> on_notice_;
+  HandOver hand_over_;
+  ConnectionBounds bounds_;
+  RefusalNotices notices_;
+  Descriptor reserve_;
+  Descriptor watched_;  // an epoll of the duplicates
+  std::uint64_t next_id_ = 0;
+  absl::flat_hash_map<std::uint64_t, Connection> connections_;
+
+  Descriptor stop_;  // an eventfd: readable if it is to stop
+  std::atomic<std::uint64_t> refused_{0};
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace messenger

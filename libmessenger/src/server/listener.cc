@@ -1,0 +1,234 @@
+#include "server/listener.h"
+
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <system_error>
+
+#include "absl/status/status.h"
+
+namespace messenger {
+namespace {
+
+// The kernel's own limit (net.core.somaxconn) is no larger, as a rule.
+constexpr int kBacklog = 4096;
+// A port that is free at one address may be taken at the next one.
+constexpr int kTries = 32;
+
+struct HostAndPort {
+  std::string host;  // without brackets
+  bool bracketed = false;
+  std::uint16_t port = 0;
+};
+
+absl::StatusOr<HostAndPort> SplitListenAddress(std::string_view address) {
+  const auto error = [address](std::string_view why) {
+    return absl::InvalidArgumentError(
+        fmt::format("listen: \"{}\": {}", address, why));
+  };
+  constexpr std::string_view kNotAnAddress =
+      "it is not HOST:PORT, such as 0.0.0.0:51075 or [::]:51075";
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos || address.ends_with(']')) {
+    return error(kNotAnAddress);
+  }
+  HostAndPort result;
+  std::string_view host = address.substr(0, colon);
+  // Such as gRPC's schemes have.
+  if (host.empty() || host.find('/') != std::string_view::npos) {
+    return error(kNotAnAddress);
+  }
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+    result.bracketed = true;
+  } else if (host.find(':') != std::string_view::npos) {
+    return error("an IPv6 address is in brackets, such as [::1]:51075");
+  }
+  const std::string_view port = address.substr(colon + 1);
+  const char* const end = port.data() + port.size();
+  const auto [rest, parsed] = std::from_chars(port.data(), end, result.port);
+  if (parsed != std::errc() || rest != end) {
+    // No Unix socket, whose path would stand here.
+    return error(port.find('/') != std::string_view::npos
+                     ? std::string(kNotAnAddress)
+                     : fmt::format("the port \"{}\" is no number from 0 to "
+                                   "65535",
+                                   port));
+  }
+  result.host = host;
+  return result;
+}
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+
+  sockaddr* generic() { return reinterpret_cast<sockaddr*>(&storage); }
+  void SetPort(std::uint16_t port) {
+    if (storage.ss_family == AF_INET6) {
+      reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port = htons(port);
+    } else {
+      reinterpret_cast<sockaddr_in*>(&storage)->sin_port = htons(port);
+    }
+  }
+  std::uint16_t port() const {
+    return ntohs(
+        storage.ss_family == AF_INET6
+            ? reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port
+            : reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
+  }
+  // As it is written, without its port.
+  std::string Text() const {
+    std::array<char, NI_MAXHOST> text{};
+    getnameinfo(reinterpret_cast<const sockaddr*>(&storage), size, text.data(),
+                text.size(), nullptr, 0, NI_NUMERICHOST);
+    return text.data();
+  }
+  bool operator==(const SocketAddress& other) const {
+    return size == other.size &&
+           std::memcmp(&storage, &other.storage, size) == 0;
+  }
+};
+
+std::string ErrorText(int error) {
+  return std::system_category().message(error);
+}
+
+// The TCP addresses of `host`, each once; or why there are none.
+std::optional<std::string> FindAddresses(const HostAndPort& wanted,
+                                         std::vector<SocketAddress>* result) {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | (wanted.bracketed ? AI_NUMERICHOST : 0);
+  if (wanted.bracketed) hints.ai_family = AF_INET6;
+  addrinfo* found = nullptr;
+  if (const int error =
+          getaddrinfo(wanted.host.c_str(), nullptr, &hints, &found);
+      error != 0) {
+    return error == EAI_SYSTEM ? ErrorText(errno) : gai_strerror(error);
+  }
+  for (const addrinfo* info = found; info != nullptr; info = info->ai_next) {
+    if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
+    SocketAddress address;
+    std::memcpy(&address.storage, info->ai_addr, info->ai_addrlen);
+    address.size = info->ai_addrlen;
+    address.SetPort(wanted.port);
+    bool known = false;
+    for (const SocketAddress& other : *result) known |= other == address;
+    if (!known) result->push_back(address);
+  }
+  freeaddrinfo(found);
+  if (result->empty()) return "it has no address";
+  return std::nullopt;
+}
+
+// No IPv6, or no such address, here.
+bool IsMissingHere(int error) {
+  return error == EAFNOSUPPORT || error == EADDRNOTAVAIL ||
+         error == EPROTONOSUPPORT;
+}
+
+template <typename T>
+bool SetOption(const Descriptor& socket, int level, int name, const T& value) {
+  return setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
+}
+
+// Listens there, and notes the port; errno tells why it does not. The sockets
+// that are accepted inherit the options. Never SO_REUSEPORT: a second server on
+// the port must fail, not take half of the clients.
+Descriptor ListenOn(SocketAddress* address, std::chrono::milliseconds timeout) {
+  Descriptor fd(socket(address->storage.ss_family,
+                       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return fd;
+  // An IPv6 wildcard takes IPv4 as well, whatever the system's default is.
+  if ((address->storage.ss_family == AF_INET6 &&
+       !SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) ||
+      !SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
+      !SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
+      !SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                 static_cast<unsigned>(timeout.count())) ||
+      bind(fd.get(), address->generic(), address->size) != 0 ||
+      listen(fd.get(), kBacklog) != 0 ||
+      getsockname(fd.get(), address->generic(), &address->size) != 0) {
+    const int error = errno;
+    fd.Close();
+    errno = error;
+  }
+  return fd;
+}
+
+struct Sockets {
+  std::vector<Descriptor> open;
+  std::uint16_t port = 0;
+  int error = 0;           // why one of them could not be opened
+  std::string error_text;  // with its address, if there are several
+};
+
+// All of `addresses` on one port, or an error.
+Sockets ListenOnAll(std::vector<SocketAddress> addresses, std::uint16_t port,
+                    std::chrono::milliseconds timeout) {
+  Sockets sockets = {.open = {}, .port = port, .error = 0, .error_text = {}};
+  Sockets missing;
+  for (SocketAddress& address : addresses) {
+    address.SetPort(sockets.port);
+    const std::string text = address.Text();
+    Descriptor fd = ListenOn(&address, timeout);
+    if (fd.valid()) {
+      sockets.port = address.port();
+      sockets.open.push_back(std::move(fd));
+      continue;
+    }
+    Sockets& failed = IsMissingHere(errno) ? missing : sockets;
+    failed.error = errno;
+    failed.error_text = ErrorText(errno);
+    if (addresses.size() > 1) {
+      failed.error_text = fmt::format("{}: {}", text, failed.error_text);
+    }
+    if (sockets.error != 0) return sockets;
+  }
+  return sockets.open.empty() ? std::move(missing) : std::move(sockets);
+}
+
+}  // namespace
+
+absl::StatusOr<Listener> Listener::Open(
+    std::string_view address,
+    std::chrono::milliseconds unacknowledged_timeout) {
+  absl::StatusOr<HostAndPort> wanted = SplitListenAddress(address);
+  if (!wanted.ok()) return wanted.status();
+  const auto error = [address](std::string_view why) {
+    return absl::UnavailableError(
+        fmt::format("listen: cannot listen on \"{}\": {}", address, why));
+  };
+  std::vector<SocketAddress> addresses;
+  if (const auto why = FindAddresses(*wanted, &addresses)) return error(*why);
+  Sockets sockets;
+  for (int i = 0; i < kTries; ++i) {
+    sockets = ListenOnAll(addresses, wanted->port, unacknowledged_timeout);
+    const bool other_port = wanted->port == 0 && addresses.size() > 1 &&
+                            sockets.error == EADDRINUSE;
+    if (!other_port) break;
+  }
+  if (IsMissingHere(sockets.error) && wanted->host == "::") {
+    addresses.clear();
+    const HostAndPort ipv4 = {
+        .host = "0.0.0.0", .bracketed = false, .port = wanted->port};
+    if (const auto why = FindAddresses(ipv4, &addresses)) return error(*why);
+    sockets = ListenOnAll(addresses, wanted->port, unacknowledged_timeout);
+  }
+  if (sockets.error != 0) return error(sockets.error_text);
+  return Listener(std::move(sockets.open), sockets.port,
+                  fmt::format("{}:{}", address.substr(0, address.rfind(':')),
+                              sockets.port));
+}
+
+}  // namespace messenger
