@@ -311,7 +311,8 @@ TEST_CASE("a server that is shut down while connections arrive leaves none") {
     });
     const bool came = Comes([&] { return connected > 5 * i; });
     const auto start = steady_clock::now();
-    server->Shutdown(seconds(20));
+    // gRPC may take all of it if a peer that says nothing holds on.
+    server->Shutdown(std::chrono::milliseconds(200));
     const auto took = steady_clock::now() - start;
     server.reset();
     stop = true;
