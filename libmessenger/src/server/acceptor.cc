@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/narrow.h"
 
 namespace messenger {
 namespace {
@@ -110,7 +111,7 @@ void Acceptor::Wait(bool for_connections) {
                                std::chrono::milliseconds(0));
     timeout = for_connections ? left : std::min(left, timeout);
   }
-  poll(waited.data(), waited.size(), static_cast<int>(timeout.count()));
+  poll(waited.data(), waited.size(), Narrow<int>(timeout.count()));
 }
 
 void Acceptor::ForgetEnded() {
@@ -118,7 +119,7 @@ void Acceptor::ForgetEnded() {
   int count = 0;
   do {
     count = epoll_wait(watched_.get(), events.data(),
-                       static_cast<int>(events.size()), 0);
+                       Narrow<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events.at(static_cast<std::size_t>(i));
       const auto it = connections_.find(event.data.u64);
@@ -129,7 +130,7 @@ void Acceptor::ForgetEnded() {
       bounds_.Remove(it->second.network);
       connections_.erase(it);
     }
-  } while (count == static_cast<int>(events.size()));
+  } while (count == Narrow<int>(events.size()));
 }
 
 bool Acceptor::AcceptAll() {

@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "base/narrow.h"
 
 namespace messenger {
 namespace {
@@ -155,7 +156,7 @@ Descriptor ListenOn(SocketAddress* address, std::chrono::milliseconds timeout) {
       !SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
       !SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
       !SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-                 static_cast<unsigned>(timeout.count())) ||
+                 Narrow<unsigned>(timeout.count())) ||
       bind(fd.get(), address->generic(), address->size) != 0 ||
       listen(fd.get(), kBacklog) != 0 ||
       getsockname(fd.get(), address->generic(), &address->size) != 0) {

@@ -22,6 +22,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "base/descriptor.h"
+#include "base/narrow.h"
 #include "log/message_log.h"
 #include "messenger/grpc.h"
 #include "server/acceptor.h"
@@ -201,7 +202,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   grpc::ServerBuilder builder;
   (*service)->Register(builder);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
-                             static_cast<int>(kHandshakeTimeout.count()));
+                             Narrow<int>(kHandshakeTimeout.count()));
   std::unique_ptr<GrpcAcceptor> grpc_acceptor;
   if (listener) {
     grpc_acceptor = builder.experimental().AddExternalConnectionAcceptor(
