@@ -382,6 +382,7 @@ void DurableLog::RetryDeletions() {
   round_.Clear();
   const Reserve::Loan loan(&reserve_);
   for (DeleteRequest& deletion : deletions) Stage(std::move(deletion));
+  if (round_.empty()) return;
   if (absl::Status s = WriteRound(); s.ok()) {
     PublishRound();
   } else {
