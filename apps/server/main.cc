@@ -56,7 +56,6 @@ void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
       "once\n",
       signal == SIGINT ? "SIGINT" : "SIGTERM", FormatDuration(timeout)));
   server.Shutdown(std::chrono::ceil<std::chrono::milliseconds>(timeout));
-  WriteStderr("messenger-server: stopped\n");
 }
 
 int Main(int argc, char** argv) {
@@ -91,6 +90,8 @@ int Main(int argc, char** argv) {
 
   const int signal = interrupt.Wait();
   Drain(**server, command->drain_timeout, signal);
+  server->reset();  // closes the log
+  WriteStderr("messenger-server: stopped\n");
   return kOk;
 }
 
