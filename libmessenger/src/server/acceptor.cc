@@ -122,7 +122,8 @@ void Acceptor::ForgetEnded() {
                        Narrow<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events.at(static_cast<std::size_t>(i));
-      const auto it = connections_.find(event.data.u64);
+      const std::uint64_t id = event.data.u64;  // it is packed: no reference
+      const auto it = connections_.find(id);
       if ((event.events & EPOLLHUP) == 0 || it == connections_.end()) continue;
       // Closing it is not enough while gRPC has the socket open.
       epoll_ctl(watched_.get(), EPOLL_CTL_DEL, it->second.duplicate.get(),
