@@ -1,6 +1,8 @@
 // Whether this is built with a sanitizer.
 #pragma once
 
+#include <cstddef>
+
 namespace messenger::test {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -12,5 +14,9 @@ inline constexpr bool kSanitized =
 #else
 inline constexpr bool kSanitized = false;
 #endif
+
+// Tests that flip every bit of a file flip one in each byte, or two, when this
+// takes ten times as long.
+inline constexpr std::size_t kBitStep = kSanitized ? 7 : 1;
 
 }  // namespace messenger::test

@@ -53,14 +53,15 @@ TEST_CASE("timers: what is cancelled does not run") {
 
 TEST_CASE("timers: a task may be the one that ends them") {
   auto timers = std::make_shared<Timers>();
-  absl::Notification ended;
+  // Nobody joins that thread, so it may be the last one to hold it.
+  const auto ended = std::make_shared<absl::Notification>();
   Timers* const raw = timers.get();
   raw->Schedule(Timers::Clock::now(),
-                [timers = std::move(timers), &ended]() mutable {
+                [timers = std::move(timers), ended]() mutable {
                   timers.reset();
-                  ended.Notify();
+                  ended->Notify();
                 });
-  CHECK(ended.WaitForNotificationWithTimeout(kDeadline));
+  CHECK(ended->WaitForNotificationWithTimeout(kDeadline));
 }
 
 TEST_CASE("timers: what is to come when they end is dropped") {
