@@ -440,40 +440,66 @@ class CountingExecutor final : public Executor {
   CountingExecutor& operator=(const CountingExecutor&) = delete;
   ~CountingExecutor() override {
     {
-      absl::MutexLock lock(&mu_);
-      stopping_ = true;
-      changed_.SignalAll();
+      absl::MutexLock lock(&state_->mu);
+      state_->stopping = true;
+      state_->changed.SignalAll();
     }
-    thread_.join();
+    // The last task may have held the last reference.
+    if (thread_.get_id() == std::this_thread::get_id()) {
+      thread_.detach();
+    } else {
+      thread_.join();
+    }
   }
   void Post(absl::AnyInvocable<void()> task) override {
-    absl::MutexLock lock(&mu_);
-    tasks_.push_back(std::move(task));
-    changed_.SignalAll();
+    absl::MutexLock lock(&state_->mu);
+    state_->tasks.push_back(std::move(task));
+    state_->changed.SignalAll();
   }
   std::thread::id thread() const { return thread_.get_id(); }
 
  private:
-  void Work() {
-    absl::MutexLock lock(&mu_);
+  struct State {
+    absl::Mutex mu;
+    absl::CondVar changed;
+    std::deque<absl::AnyInvocable<void()>> tasks ABSL_GUARDED_BY(mu);
+    bool stopping ABSL_GUARDED_BY(mu) = false;
+  };
+
+  static void Work(const std::shared_ptr<State>& state) {
+    absl::MutexLock lock(&state->mu);
     while (true) {
-      while (tasks_.empty() && !stopping_) changed_.Wait(&mu_);
-      if (tasks_.empty()) return;
-      auto task = std::move(tasks_.front());
-      tasks_.pop_front();
-      mu_.Unlock();
+      while (state->tasks.empty() && !state->stopping) {
+        state->changed.Wait(&state->mu);
+      }
+      if (state->tasks.empty()) return;
+      auto task = std::move(state->tasks.front());
+      state->tasks.pop_front();
+      state->mu.Unlock();
       task();
       task = nullptr;
-      mu_.Lock();
+      state->mu.Lock();
     }
   }
 
-  absl::Mutex mu_;
-  absl::CondVar changed_;
-  std::deque<absl::AnyInvocable<void()>> tasks_ ABSL_GUARDED_BY(mu_);
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_{[this] { Work(); }};
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::thread thread_{[state = state_] { Work(state); }};
 };
+
+TEST_CASE("an executor may be let go of by its own last task") {
+  auto executor = std::make_shared<CountingExecutor>();
+  const auto ended = std::make_shared<absl::Notification>();
+  absl::Notification alone;
+  CountingExecutor* const raw = executor.get();
+  raw->Post([held = executor, ended, &alone]() mutable {
+    alone.WaitForNotification();
+    held.reset();
+    ended->Notify();
+  });
+  executor.reset();
+  alone.Notify();
+  CHECK(ended->WaitForNotificationWithTimeout(kDeadline));
+}
 
 TEST_CASE_FIXTURE(Fixture, "callbacks run where the program says") {
   const auto executor = std::make_shared<CountingExecutor>();

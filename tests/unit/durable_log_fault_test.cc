@@ -744,7 +744,6 @@ TEST_CASE("durable log: nothing depends on an index") {
       [](const auto& file) { return Contains(file.first, ".index"); });
   REQUIRE(index != indexed.image.end());
   const int bits = BitsOf(index->second.size());
-  const int bits = static_cast<int>(index->second.size()) * 8;
   CHECK(FlipEachBit(indexed, index->first)[Effect::kNone] == bits);
   Image image = indexed.image;
   image.erase(index->first);

@@ -9,6 +9,10 @@ namespace messenger {
 // has: a thread pool, or the loop of its user interface. Each client without
 // one has a small pool of its own (ClientOptions::callback_threads).
 //
+// Lifetime: clients share it, and so do tasks that outlive them. The last
+// reference may go with a task, on a thread of the executor's own: a destructor
+// that joins its threads must not join that one.
+//
 // Thread safety: Post is called from any thread, gRPC's among them.
 class Executor {
  public:
