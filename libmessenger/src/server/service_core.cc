@@ -1,5 +1,7 @@
 #include "server/service_core.h"
 
+#include <grpcpp/server_context.h>
+
 #include <utility>
 #include <vector>
 

@@ -91,9 +91,12 @@ absl::StatusOr<std::shared_ptr<DurableLog>> DurableLog::Open(
 }
 
 absl::Status DurableLog::SetUp() {
-  const bool directory_is_new =
-      absl::IsNotFound(files_->List(directory_).status());
-  const bool is_new = directory_is_new || !HasCheckpoint();
+  const auto names = files_->List(directory_);
+  const bool directory_is_new = absl::IsNotFound(names.status());
+  if (!names.ok() && !directory_is_new) return names.status();
+  const bool is_new =
+      directory_is_new || std::find(names->begin(), names->end(),
+                                    kCheckpointFileName) == names->end();
   absl::Status s = files_->CreateDirectory(directory_);
   if (s.ok()) s = files_->SyncDirectory(ParentOf(directory_));
   if (s.ok()) s = SetUpDirectory();
@@ -103,14 +106,6 @@ absl::Status DurableLog::SetUp() {
     RemoveTraces(directory_is_new);
   }
   return s;
-}
-
-bool DurableLog::HasCheckpoint() const {
-  return !absl::IsNotFound(
-      files_
-          ->Open(fmt::format("{}/{}", directory_, kCheckpointFileName),
-                 FileSystem::Mode::kRead)
-          .status());
 }
 
 void DurableLog::RemoveTraces(bool directory_is_new) {

@@ -121,7 +121,6 @@ class DurableLog final : public MessageLog {
              DurableLogOptions durable);
   absl::Status SetUp();
   absl::Status SetUpDirectory();
-  bool HasCheckpoint() const;
   // Of a log that could not be created.
   void RemoveTraces(bool directory_is_new);
   absl::StatusOr<std::unique_ptr<JournalWriter>> CreateJournal(
