@@ -105,18 +105,18 @@ TEST_CASE("append gate: who leaves at once does not make the stack grow") {
   class Brief final : public AppendGate::Waiter {
    public:
     Brief(AppendGate* gate, int* depth, int* deepest)
-        : gate_(*gate), depth_(*depth), deepest_(*deepest) {}
+        : gate_(gate), depth_(depth), deepest_(deepest) {}
     void OnAdmitted() override {
-      deepest_ = std::max(deepest_, ++depth_);
-      gate_.Leave(10);
-      --depth_;
+      *deepest_ = std::max(*deepest_, ++*depth_);
+      gate_->Leave(10);
+      --*depth_;
     }
-    void OnTurnedAway() override { deepest_ = 1000; }
+    void OnTurnedAway() override { *deepest_ = 1000; }
 
    private:
-    AppendGate& gate_;
-    int& depth_;
-    int& deepest_;
+    AppendGate* const gate_;
+    int* const depth_;
+    int* const deepest_;
   };
   AppendGate gate({.max_bytes = 10, .max_waiting_bytes = 100'000});
   int depth = 0;

@@ -57,8 +57,9 @@ class CarryingLog {
 
   absl::Status TryOpen() {
     auto log = DurableLog::Open("/log", options_, durable_);
-    if (log.ok()) log_ = *std::move(log);
-    return log.status();
+    if (!log.ok()) return log.status();
+    log_ = *std::move(log);
+    return absl::OkStatus();
   }
   void Open() {
     const absl::Status s = TryOpen();

@@ -55,8 +55,9 @@ class SmallDisk {
     auto log = DurableLog::Open(
         "/log", options_,
         {.files = files_, .max_cached_bytes = 0, .reserve_bytes = kReserve});
-    if (log.ok()) log_ = *std::move(log);
-    return log.status();
+    if (!log.ok()) return log.status();
+    log_ = *std::move(log);
+    return absl::OkStatus();
   }
   void Close() { log_.reset(); }
   void Kill() {

@@ -25,7 +25,10 @@ class AppendGate {
   // the thread that makes room for it, or takes its place; they must not block.
   class Waiter {
    public:
+    Waiter() = default;
     virtual ~Waiter() = default;
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
     // It has entered.
     virtual void OnAdmitted() = 0;
     // It will not.
@@ -38,6 +41,7 @@ class AppendGate {
     std::size_t max_waiting_bytes = 0;
   };
   explicit AppendGate(const Limits& limits) : limits_(limits) {}
+  ~AppendGate() = default;
   AppendGate(const AppendGate&) = delete;
   AppendGate& operator=(const AppendGate&) = delete;
 

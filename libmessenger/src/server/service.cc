@@ -80,7 +80,7 @@ absl::Status Check(const ServiceOptions& options) {
     return s;
   }
   if (absl::Status s = CheckBounds("max_append_bytes", options.max_append_bytes,
-                                   kMiB, 64 * 1024 * kMiB);
+                                   kMiB, 64 * kKiB * kMiB);
       !s.ok()) {
     return s;
   }

@@ -27,6 +27,7 @@ class Reserve {
  public:
   // Keeps nothing before the first Keep.
   Reserve(std::shared_ptr<FileSystem> files, std::string path);
+  ~Reserve() = default;
   Reserve(const Reserve&) = delete;
   Reserve& operator=(const Reserve&) = delete;
 
