@@ -435,7 +435,8 @@ TEST_CASE("a reader that retention overtakes is told of the gap") {
   while (next <= 53) {
     if (take(stalled.MustRead<v1::ReadMessagesResponse>())) ++gaps;
   }
-  CHECK(gaps == 1);
+  // It may be overtaken again while it is on its way.
+  CHECK(gaps >= 1);
   CHECK(SendAndReadBack(server->port()) == "OK");
 }
 
