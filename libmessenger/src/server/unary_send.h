@@ -33,6 +33,10 @@ class UnarySend final : public grpc::ServerUnaryReactor,
   void OnTurnedAway() override;
 
  private:
+  // Its reactions are short: without this gRPC runs them on another thread,
+  // which costs a third of the calls.
+  bool InternalInlineable() override { return true; }
+
   void Send(const grpc::ByteBuffer& request, std::uint64_t connection);
   void OnAppended(const AppendResult& result);
 
