@@ -83,6 +83,18 @@ TEST_CASE(
   CHECK(crowd.events == std::vector<std::string>{"not a3", "a1", "b1", "a2"});
 }
 
+TEST_CASE("append gate: who is turned away in vain is told all the same") {
+  Crowd crowd;
+  AppendGate gate({.max_bytes = 10, .max_waiting_bytes = 30});
+  CHECK(gate.Enter(crowd.New("first"), 1, 10) == Entry::kAdmitted);
+  for (const char* const name : {"a1", "a2", "a3"}) {
+    CHECK(gate.Enter(crowd.New(name), 1, 10) == Entry::kWaits);
+  }
+  // Room for it would take two, and after one of them it has most itself.
+  CHECK(gate.Enter(crowd.New("b"), 2, 25) == Entry::kTurnedAway);
+  CHECK(crowd.events == std::vector<std::string>{"not a3"});
+}
+
 TEST_CASE("append gate: what is withdrawn waits no more") {
   Crowd crowd;
   AppendGate gate({.max_bytes = 10, .max_waiting_bytes = 20});

@@ -9,6 +9,7 @@ AppendGate::Entry AppendGate::Enter(const std::shared_ptr<Waiter>& waiter,
                                     std::uint64_t connection,
                                     std::size_t bytes) {
   std::vector<Waiting> turned_away;
+  Entry entry = Entry::kWaits;
   {
     absl::MutexLock lock(&mu_);
     if (turns_.empty() && HasRoom(bytes)) {
@@ -21,18 +22,22 @@ AppendGate::Entry AppendGate::Enter(const std::shared_ptr<Waiter>& waiter,
       const auto own = lanes_.find(connection);
       const std::size_t own_bytes = own == lanes_.end() ? 0 : own->second.bytes;
       if (own_bytes + bytes > lanes_.at(largest).bytes) {
-        return Entry::kTurnedAway;
+        entry = Entry::kTurnedAway;
+        break;
       }
       turned_away.push_back(TakeBack(largest));
     }
-    Lane& lane = lanes_[connection];
-    if (lane.appends.empty()) turns_.push_back(connection);
-    lane.appends.push_back({.waiter = waiter, .bytes = bytes});
-    lane.bytes += bytes;
-    waiting_bytes_ += bytes;
+    if (entry == Entry::kWaits) {
+      Lane& lane = lanes_[connection];
+      if (lane.appends.empty()) turns_.push_back(connection);
+      lane.appends.push_back({.waiter = waiter, .bytes = bytes});
+      lane.bytes += bytes;
+      waiting_bytes_ += bytes;
+    }
   }
+  // Also if it was in vain: each must be told.
   for (const Waiting& waiting : turned_away) waiting.waiter->OnTurnedAway();
-  return Entry::kWaits;
+  return entry;
 }
 
 bool AppendGate::Withdraw(const Waiter* waiter, std::uint64_t connection) {
