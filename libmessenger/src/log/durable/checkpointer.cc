@@ -59,6 +59,7 @@ absl::Status Checkpointer::Run(CheckpointWork& work,
   absl::Status s = Flush(unwritten, give_up);
   if (s.ok()) s = Carry(carried, &work.log, give_up);
   if (!s.ok()) return s;
+  is_ahead_ = true;
   CollectDropped(for_each_channel);
   for (CheckpointWork::Dirty& dirty : work.dirty) {
     dirty.channel->CompleteCheckpoint(&dirty.state);
@@ -92,6 +93,8 @@ absl::Status Checkpointer::Run(CheckpointWork& work,
 
 absl::StatusOr<bool> Checkpointer::RemoveWhatIsDropped(
     ForEachChannel for_each_channel) {
+  // The old journals do not go with what is ahead of them.
+  if (is_ahead_) return false;
   CollectDropped(for_each_channel);
   if (dropped_.empty()) return false;
   absl::Status s = Write(log_);
@@ -106,6 +109,7 @@ absl::Status Checkpointer::Write(const LogState& log) {
   });
   if (!s.ok()) return s;
   log_ = log;
+  is_ahead_ = false;
   MeasureCheckpoint();
   return s;
 }

@@ -135,8 +135,10 @@ class Checkpointer {
   Reserve* const reserve_;
   const CheckpointerLimits limits_;
   LogState log_;  // of the last checkpoint
+  // As in it, or as in the one that could not be written (is_ahead_).
   EncodedChannels encoded_;
   EncodedTombstones tombstones_;
+  bool is_ahead_ = false;
   std::uint64_t checkpoint_size_ = 0;
   absl::flat_hash_set<DurableChannel*> carried_;
   absl::flat_hash_set<DurableChannel*> cleaned_;  // by RemoveUnknown
