@@ -10,6 +10,7 @@
 
 #include "base/narrow.h"
 #include "base/out_of_memory.h"
+#include "log/log_clock.h"
 #include "wire/entry.h"
 #include "wire/timestamp.h"
 
@@ -46,7 +47,7 @@ class EntryWriter::Session {
         used_(writer->used_),
         since_(writer->since_) {
     if (writer->limits_.max_chunk_age.count() > 0 &&
-        now - since_ > writer->limits_.max_chunk_age) {
+        Elapsed(since_, now) > writer->limits_.max_chunk_age) {
       chunk_ = nullptr;
     }
   }
