@@ -13,6 +13,9 @@ namespace messenger::test {
 // semaphores), in all of the process, gRPC and absl included. As in the kernel,
 // a wait that is under way is not over before its time has come by the clock as
 // it is then.
+//
+// A program that knows nothing of it can be given the library with LD_PRELOAD:
+// its clock goes back again and again if MESSENGER_WALL_CLOCK_GOES_BACK is set.
 void SetWallClockBack();
 
 // Does so again and again while it exists: a wait for a time of the wall clock

@@ -42,13 +42,17 @@ bool CondVar::WaitUntil(absl::Mutex* mu, Clock::time_point time) {
 }
 
 void CondVar::Signal() {
-  const std::lock_guard<std::mutex> lock(mu_);
+  AwaitSleepers();
   changed_.notify_one();
 }
 
 void CondVar::SignalAll() {
-  const std::lock_guard<std::mutex> lock(mu_);
+  AwaitSleepers();
   changed_.notify_all();
+}
+
+void CondVar::AwaitSleepers() {
+  const std::lock_guard<std::mutex> lock(mu_);
 }
 
 }  // namespace messenger

@@ -41,9 +41,12 @@ class CondVar {
   void SignalAll();  // all of them
 
  private:
-  // Held from before a waiter releases its mutex until it sleeps, so that no
-  // signal falls between. absl::Mutex is none that a condition variable of the
-  // system knows.
+  // Returns when whoever has released its mutex sleeps, so that no signal falls
+  // between. Signals come after that: who wakes up needs mu_ at once.
+  void AwaitSleepers();
+
+  // Held from before a waiter releases its mutex until it sleeps. absl::Mutex
+  // is none that a condition variable of the system knows.
   std::mutex mu_;
   std::condition_variable changed_;
 };
