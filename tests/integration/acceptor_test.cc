@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -34,6 +35,9 @@ namespace {
 using namespace test;  // NOLINT(google-build-using-namespace)
 using std::chrono::seconds;
 using std::chrono::steady_clock;
+
+constexpr PeerTimeouts kTimeouts = {.unconfirmed = seconds(5),
+                                    .silent = seconds(15)};
 
 std::string TextOf(const absl::Status& status) {
   return std::string(status.message());
@@ -105,7 +109,7 @@ int ConnectError(int family, const char* address, int port) {
 }
 
 bool HasIpv6() {
-  return Listener::Open("[::1]:0", seconds(5)).ok();
+  return Listener::Open("[::1]:0", kTimeouts).ok();
 }
 
 class Notices {
@@ -192,7 +196,7 @@ TEST_CASE(
     "there are some") {
   std::vector<Descriptor> taken;
   std::atomic<int> handed{0};
-  auto listener = Listener::Open("127.0.0.1:0", seconds(5));
+  auto listener = Listener::Open("127.0.0.1:0", kTimeouts);
   REQUIRE(listener.ok());
   const int port = listener->port();
   absl::Mutex mu;
@@ -245,6 +249,56 @@ TEST_CASE(
   peers.clear();
   acceptor->reset();
   CHECK(OpenDescriptors() < descriptors);
+}
+
+TEST_CASE("who connects and does not say that it speaks HTTP/2 is sent away") {
+  auto listener = Listener::Open("127.0.0.1:0", kTimeouts);
+  REQUIRE(listener.ok());
+  const int port = listener->port();
+  absl::Mutex mu;
+  std::vector<Descriptor> taken;
+  auto acceptor =
+      Acceptor::Start(*std::move(listener),
+                      {.max_connections = 10,
+                       .max_connections_per_address = 10,
+                       .handshake_timeout = std::chrono::milliseconds(200),
+                       .on_notice = nullptr},
+                      [&](int /*listening_socket*/, Descriptor connection) {
+                        const absl::MutexLock lock(&mu);
+                        taken.push_back(std::move(connection));
+                      });
+  REQUIRE(acceptor.ok());
+  TcpSocket speaks(port);
+  speaks.Send(Http2Preface());
+  TcpSocket silent(port);
+  TcpSocket begins(port);
+  begins.Send(Http2Preface().substr(0, 30));
+  // It is not reset: gRPC still has the connection, and closes it.
+  CHECK_FALSE(silent.AwaitClose());
+  CHECK_FALSE(begins.AwaitClose());
+  CHECK_FALSE(speaks.ArrivesWithin(std::chrono::milliseconds(300)));
+}
+
+TEST_CASE("the kernel looks whether a silent peer's machine is still there") {
+  const auto listener = Listener::Open("127.0.0.1:0", kTimeouts);
+  REQUIRE(listener.ok());
+  const TcpSocket peer(listener->port());
+  Descriptor accepted;
+  CHECK(Comes([&] {
+    accepted = Descriptor(
+        accept4(listener->sockets()[0].get(), nullptr, nullptr, SOCK_CLOEXEC));
+    return accepted.valid();
+  }));
+  const auto option = [&](int level, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return getsockopt(accepted.get(), level, name, &value, &size) == 0 ? value
+                                                                       : -1;
+  };
+  CHECK(option(SOL_SOCKET, SO_KEEPALIVE) == 1);
+  CHECK(option(IPPROTO_TCP, TCP_KEEPIDLE) == 15);
+  CHECK(option(IPPROTO_TCP, TCP_KEEPINTVL) == 5);
+  CHECK(option(IPPROTO_TCP, TCP_USER_TIMEOUT) == 5000);
 }
 
 TEST_CASE("a thousand connections, many of them refused, leave nothing open") {
@@ -388,7 +442,7 @@ TEST_CASE("a port that is taken in part is taken") {
 }
 
 TEST_CASE("all addresses of a name are served on one port") {
-  const auto listener = Listener::Open("localhost:0", seconds(5));
+  const auto listener = Listener::Open("localhost:0", kTimeouts);
   REQUIRE(listener.ok());
   REQUIRE_FALSE(listener->sockets().empty());
   MESSAGE("localhost has ", listener->sockets().size(), " addresses");

@@ -168,6 +168,54 @@ TEST_CASE_FIXTURE(Fixture, "Send works inside a callback with a full window") {
   CHECK(client.GetChannel("")->head == 21);
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "FlushCallbacks waits until every done has returned, and "
+                  "what it owned is gone") {
+  Client client = Connect();
+  for (int round = 0; round < 50; ++round) {
+    auto owned = std::make_shared<int>(0);
+    for (int i = 0; i < 20; ++i) {
+      client.SendAsync({.text = "x"}, [owned](const auto&) {
+        std::this_thread::yield();
+        ++*owned;
+      });
+    }
+    // Never sent: its `done` is due at once.
+    client.SendAsync({.channel = "no name", .text = "x"},
+                     [owned](const auto&) { ++*owned; });
+    CHECK(absl::IsInvalidArgument(client.FlushCallbacks()));
+    CHECK(*owned == 21);
+    CHECK(owned.use_count() == 1);
+  }
+  CHECK(client.FlushCallbacks() == absl::OkStatus());
+}
+
+TEST_CASE_FIXTURE(Fixture, "FlushCallbacks waits no longer than it may") {
+  Client client = Connect();
+  absl::Notification blocked;
+  absl::Notification go_on;
+  client.SendAsync({.text = "x"}, [&](const auto&) {
+    blocked.Notify();
+    go_on.WaitForNotification();
+  });
+  // The receipt is there, but not all that follows from it.
+  CHECK(client.Flush() == absl::OkStatus());
+  REQUIRE(blocked.WaitForNotificationWithTimeout(kDeadline));
+  CHECK(absl::IsDeadlineExceeded(
+      client.FlushCallbacks(std::chrono::milliseconds(20))));
+  go_on.Notify();
+  CHECK(client.FlushCallbacks() == absl::OkStatus());
+}
+
+TEST_CASE_FIXTURE(Fixture, "FlushCallbacks inside a callback is refused") {
+  Client client = Connect();
+  absl::Status inside;
+  client.SendAsync({.text = "x"},
+                   [&](const auto&) { inside = client.FlushCallbacks(); });
+  CHECK(client.FlushCallbacks() == absl::OkStatus());
+  CHECK(absl::IsFailedPrecondition(inside));
+}
+
 TEST_CASE_FIXTURE(Fixture, "Send gives up after its timeout") {
   Client client = Connect({.send_timeout = std::chrono::milliseconds(50)});
   log->Hold();

@@ -1,6 +1,7 @@
 #include "support/tcp_socket.h"
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -173,6 +174,15 @@ void TcpSocket::Reset() {
   setsockopt(fd_, SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
   close(fd_);
   fd_ = -1;
+}
+
+void TcpSocket::Vanish() {
+  sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog program = {.len = 1, .filter = &drop};
+  if (setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) !=
+      0) {
+    Throw("SO_ATTACH_FILTER");
+  }
 }
 
 TcpListener::TcpListener()

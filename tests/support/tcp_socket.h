@@ -38,6 +38,9 @@ class TcpSocket {
   std::size_t SendUntilFull();
   // Breaks off: the other end sees ECONNRESET.
   void Reset();
+  // From now on nothing arrives, nor is confirmed, as if this machine were gone
+  // without a word.
+  void Vanish();
 
  private:
   friend class TcpListener;

@@ -123,15 +123,9 @@ void BenchRunner::SendAll() {
   for (const auto& producer : producers_) {
     // Failures have been counted.
     while (!stopping_ &&
-           absl::IsDeadlineExceeded(producer->client.Flush(kLook))) {
+           absl::IsDeadlineExceeded(producer->client.FlushCallbacks(kLook))) {
     }
-    if (stopping_) static_cast<void>(producer->client.Flush(1s));
-    // Flush does not wait for the callbacks.
-    const Clock::time_point flushed = Clock::now();
-    while (producer->completed < producer->next - 1 &&
-           Clock::now() - flushed < 1s) {
-      std::this_thread::sleep_for(100us);
-    }
+    if (stopping_) static_cast<void>(producer->client.FlushCallbacks(1s));
   }
   seconds_ = SecondsBetween(start, Clock::now());
 }

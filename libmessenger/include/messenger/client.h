@@ -296,10 +296,19 @@ class Client {
                  SendOptions options = {});
 
   // Waits until all messages sent before by this client are acknowledged or
-  // have failed. (Their `done` may still be about to run.) OK, or the first
-  // error of a SendAsync since the last Flush. DEADLINE_EXCEEDED after
-  // `timeout`: some are still on their way; another Flush goes on waiting.
+  // have failed. Their `done` may still be about to run: see FlushCallbacks.
+  // OK, or the first error of a SendAsync since the last Flush.
+  // DEADLINE_EXCEEDED after `timeout`: some are still on their way; another
+  // Flush goes on waiting.
   absl::Status Flush(
+      std::optional<std::chrono::milliseconds> timeout = std::nullopt);
+
+  // As Flush, and waits until the `done` of all these messages have returned,
+  // so that what they use may be destroyed, and what they have counted is
+  // final. DEADLINE_EXCEEDED after `timeout`, as for Flush. Inside a callback
+  // of this client it would wait for itself: it returns FAILED_PRECONDITION
+  // instead. Do not hold a lock that a `done` takes.
+  absl::Status FlushCallbacks(
       std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 
   // Starts to read a channel. Never blocks; errors reach on_end.

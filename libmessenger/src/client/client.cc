@@ -233,6 +233,11 @@ absl::Status Client::Flush(std::optional<std::chrono::milliseconds> timeout) {
   return impl_->sends().Flush(timeout);
 }
 
+absl::Status Client::FlushCallbacks(
+    std::optional<std::chrono::milliseconds> timeout) {
+  return impl_->sends().FlushCallbacks(timeout);
+}
+
 Subscription Client::Read(ReadOptions options, ReadCallbacks callbacks) {
   return Subscription(impl_->Read(std::move(options), std::move(callbacks)));
 }

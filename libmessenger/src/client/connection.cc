@@ -11,7 +11,7 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
+#include "base/cond_var.h"
 #include "base/narrow.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
@@ -68,11 +68,49 @@ std::string_view ReasonOf(std::string_view message) {
              : message.substr(last + kSeparator.size());
 }
 
+// Where a call ends that somebody waits for.
+class UnaryEnd {
+ public:
+  void Set(grpc::Status status) {
+    absl::MutexLock lock(&mu_);
+    status_ = std::move(status);
+    changed_.Signal();
+  }
+
+  // False if it has not ended until then.
+  bool Await(CondVar::Clock::time_point deadline) {
+    absl::MutexLock lock(&mu_);
+    while (!status_) {
+      if (!changed_.WaitUntil(&mu_, deadline)) break;
+    }
+    return status_.has_value();
+  }
+
+  // Once it has.
+  grpc::Status status() {
+    absl::MutexLock lock(&mu_);
+    return *status_;
+  }
+
+ private:
+  absl::Mutex mu_;
+  CondVar changed_;
+  std::optional<grpc::Status> status_ ABSL_GUARDED_BY(mu_);
+};
+
 }  // namespace
 
 void Connection::PrepareStream(grpc::ClientContext* context, const char* method,
                                ByteStream* reactor) {
   stub_.PrepareBidiStreamingCall(context, FullName(method), {}, reactor);
+}
+
+void Connection::StartCall(grpc::ClientContext* context, const char* method,
+                           const grpc::ByteBuffer* request,
+                           grpc::ByteBuffer* response,
+                           std::function<void(grpc::Status)> on_end) {
+  stub_.UnaryCall(context, FullName(method), {}, request, response,
+                  std::move(on_end));
 }
 
 absl::Status Connection::Call(const char* method,
@@ -122,19 +160,23 @@ absl::Status Connection::CallRaw(const std::string& method,
                                  grpc::ByteBuffer* response,
                                  std::chrono::milliseconds timeout) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + timeout);
-  grpc::Status status;
-  absl::Notification done;
+  UnaryEnd end;
   stub_.UnaryCall(&context, method, {}, &request, response,
-                  [&](grpc::Status result) {
-                    status = std::move(result);
-                    done.Notify();
-                  });
-  done.WaitForNotification();
-  return status.ok() ||
-                 status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
-             ? rpc::FromGrpc(status)
-             : StatusOfCall(status);
+                  [&end](grpc::Status result) { end.Set(std::move(result)); });
+  // Not a deadline of gRPC's: its timers stand still while the wall clock is
+  // behind what it was.
+  const bool in_time = end.Await(CondVar::After(timeout));
+  if (!in_time) {
+    context.TryCancel();
+    static_cast<void>(end.Await(CondVar::Clock::time_point::max()));
+  }
+  const grpc::Status status = end.status();
+  if (status.ok()) return absl::OkStatus();
+  if (!in_time) {
+    return absl::DeadlineExceededError(fmt::format(
+        "the server has not answered within {} ms", timeout.count()));
+  }
+  return StatusOfCall(status);
 }
 
 std::shared_ptr<Connector> Connector::ToTarget(const ClientOptions& options) {

@@ -8,6 +8,7 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,6 +38,12 @@ class Connection {
   // its name within the service.
   void PrepareStream(grpc::ClientContext* context, const char* method,
                      ByteStream* reactor);
+
+  // Starts a call that is not a stream; `on_end` runs on a thread of gRPC's,
+  // never before this has returned on the same one.
+  void StartCall(grpc::ClientContext* context, const char* method,
+                 const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
+                 std::function<void(grpc::Status)> on_end);
 
   // Blocks until the answer is there or `timeout` is over.
   absl::Status Call(const char* method,

@@ -6,8 +6,6 @@
 #include <ctime>
 #include <utility>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
@@ -20,6 +18,10 @@ namespace {
 
 // Requests without a receipt: enough to keep a long connection busy.
 constexpr std::size_t kMaxRequests = 64;
+
+// How many keepalive timeouts a probe may take. It waits behind what the system
+// has taken and not sent yet, some 4 MiB: a line that is full is not dead.
+constexpr int kProbePatience = 20;
 
 // A few milliseconds late, and cheap: this is done for each message.
 Timers::TimePoint CoarseNow() {
@@ -178,15 +180,12 @@ absl::Status SendPipeline::AwaitRoom(std::size_t size, TimePoint deadline) {
   // Inside a callback, results cannot be waited for.
   const bool inside = strand_->RunningInside();
   while (!closed_ &&
-         (!HasRoom(size) ||
-          (!inside && undelivered_ >= options_.max_in_flight_messages))) {
+         (!HasRoom(size) || (!inside && posted_ - returned_ >=
+                                            options_.max_in_flight_messages))) {
     if (options_.when_full == WhenFull::kRefuse) {
       return absl::ResourceExhaustedError(refusal("there is no room in"));
     }
-    if (deadline == TimePoint::max()) {
-      changed_.Wait(&mu_);
-    } else if (changed_.WaitWithTimeout(
-                   &mu_, absl::FromChrono(deadline - Timers::Clock::now()))) {
+    if (!changed_.WaitUntil(&mu_, deadline)) {
       return absl::DeadlineExceededError(
           refusal("the message was not sent: there was no room in time in"));
     }
@@ -205,19 +204,23 @@ void SendPipeline::Advance() {
                                                     connector_->Get())};
     ++streams_;
     call_->stream->Start(call_->stream);
-    call_->answer_timer = Schedule(Timers::Clock::now() + options_.call_timeout,
-                                   &SendPipeline::OnSilence);
+    ArmSilence(Timers::Clock::now() + options_.call_timeout);
   }
   if (call_->open && call_->answered && !call_->writing &&
       window_.requests_in_flight() < kMaxRequests) {
+    if (window_.requests_in_flight() == 0) call_->heard = CoarseNow();
     call_->writing = true;
     call_->stream->Write(window_.Write());
+    if (!call_->silence_timer) {
+      ArmSilence(call_->heard + options_.keepalive_time);
+    }
   }
 }
 
 void SendPipeline::OnWritten(bool ok) {
   absl::MutexLock lock(&mu_);
   call_->writing = false;
+  call_->heard = CoarseNow();  // that took its time, perhaps
   // If not, the read fails as well, and then the stream ends.
   if (ok) Advance();
 }
@@ -237,8 +240,10 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
     call_->failure = parsed.status();
     if (parsed.ok()) {
       first = !std::exchange(call_->answered, true);
+      call_->heard = CoarseNow();
       if (first) {
-        timers_->Cancel(call_->answer_timer);
+        if (call_->silence_timer) timers_->Cancel(*call_->silence_timer);
+        call_->silence_timer.reset();
         backoff_.Succeeded();
         away_ = absl::OkStatus();
       }
@@ -266,12 +271,61 @@ void SendPipeline::OnBroken() {
 }
 
 void SendPipeline::OnSilence() {
-  std::shared_ptr<Stream> stream;
+  const TimePoint now = Timers::Clock::now();
+  std::shared_ptr<Stream> given_up;
   {
     absl::MutexLock lock(&mu_);
-    if (call_ && !call_->answered) stream = call_->stream;
+    // It may have run for a call that has ended, or has answered, meanwhile.
+    if (!call_ || !call_->silence_timer || call_->silence_timer->time > now) {
+      return;
+    }
+    call_->silence_timer.reset();
+    if (!call_->answered) {
+      given_up = call_->stream;
+    } else if (window_.requests_in_flight() > 0) {
+      const TimePoint due =
+          call_->heard + options_.keepalive_time +
+          (call_->probe ? kProbePatience * options_.keepalive_timeout
+                        : std::chrono::milliseconds(0));
+      if (due > now) {
+        ArmSilence(due);
+      } else if (call_->probe) {
+        given_up = call_->stream;
+      } else {
+        StartProbe();
+        ArmSilence(now + kProbePatience * options_.keepalive_timeout);
+      }
+    }
   }
-  if (stream) stream->Cancel();
+  if (given_up) given_up->Cancel();
+}
+
+void SendPipeline::ArmSilence(TimePoint time) {
+  call_->silence_timer = Schedule(time, &SendPipeline::OnSilence);
+}
+
+void SendPipeline::StartProbe() {
+  auto probe = std::make_shared<Probe>(call_->stream->connection());
+  call_->probe = probe;
+  ++streams_;
+  Probe* const raw = probe.get();
+  raw->Ask([self = shared_from_this(), probe = std::move(probe)]() mutable {
+    self->OnProbeEnd(probe);
+    // As for a stream.
+    const std::shared_ptr<Strand> strand = self->strand_;
+    strand->Post([self = std::move(self), probe = std::move(probe)]() mutable {
+      probe.reset();
+      self->OnDestroyed();
+    });
+  });
+}
+
+void SendPipeline::OnProbeEnd(const std::shared_ptr<Probe>& probe) {
+  absl::MutexLock lock(&mu_);
+  // If it has broken, so has the stream.
+  if (!call_ || call_->probe != probe) return;
+  call_->probe.reset();
+  call_->heard = CoarseNow();
 }
 
 void SendPipeline::Release() {
@@ -283,11 +337,13 @@ void SendPipeline::OnEnd(const absl::Status& status) {
   absl::Status reason =
       status.ok() ? absl::UnavailableError("the server ended the stream")
                   : status;
+  std::shared_ptr<Probe> probe;
   {
     absl::MutexLock lock(&mu_);
     Fates fates;
     const Call call = *std::exchange(call_, std::nullopt);
-    timers_->Cancel(call.answer_timer);
+    if (call.silence_timer) timers_->Cancel(*call.silence_timer);
+    probe = call.probe;
     if (closed_) {
       // Close has failed everything.
     } else if (!call.failure.ok()) {
@@ -303,6 +359,7 @@ void SendPipeline::OnEnd(const absl::Status& status) {
     Advance();
     changed_.SignalAll();
   }
+  if (probe) probe->Cancel();
   if (away) connector_->ReportAway(reason);
 }
 
@@ -379,7 +436,7 @@ void SendPipeline::Deliver(Fates fates) {
     return !fate.completion.done;
   });
   if (fates.empty()) return;
-  undelivered_ += fates.size();
+  posted_ += fates.size();
   strand_->Post(
       [self = shared_from_this(), fates = std::move(fates)]() mutable {
         for (SendWindow::Fate& fate : fates) {
@@ -388,24 +445,55 @@ void SendPipeline::Deliver(Fates fates) {
         const std::size_t count = fates.size();
         fates.clear();
         absl::MutexLock lock(&self->mu_);
-        self->undelivered_ -= count;
+        self->returned_ += count;
         self->changed_.SignalAll();
       });
 }
 
 absl::Status SendPipeline::Flush(
     std::optional<std::chrono::milliseconds> timeout) {
-  const absl::Time deadline = timeout ? absl::Now() + absl::FromChrono(*timeout)
-                                      : absl::InfiniteFuture();
+  const TimePoint deadline =
+      timeout ? CondVar::After(*timeout) : TimePoint::max();
   absl::MutexLock lock(&mu_);
-  const std::uint64_t last = window_.last_batch();
-  while (window_.FirstUntold() <= last) {
-    if (changed_.WaitWithDeadline(&mu_, deadline)) {
-      return absl::DeadlineExceededError(fmt::format(
-          "not all messages were acknowledged within {} ms", timeout->count()));
-    }
+  if (!AwaitResults(deadline)) {
+    return absl::DeadlineExceededError(fmt::format(
+        "not all messages were acknowledged within {} ms", timeout->count()));
   }
   return std::exchange(first_error_, absl::OkStatus());
+}
+
+absl::Status SendPipeline::FlushCallbacks(
+    std::optional<std::chrono::milliseconds> timeout) {
+  if (strand_->RunningInside()) {
+    return absl::FailedPreconditionError(
+        "FlushCallbacks inside a callback of this client would wait for "
+        "itself; use Flush there");
+  }
+  const TimePoint deadline =
+      timeout ? CondVar::After(*timeout) : TimePoint::max();
+  absl::MutexLock lock(&mu_);
+  bool done = AwaitResults(deadline);
+  // Now, all of them are among these.
+  for (const std::uint64_t last = posted_; done && returned_ < last;) {
+    done = changed_.WaitUntil(&mu_, deadline) || returned_ >= last;
+  }
+  if (!done) {
+    return absl::DeadlineExceededError(
+        fmt::format("not all messages were acknowledged, and their results "
+                    "taken, within {} ms",
+                    timeout->count()));
+  }
+  return std::exchange(first_error_, absl::OkStatus());
+}
+
+bool SendPipeline::AwaitResults(TimePoint deadline) {
+  const std::uint64_t last = window_.last_batch();
+  while (window_.FirstUntold() <= last) {
+    if (!changed_.WaitUntil(&mu_, deadline)) {
+      return window_.FirstUntold() > last;
+    }
+  }
+  return true;
 }
 
 void SendPipeline::Close() {
@@ -425,7 +513,7 @@ void SendPipeline::Close() {
   if (stream) stream->Cancel();
   if (strand_->RunningInside()) return;
   absl::MutexLock lock(&mu_);
-  while (streams_ > 0 || undelivered_ > 0) changed_.Wait(&mu_);
+  while (streams_ > 0 || posted_ > returned_) changed_.Wait(&mu_);
 }
 
 }  // namespace messenger

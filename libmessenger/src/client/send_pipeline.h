@@ -13,8 +13,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/cond_var.h"
 #include "client/backoff.h"
 #include "client/connection.h"
+#include "client/probe.h"
 #include "client/send_window.h"
 #include "client/strand.h"
 #include "client/timers.h"
@@ -46,6 +48,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
                  SendOptions options) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Flush(std::optional<std::chrono::milliseconds> timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status FlushCallbacks(std::optional<std::chrono::milliseconds> timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Fails what has no receipt with CANCELLED. Waits until all `done` have
   // returned, unless inside a callback.
@@ -65,8 +69,12 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     bool open = true;       // the stream takes operations: its hold is ours
     bool writing = false;   // a request is on its way
     bool answered = false;  // the server takes requests
-    Timers::Id answer_timer;
-    absl::Status failure;  // what was wrong with what it said
+    // When it is to have said something.
+    std::optional<Timers::Id> silence_timer;
+    // When it said something last, or got something that it owes an answer for.
+    TimePoint heard;
+    std::shared_ptr<Probe> probe;  // asks whether it is still there
+    absl::Status failure;          // what was wrong with what it said
   };
 
   // Puts a message into the window; an error means that it was not, and leaves
@@ -84,8 +92,11 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   void OnResponse(const grpc::ByteBuffer& response) ABSL_LOCKS_EXCLUDED(mu_);
   void OnWritten(bool ok) ABSL_LOCKS_EXCLUDED(mu_);
   void OnBroken() ABSL_LOCKS_EXCLUDED(mu_);
-  // It has not answered in time.
+  // It may not have answered in time: asks it, or gives the stream up.
   void OnSilence() ABSL_LOCKS_EXCLUDED(mu_);
+  void ArmSilence(TimePoint time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StartProbe() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnProbeEnd(const std::shared_ptr<Probe>& probe) ABSL_LOCKS_EXCLUDED(mu_);
   void OnEnd(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
   void OnDestroyed() ABSL_LOCKS_EXCLUDED(mu_);
   // The stream gets no more operations; OnEnd follows.
@@ -102,24 +113,31 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
 
   void Deliver(Fates fates) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // Waits until all that was sent before has its result; false if `deadline`
+  // has come.
+  bool AwaitResults(TimePoint deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const std::shared_ptr<Connector> connector_;
   const std::shared_ptr<Timers> timers_;
   const std::shared_ptr<Strand> strand_;
   const ClientOptions options_;
 
   absl::Mutex mu_;
-  absl::CondVar changed_;
+  CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   SendWindow window_ ABSL_GUARDED_BY(mu_);
   std::optional<Call> call_ ABSL_GUARDED_BY(mu_);
-  int streams_ ABSL_GUARDED_BY(mu_) = 0;  // with those that have ended
+  // Streams and probes, with those that have ended.
+  int streams_ ABSL_GUARDED_BY(mu_) = 0;
   Backoff backoff_ ABSL_GUARDED_BY(mu_);
   std::optional<Timers::Id> retry_timer_ ABSL_GUARDED_BY(mu_);
   absl::Status away_ ABSL_GUARDED_BY(mu_);  // why the server is
   // When messages are next looked at whose time may be up.
   std::optional<Timers::Id> expiry_timer_ ABSL_GUARDED_BY(mu_);
-  // Results on their way to their callbacks.
-  std::size_t undelivered_ ABSL_GUARDED_BY(mu_) = 0;
+  // Results whose callbacks were posted, and those whose callbacks have
+  // returned: the strand keeps their order.
+  std::uint64_t posted_ ABSL_GUARDED_BY(mu_) = 0;
+  std::uint64_t returned_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status first_error_ ABSL_GUARDED_BY(mu_);  // since the last Flush
 };
 

@@ -6,7 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
+#include "base/cond_var.h"
 
 namespace messenger {
 
@@ -14,7 +14,7 @@ struct Timers::State {
   static void Run(const std::shared_ptr<State>& state);
 
   absl::Mutex mu;
-  absl::CondVar changed;
+  CondVar changed;
   std::map<Id, Task> tasks ABSL_GUARDED_BY(mu);
   std::uint64_t last_number ABSL_GUARDED_BY(mu) = 0;
   std::thread thread ABSL_GUARDED_BY(mu);
@@ -29,9 +29,9 @@ void Timers::State::Run(const std::shared_ptr<State>& state) {
       continue;
     }
     const auto first = state->tasks.begin();
-    const auto left = first->first.time - Clock::now();
-    if (left.count() > 0) {
-      state->changed.WaitWithTimeout(&state->mu, absl::FromChrono(left));
+    const TimePoint time = first->first.time;
+    if (time > Clock::now()) {
+      state->changed.WaitUntil(&state->mu, time);
       continue;
     }
     Task task = std::move(first->second);

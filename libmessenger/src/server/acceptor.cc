@@ -1,6 +1,8 @@
 #include "server/acceptor.h"
 
 #include <fcntl.h>
+#include <linux/tcp.h>  // netinet/tcp.h has an older tcp_info
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -32,6 +34,17 @@ void ResetConnection(const Descriptor& connection) {
   setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
 }
 
+// Whether it has sent what an HTTP/2 client says first, or as much else.
+bool HasSpoken(const Descriptor& connection) {
+  constexpr std::uint64_t kPreface = 24;
+  constexpr std::uint64_t kEmptySettings = 9;
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return getsockopt(connection.get(), IPPROTO_TCP, TCP_INFO, &info, &size) !=
+             0 ||
+         info.tcpi_bytes_received >= kPreface + kEmptySettings;
+}
+
 Descriptor OpenReserve() {
   return Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
@@ -56,6 +69,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(Listener listener,
 
 Acceptor::Acceptor(Listener listener, Options options, HandOver hand_over)
     : listener_(std::move(listener)),
+      handshake_timeout_(options.handshake_timeout),
       on_notice_(std::move(options.on_notice)),
       hand_over_(std::move(hand_over)),
       bounds_(options.max_connections, options.max_connections_per_address) {}
@@ -82,6 +96,7 @@ void Acceptor::Run() {
   for (eventfd_t stop = 0; eventfd_read(stop_.get(), &stop) != 0;) {
     Wait(!stuck);
     ForgetEnded();
+    EndSilent();
     stuck = !AcceptAll();
     if (notices_.due() <= SteadyClock::now()) TellNotice();
   }
@@ -105,13 +120,33 @@ void Acceptor::Wait(bool for_connections) {
   } else {
     timeout = kStuckPause;
   }
-  if (notices_.due() != RefusalNotices::TimePoint::max()) {
-    const auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(
-                                   notices_.due() - SteadyClock::now()),
-                               std::chrono::milliseconds(0));
+  if (const TimePoint next = NextTime(); next != TimePoint::max()) {
+    const auto left = std::max(
+        std::chrono::ceil<std::chrono::milliseconds>(next - SteadyClock::now()),
+        std::chrono::milliseconds(0));
     timeout = for_connections ? left : std::min(left, timeout);
   }
   poll(waited.data(), waited.size(), Narrow<int>(timeout.count()));
+}
+
+Acceptor::TimePoint Acceptor::NextTime() const {
+  return newcomers_.empty() ? notices_.due()
+                            : std::min(notices_.due(), newcomers_.front().due);
+}
+
+void Acceptor::EndSilent() {
+  const TimePoint now = SteadyClock::now();
+  while (!newcomers_.empty()) {
+    const auto [due, id] = newcomers_.front();
+    const auto it = connections_.find(id);
+    if (it != connections_.end()) {
+      if (due > now) return;
+      if (!HasSpoken(it->second.duplicate)) {
+        shutdown(it->second.duplicate.get(), SHUT_RDWR);
+      }
+    }
+    newcomers_.pop_front();
+  }
 }
 
 void Acceptor::ForgetEnded() {
@@ -219,6 +254,8 @@ bool Acceptor::Watch(const Descriptor& connection, const Network& network) {
   }
   connections_.emplace(
       id, Connection{.duplicate = std::move(duplicate), .network = network});
+  newcomers_.push_back(
+      {.due = SteadyClock::now() + handshake_timeout_, .id = id});
   return true;
 }
 

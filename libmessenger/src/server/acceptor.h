@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -33,12 +34,18 @@ namespace messenger {
 // To know when a connection ends, a duplicate of its descriptor is watched:
 // whoever has taken a connection over shuts it down before closing it.
 //
+// gRPC ends connections that say nothing, too, but by a timer that stands still
+// while the wall clock is behind what it was.
+//
 // Thread safety: `refused` from any thread; Stop and the destructor from one.
 class Acceptor {
  public:
   struct Options {
     std::size_t max_connections;
     std::size_t max_connections_per_address;
+    // A connection that has not said within this time that it speaks HTTP/2 is
+    // ended.
+    std::chrono::milliseconds handshake_timeout = std::chrono::seconds(20);
     // Called on the acceptor's thread, must not block. May be empty.
     std::function<void(std::string_view notice)> on_notice;
   };
@@ -64,9 +71,14 @@ class Acceptor {
 
  private:
   using Network = ConnectionBounds::Network;
+  using TimePoint = std::chrono::steady_clock::time_point;
   struct Connection {
     Descriptor duplicate;
     Network network;
+  };
+  struct Newcomer {
+    TimePoint due;  // when it must have said that it speaks HTTP/2
+    std::uint64_t id;
   };
   // What has come of the next connection of a listening socket.
   enum class Next { kTaken, kNone, kStuck };
@@ -77,8 +89,13 @@ class Acceptor {
   void Run();
   // Waits until there is something to do.
   void Wait(bool for_connections);
+  // When something is to be done even if nothing happens; TimePoint::max() if
+  // there is nothing.
+  TimePoint NextTime() const;
   // Forgets connections that have ended.
   void ForgetEnded();
+  // Ends those that should have said something.
+  void EndSilent();
   // Accepts from all sockets; false if it must wait with the next time.
   bool AcceptAll();
   Next AcceptNext(int listening_socket);
@@ -96,6 +113,7 @@ class Acceptor {
 
   // On the acceptor's thread alone, once it runs.
   Listener listener_;
+  const std::chrono::milliseconds handshake_timeout_;
   const std::function<void(std::string_view)> on_notice_;
   HandOver hand_over_;
   ConnectionBounds bounds_;
@@ -104,6 +122,7 @@ class Acceptor {
   Descriptor watched_;  // an epoll of the duplicates
   std::uint64_t next_id_ = 0;
   absl::flat_hash_map<std::uint64_t, Connection> connections_;
+  std::deque<Newcomer> newcomers_;  // in the order of their times
 
   Descriptor stop_;  // an eventfd: readable if it is to stop
   std::atomic<std::uint64_t> refused_{0};

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
-#include "absl/time/time.h"
 
 namespace messenger {
 namespace {
@@ -167,7 +166,7 @@ void FanOut::Run() {
     if (due <= now) {
       RunTimers(now);
     } else if (marked_.empty() && !stopping_) {
-      work_.WaitWithTimeout(&mu_, absl::FromChrono(due - now));
+      work_.WaitUntil(&mu_, due);
     }
   }
 }

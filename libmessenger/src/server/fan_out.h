@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "base/cond_var.h"
 #include "log/message_log.h"
 
 namespace messenger {
@@ -115,7 +116,7 @@ class FanOut final : public LogListener {
   void Mark(Channel* channel) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   absl::Mutex mu_;
-  absl::CondVar work_;
+  CondVar work_;
   // Channels that have readers.
   absl::flat_hash_map<std::string, std::unique_ptr<Channel>> channels_
       ABSL_GUARDED_BY(mu_);

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -143,10 +144,19 @@ bool SetOption(const Descriptor& socket, int level, int name, const T& value) {
   return setsockopt(socket.get(), level, name, &value, sizeof value) == 0;
 }
 
+// In the seconds that the kernel takes.
+int ToKeepalive(std::chrono::milliseconds time) {
+  constexpr std::chrono::seconds kShortest(1);
+  constexpr std::chrono::seconds kLongest(INT16_MAX);
+  return Narrow<int>(std::clamp(std::chrono::ceil<std::chrono::seconds>(time),
+                                kShortest, kLongest)
+                         .count());
+}
+
 // Listens there, and notes the port; errno tells why it does not. The sockets
 // that are accepted inherit the options. Never SO_REUSEPORT: a second server on
 // the port must fail, not take half of the clients.
-Descriptor ListenOn(SocketAddress* address, std::chrono::milliseconds timeout) {
+Descriptor ListenOn(SocketAddress* address, const PeerTimeouts& timeouts) {
   Descriptor fd(socket(address->storage.ss_family,
                        SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return fd;
@@ -156,7 +166,11 @@ Descriptor ListenOn(SocketAddress* address, std::chrono::milliseconds timeout) {
       !SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
       !SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
       !SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-                 Narrow<unsigned>(timeout.count())) ||
+                 Narrow<unsigned>(timeouts.unconfirmed.count())) ||
+      !SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1) ||
+      !SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, ToKeepalive(timeouts.silent)) ||
+      !SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+                 ToKeepalive(timeouts.unconfirmed)) ||
       bind(fd.get(), address->generic(), address->size) != 0 ||
       listen(fd.get(), kBacklog) != 0 ||
       getsockname(fd.get(), address->generic(), &address->size) != 0) {
@@ -176,13 +190,13 @@ struct Sockets {
 
 // All of `addresses` on one port, or an error.
 Sockets ListenOnAll(std::vector<SocketAddress> addresses, std::uint16_t port,
-                    std::chrono::milliseconds timeout) {
+                    const PeerTimeouts& timeouts) {
   Sockets sockets = {.open = {}, .port = port, .error = 0, .error_text = {}};
   Sockets missing;
   for (SocketAddress& address : addresses) {
     address.SetPort(sockets.port);
     const std::string text = address.Text();
-    Descriptor fd = ListenOn(&address, timeout);
+    Descriptor fd = ListenOn(&address, timeouts);
     if (fd.valid()) {
       sockets.port = address.port();
       sockets.open.push_back(std::move(fd));
@@ -201,9 +215,8 @@ Sockets ListenOnAll(std::vector<SocketAddress> addresses, std::uint16_t port,
 
 }  // namespace
 
-absl::StatusOr<Listener> Listener::Open(
-    std::string_view address,
-    std::chrono::milliseconds unacknowledged_timeout) {
+absl::StatusOr<Listener> Listener::Open(std::string_view address,
+                                        PeerTimeouts timeouts) {
   absl::StatusOr<HostAndPort> wanted = SplitListenAddress(address);
   if (!wanted.ok()) return wanted.status();
   const auto error = [address](std::string_view why) {
@@ -214,7 +227,7 @@ absl::StatusOr<Listener> Listener::Open(
   if (const auto why = FindAddresses(*wanted, &addresses)) return error(*why);
   Sockets sockets;
   for (int i = 0; i < kTries; ++i) {
-    sockets = ListenOnAll(addresses, wanted->port, unacknowledged_timeout);
+    sockets = ListenOnAll(addresses, wanted->port, timeouts);
     const bool other_port = wanted->port == 0 && addresses.size() > 1 &&
                             sockets.error == EADDRINUSE;
     if (!other_port) break;
@@ -224,7 +237,7 @@ absl::StatusOr<Listener> Listener::Open(
     const HostAndPort ipv4 = {
         .host = "0.0.0.0", .bracketed = false, .port = wanted->port};
     if (const auto why = FindAddresses(ipv4, &addresses)) return error(*why);
-    sockets = ListenOnAll(addresses, wanted->port, unacknowledged_timeout);
+    sockets = ListenOnAll(addresses, wanted->port, timeouts);
   }
   if (sockets.error != 0) return error(sockets.error_text);
   return Listener(std::move(sockets.open), sockets.port,

@@ -12,6 +12,16 @@
 
 namespace messenger {
 
+// When the kernel ends a connection whose peer's machine cannot be reached any
+// more: by clocks of its own.
+struct PeerTimeouts {
+  // What was sent is not confirmed within this time (TCP_USER_TIMEOUT).
+  std::chrono::milliseconds unconfirmed;
+  // Nothing was heard for this time, and then not within the other one, though
+  // it was asked (SO_KEEPALIVE). In whole seconds, rounded up.
+  std::chrono::milliseconds silent;
+};
+
 // All the sockets of one address, on one port.
 //
 // Thread safety: as compatible as int.
@@ -25,15 +35,13 @@ class Listener {
   // where there is no IPv6. PORT is a number; 0 takes a port that is free at
   // all of the addresses.
   //
-  // A connection is closed if what was sent is not confirmed within
-  // `unacknowledged_timeout` (TCP_USER_TIMEOUT). Blocks if HOST is a name.
+  // Blocks if HOST is a name.
   //
   // INVALID_ARGUMENT if it is no HOST:PORT. UNAVAILABLE, with the reason, if
   // one of the addresses cannot be listened on; only an address of a kind that
   // this machine does not have is left out, if another one is left.
-  static absl::StatusOr<Listener> Open(
-      std::string_view address,
-      std::chrono::milliseconds unacknowledged_timeout);
+  static absl::StatusOr<Listener> Open(std::string_view address,
+                                       PeerTimeouts timeouts);
 
   // Not blocking, at least one.
   const std::vector<Descriptor>& sockets() const { return sockets_; }

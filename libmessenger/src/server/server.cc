@@ -1,6 +1,7 @@
 #include "messenger/server.h"
 
 #include <fmt/format.h>
+#include <grpc/grpc.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -15,12 +16,13 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
+#include "base/cond_var.h"
 #include "base/descriptor.h"
 #include "base/narrow.h"
 #include "log/message_log.h"
@@ -68,6 +70,7 @@ Acceptor::Options AcceptorOptions(const ServerOptions& options) {
   }
   return {.max_connections = total,
           .max_connections_per_address = per_address,
+          .handshake_timeout = kHandshakeTimeout,
           .on_notice = options.on_notice};
 }
 
@@ -144,17 +147,38 @@ class Server::Impl final : private LogListener {
       // Before gRPC is shut down: it would not take over what comes later.
       if (acceptor_) acceptor_->Stop();
       service_->Drain();
+      // Not a deadline of gRPC's: its timers stand still while the wall clock
+      // is behind what it was.
       constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24);
-      server_->Shutdown(std::chrono::system_clock::now() +
-                        std::min(deadline, kLongest));
-      down_.Notify();
+      const auto time = CondVar::After(std::min(deadline, kLongest));
+      std::thread cutter([this, time] {
+        if (!AwaitDown(time)) grpc_server_cancel_all_calls(server_->c_server());
+      });
+      server_->Shutdown();
+      {
+        absl::MutexLock lock(&mu_);
+        down_ = true;
+        changed_.SignalAll();
+      }
+      cutter.join();
     }
     Wait();
   }
 
-  void Wait() { down_.WaitForNotification(); }
+  void Wait() {
+    static_cast<void>(AwaitDown(CondVar::Clock::time_point::max()));
+  }
 
  private:
+  // False if it is not down until then.
+  bool AwaitDown(CondVar::Clock::time_point time) {
+    absl::MutexLock lock(&mu_);
+    while (!down_) {
+      if (!changed_.WaitUntil(&mu_, time)) break;
+    }
+    return down_;
+  }
+
   // It still reads, but who looks for a server to send to should not come here.
   void OnFailure(const absl::Status& /*failure*/) override {
     SetHealthy(false);
@@ -178,7 +202,8 @@ class Server::Impl final : private LogListener {
   std::unique_ptr<Acceptor> acceptor_;
   absl::Mutex mu_;
   bool shutting_down_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Notification down_;
+  bool down_ ABSL_GUARDED_BY(mu_) = false;
+  CondVar changed_;  // down_
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
@@ -193,8 +218,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
 
   std::optional<Listener> listener;
   if (!options.listen.empty()) {
-    absl::StatusOr<Listener> opened =
-        Listener::Open(options.listen, options.service.keepalive_timeout);
+    const ServiceOptions& limits = options.service;
+    absl::StatusOr<Listener> opened = Listener::Open(
+        options.listen,
+        {.unconfirmed = limits.keepalive_timeout,
+         .silent = limits.keepalive_time + limits.keepalive_timeout});
     if (!opened.ok()) return opened.status();
     listener = *std::move(opened);
   }

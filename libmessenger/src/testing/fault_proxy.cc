@@ -16,8 +16,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
+#include "base/cond_var.h"
 #include "messenger/testing.h"
 #include "testing/proxy_connection.h"
 #include "testing/socket.h"
@@ -96,10 +95,10 @@ class FaultProxy::Impl {
 
   bool Await(const std::function<bool(const Counters&)>& condition,
              std::chrono::milliseconds timeout) const {
-    const absl::Time deadline = absl::Now() + absl::FromChrono(timeout);
+    const auto deadline = CondVar::After(timeout);
     absl::MutexLock lock(&mu_);
     while (!condition(published_)) {
-      if (changed_.WaitWithDeadline(&mu_, deadline)) {
+      if (!changed_.WaitUntil(&mu_, deadline)) {
         return condition(published_);
       }
     }
@@ -236,8 +235,8 @@ class FaultProxy::Impl {
   const int port_;
   const std::string address_;
   mutable absl::Mutex mu_;
-  mutable absl::CondVar changed_;  // published_
-  absl::CondVar done_;             // a command
+  mutable CondVar changed_;  // published_
+  absl::CondVar done_;       // a command
   std::vector<Command*> commands_ ABSL_GUARDED_BY(mu_);
   Counters published_ ABSL_GUARDED_BY(mu_);
 

@@ -10,7 +10,6 @@
 #include <optional>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/time/time.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "log/channel_errors.h"
@@ -718,13 +717,13 @@ bool DurableLog::AwaitCheckpoint() {
   const bool sweeps = context_.options.retention.max_age.count() > 0;
   absl::MutexLock lock(&mu_);
   if (!checkpoint_status_.ok() && !commits_ended_) {
-    checkpoint_wakes_.WaitWithTimeout(&mu_, absl::FromChrono(kCheckpointRetry));
+    checkpoint_wakes_.WaitUntil(&mu_, CondVar::After(kCheckpointRetry));
   }
   while (!commits_ended_ && !checkpoint_wanted_) {
     if (!sweeps) {
       checkpoint_wakes_.Wait(&mu_);
-    } else if (checkpoint_wakes_.WaitWithTimeout(
-                   &mu_, absl::FromChrono(kSweepInterval))) {
+    } else if (!checkpoint_wakes_.WaitUntil(&mu_,
+                                            CondVar::After(kSweepInterval))) {
       mu_.Unlock();
       const bool dropped = Sweep();
       mu_.Lock();

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/cond_var.h"
 #include "log/channel_map.h"
 #include "log/durable/checkpointer.h"
 #include "log/durable/durable_channel.h"
@@ -255,7 +256,7 @@ class DurableLog final : public MessageLog {
 
   absl::Mutex mu_;
   absl::CondVar commit_wakes_;
-  absl::CondVar checkpoint_wakes_;
+  CondVar checkpoint_wakes_;
   RequestQueue requests_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   // When what is not done is left; set with closing_.
