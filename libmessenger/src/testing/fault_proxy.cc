@@ -18,6 +18,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/forked.h"
 #include "messenger/testing.h"
 #include "testing/proxy_connection.h"
 #include "testing/socket.h"
@@ -257,6 +258,8 @@ class FaultProxy::Impl {
 
 absl::StatusOr<std::unique_ptr<FaultProxy>> FaultProxy::Start(
     std::string_view target) {
+  WatchForks();
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   absl::StatusOr<Address> address = Resolve(target);
   if (!address.ok()) return address.status();
   auto listening = Listen();
@@ -278,7 +281,9 @@ absl::StatusOr<std::unique_ptr<FaultProxy>> FaultProxy::Start(
 
 FaultProxy::FaultProxy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-FaultProxy::~FaultProxy() = default;
+FaultProxy::~FaultProxy() {
+  if (InForkedChild()) static_cast<void>(impl_.release());
+}
 
 int FaultProxy::port() const {
   return impl_->port();
