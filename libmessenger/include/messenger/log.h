@@ -39,9 +39,9 @@ struct RetentionOptions {
   //
   // A wall clock that is set, however far, drops nothing: ages are taken from
   // one that is not. Only how long a log in a directory was closed is read off
-  // the wall clock. If that says more than 30 days, the clock is, or was, wrong
-  // more likely than not: then that time does not count, and on_notice is told.
-  // It is also told if all that there was is too old when the log is opened.
+  // the wall clock. If all that there is would be too old then, on_notice is
+  // told when the log is opened; and if that time is more than 30 days, it does
+  // not count, since the clock is, or was, wrong more likely than not.
   std::chrono::nanoseconds max_age{0};
 };
 

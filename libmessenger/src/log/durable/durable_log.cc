@@ -138,7 +138,8 @@ absl::Status DurableLog::SetUpDirectory() {
       Recover(*files_, directory_, &context_);
   if (!recovered.ok()) return recovered.status();
   for (const std::string& notice : recovered->notices) Notify(notice);
-  context_.clock = ContinueFrom(recovered->last_time, durable_.clock);
+  context_.clock = ContinueFrom(recovered->last_time, durable_.clock,
+                                context_.options.retention.max_age);
   key_ = recovered->checkpoint.log.key;
   const std::uint64_t first_journal = recovered->checkpoint.log.first_journal;
   dirty_ = std::move(recovered->dirty);
@@ -148,8 +149,7 @@ absl::Status DurableLog::SetUpDirectory() {
     ++(channel->exists() ? counts_.existing : counts_.deleted);
   }
   counts_before_round_ = counts_;
-  NotifyOfTimeClosed(
-      Elapsed(recovered->last_time.wall_time, durable_.clock.now()));
+  NotifyOfAge(Elapsed(recovered->last_time.wall_time, durable_.clock.now()));
   channels_.Assign(std::move(recovered->channels),
                    std::move(recovered->tombstones));
   auto journal = CreateJournal(recovered->next_journal, {.synced = synced()});
@@ -237,22 +237,22 @@ void DurableLog::Notify(std::string_view notice) const {
   if (context_.options.on_notice) context_.options.on_notice(notice);
 }
 
-void DurableLog::NotifyOfTimeClosed(std::chrono::nanoseconds said) const {
+void DurableLog::NotifyOfAge(std::chrono::nanoseconds said) const {
   using std::chrono::duration_cast;
   using std::chrono::hours;
   using std::chrono::seconds;
   const auto max_age = context_.options.retention.max_age;
   if (max_age.count() == 0 || counts_.existing == 0) return;
-  if (TimeClosed(said) < said) {
+  if (TimeClosed(said, max_age) < said) {
     Notify(fmt::format(
-        "by the wall clock, the log was closed for {} days: since more than {} "
-        "are not believed, this time does not count for retention by age; "
-        "check the clock",
+        "by the wall clock, the log was last written {} days ago, so that "
+        "retention by age would drop all of it: more than {} days are not "
+        "believed, and do not count; check the clock",
         duration_cast<hours>(said).count() / 24, kLongestClosed.count() / 24));
   } else if (said > max_age) {
     Notify(fmt::format(
-        "by the wall clock, the log was closed for {} s, longer than the {} s "
-        "for which messages are kept: all of them are dropped",
+        "by the wall clock, the log was last written {} s ago, and messages "
+        "are kept for {} s: all of them are dropped",
         duration_cast<seconds>(said).count(),
         duration_cast<seconds>(max_age).count()));
   }

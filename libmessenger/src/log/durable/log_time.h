@@ -24,21 +24,28 @@ struct TimeAnchor {
   friend bool operator==(const TimeAnchor&, const TimeAnchor&) = default;
 };
 
-// Longer, no log is believed to have been closed.
+// Longer, a log is not believed to have been closed if all that is in it were
+// too old then.
 inline constexpr std::chrono::hours kLongestClosed{30 * 24};
 
 // For how long the log was closed, as far as what the wall clock says is
 // believed.
-inline std::chrono::nanoseconds TimeClosed(std::chrono::nanoseconds said) {
-  return said < said.zero() || said > kLongestClosed ? said.zero() : said;
+inline std::chrono::nanoseconds TimeClosed(std::chrono::nanoseconds said,
+                                           std::chrono::nanoseconds max_age) {
+  using std::chrono::nanoseconds;
+  // At most what can be added to any time.
+  const auto longest =
+      std::clamp<nanoseconds>(max_age, kLongestClosed, nanoseconds::max() / 4);
+  return said < said.zero() || said > longest ? said.zero() : said;
 }
 
 // `clock`, with a steady clock that goes on from `last`, the latest moment that
 // the log knows of.
-inline LogClock ContinueFrom(const TimeAnchor& last, const LogClock& clock) {
+inline LogClock ContinueFrom(const TimeAnchor& last, const LogClock& clock,
+                             std::chrono::nanoseconds max_age) {
   using Time = std::chrono::steady_clock::time_point;
   using std::chrono::nanoseconds;
-  const auto closed = TimeClosed(Elapsed(last.wall_time, clock.now()));
+  const auto closed = TimeClosed(Elapsed(last.wall_time, clock.now()), max_age);
   const auto log_time =
       std::clamp(last.log_time, Time(), Time(nanoseconds::max() / 2));
   const auto offset = log_time + closed - clock.steady_now();
