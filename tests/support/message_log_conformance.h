@@ -1098,8 +1098,15 @@ TEST_CASE_TEMPLATE_DEFINE(
   CHECK(t.First() == 1);
   t.clock.StepWallClock(-std::chrono::hours(2000));
   CHECK(t.First() == 1);
+  // A machine that comes up in 2098, and learns the time later.
+  constexpr std::chrono::hours kYears{24 * 365 * 72};
+  t.clock.StepWallClock(kYears);
+  t.Append({"b"});
+  CHECK(t.First() == 1);
+  t.clock.StepWallClock(-kYears);
+  CHECK(t.First() == 1);
   t.clock.Advance(std::chrono::hours(2));
-  CHECK(t.First() == 2);
+  CHECK(t.First() == 3);
 }
 
 // ---------------------------------------------------------------------------

@@ -1487,6 +1487,79 @@ TEST_CASE(
   });
 }
 
+TEST_CASE(
+    "durable log: a wall clock that went forward by years while the log was "
+    "closed drops nothing, and the log says so") {
+  for (const std::chrono::hours step :
+       {std::chrono::hours(31 * 24), kCentury}) {
+    CAPTURE(step.count());
+    ForEachEnd([step](LogOnDisk& log, const auto& end) {
+      end();
+      log.ForgetNotices();
+      log.clock().StepWallClock(step);
+      log.Open();
+      CHECK(log.HasNotice("are not believed"));
+      CHECK(log.Difference() == "");
+      // The time is learnt, with the log open, and is right again after that.
+      SendMany(log, 2, 100);
+      log.clock().StepWallClock(-step);
+      CHECK(log.Difference() == "");
+      end();
+      log.ForgetNotices();
+      log.clock().Advance(std::chrono::minutes(1));
+      log.Open();
+      CHECK(log.notices().empty());
+      CHECK(log.Difference() == "");
+      // And it does not keep anything for ever.
+      log.clock().Advance(std::chrono::hours(2));
+      AwaitAllDropped(log, "a");
+    });
+  }
+}
+
+TEST_CASE(
+    "durable log: a machine that was without the time for its whole life "
+    "before drops nothing when it learns it while the log is closed") {
+  ForEachEnd([](LogOnDisk& log, const auto& end) {
+    log.clock().StepWallClock(-log.clock().now().time_since_epoch());
+    SendMany(log, 2, 100);
+    end();
+    log.clock().StepWallClock(kCentury / 2);
+    log.Open();
+    CHECK(log.HasNotice("are not believed"));
+    CHECK(log.Difference() == "");
+  });
+}
+
+TEST_CASE("durable log: that all is too old when it is opened is told") {
+  ForEachEnd([](LogOnDisk& log, const auto& end) {
+    end();
+    log.ForgetNotices();
+    log.clock().Advance(std::chrono::minutes(59));
+    log.Open();
+    CHECK_FALSE(log.HasNotice("by the wall clock"));
+    end();
+    log.clock().Advance(std::chrono::hours(29 * 24));
+    log.Open();
+    CHECK(log.HasNotice("messages are kept for 3600 s: all of them"));
+    AwaitAllDropped(log, "a");
+  });
+}
+
+TEST_CASE("durable log: a long time counts if not all is too old after it") {
+  constexpr std::chrono::hours kDay{24};
+  LogOnDisk log({.retention = {.max_age = 60 * kDay}});
+  log.Open();
+  SendMany(log, 6, 100);
+  log.Close();
+  log.clock().Advance(45 * kDay);
+  log.Open();
+  CHECK_FALSE(log.HasNotice("by the wall clock"));
+  CHECK(log.Difference() == "");
+  log.clock().Advance(16 * kDay);
+  AwaitAllDropped(log, "a");
+}
+
 // ---------------------------------------------------------------------------
 // Who else has the log open
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -181,6 +182,53 @@ TEST_CASE("durable log: nothing is dropped to make room") {
   for (const ChannelInfo& info : disk.log().ListChannels("", 100)) {
     CHECK(info.first_sequence == 1);
   }
+}
+
+// What is in memory then is ahead of what the old journals, which are kept, go
+// on from.
+TEST_CASE(
+    "durable log: a checkpoint for which there is no room is not written half, "
+    "to make room") {
+  SmallDisk disk;
+  REQUIRE(disk.TryOpen().ok());
+  for (const std::string channel : {"kept", "deleted"}) {
+    REQUIRE(disk.Send(channel, 3000).ok());
+  }
+  disk.Close();  // into segments
+  REQUIRE(disk.TryOpen().ok());
+  REQUIRE(Delete(disk.log(), "deleted").ok());  // which leaves one to remove
+
+  // There is no room for the checkpoint, nor with the reserve. When the next
+  // one is there, and before anything that it replaces is removed, the process
+  // ends.
+  std::atomic<int> refused{0};
+  std::atomic<bool> written{false};
+  disk.files().SetFault([&](Operation operation, const std::string& path) {
+    if (operation == Operation::kAllocate && path.ends_with(".journal")) {
+      return absl::InternalError(path);
+    }
+    if (path.ends_with("checkpoint.new")) {
+      if (operation == Operation::kOpen && refused++ < 2) {
+        return absl::ResourceExhaustedError(path);
+      }
+      if (operation == Operation::kRename) written = true;
+    } else if (operation == Operation::kRemove && written) {
+      disk.files().Stop();
+    }
+    return absl::OkStatus();
+  });
+  // The last one makes it time for a checkpoint.
+  for (int i = 0; i < 7; ++i) CHECK(disk.Send("kept", 3000).ok());
+  disk.Await("trying again");
+  disk.Kill();
+  disk.files().SetFault({});
+
+  REQUIRE(disk.TryOpen() == absl::OkStatus());
+  const std::vector<ChannelInfo> channels = disk.log().ListChannels("", 100);
+  REQUIRE(channels.size() == 1);
+  CHECK(channels[0].head == 8);
+  const auto reader = disk.log().OpenReader("kept", Start::At(1), {});
+  CHECK(ReadToHead(*reader).messages.size() == 8);
 }
 
 TEST_CASE("durable log: a log that cannot be created leaves nothing behind") {

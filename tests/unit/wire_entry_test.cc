@@ -107,7 +107,7 @@ TEST_CASE(
     REQUIRE(message.attributes_size() ==
             static_cast<int>(sample.message.attributes.size()));
     for (int i = 0; i < message.attributes_size(); ++i) {
-      const Attribute& expected =
+      const NewAttribute& expected =
           sample.message.attributes[static_cast<std::size_t>(i)];
       CHECK(message.attributes(i).name() == expected.name);
       CHECK(message.attributes(i).value() == expected.value);
@@ -179,7 +179,10 @@ TEST_CASE("entry: decoding gives back what was encoded") {
     CHECK(message.author == sample.message.author);
     CHECK(message.text == sample.message.text);
     const bool same_attributes =
-        std::ranges::equal(message.attributes, sample.message.attributes);
+        std::ranges::equal(message.attributes, sample.message.attributes,
+                           [](const Attribute& a, const NewAttribute& b) {
+                             return b == NewAttribute(a);
+                           });
     CHECK(same_attributes);
     const bool same_producer =
         message.producer_id ==
@@ -229,7 +232,7 @@ TEST_CASE("entry: a decoder tells the times of message after message") {
 
 TEST_CASE("entry: every flipped bit of a message is detected") {
   for (const Sample& sample : Samples()) {
-    if (sample.message.text.size() > 1000) continue;
+    if (std::string_view(sample.message.text).size() > 1000) continue;
     CAPTURE(sample.sequence);
     std::string bytes = EncodeMessage(sample);
     REQUIRE(Decode(bytes).ok());

@@ -31,7 +31,7 @@ v1::NewMessage ToProto(const NewMessage& message) {
   v1::NewMessage proto;
   proto.set_author(std::string(message.author));
   proto.set_text(std::string(message.text));
-  for (const Attribute& attribute : message.attributes) {
+  for (const NewAttribute& attribute : message.attributes) {
     v1::Attribute* const added = proto.add_attributes();
     added->set_name(std::string(attribute.name));
     added->set_value(std::string(attribute.value));

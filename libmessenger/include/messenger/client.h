@@ -142,13 +142,13 @@ struct SubscriptionState {
 
   Kind kind = Kind::kConnecting;
   // kWaiting: why; kEnded: as for on_end.
-  absl::Status reason;
+  absl::Status reason = {};
   // kWaiting.
-  std::chrono::steady_clock::time_point next_try;
+  std::chrono::steady_clock::time_point next_try = {};
   // Since it was joined last.
   int failed_tries = 0;
   // kJoined, kCaughtUp.
-  std::optional<Joined> joined;
+  std::optional<Joined> joined = std::nullopt;
 };
 
 // "connecting", "joined", …: the state as a word.
@@ -259,6 +259,14 @@ using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 // nor the last Subscription after it, on a thread of gRPC's, as in a reaction
 // of a service of your own, and call none of the members that block there:
 // these threads are few, and a receipt may need the one that waits.
+//
+// fork(): a process that was forked after the first client, server, service or
+// log was made has none of the library's threads. All calls there, of Client,
+// Subscription, Server, Service and OpenLog, return FAILED_PRECONDITION at once
+// (`done`, `on_state` and `on_end` are called before the call returns), or do
+// nothing, and destructors leave alone what is the parent's. Fork before, or
+// call exec in the child: until then it also keeps the parent's connections
+// open, and a log in a directory locked.
 //
 // Connecting is left to the first use. Sending and reading go on trying
 // (ClientOptions::retry); the other calls fail with UNAVAILABLE if the server

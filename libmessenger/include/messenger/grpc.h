@@ -28,6 +28,9 @@ namespace messenger {
 // nothing (CVE-2023-4785). So have a limit of descriptors (RLIMIT_NOFILE) that
 // is never reached, or bound connections in front of it.
 //
+// In a forked child (see `Client`), Create fails with FAILED_PRECONDITION, and
+// Drain and the destructor do nothing: the service is the parent's.
+//
 // Thread safety: all members may be called from any thread.
 class Service {
  public:
@@ -45,9 +48,8 @@ class Service {
   // services included: a receive limit above max_request_bytes, so that the
   // service's own error answers first; keepalive, so that a peer that is gone
   // is noticed; and no compressed requests, so that none grows beyond the
-  // limit. What you set on the builder afterwards replaces it, but for channel
-  // arguments (keepalive): of these, gRPC 1.51 takes the one that was set
-  // first.
+  // limit. What you set on the builder yourself takes its place, before or
+  // afterwards; compression only afterwards.
   void Register(grpc::ServerBuilder& builder);
 
   // Ends every reader with UNAVAILABLE, completes the sends that were accepted,

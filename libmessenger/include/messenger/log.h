@@ -36,6 +36,12 @@ struct RetentionOptions {
   // Drop what was written longer ago than this; zero keeps it. Applied when the
   // channel is next written, read or listed, and in a directory every 30 s.
   // Default: keep.
+  //
+  // A wall clock that is set, however far, drops nothing: ages are taken from
+  // one that is not. Only how long a log in a directory was closed is read off
+  // the wall clock. If all that there is would be too old then, on_notice is
+  // told when the log is opened; and if that time is more than 30 days, it does
+  // not count, since the clock is, or was, wrong more likely than not.
   std::chrono::nanoseconds max_age{0};
 };
 
@@ -53,7 +59,7 @@ enum class Durability : std::uint8_t {
 };
 
 struct LogOptions {
-  RetentionOptions retention;
+  RetentionOptions retention = {};
   // For logs in a directory. Default kFsync.
   Durability durability = Durability::kFsync;
   // For logs in a directory: when the journal has this size, what is in it is
@@ -99,8 +105,9 @@ struct LogOptions {
 //   "memory:"   in memory. Nothing outlives the process: a new one has a new
 //               epoch, so that positions of the old one are recognised.
 // INVALID_ARGUMENT if the URI or an option is not valid. FAILED_PRECONDITION if
-// another process has the log open, or the directory holds something else.
-// DATA_LOSS if the log is damaged in a way that a crash does not explain.
+// another process has the log open, or the directory holds something else, or
+// in a forked child (see `Client`). DATA_LOSS if the log is damaged in a way
+// that a crash does not explain.
 absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(
     std::string_view uri, const LogOptions& options = {});
 

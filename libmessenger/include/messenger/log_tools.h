@@ -45,16 +45,16 @@ struct LogFinding {
   };
   Kind kind = Kind::kNotice;
   // Within the directory: "journals/00000000000000000001.journal".
-  std::string file;
+  std::string file = {};
   std::uint64_t offset = 0;  // in the file, in bytes
   std::uint64_t bytes = 0;   // from there on; 0 if that says nothing
   // The channel and the messages that it concerns. Empty, and 0: none, or
   // nobody can tell which.
-  std::string channel;
+  std::string channel = {};
   std::uint64_t first_sequence = 0;
   std::uint64_t last_sequence = 0;
   // In words, on one line, all but the file and the offset.
-  std::string what;
+  std::string what = {};
 };
 
 // What can be read of a log.
@@ -74,7 +74,7 @@ struct LogToolOptions {
 };
 
 struct LogVerification {
-  LogSummary summary;
+  LogSummary summary = {};
   std::uint64_t damages = 0;  // findings of this kind
   std::uint64_t notices = 0;
 };
@@ -88,7 +88,7 @@ absl::StatusOr<LogVerification> VerifyLog(std::string_view log,
 
 // Messages that are gone.
 struct LogLoss {
-  std::string channel;
+  std::string channel = {};
   std::uint64_t first_sequence = 0;
   std::uint64_t last_sequence = 0;
   // They may have been there: nobody can tell whether, or how many. None of
@@ -97,22 +97,22 @@ struct LogLoss {
   std::uint64_t bytes = 0;  // that are damaged; 0 if not known
   // Where they are now: a file within the directory. Empty if they were not
   // there at all.
-  std::string kept_in;
+  std::string kept_in = {};
 };
 
 struct LogRepair {
-  LogVerification found;  // before
-  LogVerification after;
+  LogVerification found = {};  // before
+  LogVerification after = {};
   // Whether there was damage. If not, nothing was changed.
   bool repaired = false;
   // Copies of the files as they were, a directory within that of the log.
-  std::string kept_in;
-  std::vector<LogLoss> losses;
+  std::string kept_in = {};
+  std::vector<LogLoss> losses = {};
   // Messages that were acknowledged may be gone from the end of a channel, so
   // that the log has a new epoch.
   bool new_epoch = false;
   // Things that could not be found out again, in words, a line each.
-  std::vector<std::string> remarks;
+  std::vector<std::string> remarks = {};
 };
 
 // Makes of a damaged log one that opens, and of which everything that is there
@@ -127,18 +127,18 @@ absl::StatusOr<LogRepair> RepairLog(std::string_view log,
 
 // A file of messages.
 struct LogSegment {
-  std::string file;
+  std::string file = {};
   std::uint64_t first_sequence = 0;
   std::uint64_t last_sequence = 0;
   std::uint64_t bytes = 0;  // of the file
   // Send times of the first and of the last message; nothing if it is damaged.
-  std::optional<Timestamp> first_time;
-  std::optional<Timestamp> last_time;
+  std::optional<Timestamp> first_time = {};
+  std::optional<Timestamp> last_time = {};
   bool damaged = false;
 };
 
 struct LogChannel {
-  std::string name;
+  std::string name = {};
   // The oldest message, and the newest one that was ever there. One past `head`
   // if there is none.
   std::uint64_t first_sequence = 1;
@@ -147,11 +147,11 @@ struct LogChannel {
   std::uint64_t messages = 0;      // that can be read
   std::uint64_t bytes = 0;         // of these
   std::uint64_t producers = 0;     // that were known at the last checkpoint
-  std::vector<LogSegment> segments;
+  std::vector<LogSegment> segments = {};
 };
 
 struct LogJournal {
-  std::string file;
+  std::string file = {};
   bool synced = true;  // each round, before it was acknowledged
   std::uint64_t first_round = 0;
   std::uint64_t rounds = 0;
@@ -160,10 +160,10 @@ struct LogJournal {
 
 struct LogOverview {
   // Oldest first, the present one last. None if the checkpoint is lost.
-  std::vector<std::uint64_t> epochs;
-  std::vector<LogChannel> channels;  // by name
-  std::vector<LogJournal> journals;  // that are needed
-  LogVerification found;
+  std::vector<std::uint64_t> epochs = {};
+  std::vector<LogChannel> channels = {};  // by name
+  std::vector<LogJournal> journals = {};  // that are needed
+  LogVerification found = {};
 };
 
 // How the log is made up. Verifies it as well.

@@ -1,15 +1,20 @@
 // The vocabulary of the log: messages, positions, receipts, and where to start
 // reading. Plain values without behaviour; nothing here blocks or throws.
+//
+// The structs, here and in the other headers, can be made with any of their
+// fields named (C++20's designated initializers), without a warning.
 #pragma once
 
 #include <array>
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -44,8 +49,8 @@ struct Position {
 //   client.Read({.channel = bookmark.channel,
 //                .start = Start::After(bookmark.position)}, ...);
 struct Bookmark {
-  std::string channel;
-  Position position;
+  std::string channel = {};
+  Position position = {};
 
   // "general@1234567890:42": channel, epoch, sequence. Printable, without
   // blanks.
@@ -56,25 +61,69 @@ struct Bookmark {
   friend bool operator==(const Bookmark&, const Bookmark&) = default;
 };
 
-// A name and a value that travel with a message. Views: see where it is used
-// for how long they live.
-struct Attribute {
-  std::string_view name;
-  std::string_view value;
+// A string of a message to send. It is made of whatever converts to
+// std::string_view, and does not dangle from a temporary:
+//
+//   Text a = "hello";               // a view
+//   Text b = name;                  // a view of the std::string `name`
+//   Text c = "no. " + number;       // keeps the temporary std::string
+//   Text d = std::move(name);       // keeps what was in `name`
+//
+// What it views, which has a name or is a literal, must live and stay as it is
+// until the call that takes the message has returned. Nothing is copied but
+// temporaries that are neither a std::string nor a view.
+class Text {
+ public:
+  Text() = default;
 
-  friend bool operator==(const Attribute&, const Attribute&) = default;
+  template <typename T>
+  requires(!std::same_as<std::remove_cvref_t<T>, Text> &&
+           std::convertible_to<T, std::string_view>)
+      Text(T&& text) {  // NOLINT(google-explicit-constructor): as
+                        // std::string_view
+    using Value = std::remove_cvref_t<T>;
+    if constexpr (std::is_lvalue_reference_v<T> || std::is_pointer_v<Value> ||
+                  std::same_as<Value, std::string_view>) {
+      viewed_ = text;
+    } else if constexpr (std::same_as<T, std::string>) {
+      kept_ = std::move(text);
+    } else {
+      kept_ = std::string_view(text);
+    }
+  }
+
+  operator std::string_view() const {  // NOLINT(google-explicit-constructor)
+    return kept_.empty() ? viewed_ : std::string_view(kept_);
+  }
+
+  template <std::convertible_to<std::string_view> T>
+  friend bool operator==(const Text& a, const T& b) {
+    return std::string_view(a) == std::string_view(b);
+  }
+
+ private:
+  std::string_view viewed_;
+  std::string kept_;
 };
 
-// A message to send. The strings are views: they must live until the call that
-// takes the message has returned. All text is UTF-8 and may be empty, except
-// that an attribute name has 1 to 128 bytes. An attribute name may occur more
-// than once; the order is kept.
+// A name and a value that travel with a message that is to be sent.
+struct NewAttribute {
+  Text name = {};
+  Text value = {};
+
+  friend bool operator==(const NewAttribute&, const NewAttribute&) = default;
+};
+
+// A message to send. All text is UTF-8 and may be empty, except that an
+// attribute name has 1 to 128 bytes. An attribute name may occur more than
+// once; the order is kept. `Text` says what has to live until the message is
+// sent.
 struct NewMessage {
   // 1 to 128 of `A-Z a-z 0-9 . _ -`; empty means "general".
-  std::string_view channel = {};
-  std::string_view author = {};
-  std::string_view text = {};
-  std::vector<Attribute> attributes = {};
+  Text channel = {};
+  Text author = {};
+  Text text = {};
+  std::vector<NewAttribute> attributes = {};
 };
 
 // Most bytes of an encoded message, unless client and server are configured
@@ -85,6 +134,19 @@ inline constexpr std::size_t kDefaultMaxMessageBytes = std::size_t{1} << 20;
 // rule, the value and the limit. Sending checks this as well. Linear.
 absl::Status CheckMessage(const NewMessage& message,
                           std::size_t max_bytes = kDefaultMaxMessageBytes);
+
+// A name and a value that came with a message: views into it.
+struct Attribute {
+  std::string_view name = {};
+  std::string_view value = {};
+
+  // To be sent with another one, while this one is there.
+  operator NewAttribute() const {  // NOLINT(google-explicit-constructor)
+    return {.name = name, .value = value};
+  }
+
+  friend bool operator==(const Attribute&, const Attribute&) = default;
+};
 
 // The attributes of a received message, decoded while iterating. Valid as long
 // as the message it was taken from.
@@ -132,13 +194,13 @@ class Attributes {
 
 // A message that owns its memory.
 struct OwnedMessage {
-  std::string channel;
+  std::string channel = {};
   std::uint64_t epoch = 0;
   std::uint64_t sequence = 0;
-  Timestamp send_time;
-  std::string author;
-  std::string text;
-  std::vector<std::pair<std::string, std::string>> attributes;
+  Timestamp send_time = {};
+  std::string author = {};
+  std::string text = {};
+  std::vector<std::pair<std::string, std::string>> attributes = {};
   ProducerId producer_id{};
   std::uint64_t producer_sequence = 0;
 };
@@ -146,15 +208,15 @@ struct OwnedMessage {
 // A received message. It is a view into the bytes that came off the wire, and
 // valid only during the callback that it is given to; `Own` copies it.
 struct Message {
-  std::string_view channel;
+  std::string_view channel = {};
   std::uint64_t epoch = 0;
   // 1, 2, 3, … within the channel.
   std::uint64_t sequence = 0;
   // The server's clock at the append; never goes backwards within a channel.
-  Timestamp send_time;
-  std::string_view author;
-  std::string_view text;
-  Attributes attributes;
+  Timestamp send_time = {};
+  std::string_view author = {};
+  std::string_view text = {};
+  Attributes attributes = {};
   // Who sent it, and the producer's own number for it within the channel. Zero
   // if it was sent without.
   ProducerId producer_id{};
@@ -170,8 +232,8 @@ struct Message {
 
 // Where and when a message was stored.
 struct Receipt {
-  Position position;
-  Timestamp send_time;
+  Position position = {};
+  Timestamp send_time = {};
   // An earlier attempt of the same producer had stored it; nothing was stored
   // now.
   bool duplicate = false;
@@ -245,7 +307,7 @@ struct Start {
 
 // A channel as the server lists it.
 struct ChannelInfo {
-  std::string name;
+  std::string name = {};
   std::uint64_t epoch = 0;
   // The oldest stored sequence; one past `head` if none is left.
   std::uint64_t first_sequence = 0;

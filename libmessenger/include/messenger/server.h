@@ -96,6 +96,10 @@ struct ServerOptions {
 // serves again as soon as there are some. A peer that connects and does not
 // begin to speak HTTP/2 is cut off within 20 seconds.
 //
+// In a forked child (see `Client`), Start and clients fail with
+// FAILED_PRECONDITION, and Shutdown, Wait and the destructor do nothing: the
+// server is the parent's.
+//
 // Thread safety: all members may be called from any thread. Shutdown, Wait and
 // the destructor must not be called from a callback of one of this server's
 // local clients, whose end they wait for.

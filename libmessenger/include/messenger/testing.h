@@ -16,6 +16,7 @@
 //   …                                        // and the handler goes on
 //
 // Nothing here is fast or meant for production; it is as reliable as the rest.
+// In a forked child (see `Client`), nothing but the destructors may be called.
 #pragma once
 
 #include <chrono>

@@ -5,7 +5,9 @@
 
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
+#include "base/forked.h"
 #include "client/connection.h"
 #include "client/send_pipeline.h"
 #include "client/subscription.h"
@@ -81,6 +83,11 @@ ChannelInfo ToInfo(const v1::Channel& channel) {
 
 class Client::Impl {
  public:
+  // With `connector`'s, if `status` is OK; otherwise that is what calls return.
+  static std::shared_ptr<Impl> Make(
+      absl::Status status, ClientOptions options,
+      absl::FunctionRef<std::shared_ptr<Connector>()> connector);
+
   // `status` is an error if the client cannot be used.
   Impl(absl::Status status, const ClientOptions& options,
        std::shared_ptr<Connector> connector)
@@ -122,13 +129,15 @@ class Client::Impl {
 
   std::shared_ptr<Subscription::Impl> Read(ReadOptions options,
                                            ReadCallbacks callbacks) {
-    auto subscription = std::make_shared<Subscription::Impl>(
-        ReadContext{.connector = connector_,
-                    .timers = timers_,
-                    .executor = executor_,
-                    .retry = options_.retry,
-                    .join_timeout = options_.call_timeout},
-        std::move(options), std::move(callbacks));
+    const std::shared_ptr<Subscription::Impl> subscription(
+        new Subscription::Impl(
+            ReadContext{.connector = connector_,
+                        .timers = timers_,
+                        .executor = executor_,
+                        .retry = options_.retry,
+                        .join_timeout = options_.call_timeout},
+            std::move(options), std::move(callbacks)),
+        DeleteUnlessForked());
     {
       absl::MutexLock lock(&mu_);
       if (subscriptions_.size() >= purge_at_) {
@@ -186,15 +195,20 @@ class Client::Impl {
   std::size_t purge_at_ ABSL_GUARDED_BY(mu_) = 16;
 };
 
+// In a forked child there are none, nor are they needed: see CheckNotForked.
+std::shared_ptr<Client::Impl> Client::Impl::Make(
+    absl::Status status, ClientOptions options,
+    absl::FunctionRef<std::shared_ptr<Connector>()> connector) {
+  WatchForks();
+  if (InForkedChild()) return nullptr;
+  if (!status.ok()) options = ClientOptions();
+  return {new Impl(status, options, status.ok() ? connector() : nullptr),
+          DeleteUnlessForked()};
+}
+
 Client Client::Connect(ClientOptions options) {
-  absl::Status status = Check(options);
-  if (!status.ok()) {
-    options = ClientOptions();
-    return Client(std::make_shared<Impl>(std::move(status), options, nullptr));
-  }
-  auto connector = Connector::ToTarget(options);
-  return Client(
-      std::make_shared<Impl>(absl::OkStatus(), options, std::move(connector)));
+  return Client(Impl::Make(Check(options), options,
+                           [&] { return Connector::ToTarget(options); }));
 }
 
 Client Client::FromFd(int fd, ClientOptions options) {
@@ -203,26 +217,30 @@ Client Client::FromFd(int fd, ClientOptions options) {
   if (status.ok() && fd < 0) {
     status = absl::UnavailableError("fd: not a connected socket");
   }
-  if (!status.ok()) {
-    if (fd >= 0) close(fd);
-    options = ClientOptions();
-    return Client(std::make_shared<Impl>(std::move(status), options, nullptr));
-  }
-  auto connector = Connector::ToFd(fd, options);
-  return Client(
-      std::make_shared<Impl>(absl::OkStatus(), options, std::move(connector)));
+  bool taken = false;
+  Client client(Impl::Make(std::move(status), options, [&] {
+    taken = true;
+    return Connector::ToFd(fd, options);
+  }));
+  if (!taken && fd >= 0) close(fd);
+  return client;
 }
 
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::StatusOr<Receipt> Client::Send(const NewMessage& message,
                                      SendOptions options) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!impl_->status().ok()) return impl_->status();
   return impl_->sends().Send(message, options);
 }
 
 void Client::SendAsync(const NewMessage& message, SendCallback done,
                        SendOptions options) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) {
+    if (done) done(std::move(s));
+    return;
+  }
   if (!impl_->status().ok()) {
     return impl_->sends().Report(impl_->status(), std::move(done));
   }
@@ -230,6 +248,7 @@ void Client::SendAsync(const NewMessage& message, SendCallback done,
 }
 
 absl::Status Client::Flush(std::optional<std::chrono::milliseconds> timeout) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   return impl_->sends().Flush(timeout);
 }
 
@@ -239,10 +258,19 @@ absl::Status Client::FlushCallbacks(
 }
 
 Subscription Client::Read(ReadOptions options, ReadCallbacks callbacks) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) {
+    if (callbacks.on_state) {
+      callbacks.on_state(
+          {.kind = SubscriptionState::Kind::kEnded, .reason = s});
+    }
+    if (callbacks.on_end) callbacks.on_end(s);
+    return {};
+  }
   return Subscription(impl_->Read(std::move(options), std::move(callbacks)));
 }
 
 absl::StatusOr<std::vector<ChannelInfo>> Client::ListChannels() {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   std::vector<ChannelInfo> channels;
   v1::ListChannelsRequest request;
   v1::ListChannelsResponse response;
@@ -258,6 +286,7 @@ absl::StatusOr<std::vector<ChannelInfo>> Client::ListChannels() {
 }
 
 absl::StatusOr<ChannelInfo> Client::GetChannel(std::string_view channel) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   const auto name = wire::ResolveChannelName(channel);
   if (!name.ok()) return name.status();
   v1::GetChannelRequest request;
@@ -269,6 +298,7 @@ absl::StatusOr<ChannelInfo> Client::GetChannel(std::string_view channel) {
 }
 
 absl::Status Client::DeleteChannel(std::string_view channel) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   const auto name = wire::ResolveChannelName(channel);
   if (!name.ok()) return name.status();
   v1::DeleteChannelRequest request;
@@ -278,6 +308,7 @@ absl::Status Client::DeleteChannel(std::string_view channel) {
 }
 
 absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   // The smallest question that only this service answers.
   v1::ListChannelsRequest request;
   request.set_page_size(1);
@@ -289,6 +320,7 @@ absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
 }
 
 absl::Status Client::CheckHealth() {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   return impl_->CheckHealth();
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/forked.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
@@ -546,25 +547,29 @@ Subscription& Subscription::operator=(Subscription&& other) noexcept {
 }
 
 void Subscription::Cancel() const {
-  if (!impl_) return;
+  if (!impl_ || InForkedChild()) return;
   impl_->StartCancel();
   impl_->AwaitEnd();
 }
 
 absl::Status Subscription::Wait() const {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!impl_) return absl::FailedPreconditionError("no subscription");
   return impl_->Wait();
 }
 
 std::optional<Position> Subscription::position() const {
-  return impl_ ? impl_->position() : std::nullopt;
+  return impl_ && !InForkedChild() ? impl_->position() : std::nullopt;
 }
 
 std::optional<Bookmark> Subscription::bookmark() const {
-  return impl_ ? impl_->bookmark() : std::nullopt;
+  return impl_ && !InForkedChild() ? impl_->bookmark() : std::nullopt;
 }
 
 SubscriptionState Subscription::state() const {
+  if (absl::Status s = CheckNotForked(); !s.ok()) {
+    return {.kind = SubscriptionState::Kind::kEnded, .reason = s};
+  }
   if (impl_) return impl_->state();
   return {.kind = SubscriptionState::Kind::kEnded,
           .reason = absl::FailedPreconditionError("no subscription")};

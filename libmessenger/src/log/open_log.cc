@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "absl/status/status.h"
+#include "base/forked.h"
 #include "log/durable/durable_log.h"
 #include "log/memory_log.h"
 #include "messenger/log.h"
@@ -58,8 +59,13 @@ absl::Status Check(const LogOptions& options) {
 
 absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
                                                     const LogOptions& options) {
+  WatchForks();
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (absl::Status s = Check(options); !s.ok()) return s;
-  if (uri == "memory:") return std::make_shared<MemoryLog>(options);
+  if (uri == "memory:") {
+    return std::shared_ptr<MemoryLog>(new MemoryLog(options),
+                                      DeleteUnlessForked());
+  }
   constexpr std::string_view kFile = "file:";
   if (uri.starts_with(kFile) && uri.size() > kFile.size()) {
     return DurableLog::Open(

@@ -24,6 +24,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
 #include "base/descriptor.h"
+#include "base/forked.h"
 #include "base/narrow.h"
 #include "log/message_log.h"
 #include "messenger/grpc.h"
@@ -207,6 +208,7 @@ class Server::Impl final : private LogListener {
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!options.log) {
     absl::StatusOr<std::shared_ptr<MessageLog>> log = OpenLog("memory:");
     if (!log.ok()) return log.status();
@@ -256,7 +258,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
-  Shutdown(std::chrono::seconds(1));
+  if (InForkedChild()) {
+    static_cast<void>(impl_.release());
+  } else {
+    Shutdown(std::chrono::seconds(1));
+  }
 }
 
 int Server::port() const {
@@ -268,19 +274,20 @@ const std::string& Server::address() const {
 }
 
 std::uint64_t Server::refused_connections() const {
-  return impl_->refused_connections();
+  return InForkedChild() ? 0 : impl_->refused_connections();
 }
 
 Client Server::LocalClient(ClientOptions options) {
+  if (InForkedChild()) return Client::FromFd(-1, std::move(options));
   return impl_->LocalClient(std::move(options));
 }
 
 void Server::Shutdown(std::chrono::milliseconds deadline) {
-  impl_->Shutdown(deadline);
+  if (!InForkedChild()) impl_->Shutdown(deadline);
 }
 
 void Server::Wait() {
-  impl_->Wait();
+  if (!InForkedChild()) impl_->Wait();
 }
 
 }  // namespace messenger

@@ -1,14 +1,21 @@
 // The six methods, all of them raw: typed methods would answer malformed bytes
 // with UNIMPLEMENTED before a handler sees them.
 #include <fmt/format.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/server_builder.h>
+#include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
+#include "base/forked.h"
 #include "base/narrow.h"
 #include "base/out_of_memory.h"
 #include "messenger/grpc.h"
@@ -118,6 +125,51 @@ absl::Status Check(const ServiceOptions& options) {
   return absl::OkStatus();
 }
 
+// Channel arguments for a server that has none of its own by these names. gRPC
+// takes the first one of a name, and asks plugins when it has all that were set
+// on the builder.
+class DefaultArguments final : public grpc::ServerBuilderPlugin {
+ public:
+  using Arguments = std::vector<std::pair<std::string, int>>;
+
+  explicit DefaultArguments(Arguments defaults)
+      : defaults_(std::move(defaults)) {}
+
+  std::string name() override { return "messenger"; }
+  void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
+  void Finish(grpc::ServerInitializer* /*initializer*/) override {}
+  void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
+  void UpdateChannelArguments(grpc::ChannelArguments* arguments) override {
+    for (const auto& [name, value] : defaults_) {
+      const grpc_channel_args set = arguments->c_channel_args();
+      const auto is_name = [&name = name](const grpc_arg& argument) {
+        return std::string_view(argument.key) == name;
+      };
+      if (std::ranges::none_of(std::span(set.args, set.num_args), is_name)) {
+        arguments->SetInt(name, value);
+      }
+    }
+  }
+
+  // How a builder is given it.
+  class Option final : public grpc::ServerBuilderOption {
+   public:
+    explicit Option(Arguments defaults) : defaults_(std::move(defaults)) {}
+
+    void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+    void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
+                           plugins) override {
+      plugins->push_back(std::make_unique<DefaultArguments>(defaults_));
+    }
+
+   private:
+    const Arguments defaults_;
+  };
+
+ private:
+  const Arguments defaults_;
+};
+
 }  // namespace
 
 class Service::Impl final : public RawService {
@@ -222,6 +274,8 @@ class Service::Impl final : public RawService {
 
 absl::StatusOr<std::unique_ptr<Service>> Service::Create(
     std::shared_ptr<MessageLog> log, ServiceOptions options) {
+  WatchForks();
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!log) return absl::InvalidArgumentError("log: null");
   if (absl::Status s = Check(options); !s.ok()) return s;
   return std::unique_ptr<Service>(
@@ -230,24 +284,26 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Create(
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Service::~Service() = default;
+Service::~Service() {
+  if (InForkedChild()) static_cast<void>(impl_.release());
+}
 
 void Service::Register(grpc::ServerBuilder& builder) {
   // Twice the limit and something: a request that is a little too large still
   // arrives, and gets our error.
   constexpr std::size_t kMargin = std::size_t{1} << 20;
   const ServiceOptions& options = impl_->core().options();
-  builder.SetMaxReceiveMessageSize(
-      Narrow<int>(2 * options.max_request_bytes + kMargin));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
-                             rpc::ToArgument(options.keepalive_time));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                             rpc::ToArgument(options.keepalive_timeout));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  builder.AddChannelArgument(
-      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-      rpc::ToArgument(rpc::kMinPingInterval));
+  builder.SetOption(
+      std::make_unique<DefaultArguments::Option>(DefaultArguments::Arguments{
+          {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+           Narrow<int>(2 * options.max_request_bytes + kMargin)},
+          {GRPC_ARG_KEEPALIVE_TIME_MS, rpc::ToArgument(options.keepalive_time)},
+          {GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+           rpc::ToArgument(options.keepalive_timeout)},
+          {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
+          {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
+          {GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+           rpc::ToArgument(rpc::kMinPingInterval)}}));
   // A small request must not become a large one behind the limit.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
@@ -255,7 +311,7 @@ void Service::Register(grpc::ServerBuilder& builder) {
 }
 
 void Service::Drain() {
-  impl_->core().Drain();
+  if (!InForkedChild()) impl_->core().Drain();
 }
 
 }  // namespace messenger

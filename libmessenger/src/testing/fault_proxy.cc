@@ -17,6 +17,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
+#include "base/forked.h"
 #include "messenger/testing.h"
 #include "testing/proxy_connection.h"
 #include "testing/socket.h"
@@ -256,6 +257,8 @@ class FaultProxy::Impl {
 
 absl::StatusOr<std::unique_ptr<FaultProxy>> FaultProxy::Start(
     std::string_view target) {
+  WatchForks();
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   absl::StatusOr<Address> address = Resolve(target);
   if (!address.ok()) return address.status();
   auto listening = Listen();
@@ -277,7 +280,9 @@ absl::StatusOr<std::unique_ptr<FaultProxy>> FaultProxy::Start(
 
 FaultProxy::FaultProxy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-FaultProxy::~FaultProxy() = default;
+FaultProxy::~FaultProxy() {
+  if (InForkedChild()) static_cast<void>(impl_.release());
+}
 
 int FaultProxy::port() const {
   return impl_->port();

@@ -2,6 +2,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "base/forked.h"
 #include "messenger/log.h"
 #include "messenger/testing.h"
 
@@ -114,7 +115,9 @@ absl::StatusOr<std::unique_ptr<TestServer>> TestServer::Start(
 
 TestServer::TestServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-TestServer::~TestServer() = default;
+TestServer::~TestServer() {
+  if (InForkedChild()) static_cast<void>(impl_.release());
+}
 
 const std::string& TestServer::target() const {
   return impl_->target();

@@ -20,8 +20,8 @@ char* PutOptionalBytes(char* out, std::uint32_t tag, std::string_view bytes) {
   return PutBytes(out, bytes);
 }
 
-std::size_t AttributeSize(const Attribute& attribute) {
-  return OptionalBytesSize(attribute.name) + OptionalBytesSize(attribute.value);
+std::size_t AttributeSize(std::string_view name, std::string_view value) {
+  return OptionalBytesSize(name) + OptionalBytesSize(value);
 }
 
 absl::Status CheckUtf8(std::string_view field, std::string_view value) {
@@ -32,7 +32,67 @@ absl::Status CheckUtf8(std::string_view field, std::string_view value) {
                   static_cast<unsigned char>(value[bad]), bad));
 }
 
+// A NewMessage, or NewMessageFields.
+
+template <typename Fields>
+std::size_t SizeOfFields(const Fields& message) {
+  std::size_t size =
+      OptionalBytesSize(message.author) + OptionalBytesSize(message.text);
+  for (const auto& attribute : message.attributes) {
+    size += BytesFieldSize(AttributeSize(attribute.name, attribute.value));
+  }
+  return size;
+}
+
+template <typename Fields>
+absl::Status CheckAll(const Fields& message) {
+  if (absl::Status s = CheckUtf8("author", message.author); !s.ok()) return s;
+  if (absl::Status s = CheckUtf8("text", message.text); !s.ok()) return s;
+  for (std::size_t i = 0; i < message.attributes.size(); ++i) {
+    const std::string_view name = message.attributes[i].name;
+    const std::string_view value = message.attributes[i].value;
+    const auto field = [i](std::string_view part) {
+      return fmt::format("attributes[{}].{}", i, part);
+    };
+    if (name.empty() || name.size() > kMaxAttributeNameSize) {
+      return absl::InvalidArgumentError(
+          fmt::format("{}: {} bytes; must be 1 to {}", field("name"),
+                      name.size(), kMaxAttributeNameSize));
+    }
+    if (!IsValidUtf8(name)) return CheckUtf8(field("name"), name);
+    if (!IsValidUtf8(value)) return CheckUtf8(field("value"), value);
+  }
+  return absl::OkStatus();
+}
+
+template <typename Fields>
+char* PutFields(char* out, const Fields& message) {
+  out = PutOptionalBytes(out, message_tag::kAuthor, message.author);
+  out = PutOptionalBytes(out, message_tag::kText, message.text);
+  for (const auto& attribute : message.attributes) {
+    const std::string_view name = attribute.name;
+    const std::string_view value = attribute.value;
+    out = PutVarint(out, message_tag::kAttributes);
+    out = PutVarint(out, AttributeSize(name, value));
+    out = PutOptionalBytes(out, attribute_tag::kName, name);
+    out = PutOptionalBytes(out, attribute_tag::kValue, value);
+  }
+  return out;
+}
+
 }  // namespace
+
+std::size_t NewMessageSize(const NewMessage& message) {
+  return SizeOfFields(message);
+}
+
+absl::Status CheckFields(const NewMessage& message) {
+  return CheckAll(message);
+}
+
+char* PutNewMessage(char* out, const NewMessage& message) {
+  return PutFields(out, message);
+}
 
 bool ParseAttribute(std::string_view bytes, Attribute* attribute) {
   *attribute = {};
@@ -47,55 +107,10 @@ bool ParseAttribute(std::string_view bytes, Attribute* attribute) {
   return fields.ok();
 }
 
-std::size_t NewMessageSize(const NewMessage& message) {
-  std::size_t size =
-      OptionalBytesSize(message.author) + OptionalBytesSize(message.text);
-  for (const Attribute& attribute : message.attributes) {
-    size += BytesFieldSize(AttributeSize(attribute));
-  }
-  return size;
-}
-
 absl::Status CheckMessageSize(std::size_t size, std::size_t max_bytes) {
   if (size <= max_bytes) return absl::OkStatus();
   return absl::InvalidArgumentError(fmt::format(
       "{} bytes, encoded, exceed the limit of {}", size, max_bytes));
-}
-
-absl::Status CheckFields(const NewMessage& message) {
-  if (absl::Status s = CheckUtf8("author", message.author); !s.ok()) return s;
-  if (absl::Status s = CheckUtf8("text", message.text); !s.ok()) return s;
-  for (std::size_t i = 0; i < message.attributes.size(); ++i) {
-    const Attribute& attribute = message.attributes[i];
-    const auto field = [i](std::string_view name) {
-      return fmt::format("attributes[{}].{}", i, name);
-    };
-    if (attribute.name.empty() ||
-        attribute.name.size() > kMaxAttributeNameSize) {
-      return absl::InvalidArgumentError(
-          fmt::format("{}: {} bytes; must be 1 to {}", field("name"),
-                      attribute.name.size(), kMaxAttributeNameSize));
-    }
-    if (!IsValidUtf8(attribute.name)) {
-      return CheckUtf8(field("name"), attribute.name);
-    }
-    if (!IsValidUtf8(attribute.value)) {
-      return CheckUtf8(field("value"), attribute.value);
-    }
-  }
-  return absl::OkStatus();
-}
-
-char* PutNewMessage(char* out, const NewMessage& message) {
-  out = PutOptionalBytes(out, message_tag::kAuthor, message.author);
-  out = PutOptionalBytes(out, message_tag::kText, message.text);
-  for (const Attribute& attribute : message.attributes) {
-    out = PutVarint(out, message_tag::kAttributes);
-    out = PutVarint(out, AttributeSize(attribute));
-    out = PutOptionalBytes(out, attribute_tag::kName, attribute.name);
-    out = PutOptionalBytes(out, attribute_tag::kValue, attribute.value);
-  }
-  return out;
 }
 
 absl::StatusOr<std::string_view> NewMessageParser::Parse(
@@ -129,9 +144,9 @@ absl::StatusOr<std::string_view> NewMessageParser::Parse(
   }
   if (!fields.ok()) return absl::InvalidArgumentError("malformed");
 
-  const std::size_t size = NewMessageSize(scratch_);
+  const std::size_t size = SizeOfFields(scratch_);
   if (absl::Status s = CheckMessageSize(size, max_bytes_); !s.ok()) return s;
-  if (absl::Status s = CheckFields(scratch_); !s.ok()) return s;
+  if (absl::Status s = CheckAll(scratch_); !s.ok()) return s;
   // Repeated, unknown or empty fields and long varints all make the encoding
   // longer than the canonical one. The order inside an attribute can only be
   // wrong if value comes before name.
@@ -142,7 +157,7 @@ absl::StatusOr<std::string_view> NewMessageParser::Parse(
   }
   if (in_order) return encoded;
   std::string& canonical = storage.emplace_back(size, '\0');
-  PutNewMessage(canonical.data(), scratch_);
+  PutFields(canonical.data(), scratch_);
   return canonical;
 }
 

@@ -9,6 +9,7 @@
 #include <deque>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -17,6 +18,13 @@
 namespace messenger::wire {
 
 inline constexpr std::size_t kMaxAttributeNameSize = 128;
+
+// What a NewMessage is encoded from, as views into bytes that were received.
+struct NewMessageFields {
+  std::string_view author;
+  std::string_view text;
+  std::vector<Attribute> attributes;
+};
 
 // Bytes of the canonical encoding. Does not look at the channel.
 std::size_t NewMessageSize(const NewMessage& message);
@@ -48,7 +56,7 @@ class NewMessageParser {
 
  private:
   std::size_t max_bytes_;
-  NewMessage scratch_;
+  NewMessageFields scratch_;
 };
 
 }  // namespace messenger::wire

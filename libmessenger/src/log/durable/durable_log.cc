@@ -10,6 +10,8 @@
 #include <optional>
 
 #include "absl/cleanup/cleanup.h"
+#include "base/forked.h"
+#include "base/out_of_memory.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "log/channel_errors.h"
@@ -84,7 +86,8 @@ absl::StatusOr<std::shared_ptr<DurableLog>> DurableLog::Open(
     const std::string& directory, const LogOptions& options,
     DurableLogOptions durable) {
   const std::shared_ptr<DurableLog> log(
-      new DurableLog(directory, options, std::move(durable)));
+      new DurableLog(directory, options, std::move(durable)),
+      DeleteUnlessForked());
   if (absl::Status s = log->SetUp(); !s.ok()) return s;
   return log;
 }
@@ -134,7 +137,8 @@ absl::Status DurableLog::SetUpDirectory() {
       Recover(*files_, directory_, &context_);
   if (!recovered.ok()) return recovered.status();
   for (const std::string& notice : recovered->notices) Notify(notice);
-  context_.clock = ContinueFrom(recovered->last_time, durable_.clock);
+  context_.clock = ContinueFrom(recovered->last_time, durable_.clock,
+                                context_.options.retention.max_age);
   key_ = recovered->checkpoint.log.key;
   const std::uint64_t first_journal = recovered->checkpoint.log.first_journal;
   dirty_ = std::move(recovered->dirty);
@@ -144,6 +148,7 @@ absl::Status DurableLog::SetUpDirectory() {
     ++(channel->exists() ? counts_.existing : counts_.deleted);
   }
   counts_before_round_ = counts_;
+  NotifyOfAge(Elapsed(recovered->last_time.wall_time, durable_.clock.now()));
   channels_.Assign(std::move(recovered->channels),
                    std::move(recovered->tombstones));
   auto journal = CreateJournal(recovered->next_journal, {.synced = synced()});
@@ -229,6 +234,27 @@ DurableLog::~DurableLog() {
 
 void DurableLog::Notify(std::string_view notice) const {
   if (context_.options.on_notice) context_.options.on_notice(notice);
+}
+
+void DurableLog::NotifyOfAge(std::chrono::nanoseconds said) const {
+  using std::chrono::duration_cast;
+  using std::chrono::hours;
+  using std::chrono::seconds;
+  const auto max_age = context_.options.retention.max_age;
+  if (max_age.count() == 0 || counts_.existing == 0) return;
+  if (TimeClosed(said, max_age) < said) {
+    Notify(fmt::format(
+        "by the wall clock, the log was last written {} days ago, so that "
+        "retention by age would drop all of it: more than {} days are not "
+        "believed, and do not count; check the clock",
+        duration_cast<hours>(said).count() / 24, kLongestClosed.count() / 24));
+  } else if (said > max_age) {
+    Notify(fmt::format(
+        "by the wall clock, the log was last written {} s ago, and messages "
+        "are kept for {} s: all of them are dropped",
+        duration_cast<seconds>(said).count(),
+        duration_cast<seconds>(max_age).count()));
+  }
 }
 
 // ---------------------------------------------------------------------------
@@ -403,6 +429,12 @@ void DurableLog::Stage(AppendRequest request, const absl::Status& refusal) {
 }
 
 AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
+  // Before anything is staged that could not be written.
+  absl::Status room = RefuseIfOutOfMemory([&] {
+    round_.MakeRoom(StoredSize(batch));
+    return absl::OkStatus();
+  });
+  if (!room.ok()) return room;
   absl::StatusOr<DurableChannel*> channel = FindOrStage(batch);
   if (!channel.ok()) return channel.status();
   touched_.insert(*channel);

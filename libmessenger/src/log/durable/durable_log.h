@@ -203,6 +203,9 @@ class DurableLog final : public MessageLog {
   bool Sweep() const;
 
   void Notify(std::string_view notice) const;
+  // If, by the wall clock, all is too old when the log is opened: the time
+  // since it was last written is what that says.
+  void NotifyOfAge(std::chrono::nanoseconds said) const;
   bool synced() const {
     return context_.options.durability == Durability::kFsync;
   }

@@ -73,6 +73,14 @@ bool JournalRound::empty() const {
   return bytes_.size() == kRoundHeaderSize;
 }
 
+void JournalRound::MakeRoom(std::size_t size) {
+  // Entries come by chunks (EntryWriter), of which hardly any is that small.
+  constexpr std::size_t kLeastRecord = 2048;
+  constexpr std::size_t kMostBesideEntries = kRecordHeaderSize + 128;
+  bytes_.reserve(bytes_.size() + size +
+                 (size / kLeastRecord + 2) * kMostBesideEntries);
+}
+
 void JournalRound::AddEntries(std::string_view channel,
                               std::uint64_t first_sequence,
                               std::string_view entries) {

@@ -52,6 +52,9 @@ class JournalRound {
  public:
   JournalRound() { Clear(); }
 
+  // After it, AddEntries needs no memory for entries of `size` bytes together.
+  void MakeRoom(std::size_t size);
+
   // `entries` are whole, the first with this sequence.
   void AddEntries(std::string_view channel, std::uint64_t first_sequence,
                   std::string_view entries);

@@ -1,0 +1,84 @@
+// Each public struct, with one field named, from either end. It has to compile
+// without a warning; it is not run. designated_test.sh sees to it that none is
+// missing.
+#include <messenger/client.h>
+#include <messenger/grpc.h>
+#include <messenger/log.h>
+#include <messenger/log_tools.h>
+#include <messenger/message.h>
+#include <messenger/server.h>
+#include <messenger/testing.h>
+
+#include <string>
+#include <string_view>
+
+namespace {
+
+// Only to be used; all compilers warn of what is not.
+template <typename... Structs>
+void Use(const Structs&... /*structs*/) {}
+
+void Notice(std::string_view /*notice*/) {}
+
+}  // namespace
+
+int main() {
+  using namespace messenger;           // NOLINT(google-build-using-namespace)
+  using namespace messenger::testing;  // NOLINT(google-build-using-namespace)
+  const std::string name = "name";
+
+  // message.h
+  Use(Position{.epoch = 1}, Position{.sequence = 1});
+  Use(Bookmark{.channel = name}, Bookmark{.position = {}});
+  Use(Attribute{.name = name}, Attribute{.value = name});
+  Use(NewAttribute{.name = name}, NewAttribute{.value = name + "temporary"});
+  Use(NewMessage{.channel = name}, NewMessage{.attributes = {{"a", "b"}}});
+  Use(OwnedMessage{.channel = name}, OwnedMessage{.producer_sequence = 1});
+  Use(Message{.channel = name}, Message{.last_of_frame = true});
+  Use(Receipt{.position = {}}, Receipt{.duplicate = true});
+  Use(Gap{.first_missing = 1}, Gap{.reason = Gap::Reason::kDeleted});
+  Use(Start{.kind = Start::Kind::kLast}, Start{.position = {.epoch = 1}});
+  Use(ChannelInfo{.name = name}, ChannelInfo{.readers = 1});
+
+  // client.h
+  Use(RetryOptions{.initial_backoff = {}}, RetryOptions{.give_up_after = {}});
+  Use(ClientOptions{.target = name}, ClientOptions{.keepalive_timeout = {}});
+  Use(ClientOptions{.retry = {.max_backoff = {}}, .on_notice = Notice});
+  Use(SendOptions{.timeout = {}});
+  Use(ReadOptions{.channel = name}, ReadOptions{.skip_damaged = true});
+  Use(Joined{.epoch = 1}, Joined{.head = 1});
+  Use(SubscriptionState{.reason = {}}, SubscriptionState{.joined = Joined()});
+  Use(ReadCallbacks{.on_joined = [](const Joined&) {}},
+      ReadCallbacks{.on_end = [](const absl::Status&) {}});
+
+  // log.h
+  Use(RetentionOptions{.max_bytes = 1}, RetentionOptions{.max_age = {}});
+  Use(LogOptions{.retention = {.max_age = {}}}, LogOptions{.on_notice = Notice},
+      LogOptions{.producer_idle_timeout = {}});
+  Use(OpenLog("memory:", {.on_notice = Notice}));
+
+  // log_tools.h
+  Use(LogFinding{.kind = LogFinding::Kind::kDamage}, LogFinding{.what = name});
+  Use(LogSummary{.channels = 1}, LogSummary{.bytes = 1});
+  Use(LogToolOptions{.on_finding = [](const LogFinding&) {}},
+      LogToolOptions{.on_progress = [](std::uint64_t) {}});
+  Use(LogVerification{.summary = {}}, LogVerification{.notices = 1});
+  Use(LogLoss{.channel = name}, LogLoss{.kept_in = name});
+  Use(LogRepair{.found = {}}, LogRepair{.remarks = {}});
+  Use(LogSegment{.file = name}, LogSegment{.damaged = true});
+  Use(LogChannel{.name = name}, LogChannel{.segments = {}});
+  Use(LogJournal{.file = name}, LogJournal{.bytes = 1});
+  Use(LogOverview{.epochs = {}}, LogOverview{.found = {}});
+  Use(LogSelection{.channel = name}, LogSelection{.limit = 1});
+
+  // server.h
+  Use(ServiceOptions{.max_message_bytes = 1},
+      ServiceOptions{.keepalive_timeout = {}});
+  Use(ServerOptions{.listen = name}, ServerOptions{.on_notice = Notice});
+
+  // testing.h
+  Use(NetworkFaults{.refuse_connections = true},
+      NetworkFaults{.bytes_per_second = 1});
+  Use(FaultProxy::Counters{.connections = 1},
+      FaultProxy::Counters{.bytes_to_client = 1});
+}

@@ -1,0 +1,137 @@
+// NewMessage (messenger/message.h): what it is made of, and what it keeps.
+#include "wire/new_message.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "messenger/message.h"
+
+namespace messenger::new_message_test {
+namespace {
+
+using namespace std::string_view_literals;
+
+// Too long for a std::string to have it in itself.
+const std::string kLong(100, 'l');
+
+std::string Encode(const NewMessage& message) {
+  std::string bytes(wire::NewMessageSize(message), '\0');
+  wire::PutNewMessage(bytes.data(), message);
+  return bytes;
+}
+
+TEST_CASE("new message: temporaries are kept, in each field") {
+  // Short ones and long ones; what the expressions have made is gone.
+  for (const std::string& s : {std::string("s"), kLong}) {
+    const NewMessage message{
+        .channel = s + "c",
+        .author = s + "a",
+        .text = s + "t",
+        .attributes = {{s + "n1", s + "v1"},
+                       {.name = s + "n2", .value = s + "v2"}}};
+    CHECK(message.channel == s + "c");
+    CHECK(message.author == s + "a");
+    CHECK(message.text == s + "t");
+    REQUIRE(message.attributes.size() == 2);
+    CHECK(message.attributes[0].name == s + "n1");
+    CHECK(message.attributes[1].value == s + "v2");
+    const std::string name = s + "n1";
+    const std::string value = s + "v1";
+    const std::string name2 = s + "n2";
+    const std::string value2 = s + "v2";
+    const std::string author = s + "a";
+    const std::string text = s + "t";
+    CHECK(Encode(message) ==
+          Encode({.author = author,
+                  .text = text,
+                  .attributes = {{name, value}, {name2, value2}}}));
+  }
+}
+
+TEST_CASE("new message: what is set and added later is kept as well") {
+  NewMessage message;
+  for (int i = 0; i < 50; ++i) {
+    message.text = kLong + std::to_string(i);
+    message.attributes.push_back(
+        {"number" + std::to_string(i), kLong + std::to_string(i)});
+    message.attributes.push_back({.name = "n", .value = std::to_string(i)});
+  }
+  CHECK(message.text == kLong + "49");
+  CHECK(message.attributes[0].name == "number0");
+  CHECK(message.attributes[0].value == kLong + "0");
+  CHECK(message.attributes[99].value == "49");
+  message.text = {};
+  CHECK(message.text == "");
+}
+
+TEST_CASE(
+    "new message: copies and what was moved keep what the first one did") {
+  NewMessage first{.author = "literal",
+                   .text = kLong + "t",
+                   .attributes = {{"short", kLong + "v"}}};
+  NewMessage copy = first;
+  NewMessage moved = std::move(first);
+  first = {.text = std::string(200, 'x')};
+  for (const NewMessage& message : {copy, moved}) {
+    CHECK(message.author == "literal");
+    CHECK(message.text == kLong + "t");
+    CHECK(message.attributes[0].value == kLong + "v");
+  }
+  copy = moved;
+  moved = {};
+  CHECK(copy.text == kLong + "t");
+}
+
+TEST_CASE("new message: what lives elsewhere is viewed, not copied") {
+  const std::string named = kLong;
+  const std::string_view view = named;
+  const char* const pointer = named.c_str();
+  for (const NewMessage& message :
+       {NewMessage{.text = named}, NewMessage{.text = view},
+        NewMessage{.text = std::string_view(view)},
+        NewMessage{.text = pointer}}) {
+    CHECK(std::string_view(message.text).data() == named.data());
+  }
+  std::string given = kLong;
+  const char* const bytes = given.data();
+  const NewMessage message{.text = std::move(given)};
+  CHECK(std::string_view(message.text).data() == bytes);
+}
+
+TEST_CASE(
+    "new message: a temporary that is neither string nor view is copied") {
+  struct Name {
+    operator std::string_view() const {  // NOLINT(google-explicit-constructor)
+      return value;
+    }
+    std::string value;
+  };
+  const NewMessage message{.text = Name{kLong + "n"}};
+  CHECK(message.text == kLong + "n");
+  const auto constant = []() -> const std::string { return kLong + "c"; };
+  CHECK(NewMessage{.text = constant()}.text == kLong + "c");
+}
+
+TEST_CASE("new message: zero bytes are text like others") {
+  CHECK(Text("a\0b"sv) == "a\0b"sv);
+  CHECK(Text(std::string("a\0b", 3)) == "a\0b"sv);
+  CHECK_FALSE(Text("a\0b"sv) == "a");
+}
+
+TEST_CASE("new message: the attributes of a received message can be sent on") {
+  const std::string encoded =
+      Encode({.attributes = {{"a", "1"}, {"b", kLong + "2"}}});
+  NewMessage copy{.attributes = {{"c", "3"}}};
+  for (const Attribute& attribute : Attributes(encoded)) {
+    copy.attributes.push_back(attribute);
+  }
+  CHECK(copy.attributes ==
+        std::vector<NewAttribute>{{"c", "3"}, {"a", "1"}, {"b", kLong + "2"}});
+}
+
+}  // namespace
+}  // namespace messenger::new_message_test
