@@ -52,9 +52,12 @@ class SmallDisk {
   }
 
   absl::Status TryOpen() {
-    auto log = DurableLog::Open(
-        "/log", options_,
-        {.files = files_, .max_cached_bytes = 0, .reserve_bytes = kReserve});
+    auto log =
+        DurableLog::Open("/log", options_,
+                         {.files = files_,
+                          .max_cached_bytes = 0,
+                          .reserve_bytes = kReserve,
+                          .room_interval = std::chrono::milliseconds(10)});
     if (!log.ok()) return log.status();
     log_ = *std::move(log);
     return absl::OkStatus();
@@ -172,6 +175,82 @@ TEST_CASE("durable log: on a full disk, a log opens, and reads") {
     }
     CHECK(SendSoon(disk) == absl::OkStatus());
   }
+}
+
+// Hears whether the log takes appends.
+class Availability final : public LogListener {
+ public:
+  explicit Availability(MessageLog& log) : log_(log) { log_.AddListener(this); }
+  ~Availability() override { log_.RemoveListener(this); }
+  Availability(const Availability&) = delete;
+  Availability& operator=(const Availability&) = delete;
+
+  void OnAvailability(const absl::Status& refusal) override {
+    const std::lock_guard lock(mutex_);
+    heard_.push_back(refusal.code());
+    changed_.notify_all();
+  }
+
+  using Codes = std::vector<absl::StatusCode>;
+  // All that was heard, once it is so much.
+  Codes Await(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kLogDeadline,
+                      [&] { return heard_.size() >= count; });
+    return heard_;
+  }
+
+ private:
+  MessageLog& log_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Codes heard_;
+};
+
+constexpr auto kFull = absl::StatusCode::kResourceExhausted;
+constexpr auto kRoom = absl::StatusCode::kOk;
+
+TEST_CASE("durable log: it finds by itself that there is room again") {
+  SmallDisk disk;
+  REQUIRE(disk.TryOpen().ok());
+  Availability availability(disk.log());
+  CHECK(absl::IsResourceExhausted(disk.Fill()));
+  disk.FillTheRest();
+  CHECK(availability.Await(1) == Availability::Codes{kFull});
+  {
+    // Whoever comes later hears of it, too.
+    Availability later(disk.log());
+    CHECK(later.Await(1) == Availability::Codes{kFull});
+  }
+  // Nobody sends.
+  disk.files().SetCapacity(2 * kDisk);
+  CHECK(availability.Await(2) == Availability::Codes{kFull, kRoom});
+  CHECK(disk.Send("new", 3000) == absl::OkStatus());
+}
+
+TEST_CASE("durable log: one that is opened on a full disk says so") {
+  SmallDisk disk;
+  REQUIRE(disk.TryOpen().ok());
+  CHECK(absl::IsResourceExhausted(disk.Fill()));
+  disk.Close();
+  disk.FillTheRest();
+  REQUIRE(disk.TryOpen().ok());
+  Availability availability(disk.log());
+  CHECK(availability.Await(1) == Availability::Codes{kFull});
+  disk.files().SetCapacity(2 * kDisk);
+  CHECK(availability.Await(2) == Availability::Codes{kFull, kRoom});
+}
+
+TEST_CASE("durable log: what is too large for the disk is refused alone") {
+  SmallDisk disk;
+  REQUIRE(disk.TryOpen().ok());
+  Availability availability(disk.log());
+  CHECK(absl::IsResourceExhausted(disk.Send("large", 2 * kDisk)));
+  CHECK(availability.Await(1) == Availability::Codes{kFull});
+  CHECK(disk.Send("small", 10) == absl::OkStatus());
+  disk.files().SetCapacity(10 * kDisk);
+  CHECK(availability.Await(2) == Availability::Codes{kFull, kRoom});
+  CHECK(disk.Send("large", 2 * kDisk) == absl::OkStatus());
 }
 
 TEST_CASE("durable log: nothing is dropped to make room") {
