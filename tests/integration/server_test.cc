@@ -104,16 +104,37 @@ TEST_CASE("a log that accepts nothing any more makes the server unhealthy") {
             .bytes == not_serving);
 }
 
+// A log on a disk where nothing has room in advance, to be filled.
+class SmallDisk {
+ public:
+  SmallDisk() {
+    files_->SetFault(
+        [](FaultyFileSystem::Operation operation, const std::string& path) {
+          return operation == FaultyFileSystem::Operation::kAllocate
+                     ? absl::InternalError(path)
+                     : absl::OkStatus();
+        });
+    log_ = DurableLog::Open("/log", {},
+                            {.clock = {},
+                             .files = files_,
+                             .room_interval = std::chrono::milliseconds(10)})
+               .value();
+  }
+  void Fill() { files_->SetCapacity(0); }
+  void Empty() { files_->SetCapacity(1 << 30); }
+  const std::shared_ptr<DurableLog>& log() const { return log_; }
+
+ private:
+  const std::shared_ptr<FaultyFileSystem> files_ =
+      std::make_shared<FaultyFileSystem>();
+  std::shared_ptr<DurableLog> log_;
+};
+
 TEST_CASE(
     "a full disk makes the server unhealthy for as long as it is full, and "
     "reading goes on") {
-  const auto files = std::make_shared<FaultyFileSystem>();
-  auto log = DurableLog::Open("/log", {},
-                              {.clock = {},
-                               .files = files,
-                               .room_interval = std::chrono::milliseconds(10)});
-  REQUIRE(log.ok());
-  auto server = Server::Start({.listen = "127.0.0.1:0", .log = *log});
+  SmallDisk disk;
+  auto server = Server::Start({.listen = "127.0.0.1:0", .log = disk.log()});
   REQUIRE(server.ok());
   RawClient client((*server)->port());
   RawStream watch = client.Open("/grpc.health.v1.Health/Watch");
@@ -125,7 +146,7 @@ TEST_CASE(
 
   Client sender = (*server)->LocalClient();
   CHECK(sender.Send({.text = "stored"}).ok());
-  files->SetCapacity(0);
+  disk.Fill();
   const absl::Status refused = sender.Send({.text = "refused"}).status();
   CHECK(absl::IsResourceExhausted(refused));
   CHECK_FALSE(MayBeStored(refused));
@@ -143,7 +164,7 @@ TEST_CASE(
   CHECK(recorder.events().texts() == std::vector<std::string>{"stored"});
 
   // Nobody sends.
-  files->SetCapacity(1 << 30);
+  disk.Empty();
   CHECK(watch.Read() == serving);
   for (const char* service : {"", Service::kName}) {
     CHECK(client.Call("/grpc.health.v1.Health/Check", BytesField(1, service))
@@ -153,11 +174,11 @@ TEST_CASE(
   CHECK(sender.Send({.text = "stored, too"}).ok());
 
   // While it is full, it may be shut down; then room changes nothing.
-  files->SetCapacity(0);
+  disk.Fill();
   CHECK_FALSE(sender.Send({.text = "refused"}).ok());
   CHECK(watch.Read() == not_serving);
   (*server)->Shutdown(std::chrono::milliseconds(100));
-  files->SetCapacity(1 << 30);
+  disk.Empty();
   server->reset();
 }
 
@@ -253,13 +274,8 @@ TEST_CASE("the service joins a gRPC server that is there already") {
 }
 
 TEST_CASE("a service of a gRPC server tells whether it takes messages") {
-  const auto files = std::make_shared<FaultyFileSystem>();
-  auto log = DurableLog::Open("/log", {},
-                              {.clock = {},
-                               .files = files,
-                               .room_interval = std::chrono::milliseconds(10)});
-  REQUIRE(log.ok());
-  auto service = *Service::Create(*log);
+  SmallDisk disk;
+  auto service = *Service::Create(disk.log());
   grpc::ServerBuilder builder;
   service->Register(builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
@@ -281,10 +297,10 @@ TEST_CASE("a service of a gRPC server tells whether it takes messages") {
   await({true});
   Client client = service->LocalClient(*server, {.retry = kNoRetry});
   CHECK(client.Send({.text = "stored"}).ok());
-  files->SetCapacity(0);
+  disk.Fill();
   CHECK(absl::IsResourceExhausted(client.Send({.text = "x"}).status()));
   await({true, false});
-  files->SetCapacity(1 << 30);
+  disk.Empty();
   await({true, false, true});
   service->Drain();
   await({true, false, true, false});
@@ -292,7 +308,7 @@ TEST_CASE("a service of a gRPC server tells whether it takes messages") {
   Client too_late = service->LocalClient(*server, {.retry = kNoRetry});
   CHECK(absl::IsUnavailable(too_late.Send({.text = "x"}).status()));
   service->WatchServing(nullptr);
-  files->SetCapacity(0);
+  disk.Fill();
   server->Shutdown();
   server.reset();
   CHECK(absl::IsUnavailable(client.Ping().status()));

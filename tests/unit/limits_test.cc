@@ -133,7 +133,8 @@ class Availability final : public LogListener {
 constexpr auto kFull = absl::StatusCode::kResourceExhausted;
 constexpr auto kRoom = absl::StatusCode::kOk;
 
-TEST_CASE("memory log: out of memory, it says so, and when there is some again") {
+TEST_CASE(
+    "memory log: out of memory, it says so, and when there is some again") {
   FakeClock clock;
   std::string notices;
   Availability availability;
@@ -158,7 +159,9 @@ TEST_CASE("memory log: out of memory, it says so, and when there is some again")
     std::string error;
     Fill(log, "a", &error);
     CHECK(availability.Await(1) == Availability::Codes{kFull});
-    SUBCASE("since a channel is deleted") { REQUIRE(Delete(log, "a").ok()); }
+    SUBCASE("since a channel is deleted") {
+      REQUIRE(Delete(log, "a").ok());
+    }
     SUBCASE("since retention drops what is old, though nobody looks") {
       clock.Advance(std::chrono::hours(2));
     }

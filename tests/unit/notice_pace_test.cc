@@ -58,10 +58,12 @@ TEST_CASE_FIXTURE(Fixture, "notices: what lasts is told, though late") {
   CHECK(Ends());
 }
 
-TEST_CASE_FIXTURE(Fixture, "notices: another reason is told") {
+TEST_CASE_FIXTURE(Fixture, "notices: another reason is told if it stays") {
   CHECK(Holds("one") == 0);
+  Pass(milliseconds(9999));
   CHECK(Holds("two") == std::nullopt);
-  Pass(seconds(1));
+  Pass(milliseconds(1));
+  CHECK(Holds("one") == std::nullopt);
   CHECK(Holds("two") == 0);
   CHECK(Holds("two") == std::nullopt);
 }

@@ -11,6 +11,10 @@ namespace {
 constexpr std::chrono::seconds kFirstInterval{1};
 constexpr std::chrono::seconds kLongestInterval{600};
 
+// The reasons for one thing come in several words, a connection that is reset
+// and the next one that is refused: only one that stays is news.
+constexpr std::chrono::seconds kReasonStays{10};
+
 }  // namespace
 
 std::optional<std::uint64_t> NoticePace::Holds(std::string_view reason,
@@ -23,8 +27,11 @@ std::optional<std::uint64_t> NoticePace::Holds(std::string_view reason,
       next_ = now;
     }
   }
-  if ((told_ && reason == reason_) || now < next_) return std::nullopt;
+  const bool news =
+      !told_ || (reason != reason_ && now - told_at_ >= kReasonStays);
+  if (!news || now < next_) return std::nullopt;
   told_ = true;
+  told_at_ = now;
   reason_ = reason;
   next_ = now + interval_;
   interval_ = std::min(2 * interval_, kLongestInterval);

@@ -12,8 +12,9 @@ namespace messenger {
 // That a server is away, that a disk is full. The first time it is told at
 // once, and so is its end. If it soon comes again, it is told at growing
 // intervals, with how often it has come and gone in between; what lasts is
-// always told, by the end of the interval. Once it has been gone for longer
-// than the interval, it is new again.
+// always told, by the end of the interval, and so is another reason for it that
+// has come up after a while. Once it has been gone for longer than the
+// interval, it is new again.
 //
 // So what was told last holds, or has changed a short while ago.
 //
@@ -37,8 +38,9 @@ class NoticePace {
   std::optional<TimePoint> since_;
   bool told_ = false;   // of the present time
   std::string reason_;  // that was told
-  TimePoint ended_;     // last
-  TimePoint next_;      // not to be told before
+  TimePoint told_at_;
+  TimePoint ended_;  // last
+  TimePoint next_;   // not to be told before
   std::chrono::seconds interval_{0};
   std::uint64_t untold_ = 0;
 };

@@ -14,19 +14,6 @@
 namespace messenger {
 namespace {
 
-// Of HealthCheckResponse.
-enum Health : std::uint64_t {
-  kServing = 1,
-  kNotServing = 2,
-  kServiceUnknown = 3,
-};
-
-std::string Encode(Health health) {
-  std::string bytes;
-  wire::AppendVarintField(bytes, /*status*/ 1, health);
-  return bytes;
-}
-
 // The service of a HealthCheckRequest, of which an empty one asks after the
 // server. Nothing if it is malformed.
 std::optional<std::string> ParseService(const grpc::ByteBuffer& request) {
@@ -79,7 +66,7 @@ class HealthService::Call final : public grpc::ServerGenericBidiReactor {
   }
 
   void Write(Health health) {
-    response_ = rpc::MakeBuffer(Encode(health));
+    response_ = Encode(health);
     StartWrite(&response_);
   }
   void End(const grpc::Status& status) {
@@ -103,8 +90,14 @@ class HealthService::Call final : public grpc::ServerGenericBidiReactor {
     }
     const bool serving = service_->serving();
     if (!service_->Finishes(this)) return;
-    response_ = rpc::MakeBuffer(Encode(serving ? kServing : kNotServing));
+    response_ = Encode(serving ? kServing : kNotServing);
     StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+
+  static grpc::ByteBuffer Encode(Health health) {
+    std::string bytes;
+    wire::AppendVarintField(bytes, /*status*/ 1, health);
+    return rpc::MakeBuffer(std::move(bytes));
   }
 
   HealthService* const service_;

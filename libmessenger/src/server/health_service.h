@@ -3,6 +3,8 @@
 
 #include <grpcpp/generic/async_generic_service.h>
 
+#include <cstdint>
+
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
@@ -38,6 +40,12 @@ class HealthService final : public grpc::CallbackGenericService {
  private:
   class Unknown;
   class Call;
+  // HealthCheckResponse.ServingStatus.
+  enum Health : std::uint64_t {
+    kServing = 1,
+    kNotServing = 2,
+    kServiceUnknown = 3,
+  };
 
   bool serving() const ABSL_LOCKS_EXCLUDED(mu_);
   // From now on it is told how it is; false if all have been ended.
