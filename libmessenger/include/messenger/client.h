@@ -24,9 +24,10 @@ namespace messenger {
 // progress ends that: a message that is delivered, or none to deliver for a
 // while, a receipt. An answer that leads nowhere does not.
 //
-// Nothing else is tried again. RESOURCE_EXHAUSTED in particular, as of a full
-// disk or too many channels, is an answer, to sends and reads alike: nothing is
-// stored, and it is for the program to wait or to do something else.
+// No other error is tried again, but for a message that arrives damaged, once.
+// RESOURCE_EXHAUSTED in particular, as of a full disk or too many channels, is
+// an answer, to sends and reads alike: nothing is stored, and it is for the
+// program to wait or to do something else.
 struct RetryOptions {
   // The first while, and the longest one. The client waits for a random part of
   // it ("full jitter"), so that many clients do not come back all at once.

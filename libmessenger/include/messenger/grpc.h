@@ -62,8 +62,7 @@ class Service {
   // It must not block, nor call the service. One at a time; null ends it, and
   // when the call has returned none runs. To tell gRPC's health checks:
   //
-  //   grpc::EnableDefaultHealthCheckService(true);  // before the server is
-  //   built
+  //   grpc::EnableDefaultHealthCheckService(true);  // before BuildAndStart
   //   ...
   //   service->WatchServing(
   //       [health = server->GetHealthCheckService()](bool serving) {
