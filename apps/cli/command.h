@@ -17,6 +17,9 @@ namespace messenger::app {
 struct Context {
   Interrupt& interrupt;
   Output& output;
+  // What was done, to be said if the output cannot be written. Whoever sees the
+  // exit code alone might do it again.
+  std::string done = {};
 };
 
 // A command that was parsed, ready to run; returns the exit code.

@@ -32,7 +32,8 @@ Examples:
 
 Exit codes:
   0        ok
-  1        refused or failed
+  1        refused or failed; or the output could not be written, and the error
+           says what was done all the same
   2        wrong usage
   3        the server is not available
   130,143  ended by SIGINT (Ctrl-C), SIGTERM
@@ -46,11 +47,14 @@ Environment:
 
 // Writes what is left of the output and has the last word if that failed. A
 // pipe whose reader has gone is no failure: it has seen enough.
-int Finish(Output& output, int exit_code) {
+int Finish(const Context& context, int exit_code) {
+  Output& output = context.output;
   output.Flush();
   if (output.error() == 0 || output.error() == EPIPE) return exit_code;
-  PrintError(std::string("cannot write the output: ") +
-             std::generic_category().message(output.error()));
+  std::string message = "cannot write the output: " +
+                        std::generic_category().message(output.error());
+  if (!context.done.empty()) message += "; " + context.done;
+  PrintError(message);
   return exit_code == kOk ? kFailed : exit_code;
 }
 
@@ -88,7 +92,8 @@ int Main(int argc, char** argv) {
   Interrupt interrupt;
   Output output(STDOUT_FILENO, interrupt.fd());
   Context context{.interrupt = interrupt, .output = output};
-  return Finish(output, run(context));
+  const int exit_code = run(context);
+  return Finish(context, exit_code);
 }
 
 }  // namespace

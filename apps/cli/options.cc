@@ -100,10 +100,20 @@ void AddGiveUpAfter(CLI::App& app, RetryOptions* retry) {
            retry->give_up_after =
                std::chrono::ceil<std::chrono::milliseconds>(*duration);
          },
-         "End when the server has been away for so long, 0s:\n"
-         "as soon as it is (default: wait for it). At the\n"
-         "beginning it must be there in any case")
+         "End when the server has been away, or has taken\n"
+         "nothing, for so long, 0s: as soon as it is (default:\n"
+         "wait for it). At the beginning it must be there in\n"
+         "any case, within this time and 10s")
       ->option_text("DURATION");
+}
+
+std::chrono::milliseconds CallTimeout(const RetryOptions& retry) {
+  const std::chrono::milliseconds most = ClientOptions().call_timeout;
+  const std::chrono::milliseconds patience = retry.give_up_after.value_or(most);
+  // Zero asks for one whole try.
+  if (patience.count() == 0) return most;
+  return std::clamp<std::chrono::milliseconds>(patience,
+                                               std::chrono::seconds(1), most);
 }
 
 std::optional<std::uint64_t> ParseNumber(std::string_view text) {

@@ -1,6 +1,7 @@
 // Options that several commands take.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,6 +36,9 @@ CLI::Option* AddChannel(CLI::App& app, std::string* channel,
 
 // --give-up-after.
 void AddGiveUpAfter(CLI::App& app, RetryOptions* retry);
+
+// How long a first call may take, so that giving up does not come late.
+std::chrono::milliseconds CallTimeout(const RetryOptions& retry);
 
 // A decimal number and nothing else.
 std::optional<std::uint64_t> ParseNumber(std::string_view text);

@@ -22,7 +22,7 @@ namespace {
 
 constexpr const char* kPingFooter =
     R"(The time to connect is not counted. Fails if the server takes no messages:
-it is draining, or its disk has failed.
+it is draining, or its disk is full or has failed.
 
 Examples:
   messenger-cli ping
@@ -81,13 +81,13 @@ int RunPing(const PingCommand& command, const CommonOptions& common,
   Client client = Client::Connect({.target = common.server});
   Output& output = context.output;
   Statistics statistics;
-  // Connects.
-  const absl::Status health = client.CheckHealth();
-  if (!health.ok() && !absl::IsUnimplemented(health)) {
-    return Fail(health, common.server);
-  }
   for (std::uint64_t i = 0; i < command.count && output.ok(); ++i) {
     if (i > 0) std::this_thread::sleep_for(command.interval);
+    // Connects, the first time.
+    const absl::Status health = client.CheckHealth();
+    if (!health.ok() && !absl::IsUnimplemented(health)) {
+      return Fail(health, common.server);
+    }
     const auto time = client.Ping();
     if (!time.ok()) return Fail(time.status(), common.server);
     statistics.Add(*time);

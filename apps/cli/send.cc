@@ -53,7 +53,9 @@ Output:
                        "epoch":"1234567890","first_sequence":12,
                        "last_sequence":111,"seconds":0.05}
                       in any case at the end; without --json there is nothing
-A message is printed as sent only when the server has acknowledged it.
+A message is printed as sent only when the server has acknowledged it. If that
+cannot be printed, as on a full disk, the exit code is 1, and the error says that
+the message is stored: do not send it again.
 
 If the server goes away in the middle of 'send -', it says so on stderr, waits
 for it, and goes on: each line is stored once, and in order.
@@ -99,6 +101,8 @@ int SendText(const SendCommand& command, const CommonOptions& common,
   if (!receipt.ok()) return Fail(receipt.status(), common.server);
   PrintReceipt(*receipt, command.channel, common.json,
                &context.output.buffer());
+  context.done = fmt::format("the message is stored: {} {}", command.channel,
+                             receipt->position.sequence);
   return kOk;
 }
 
@@ -137,7 +141,8 @@ int SendLines(const SendCommand& command, const CommonOptions& common,
                              progress.PrintError(notice);
                            },
                        .max_message_bytes = command.max_message_bytes,
-                       .send_timeout = std::chrono::milliseconds(0)});
+                       .send_timeout = std::chrono::milliseconds(0),
+                       .call_timeout = CallTimeout(command.retry)});
   LineSender sender(std::move(client), command,
                     [&progress](const FailedLine& line) {
                       progress.PrintError(Describe(line));
@@ -164,6 +169,7 @@ int SendLines(const SendCommand& command, const CommonOptions& common,
   if (common.json) {
     PrintSummary(state, command.channel, progress.seconds(),
                  &context.output.buffer());
+    context.done = Acknowledged(state);
   }
   if (!finished) {
     // The thread waits for the server: there is no way to end but at once.

@@ -23,16 +23,6 @@ std::string UpTo(std::uint64_t last, std::string_view done) {
   return fmt::format("Lines 1 to {} were {}", last, done);
 }
 
-std::string Acknowledged(const SendState& state) {
-  std::string report = UpTo(state.last_acknowledged, "acknowledged");
-  if (state.last_submitted > state.last_acknowledged) {
-    report +=
-        fmt::format("; {} may have been stored or not",
-                    Lines(state.last_acknowledged + 1, state.last_submitted));
-  }
-  return report + ".";
-}
-
 bool IsUtf8Error(const FailedLine& line) {
   return MessageOf(line.status).find("UTF-8") != std::string_view::npos;
 }
@@ -73,6 +63,16 @@ std::string ReportFailed(const SendState& state, std::string_view server) {
 }
 
 }  // namespace
+
+std::string Acknowledged(const SendState& state) {
+  std::string report = UpTo(state.last_acknowledged, "acknowledged");
+  if (state.last_submitted > state.last_acknowledged) {
+    report +=
+        fmt::format("; {} may have been stored or not",
+                    Lines(state.last_acknowledged + 1, state.last_submitted));
+  }
+  return report + ".";
+}
 
 std::string Describe(const FailedLine& line) {
   constexpr std::string_view kField = "text: ";

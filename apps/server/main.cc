@@ -34,9 +34,8 @@ int Fail(const absl::Status& status) {
   return status.code() == absl::StatusCode::kInvalidArgument ? kUsage : kFailed;
 }
 
-// Both are process-wide, and belong to the program rather than to the library.
-void EnableReflectionAndHealth() {
-  grpc::EnableDefaultHealthCheckService(true);
+// Process-wide, so it belongs to the program rather than to the library.
+void EnableReflection() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 }
 
@@ -77,7 +76,7 @@ int Main(int argc, char** argv) {
   if (!log.ok()) return Fail(log.status());
   command->server.log = *std::move(log);
 
-  EnableReflectionAndHealth();
+  EnableReflection();
   auto server = Server::Start(std::move(command->server));
   if (!server.ok()) return Fail(server.status());
   interrupt.Defer();

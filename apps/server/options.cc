@@ -48,7 +48,9 @@ Then, in two other terminals:
   messenger-cli send hello
 
 It answers gRPC's health checks and reflection, so that grpc_health_probe and
-grpcurl work as they are.
+grpcurl work as they are. It is NOT_SERVING while it refuses messages: it drains,
+or its disk is full, until there is room again, or has failed. Reading goes on
+meanwhile, so this is no reason to end it.
 
 Signals:
   SIGTERM, SIGINT   Drain: refuse new calls, complete the sends that were

@@ -37,7 +37,8 @@ Output, after the findings of messenger-server verify:
 
 Exit codes:
   0   repaired, or there was nothing to repair
-  1   repaired, but for what the last lines say
+  1   repaired, but for what the last lines say; or what it prints could not be
+      written, and stderr says what was done
   2   wrong usage
   3   could not be repaired: a server is running on it, it is no log, the disk
       fails or is full; nothing that could be read is lost)";
@@ -116,7 +117,11 @@ int RunRepair(const std::string& log, bool json) {
   const auto repair = RepairLog(log, output.Options());
   if (!repair.ok()) return output.Fail(repair.status());
   PrintRepair(log, *repair, &output);
-  return output.Finish(repair->after.damages == 0 ? kOk : kFailed);
+  return output.Finish(repair->after.damages == 0 ? kOk : kFailed,
+                       repair->repaired
+                           ? "the log is repaired; messenger-server verify "
+                             "shows how it is now"
+                           : "there was nothing to repair");
 }
 
 }  // namespace

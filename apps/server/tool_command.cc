@@ -136,14 +136,16 @@ int ToolOutput::Fail(const absl::Status& status) {
   return absl::IsInvalidArgument(status) ? kUsage : kUnavailable;
 }
 
-int ToolOutput::Finish(int exit_code) {
+int ToolOutput::Finish(int exit_code, std::string_view done) {
   if (error_ == 0 && std::fflush(stdout) != 0) error_ = errno;
   EraseProgress();
   // A pipe whose reader has gone is no failure: it has seen enough.
   if (error_ == 0 || error_ == EPIPE) return exit_code;
-  WriteStderr(fmt::format("messenger-server {}: cannot write the output: {}\n",
-                          command_, std::generic_category().message(error_)));
-  return exit_code == kOk ? kUnavailable : exit_code;
+  WriteStderr(fmt::format(
+      "messenger-server {}: cannot write the output: {}{}{}\n", command_,
+      std::generic_category().message(error_), done.empty() ? "" : "; ", done));
+  if (exit_code != kOk) return exit_code;
+  return done.empty() ? kUnavailable : kFailed;
 }
 
 std::string Count(std::uint64_t count, std::string_view what) {

@@ -50,8 +50,9 @@ class ToolOutput {
 
   // Says why it failed, and returns the exit code.
   int Fail(const absl::Status& status);
-  // Returns `exit_code`, unless what was printed cannot be written.
-  int Finish(int exit_code);
+  // Returns `exit_code`, unless what was printed cannot be written: then says
+  // what was `done` all the same, if anything.
+  int Finish(int exit_code, std::string_view done = {});
 
  private:
   void ShowProgress(std::uint64_t bytes);

@@ -91,6 +91,17 @@ has "and there is a gap before it" "$(cat out)" \
   '"first_missing":1,"next":2,"reason":"damaged"'
 stop_server TERM
 
+# What it prints cannot be written; it is repaired all the same.
+rm -rf messenger-data
+cp -a whole messenger-data
+overwrite "$segment" 70 "????"
+"$server" repair >/dev/full 2>err
+is "repair, and a full disk: exit code" $? 1
+has "repair, and a full disk" "$(cat err)" \
+  'cannot write the output: .*; the log is repaired'
+"$server" verify >/dev/null
+is "verify after that repair: exit code" $? 0
+
 # A checkpoint that is gone.
 rm -rf messenger-data
 cp -a whole messenger-data

@@ -82,6 +82,24 @@ is "read | head" \
 is "read | head is quiet" "$(cat err)" ""
 "$cli" read --channel book --from earliest --until-caught-up >/dev/full 2>err
 is "a full disk: exit code" $? 1
+"$cli" send --channel receipts hello >/dev/full 2>err
+is "a receipt on a full disk: exit code" $? 1
+has "a receipt on a full disk: it is stored" "$(cat err)" \
+  'cannot write the output: .*; the message is stored: receipts 1$'
+printf 'one\ntwo\n' | "$cli" send --channel receipts --json - >/dev/full 2>err
+is "a summary on a full disk: exit code" $? 1
+has "a summary on a full disk: they are stored" "$(cat err)" \
+  'cannot write the output: .*; Lines 1 to 2 were acknowledged\.$'
+is "they are, once" "$("$cli" read --channel receipts --from earliest \
+  --until-caught-up --text)" $'hello\none\ntwo'
+for command in channels "channels --json" ping "ping --json"; do
+  # shellcheck disable=SC2086
+  "$cli" $command >/dev/full 2>err
+  is "$command on a full disk: exit code" $? 1
+  has "$command on a full disk" "$(cat err)" 'cannot write the output'
+done
+"$cli" send --channel receipts hello | true
+is "a receipt that nobody wants: exit code" "${PIPESTATUS[0]}" 0
 
 # Ctrl-C and SIGTERM. (A background job ignores SIGINT unless it is told not to.)
 for signal in INT TERM; do

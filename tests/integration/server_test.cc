@@ -4,15 +4,17 @@
 
 #include <doctest/doctest.h>
 #include <grpcpp/create_channel.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 #include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "log/durable/durable_log.h"
 #include "messenger/grpc.h"
@@ -63,9 +65,7 @@ TEST_CASE("a log that accepts nothing any more makes the server unhealthy") {
   const auto files = std::make_shared<FaultyFileSystem>();
   auto log = DurableLog::Open("/log", {}, {.clock = {}, .files = files});
   REQUIRE(log.ok());
-  grpc::EnableDefaultHealthCheckService(true);
   auto server = Server::Start({.listen = "127.0.0.1:0", .log = *log});
-  grpc::EnableDefaultHealthCheckService(false);
   REQUIRE(server.ok());
   RawClient client((*server)->port());
   RawStream watch = client.Open("/grpc.health.v1.Health/Watch");
@@ -85,8 +85,6 @@ TEST_CASE("a log that accepts nothing any more makes the server unhealthy") {
   CHECK(absl::IsUnavailable(sender.Send({.text = "refused"}).status()));
   CHECK(watch.Read() == not_serving);
   CHECK(absl::IsUnavailable(sender.CheckHealth()));
-  const auto without = Server::Start({.listen = ""});
-  CHECK(absl::IsUnimplemented((*without)->LocalClient().CheckHealth()));
   for (const char* service : {"", "messenger.v1.MessengerServer"}) {
     CHECK(client.Call("/grpc.health.v1.Health/Check", BytesField(1, service))
               .bytes == not_serving);
@@ -99,13 +97,122 @@ TEST_CASE("a log that accepts nothing any more makes the server unhealthy") {
   CHECK(recorder.events().texts() == std::vector<std::string>{"stored"});
 
   // So is a server that gets such a log.
-  grpc::EnableDefaultHealthCheckService(true);
   auto second = Server::Start({.listen = "127.0.0.1:0", .log = *log});
-  grpc::EnableDefaultHealthCheckService(false);
   REQUIRE(second.ok());
   CHECK(RawClient((*second)->port())
             .Call("/grpc.health.v1.Health/Check", BytesField(1, ""))
             .bytes == not_serving);
+}
+
+// A log on a disk where nothing has room in advance, to be filled.
+class SmallDisk {
+ public:
+  SmallDisk() {
+    files_->SetFault(
+        [](FaultyFileSystem::Operation operation, const std::string& path) {
+          return operation == FaultyFileSystem::Operation::kAllocate
+                     ? absl::InternalError(path)
+                     : absl::OkStatus();
+        });
+    log_ = DurableLog::Open("/log", {},
+                            {.clock = {},
+                             .files = files_,
+                             .room_interval = std::chrono::milliseconds(10)})
+               .value();
+  }
+  void Fill() { files_->SetCapacity(0); }
+  void Empty() { files_->SetCapacity(1 << 30); }
+  const std::shared_ptr<DurableLog>& log() const { return log_; }
+
+ private:
+  const std::shared_ptr<FaultyFileSystem> files_ =
+      std::make_shared<FaultyFileSystem>();
+  std::shared_ptr<DurableLog> log_;
+};
+
+TEST_CASE(
+    "a full disk makes the server unhealthy for as long as it is full, and "
+    "reading goes on") {
+  SmallDisk disk;
+  auto server = Server::Start({.listen = "127.0.0.1:0", .log = disk.log()});
+  REQUIRE(server.ok());
+  RawClient client((*server)->port());
+  RawStream watch = client.Open("/grpc.health.v1.Health/Watch");
+  watch.Write(BytesField(1, Service::kName));
+  watch.CloseWrites();
+  const std::string serving = VarintField(1, 1);
+  const std::string not_serving = VarintField(1, 2);
+  CHECK(watch.Read() == serving);
+
+  Client sender = (*server)->LocalClient();
+  CHECK(sender.Send({.text = "stored"}).ok());
+  disk.Fill();
+  const absl::Status refused = sender.Send({.text = "refused"}).status();
+  CHECK(absl::IsResourceExhausted(refused));
+  CHECK_FALSE(MayBeStored(refused));
+  CHECK(watch.Read() == not_serving);
+  CHECK(absl::IsUnavailable(sender.CheckHealth()));
+  for (const char* service : {"", Service::kName}) {
+    CHECK(client.Call("/grpc.health.v1.Health/Check", BytesField(1, service))
+              .bytes == not_serving);
+  }
+  Recorder recorder;
+  const Subscription subscription =
+      sender.Read({.start = Start::Earliest(), .until_caught_up = true},
+                  recorder.Callbacks());
+  CHECK(subscription.Wait() == absl::OkStatus());
+  CHECK(recorder.events().texts() == std::vector<std::string>{"stored"});
+
+  // Nobody sends.
+  disk.Empty();
+  CHECK(watch.Read() == serving);
+  for (const char* service : {"", Service::kName}) {
+    CHECK(client.Call("/grpc.health.v1.Health/Check", BytesField(1, service))
+              .bytes == serving);
+  }
+  CHECK(sender.CheckHealth() == absl::OkStatus());
+  CHECK(sender.Send({.text = "stored, too"}).ok());
+
+  // While it is full, it may be shut down; then room changes nothing.
+  disk.Fill();
+  CHECK_FALSE(sender.Send({.text = "refused"}).ok());
+  CHECK(watch.Read() == not_serving);
+  (*server)->Shutdown(std::chrono::milliseconds(100));
+  disk.Empty();
+  server->reset();
+}
+
+TEST_CASE("health checks: what is not known, or not sound, is refused") {
+  const auto server = *Server::Start({.listen = "127.0.0.1:0"});
+  RawClient client(server->port());
+  const std::string check = "/grpc.health.v1.Health/Check";
+  CHECK(client.Call(check, "").bytes == VarintField(1, 1));
+  CHECK(client.Call(check, BytesField(1, "other")).status.error_code() ==
+        grpc::StatusCode::NOT_FOUND);
+  CHECK(client.Call(check, "\xFF").status.error_code() ==
+        grpc::StatusCode::INVALID_ARGUMENT);
+  CHECK(client.Call("/grpc.health.v1.Health/Other", "").status.error_code() ==
+        grpc::StatusCode::UNIMPLEMENTED);
+  CHECK(client.Call("/other.Service/Method", "").status.error_code() ==
+        grpc::StatusCode::UNIMPLEMENTED);
+  RawStream watch = client.Open("/grpc.health.v1.Health/Watch");
+  watch.Write(BytesField(1, "other"));
+  watch.CloseWrites();
+  CHECK(watch.Read() == VarintField(1, 3));
+}
+
+TEST_CASE("health checks: who watches hears of the end, and delays it not") {
+  const auto server = *Server::Start({.listen = "127.0.0.1:0"});
+  RawClient client(server->port());
+  RawStream watch = client.Open("/grpc.health.v1.Health/Watch");
+  watch.Write("");
+  watch.CloseWrites();
+  CHECK(watch.Read() == VarintField(1, 1));
+  const auto start = std::chrono::steady_clock::now();
+  server->Shutdown(std::chrono::minutes(10));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));
+  CHECK(watch.Read() == VarintField(1, 2));
+  CHECK(watch.Read() == std::nullopt);
 }
 
 TEST_CASE("a local client needs no port") {
@@ -164,6 +271,48 @@ TEST_CASE("the service joins a gRPC server that is there already") {
   server->Shutdown();
   server.reset();
   service->reset();
+}
+
+TEST_CASE("a service of a gRPC server tells whether it takes messages") {
+  SmallDisk disk;
+  auto service = *Service::Create(disk.log());
+  grpc::ServerBuilder builder;
+  service->Register(builder);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  REQUIRE(server);
+
+  absl::Mutex mu;
+  absl::CondVar changed;
+  std::vector<bool> told;
+  service->WatchServing([&](bool serving) {
+    absl::MutexLock lock(&mu);
+    told.push_back(serving);
+    changed.SignalAll();
+  });
+  const auto await = [&](const std::vector<bool>& expected) {
+    absl::MutexLock lock(&mu);
+    Await(mu, changed, [&] { return told.size() >= expected.size(); });
+    CHECK(told == expected);
+  };
+  await({true});
+  Client client = service->LocalClient(*server, {.retry = kNoRetry});
+  CHECK(client.Send({.text = "stored"}).ok());
+  disk.Fill();
+  CHECK(absl::IsResourceExhausted(client.Send({.text = "x"}).status()));
+  await({true, false});
+  disk.Empty();
+  await({true, false, true});
+  service->Drain();
+  await({true, false, true, false});
+  CHECK(absl::IsUnavailable(client.Send({.text = "x"}).status()));
+  Client too_late = service->LocalClient(*server, {.retry = kNoRetry});
+  CHECK(absl::IsUnavailable(too_late.Send({.text = "x"}).status()));
+  service->WatchServing(nullptr);
+  disk.Fill();
+  server->Shutdown();
+  server.reset();
+  CHECK(absl::IsUnavailable(client.Ping().status()));
+  await({true, false, true, false});
 }
 
 TEST_CASE("servers that share a log serve the same messages") {

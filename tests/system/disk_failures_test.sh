@@ -127,14 +127,19 @@ must_start
 must_send
 must_send
 
-# A full disk, for two writes. What is refused then leaves no hole.
-break_call pwrite64:error=ENOSPC:when=1..2
+# A full disk, for a while. What is refused then leaves no hole; and when there
+# is room again, the server finds out without a send.
+break_call pwrite64:error=ENOSPC
 must_refuse
 has "a full disk: it says so" "$(cat error)" 'No space left on device'
 check "a full disk"
+"$cli" ping 2>error
+is "a full disk: exit code of ping" $? 3
+has "a full disk: ping says so" "$(cat error)" 'takes no messages'
 must_refuse
-must_send
 heal
+await "there is room again" "$cli" ping
+must_send
 is "refused texts take no sequence" "$(cat receipt)" "c 3"
 is "the server says so, once" "$(grep -c 'appends are refused' notices)" 1
 is "and when it is over" "$(grep -c 'appends are accepted again' notices)" 1

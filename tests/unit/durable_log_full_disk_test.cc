@@ -53,9 +53,12 @@ class SmallDisk {
   }
 
   absl::Status TryOpen() {
-    auto log = DurableLog::Open(
-        "/log", options_,
-        {.files = files_, .max_cached_bytes = 0, .reserve_bytes = kReserve});
+    auto log =
+        DurableLog::Open("/log", options_,
+                         {.files = files_,
+                          .max_cached_bytes = 0,
+                          .reserve_bytes = kReserve,
+                          .room_interval = std::chrono::milliseconds(10)});
     if (!log.ok()) return log.status();
     log_ = *std::move(log);
     return absl::OkStatus();
@@ -173,6 +176,87 @@ TEST_CASE("durable log: on a full disk, a log opens, and reads") {
     }
     CHECK(SendSoon(disk) == absl::OkStatus());
   }
+}
+
+// Hears whether the log takes appends.
+class Availability final : public LogListener {
+ public:
+  explicit Availability(MessageLog& log) : log_(log) { log_.AddListener(this); }
+  ~Availability() override { log_.RemoveListener(this); }
+  Availability(const Availability&) = delete;
+  Availability& operator=(const Availability&) = delete;
+
+  void OnAvailability(const absl::Status& refusal) override {
+    const std::lock_guard lock(mutex_);
+    heard_.push_back(refusal.code());
+    changed_.notify_all();
+  }
+
+  bool AwaitLast(absl::StatusCode code) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kLogDeadline, [&] {
+      return !heard_.empty() && heard_.back() == code;
+    });
+  }
+  std::vector<absl::StatusCode> heard() {
+    const std::lock_guard lock(mutex_);
+    return heard_;
+  }
+
+ private:
+  MessageLog& log_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<absl::StatusCode> heard_;
+};
+
+constexpr auto kFull = absl::StatusCode::kResourceExhausted;
+constexpr auto kRoom = absl::StatusCode::kOk;
+
+TEST_CASE("durable log: it finds by itself that there is room again") {
+  SmallDisk disk;
+  REQUIRE(disk.TryOpen().ok());
+  Availability availability(disk.log());
+  // Whatever checkpoints give free.
+  disk.files().SetCapacity(0);
+  CHECK(absl::IsResourceExhausted(disk.Fill()));
+  CHECK(availability.AwaitLast(kFull));
+  {
+    // Whoever comes later hears of it, too.
+    Availability later(disk.log());
+    CHECK(later.heard().size() == 1);
+    CHECK(later.AwaitLast(kFull));
+  }
+  // Nobody sends.
+  disk.files().SetCapacity(2 * kDisk);
+  CHECK(availability.AwaitLast(kRoom));
+  CHECK(disk.Send("new", 3000) == absl::OkStatus());
+}
+
+TEST_CASE("durable log: one that is opened on a full disk says so") {
+  SmallDisk disk;
+  REQUIRE(disk.TryOpen().ok());
+  CHECK(absl::IsResourceExhausted(disk.Fill()));
+  disk.Close();
+  disk.FillTheRest();
+  REQUIRE(disk.TryOpen().ok());
+  Availability availability(disk.log());
+  REQUIRE_FALSE(availability.heard().empty());
+  CHECK(availability.heard().front() == kFull);
+  disk.files().SetCapacity(2 * kDisk);
+  CHECK(availability.AwaitLast(kRoom));
+}
+
+TEST_CASE("durable log: what is too large for the disk is refused alone") {
+  SmallDisk disk;
+  REQUIRE(disk.TryOpen().ok());
+  Availability availability(disk.log());
+  CHECK(absl::IsResourceExhausted(disk.Send("large", 2 * kDisk)));
+  CHECK(availability.AwaitLast(kFull));
+  CHECK(disk.Send("small", 10) == absl::OkStatus());
+  disk.files().SetCapacity(10 * kDisk);
+  CHECK(availability.AwaitLast(kRoom));
+  CHECK(disk.Send("large", 2 * kDisk) == absl::OkStatus());
 }
 
 TEST_CASE("durable log: nothing is dropped to make room") {

@@ -2,7 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string>
@@ -17,6 +20,7 @@
 #include "log/memory_budget.h"
 #include "log/memory_log.h"
 #include "messenger/log.h"
+#include "support/fake_clock.h"
 #include "support/log_access.h"
 #include "support/printing.h"
 
@@ -100,6 +104,74 @@ TEST_CASE("memory log: what readers hold counts") {
   CHECK(Fill(log, "b", &error) < stored / 2);
   held.reset();
   CHECK(Fill(log, "b", &error) > stored / 2);
+}
+
+// Hears whether a log takes appends.
+class Availability final : public LogListener {
+ public:
+  using Codes = std::vector<absl::StatusCode>;
+
+  void OnAvailability(const absl::Status& refusal) override {
+    const std::lock_guard lock(mutex_);
+    heard_.push_back(refusal.code());
+    changed_.notify_all();
+  }
+  // All that was heard, once it is so much.
+  Codes Await(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kLogDeadline,
+                      [&] { return heard_.size() >= count; });
+    return heard_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Codes heard_;
+};
+
+constexpr auto kFull = absl::StatusCode::kResourceExhausted;
+constexpr auto kRoom = absl::StatusCode::kOk;
+
+TEST_CASE(
+    "memory log: out of memory, it says so, and when there is some again") {
+  FakeClock clock;
+  std::string notices;
+  Availability availability;
+  {
+    MemoryLog log({.retention = {.max_age = std::chrono::hours(1)},
+                   .on_notice =
+                       [&](std::string_view notice) {
+                         notices += notice;
+                         notices += '\n';
+                       },
+                   .max_channels = 2,
+                   .max_memory_bytes = kMemory},
+                  {.now = [&] { return clock.now(); },
+                   .steady_now = [&] { return clock.steady_now(); }},
+                  std::chrono::milliseconds(5));
+    log.AddListener(&availability);
+    // Another limit, which says nothing of others.
+    MustAppend(log, BatchOf("a", Texts{"x"}));
+    MustAppend(log, BatchOf("b", Texts{"x"}));
+    CHECK_FALSE(Append(log, BatchOf("c", Texts{"x"})).ok());
+    CHECK(availability.Await(0).empty());
+    std::string error;
+    Fill(log, "a", &error);
+    CHECK(availability.Await(1) == Availability::Codes{kFull});
+    SUBCASE("since a channel is deleted") {
+      REQUIRE(Delete(log, "a").ok());
+    }
+    SUBCASE("since retention drops what is old, though nobody looks") {
+      clock.Advance(std::chrono::hours(2));
+    }
+    CHECK(availability.Await(2) == Availability::Codes{kFull, kRoom});
+    CHECK(Fill(log, "b", &error) > 50);
+    CHECK(availability.Await(3) == Availability::Codes{kFull, kRoom, kFull});
+    log.RemoveListener(&availability);
+  }
+  CHECK(Contains(notices, "(max_memory_bytes); appends are refused\n"));
+  CHECK(Contains(notices, "appends are accepted again\n"));
 }
 
 TEST_CASE(

@@ -307,6 +307,41 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(window.bytes() == 0);
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a server that is another log each time is not asked "
+                  "for ever") {
+  std::uint64_t epoch = kEpoch;
+  window.SetEpoch(epoch);
+  Add("a", "1");
+  Write();
+  CHECK(Acknowledge(1, 1).ok());
+  Add("a", "2");
+  int tries = 0;
+  for (; !window.empty() && tries < 100; ++tries) {
+    window.SetEpoch(++epoch);
+    Write();
+    Refuse(kUnknown);
+  }
+  CHECK(tries < 20);
+  CHECK(absl::IsFailedPrecondition(ResultOf("2")));
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: what a server says is not taken for what the client "
+                  "knows") {
+  const absl::Status may_be = WithMayBeStored(kFull);
+  CHECK(MayBeStored(may_be));
+  CHECK(may_be == WithMayBeStored(may_be));
+  CHECK(WithoutMayBeStored(may_be) == kFull);
+  CHECK_FALSE(MayBeStored(kFull));
+  CHECK_FALSE(MayBeStored(absl::OkStatus()));
+  CHECK(may_be.ToString().find('[') == std::string::npos);
+  Add("a", "1");
+  Write();
+  Refuse(may_be);
+  CHECK_FALSE(MayBeStored(ResultOf("1")));
+}
+
 TEST_CASE_FIXTURE(Fixture, "window: at the end everything fails") {
   Add("a", "written");
   Write();

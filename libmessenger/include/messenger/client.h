@@ -19,8 +19,15 @@
 
 namespace messenger {
 
-// How a client goes on when its server is away: it tries again after a while,
-// which doubles with every try that fails.
+// How a client goes on when its server is away, or answers UNAVAILABLE: it
+// tries again after a while, which doubles with every try that fails. Only
+// progress ends that: a message that is delivered, or none to deliver for a
+// while, a receipt. An answer that leads nowhere does not.
+//
+// No other error is tried again, but for a message that arrives damaged, once.
+// RESOURCE_EXHAUSTED in particular, as of a full disk or too many channels, is
+// an answer, to sends and reads alike: nothing is stored, and it is for the
+// program to wait or to do something else.
 struct RetryOptions {
   // The first while, and the longest one. The client waits for a random part of
   // it ("full jitter"), so that many clients do not come back all at once.
@@ -28,8 +35,10 @@ struct RetryOptions {
   // and 2 s.
   std::chrono::milliseconds initial_backoff{100};
   std::chrono::milliseconds max_backoff{2000};
-  // Give up, with UNAVAILABLE, when a try fails so long after the first one
-  // that did; zero: at the first. Bounds: 0 to 24 days. Default: never.
+  // Give up, with UNAVAILABLE, when there has been no progress for so long,
+  // from the first try or from the loss of the connection on; zero: when a try
+  // fails. A try is cut short for it, but has a second. Bounds: 0 to 24 days.
+  // Default: never.
   std::optional<std::chrono::milliseconds> give_up_after = std::nullopt;
 };
 
@@ -54,7 +63,8 @@ struct ClientOptions {
   std::shared_ptr<Executor> executor = nullptr;
   int callback_threads = 2;
   // Told what an operator should know, a line without its end: that the server
-  // is away and why, that it is back. Called by threads of the client; must not
+  // is away and why, that it is back. What comes and goes is told at growing
+  // intervals, with how often it did. Called by threads of the client; must not
   // block, nor call the client. Default: nobody is told.
   std::function<void(std::string_view)> on_notice = nullptr;
   // The window: most messages, and most bytes of messages, that are sent and
@@ -94,7 +104,8 @@ struct SendOptions {
 };
 
 // Whether a message whose send failed with `status` may have been stored: the
-// client does not know. False: it is not, and will not be.
+// client does not know. False: it is not, and will not be. The text of the
+// status says so, too: keep its end if you pass it on in another one.
 bool MayBeStored(const absl::Status& status);
 
 struct ReadOptions {
@@ -145,7 +156,7 @@ struct SubscriptionState {
   absl::Status reason = {};
   // kWaiting.
   std::chrono::steady_clock::time_point next_try = {};
-  // Since it was joined last.
+  // Since there was progress: see RetryOptions.
   int failed_tries = 0;
   // kJoined, kCaughtUp.
   std::optional<Joined> joined = std::nullopt;
@@ -336,8 +347,8 @@ class Client {
   absl::StatusOr<std::chrono::nanoseconds> Ping();
 
   // Asks the server's health service whether it takes messages. UNAVAILABLE if
-  // not, since it is draining or its disk has failed, or if it cannot be
-  // reached; UNIMPLEMENTED if it has no health service. Blocks.
+  // not, since it is draining or its disk is full or has failed, or if it
+  // cannot be reached; UNIMPLEMENTED if it has no health service. Blocks.
   absl::Status CheckHealth();
 
   class Impl;

@@ -2,11 +2,14 @@
 // with its builder. The only public header that knows gRPC.
 #pragma once
 
+#include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "messenger/client.h"
 #include "messenger/log.h"
 #include "messenger/server.h"
 
@@ -34,6 +37,9 @@ namespace messenger {
 // Thread safety: all members may be called from any thread.
 class Service {
  public:
+  // By which health checks know it.
+  static constexpr const char* kName = "messenger.v1.MessengerServer";
+
   // INVALID_ARGUMENT names an option that is out of bounds.
   static absl::StatusOr<std::unique_ptr<Service>> Create(
       std::shared_ptr<MessageLog> log, ServiceOptions options = {});
@@ -51,6 +57,29 @@ class Service {
   // limit. What you set on the builder yourself takes its place, before or
   // afterwards; compression only afterwards.
   void Register(grpc::ServerBuilder& builder);
+
+  // Calls `on_change` with whether the service takes messages: at once, before
+  // it returns, and whenever that changes. False while the log refuses appends,
+  // since its disk is full or has failed (reading goes on), and from Drain on.
+  // It must not block, nor call the service. One at a time; null ends it, and
+  // when the call has returned none runs. To tell gRPC's health checks:
+  //
+  //   grpc::EnableDefaultHealthCheckService(true);  // before BuildAndStart
+  //   ...
+  //   service->WatchServing(
+  //       [health = server->GetHealthCheckService()](bool serving) {
+  //         health->SetServingStatus(messenger::Service::kName, serving);
+  //       });
+  //   ...
+  //   service->WatchServing(nullptr);               // before server.reset()
+  void WatchServing(std::function<void(bool serving)> on_change);
+
+  // A client that is connected to `server`, which the service is registered
+  // with and which runs, without a TCP port. It may outlive both; its calls
+  // then fail with UNAVAILABLE, as they do after Drain. The options' target is
+  // not used. Not to be called once the server is being shut down, unless Drain
+  // has returned before that.
+  Client LocalClient(grpc::Server& server, ClientOptions options = {});
 
   // Ends every reader with UNAVAILABLE, completes the sends that were accepted,
   // and refuses new calls with UNAVAILABLE. Does not wait:

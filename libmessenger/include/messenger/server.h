@@ -92,6 +92,13 @@ struct ServerOptions {
   std::function<void(std::string_view)> on_notice = nullptr;
 };
 
+// It answers gRPC's health checks (grpc.health.v1), for "" and for
+// "messenger.v1.MessengerServer" alike: SERVING while it takes messages, that
+// is until Shutdown and while its log does not refuse them, since its disk is
+// full (SERVING again when there is room) or has failed. Reading goes on
+// meanwhile: this is for those who choose a server to send to, not a reason to
+// end it.
+//
 // It stays reachable: when connections or descriptors run out, it refuses, and
 // serves again as soon as there are some. A peer that connects and does not
 // begin to speak HTTP/2 is cut off within 20 seconds.

@@ -7,6 +7,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -214,15 +215,16 @@ void Connector::Discard(const std::shared_ptr<Connection>& connection) {
 void Connector::ReportAway(const absl::Status& reason) {
   if (!options_.on_notice) return;
   bool lost = false;
+  std::optional<std::uint64_t> untold;
   {
     absl::MutexLock lock(&mu_);
-    if (away_) return;
-    away_ = std::chrono::steady_clock::now();
+    untold = away_.Holds(MessageOf(reason), std::chrono::steady_clock::now());
     lost = was_connected_;
   }
-  options_.on_notice(fmt::format("{} {}: {}; trying again",
-                                 lost ? "lost" : "cannot reach",
-                                 options_.target, MessageOf(reason)));
+  if (!untold) return;
+  options_.on_notice(
+      fmt::format("{} {}: {}; trying again{}", lost ? "lost" : "cannot reach",
+                  options_.target, MessageOf(reason), TimesMore(*untold)));
 }
 
 void Connector::ReportBack() {
@@ -231,9 +233,9 @@ void Connector::ReportBack() {
   {
     absl::MutexLock lock(&mu_);
     was_connected_ = true;
-    if (!away_) return;
-    away = std::chrono::steady_clock::now() - *away_;
-    away_.reset();
+    const auto now = std::chrono::steady_clock::now();
+    away = now - away_.since().value_or(now);
+    if (!away_.Ends(now)) return;
   }
   options_.on_notice(fmt::format("connected to {} after {:.1f} s",
                                  options_.target, away.count()));

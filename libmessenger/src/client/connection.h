@@ -10,12 +10,12 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "base/notice_pace.h"
 #include "messenger/client.h"
 
 namespace messenger {
@@ -86,8 +86,9 @@ class Connector {
   void Discard(const std::shared_ptr<Connection>& connection)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // A stream has ended because of `reason`, and will be tried again; or it has
-  // had an answer. Gives a notice the first time after the other.
+  // A stream has ended because of `reason`, and will be tried again; or one
+  // has brought something forward. Gives a notice when the one follows the
+  // other, at the pace of NoticePace.
   void ReportAway(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
   void ReportBack() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -99,9 +100,7 @@ class Connector {
   absl::Mutex mu_;
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mu_);
   bool was_connected_ ABSL_GUARDED_BY(mu_) = false;
-  // Since when the server is away.
-  std::optional<std::chrono::steady_clock::time_point> away_
-      ABSL_GUARDED_BY(mu_);
+  NoticePace away_ ABSL_GUARDED_BY(mu_);
 };
 
 // The status of a call that the client did not cancel. A call that broke, in

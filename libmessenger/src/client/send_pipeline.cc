@@ -204,7 +204,9 @@ void SendPipeline::Advance() {
                                                     connector_->Get())};
     ++streams_;
     call_->stream->Start(call_->stream);
-    ArmSilence(Timers::Clock::now() + options_.call_timeout);
+    const TimePoint now = Timers::Clock::now();
+    ArmSilence(now + std::chrono::duration_cast<Timers::Clock::duration>(
+                         backoff_.Begin(now, options_.call_timeout)));
   }
   if (call_->open && call_->answered && !call_->writing &&
       window_.requests_in_flight() < kMaxRequests) {
@@ -233,22 +235,24 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
   const absl::StatusOr<wire::SendResponse> parsed =
       wire::ParseSendMessagesResponse(rpc::View(bytes));
   std::shared_ptr<Stream> misled;
-  bool first = false;
+  bool back = false;
   {
     absl::MutexLock lock(&mu_);
     Fates fates;
     call_->failure = parsed.status();
     if (parsed.ok()) {
-      first = !std::exchange(call_->answered, true);
       call_->heard = CoarseNow();
-      if (first) {
+      if (!std::exchange(call_->answered, true)) {
         if (call_->silence_timer) timers_->Cancel(*call_->silence_timer);
         call_->silence_timer.reset();
-        backoff_.Succeeded();
-        away_ = absl::OkStatus();
       }
       if (parsed->epoch != 0) window_.SetEpoch(parsed->epoch);
+      const std::size_t before = window_.messages();
       call_->failure = window_.Acknowledge(parsed->receipts, &fates);
+      if (window_.messages() < before) {
+        NoteProgress();
+        back = !std::exchange(call_->progressed, true);
+      }
     }
     changed_.SignalAll();
     // Before the next read is started: it may come back on another thread.
@@ -261,7 +265,7 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
       misled = call_->stream;
     }
   }
-  if (first) connector_->ReportBack();
+  if (back) connector_->ReportBack();
   if (misled) misled->Cancel();
 }
 
@@ -334,6 +338,7 @@ void SendPipeline::Release() {
 
 void SendPipeline::OnEnd(const absl::Status& status) {
   bool away = false;
+  bool back = false;
   absl::Status reason =
       status.ok() ? absl::UnavailableError("the server ended the stream")
                   : status;
@@ -349,7 +354,11 @@ void SendPipeline::OnEnd(const absl::Status& status) {
     } else if (!call.failure.ok()) {
       window_.FailInFlight(call.failure, &fates);
     } else if (!absl::IsUnavailable(reason)) {
+      const std::size_t before = window_.messages();
       window_.Refuse(reason, &fates);
+      // An answer, too: it is not asked for again.
+      back = window_.messages() < before;
+      if (back) NoteProgress();
     } else {
       connector_->Discard(call.stream->connection());
       window_.Break();
@@ -360,18 +369,28 @@ void SendPipeline::OnEnd(const absl::Status& status) {
     changed_.SignalAll();
   }
   if (probe) probe->Cancel();
+  if (back) connector_->ReportBack();
   if (away) connector_->ReportAway(reason);
 }
 
+void SendPipeline::NoteProgress() {
+  backoff_.Progressed();
+  away_ = absl::OkStatus();
+}
+
 bool SendPipeline::Retry(const absl::Status& reason, Fates* fates) {
-  if (window_.empty()) return false;
+  if (window_.empty()) {
+    backoff_.Rest();
+    return false;
+  }
   const TimePoint now = Timers::Clock::now();
   const std::optional<std::chrono::nanoseconds> wait = backoff_.Failed(now);
   if (!wait || !connector_->can_reconnect()) {
     window_.FailAll(reason, fates);
+    backoff_.Rest();
     return false;
   }
-  away_ = reason;
+  away_ = WithoutMayBeStored(reason);
   retry_timer_ =
       Schedule(now + std::chrono::duration_cast<Timers::Clock::duration>(*wait),
                &SendPipeline::OnRetry);
@@ -415,6 +434,7 @@ void SendPipeline::OnExpiry() {
   if (closed_) return;
   Fates fates;
   const TimePoint next = window_.Expire(Timers::Clock::now(), away_, &fates);
+  if (window_.empty()) backoff_.Rest();
   Deliver(std::move(fates));
   ArmExpiry(next);
   changed_.SignalAll();

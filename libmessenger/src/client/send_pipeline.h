@@ -66,9 +66,10 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   // The call that is under way.
   struct Call {
     std::shared_ptr<Stream> stream;
-    bool open = true;       // the stream takes operations: its hold is ours
-    bool writing = false;   // a request is on its way
-    bool answered = false;  // the server takes requests
+    bool open = true;         // the stream takes operations: its hold is ours
+    bool writing = false;     // a request is on its way
+    bool answered = false;    // the server takes requests
+    bool progressed = false;  // and has given a receipt
     // When it is to have said something.
     std::optional<Timers::Id> silence_timer;
     // When it said something last, or got something that it owes an answer for.
@@ -102,6 +103,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   // The stream gets no more operations; OnEnd follows.
   void Release() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // A message has its receipt, or is refused for good.
+  void NoteProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The connection is gone. True if there is something to try again for.
   bool Retry(const absl::Status& reason, Fates* fates)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -7,7 +7,6 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/cord.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
@@ -24,17 +23,30 @@ constexpr std::size_t kMaxBatchMessages = 16'384;
 // Channels that are remembered though nothing is sent to them at present.
 constexpr std::size_t kIdleChannels = 1024;
 
-constexpr const char* kMayBeStored = "libmessenger/may-be-stored";
+// How a status says so, to people and to MayBeStored alike. A payload would be
+// printed with the status, and is lost where an error is passed on as text.
+constexpr std::string_view kMayBeStored =
+    "; the message may be stored all the same";
+
+// Receipts are the sign that a new number has helped.
+constexpr int kMaxRenewals = 8;
 
 }  // namespace
 
 bool MayBeStored(const absl::Status& status) {
-  return status.GetPayload(kMayBeStored).has_value();
+  return !status.ok() && MessageOf(status).ends_with(kMayBeStored);
 }
 
-absl::Status WithMayBeStored(absl::Status status) {
-  status.SetPayload(kMayBeStored, absl::Cord());
-  return status;
+absl::Status WithMayBeStored(const absl::Status& status) {
+  if (status.ok() || MayBeStored(status)) return status;
+  return {status.code(), fmt::format("{}{}", MessageOf(status), kMayBeStored)};
+}
+
+absl::Status WithoutMayBeStored(const absl::Status& status) {
+  if (!MayBeStored(status)) return status;
+  std::string_view message = MessageOf(status);
+  message.remove_suffix(kMayBeStored.size());
+  return WithoutMayBeStored({status.code(), std::string(message)});
 }
 
 SendWindow::SendWindow()
@@ -182,7 +194,9 @@ void SendWindow::Refuse(const absl::Status& status, Fates* fates) {
     // forgotten it, which loses nothing.
     const bool another_log =
         epoch != 0 && channel.epoch != 0 && epoch != channel.epoch;
-    if (another_log || (!batch.uncertain && !batch.renumbered)) {
+    if ((another_log || (!batch.uncertain && !batch.renumbered)) &&
+        batch.renewals < kMaxRenewals) {
+      ++batch.renewals;
       batch.renumbered = !another_log;
       Renew(name);
       channel.epoch = another_log ? epoch : channel.epoch;
@@ -200,7 +214,7 @@ void SendWindow::Refuse(const absl::Status& status, Fates* fates) {
     channel.next_producer_sequence = batch.first_producer_sequence;
     TakeNumbers(name);
   }
-  Fail(batch, status, fates);
+  Fail(batch, WithoutMayBeStored(status), fates);
   std::unique_ptr<Batch> refused = std::move(queue_.front());
   queue_.pop_front();
   Remove(std::move(refused));
@@ -255,8 +269,9 @@ void SendWindow::FailInFlight(const absl::Status& status, Fates* fates) {
 void SendWindow::FailAll(const absl::Status& status, Fates* fates) {
   Requeue();
   const absl::Status stored = WithMayBeStored(status);
+  const absl::Status not_stored = WithoutMayBeStored(status);
   for (const std::unique_ptr<Batch>& batch : queue_) {
-    Fail(*batch, batch->written() ? stored : status, fates);
+    Fail(*batch, batch->written() ? stored : not_stored, fates);
   }
   queue_.clear();
   channels_.clear();
@@ -339,8 +354,8 @@ void SendWindow::ExpireWritten(Batch& batch, Timers::TimePoint now,
       continue;
     }
     Tell(batch, completion,
-         WithMayBeStored(absl::DeadlineExceededError(
-             "there was no receipt in time; the message may still be stored")),
+         WithMayBeStored(
+             absl::DeadlineExceededError("there was no receipt in time")),
          fates);
   }
 }

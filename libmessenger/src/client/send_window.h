@@ -122,6 +122,7 @@ class SendWindow {
     std::uint64_t first_producer_sequence = 0;  // 0: has no number
     bool uncertain = false;
     bool renumbered = false;  // as a new producer of the same log
+    int renewals = 0;         // of its producer, without a receipt
     std::vector<Completion> completions;
     std::size_t untold = 0;        // of completions
     std::size_t acknowledged = 0;  // on the present stream
@@ -179,7 +180,8 @@ class SendWindow {
   std::size_t bytes_ = 0;
 };
 
-// As MayBeStored tells it.
-absl::Status WithMayBeStored(absl::Status status);
+// As MayBeStored tells it; and so that it does not, whatever a server has said.
+absl::Status WithMayBeStored(const absl::Status& status);
+absl::Status WithoutMayBeStored(const absl::Status& status);
 
 }  // namespace messenger

@@ -170,6 +170,8 @@ void Subscription::Impl::Connect() {
   joining_ = true;
   failure_ = absl::OkStatus();
   caught_up_ = false;
+  caught_up_since_.reset();
+  progressed_ = false;
   {
     absl::MutexLock lock(&mu_);
     retry_timer_.reset();
@@ -179,7 +181,7 @@ void Subscription::Impl::Connect() {
       call_->Start(call_, Request());
       in_call_ = true;
       bitten_ = false;
-      patience_ = context_.join_timeout;
+      patience_ = backoff_.Begin(Timers::Clock::now(), context_.join_timeout);
       MaybeStartRead();
       return;
     }
@@ -287,9 +289,20 @@ void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
 
 absl::Status Subscription::Impl::Deliver(const wire::Frame& frame) {
   if (absl::Status s = DeliverHeader(frame.header); !s.ok()) return s;
-  if (absl::Status s = DeliverMessages(frame); !s.ok()) return s;
+  const std::uint64_t before = delivered_;
+  absl::Status s = DeliverMessages(frame);
+  NoteProgress(delivered_ > before, frame.header.caught_up);
+  if (!s.ok()) return s;
   if (!cancelled()) DeliverNews(frame);
   return absl::OkStatus();
+}
+
+void Subscription::Impl::NoteProgress(bool messages, bool caught_up) {
+  if (messages) backoff_.Progressed();
+  if (caught_up && !caught_up_since_) caught_up_since_ = Timers::Clock::now();
+  if ((messages || caught_up) && !std::exchange(progressed_, true)) {
+    context_.connector->ReportBack();
+  }
 }
 
 absl::Status Subscription::Impl::DeliverHeader(
@@ -335,8 +348,6 @@ absl::Status Subscription::Impl::CheckHeader(
 
 void Subscription::Impl::Join(const wire::FrameHeader& header) {
   joining_ = false;
-  backoff_.Succeeded();
-  context_.connector->ReportBack();
   SetPatience(PatienceFor(header.heartbeat_interval));
   const Joined joined = {.epoch = header.epoch,
                          .next_sequence = header.next_sequence,
@@ -469,6 +480,11 @@ bool Subscription::Impl::MayRetry(const absl::Status& reason) {
 
 void Subscription::Impl::Retry(const absl::Status& reason) {
   const Timers::TimePoint now = Timers::Clock::now();
+  // Where there was nothing to read, it has stood long enough to have worked.
+  if (caught_up_since_ &&
+      now - *caught_up_since_ > context_.retry.max_backoff) {
+    backoff_.Progressed();
+  }
   const std::optional<std::chrono::nanoseconds> wait = backoff_.Failed(now);
   if (!wait) return End(reason);
   context_.connector->ReportAway(reason);

@@ -88,6 +88,8 @@ class Subscription::Impl final
   absl::Status Deliver(const wire::Frame& frame) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status DeliverHeader(const wire::FrameHeader& header)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // What a frame has brought.
+  void NoteProgress(bool messages, bool caught_up);
   // Whether a frame with this header can come next.
   absl::Status CheckHeader(const wire::FrameHeader& header) const;
   void Join(const wire::FrameHeader& header) ABSL_LOCKS_EXCLUDED(mu_);
@@ -143,6 +145,8 @@ class Subscription::Impl final
   bool joining_ = false;
   absl::Status failure_;         // what was wrong with a frame
   std::uint64_t call_head_ = 0;  // when it joined
+  bool progressed_ = false;      // messages have come, or it has caught up
+  std::optional<Timers::TimePoint> caught_up_since_;
   // Of the subscription.
   std::uint64_t epoch_ = 0;
   std::uint64_t next_sequence_ = 0;  // 0: was never joined

@@ -19,7 +19,7 @@ class LogListeners {
   void Add(LogListener* listener) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
     listeners_.push_back(listener);
-    if (!failure_.ok()) listener->OnFailure(failure_);
+    if (!refusal_.ok()) listener->OnAvailability(refusal_);
   }
   void Remove(LogListener* listener) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
@@ -30,16 +30,18 @@ class LogListeners {
     absl::ReaderMutexLock lock(&mu_);
     for (LogListener* const listener : listeners_) listener->OnAppend(channel);
   }
-  void OnFailure(const absl::Status& failure) ABSL_LOCKS_EXCLUDED(mu_) {
+  void OnAvailability(const absl::Status& refusal) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
-    failure_ = failure;
-    for (LogListener* const listener : listeners_) listener->OnFailure(failure);
+    refusal_ = refusal;
+    for (LogListener* const listener : listeners_) {
+      listener->OnAvailability(refusal);
+    }
   }
 
  private:
   absl::Mutex mu_;
   std::vector<LogListener*> listeners_ ABSL_GUARDED_BY(mu_);
-  absl::Status failure_ ABSL_GUARDED_BY(mu_);
+  absl::Status refusal_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace messenger

@@ -1,5 +1,6 @@
 #include "log/memory_log.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -25,6 +26,9 @@ class MemoryLog::Appender final : public LogAppender {
     AppendResult result =
         RefuseIfOutOfMemory([&] { return log_->Store(batch); });
     failed_ = !result.ok();
+    if (absl::IsResourceExhausted(result.status())) {
+      log_->NoteRefusal(result.status(), StoredSize(batch));
+    }
     done(std::move(result));
   }
 
@@ -101,12 +105,16 @@ class MemoryLog::Reader final : public LogReader {
   std::uint64_t next_ = 0;  // 0: the start has not been found yet
 };
 
-MemoryLog::MemoryLog(LogOptions options, LogClock clock)
+MemoryLog::MemoryLog(LogOptions options, LogClock clock,
+                     std::chrono::milliseconds room_interval)
     : options_(std::move(options)),
       clock_(std::move(clock)),
       epoch_(RandomNonZero64()),
       budget_(std::make_shared<MemoryBudget>(
-          options_.max_memory_bytes.value_or(AvailableMemory() / 2))) {}
+          options_.max_memory_bytes.value_or(AvailableMemory() / 2))),
+      room_watch_(
+          Availability(&listeners_, options_.on_notice), clock_,
+          [this] { return HasRoom(); }, room_interval) {}
 
 std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
   return std::make_unique<Appender>(this);
@@ -130,6 +138,23 @@ AppendResult MemoryLog::Store(const AppendBatch& batch) {
     }
     return *std::move(result);
   }
+}
+
+void MemoryLog::NoteRefusal(const absl::Status& refusal, std::size_t size) {
+  // What a channel takes at least; and one that is too large for what there is
+  // at all says nothing of others.
+  constexpr std::uint64_t kLeast = std::uint64_t{4} << 10;
+  constexpr std::uint64_t kPart = 16;
+  const std::uint64_t needed = std::min<std::uint64_t>(
+      std::max<std::uint64_t>(size, kLeast), budget_->max() / kPart);
+  if (budget_->max() - budget_->used() > needed) return;  // another limit
+  needed_room_ = needed;
+  room_watch_.Refuse(refusal);
+}
+
+bool MemoryLog::HasRoom() {
+  channels_.ForEach([](MemoryChannel* channel) { channel->Info(); });
+  return budget_->max() - budget_->used() > needed_room_;
 }
 
 std::shared_ptr<MemoryChannel> MemoryLog::FindToRead(

@@ -1,6 +1,9 @@
 // The log that lives in memory.
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -15,6 +18,7 @@
 #include "log/memory_budget.h"
 #include "log/memory_channel.h"
 #include "log/message_log.h"
+#include "log/room_watch.h"
 
 namespace messenger {
 
@@ -22,7 +26,11 @@ namespace messenger {
 // calling thread. Nothing outlives the process; the next log has a new epoch.
 class MemoryLog final : public MessageLog {
  public:
-  explicit MemoryLog(LogOptions options, LogClock clock = {});
+  // While it is out of memory, it looks every `room_interval` whether there is
+  // some again.
+  explicit MemoryLog(
+      LogOptions options, LogClock clock = {},
+      std::chrono::milliseconds room_interval = std::chrono::seconds(1));
 
   std::uint64_t epoch() const override { return epoch_; }
   std::unique_ptr<LogAppender> OpenAppender() override;
@@ -44,6 +52,10 @@ class MemoryLog final : public MessageLog {
   class Reader;
 
   AppendResult Store(const AppendBatch& batch);
+  // An append of this size was refused: maybe for want of memory.
+  void NoteRefusal(const absl::Status& refusal, std::size_t size);
+  // Lets retention drop what has expired, then looks.
+  bool HasRoom();
   // The channel for its first batch.
   absl::StatusOr<std::shared_ptr<MemoryChannel>> Create(
       const AppendBatch& batch);
@@ -59,6 +71,8 @@ class MemoryLog final : public MessageLog {
   const std::shared_ptr<MemoryBudget> budget_;
   ChannelMap<MemoryChannel> channels_;
   LogListeners listeners_;
+  std::atomic<std::uint64_t> needed_room_{0};
+  RoomWatch room_watch_;
 };
 
 }  // namespace messenger

@@ -185,9 +185,10 @@ class LogListener {
   // either.
   virtual void OnAppend(std::string_view /*channel*/) {}
 
-  // The log accepts nothing any more until it is opened again; what is in it
-  // can still be read.
-  virtual void OnFailure(const absl::Status& /*failure*/) {}
+  // The log refuses appends because of `refusal`, or, if that is OK, takes them
+  // again: a full disk passes, a failed one does not. What is in the log can be
+  // read meanwhile.
+  virtual void OnAvailability(const absl::Status& /*refusal*/) {}
 };
 
 // The destructor waits until what is under way is completed and each `done` has
@@ -240,7 +241,7 @@ class MessageLog {
                              absl::AnyInvocable<void(absl::Status)> done) = 0;
 
   // May block: RemoveListener waits until no call to the listener is running.
-  // A listener that is added after a failure hears of it at once.
+  // A listener that is added while appends are refused hears of it at once.
   virtual void AddListener(LogListener* listener) = 0;
   virtual void RemoveListener(LogListener* listener) = 0;
 

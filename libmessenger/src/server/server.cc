@@ -2,17 +2,13 @@
 
 #include <fmt/format.h>
 #include <grpc/grpc.h>
-#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
-#include <grpcpp/server_posix.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -26,16 +22,15 @@
 #include "base/descriptor.h"
 #include "base/forked.h"
 #include "base/narrow.h"
-#include "log/message_log.h"
 #include "messenger/grpc.h"
 #include "server/acceptor.h"
 #include "server/connection_bounds.h"
+#include "server/health_service.h"
 #include "server/listener.h"
+#include "server/local_client.h"
 
 namespace messenger {
 namespace {
-
-constexpr std::string_view kHealthServiceName = "messenger.v1.MessengerServer";
 
 // Within which a peer that has connected must have said that it speaks HTTP/2.
 constexpr std::chrono::milliseconds kHandshakeTimeout =
@@ -77,24 +72,24 @@ Acceptor::Options AcceptorOptions(const ServerOptions& options) {
 
 }  // namespace
 
-class Server::Impl final : private LogListener {
+class Server::Impl final {
  public:
-  Impl(std::shared_ptr<MessageLog> log, std::unique_ptr<Service> service,
+  Impl(std::unique_ptr<Service> service, std::unique_ptr<HealthService> health,
        std::unique_ptr<grpc::Server> server,
        std::unique_ptr<GrpcAcceptor> grpc_acceptor)
-      : log_(std::move(log)),
-        service_(std::move(service)),
+      : service_(std::move(service)),
+        health_(std::move(health)),
         server_(std::move(server)),
         grpc_acceptor_(std::move(grpc_acceptor)) {
-    SetHealthy(true);
-    log_->AddListener(this);
+    service_->WatchServing(
+        [this](bool serving) { health_->SetServing(serving); });
   }
 
-  ~Impl() override {
-    log_->RemoveListener(this);
+  ~Impl() {
+    service_->WatchServing(nullptr);
     acceptor_.reset();
     grpc_acceptor_.reset();  // before server_
-    server_.reset();         // before service_
+    server_.reset();         // before service_ and health_
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -120,21 +115,9 @@ class Server::Impl final : private LogListener {
   }
 
   Client LocalClient(ClientOptions options) {
-    std::array<int, 2> ends{};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
-                   ends.data()) != 0) {
-      // A client whose calls fail.
-      return Client::FromFd(-1, std::move(options));
-    }
-    {
-      absl::MutexLock lock(&mu_);
-      if (shutting_down_) {
-        close(ends[0]);
-      } else {
-        grpc::AddInsecureChannelFromFd(server_.get(), ends[0]);
-      }
-    }
-    return Client::FromFd(ends[1], std::move(options));
+    absl::MutexLock lock(&mu_);
+    return ConnectLocally(shutting_down_ ? nullptr : server_.get(),
+                          std::move(options));
   }
 
   void Shutdown(std::chrono::milliseconds deadline) {
@@ -144,10 +127,10 @@ class Server::Impl final : private LogListener {
       first = !std::exchange(shutting_down_, true);
     }
     if (first) {
-      SetHealthy(false);
       // Before gRPC is shut down: it would not take over what comes later.
       if (acceptor_) acceptor_->Stop();
       service_->Drain();
+      health_->End();
       // Not a deadline of gRPC's: its timers stand still while the wall clock
       // is behind what it was.
       constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24);
@@ -180,21 +163,8 @@ class Server::Impl final : private LogListener {
     return down_;
   }
 
-  // It still reads, but who looks for a server to send to should not come here.
-  void OnFailure(const absl::Status& /*failure*/) override {
-    SetHealthy(false);
-  }
-
-  void SetHealthy(bool healthy) {
-    // There only if the program has enabled it.
-    if (auto* const health = server_->GetHealthCheckService()) {
-      health->SetServingStatus(std::string(kHealthServiceName), healthy);
-      if (!healthy) health->SetServingStatus(false);
-    }
-  }
-
-  const std::shared_ptr<MessageLog> log_;
   const std::unique_ptr<Service> service_;
+  const std::unique_ptr<HealthService> health_;
   std::unique_ptr<grpc::Server> server_;
   // Null without an address to listen on; so is acceptor_.
   std::unique_ptr<GrpcAcceptor> grpc_acceptor_;
@@ -231,6 +201,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
 
   grpc::ServerBuilder builder;
   (*service)->Register(builder);
+  auto health = std::make_unique<HealthService>();
+  builder.RegisterCallbackGenericService(health.get());
+  // Instead of gRPC's own, should the process have asked for that.
+  builder.SetOption(
+      std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              Narrow<int>(kHandshakeTimeout.count()));
   std::unique_ptr<GrpcAcceptor> grpc_acceptor;
@@ -242,7 +217,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server) return absl::UnavailableError("gRPC cannot start a server");
   auto impl =
-      std::make_unique<Impl>(std::move(options.log), *std::move(service),
+      std::make_unique<Impl>(*std::move(service), std::move(health),
                              std::move(server), std::move(grpc_acceptor));
   std::unique_ptr<Server> result(new Server(std::move(impl)));
   if (listener) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,6 +24,7 @@
 #include "rpc/bytes.h"
 #include "rpc/keepalive.h"
 #include "rpc/status.h"
+#include "server/local_client.h"
 #include "server/read_stream.h"
 #include "server/send_stream.h"
 #include "server/service_core.h"
@@ -308,6 +310,15 @@ void Service::Register(grpc::ServerBuilder& builder) {
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.RegisterService(impl_.get());
+}
+
+void Service::WatchServing(std::function<void(bool serving)> on_change) {
+  impl_->core().serving().Watch(std::move(on_change));
+}
+
+Client Service::LocalClient(grpc::Server& server, ClientOptions options) {
+  const bool draining = !impl_->core().CheckServing().ok();
+  return ConnectLocally(draining ? nullptr : &server, std::move(options));
 }
 
 void Service::Drain() {

@@ -38,13 +38,16 @@ ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
       frames_(options.max_frames_in_flight_bytes) {
   rpc::KeepInitialized();
   log_->AddListener(&fan_out_);
+  log_->AddListener(&serving_);
 }
 
 ServiceCore::~ServiceCore() {
+  log_->RemoveListener(&serving_);
   log_->RemoveListener(&fan_out_);
 }
 
 void ServiceCore::Drain() {
+  serving_.Drain();
   std::vector<std::shared_ptr<SendStream>> streams;
   {
     absl::MutexLock lock(&mu_);

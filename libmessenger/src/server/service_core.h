@@ -16,6 +16,7 @@
 #include "server/append_gate.h"
 #include "server/fan_out.h"
 #include "server/frames_in_flight.h"
+#include "server/serving_state.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -48,6 +49,7 @@ class ServiceCore {
   // Outlives the service for as long as the log has appends under way.
   const std::shared_ptr<AppendGate>& append_gate() { return append_gate_; }
   FramesInFlight& frames() { return frames_; }
+  ServingState& serving() { return serving_; }
 
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
@@ -66,6 +68,7 @@ class ServiceCore {
   FanOut fan_out_;
   const std::shared_ptr<AppendGate> append_gate_;
   FramesInFlight frames_;
+  ServingState serving_;
   std::atomic<bool> draining_{false};
 
   absl::Mutex mu_;

@@ -333,6 +333,7 @@ absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
                                  : DecodeChannelState(encoded->second);
   const auto names = files_->List(directory);
   if (!names.ok()) return names.status();
+  std::vector<std::string> left_alone;
   for (const std::string& name : *names) {
     const bool known =
         std::any_of(state.segments.begin(), state.segments.end(),
@@ -347,16 +348,19 @@ absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
     if (!IsChannelFile(name) ||
         absl::IsDataLoss(
             files_->Open(path, FileSystem::Mode::kRead).status())) {
-      if (context_->options.on_notice) {
-        context_->options.on_notice(
-            fmt::format("{}: is no file of this log; left alone", path));
-      }
+      left_alone.push_back(path);
       continue;
     }
     absl::Status s = Remove(*files_, path);
     if (!s.ok()) return s;
   }
   cleaned_.insert(channel);
+  // Not before it is done: until then it is tried again and again.
+  for (const std::string& path : left_alone) {
+    if (!context_->options.on_notice) break;
+    context_->options.on_notice(
+        fmt::format("{}: is no file of this log; left alone", path));
+  }
   return absl::OkStatus();
 }
 

@@ -37,6 +37,11 @@ constexpr std::size_t kMaxUnburied = 10'000;
 // How often retention looks after channels that nobody looks at.
 constexpr std::chrono::seconds kSweepInterval{30};
 
+// What must be free when the log is opened, and what is enough room in any
+// case.
+constexpr std::uint64_t kLeastRoom = std::uint64_t{64} << 10;
+constexpr std::uint64_t kEnoughRoom = std::uint64_t{1} << 20;
+
 // After a checkpoint that could not be made.
 constexpr std::chrono::seconds kCheckpointRetry{1};
 
@@ -80,7 +85,8 @@ DurableLog::DurableLog(std::string directory, const LogOptions& options,
       files_(durable_.files),
       reserve_(files_, fmt::format("{}/{}", directory_, kReserveName)),
       context_{.options = options, .clock = durable_.clock, .epochs = {}},
-      cache_(files_, durable_.max_open_segments) {}
+      cache_(files_, durable_.max_open_segments),
+      availability_(&listeners_, options.on_notice) {}
 
 absl::StatusOr<std::shared_ptr<DurableLog>> DurableLog::Open(
     const std::string& directory, const LogOptions& options,
@@ -174,6 +180,9 @@ absl::Status DurableLog::SetUpDirectory() {
         !dirty_.empty() ||
         recovered->next_journal - first_journal > kMaxEmptyJournals;
   }
+  // The disk may be full to begin with.
+  if (durable_.reserve_bytes > 0) needed_room_ = kLeastRoom;
+  Commit({});
   commit_thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "log-commit");
     RunCommits();
@@ -316,6 +325,7 @@ bool DurableLog::NextRequests(std::vector<LogRequest>* requests) {
   std::unique_ptr<JournalWriter> next;
   {
     absl::MutexLock lock(&mu_);
+    bool room = false;
     while (true) {
       if (WantsCheckpoint(/*late=*/false) && !checkpoint_wanted_) {
         checkpoint_wanted_ = true;
@@ -323,29 +333,26 @@ bool DurableLog::NextRequests(std::vector<LogRequest>* requests) {
       }
       // Not while a journal that cannot be left behind is too large, unless
       // the requests are to be refused, or are the last ones.
-      const bool room = !WantsCheckpoint(/*late=*/true) ||
-                        !checkpoint_status_.ok() || !failure_.ok() || closing_;
+      room = !WantsCheckpoint(/*late=*/true) || !checkpoint_status_.ok() ||
+             !failure_.ok() || closing_;
       if (next_journal_ || (!requests_.empty() && room)) break;
       if (requests_.empty() && closing_) return false;
-      commit_wakes_.Wait(&mu_);
+      if (availability_.available() || !failure_.ok()) {
+        commit_wakes_.Wait(&mu_);
+      } else if (commit_wakes_.WaitWithTimeout(
+                     &mu_, absl::FromChrono(durable_.room_interval))) {
+        break;
+      }
     }
     next = std::move(next_journal_);
-    *requests = requests_.Take(kMaxRoundSize);
+    if (room) *requests = requests_.Take(kMaxRoundSize);
   }
   if (next) SwitchJournal(std::move(next));
   return true;
 }
 
 void DurableLog::Commit(std::vector<LogRequest> requests) {
-  absl::Status refusal = failure_;
-  if (refusal.ok() && WantsCheckpoint(/*late=*/true)) {
-    absl::MutexLock lock(&mu_);
-    refusal = checkpoint_status_;
-  }
-  if (refusal.ok() && !reserve_.Ready()) {
-    refusal = DiskIsFull();
-    NoteWhetherWritable(refusal);
-  }
+  const absl::Status refusal = Refusal();
   for (LogRequest& request : requests) {
     std::visit(
         Overloaded{
@@ -355,7 +362,7 @@ void DurableLog::Commit(std::vector<LogRequest> requests) {
   }
   if (!round_.empty()) {
     absl::Status s = WriteRound();
-    if (refusal.ok()) NoteWhetherWritable(s);
+    NoteWritten(s, round_.size());
     if (s.ok()) {
       PublishRound();
     } else {
@@ -363,15 +370,41 @@ void DurableLog::Commit(std::vector<LogRequest> requests) {
       if (absl::IsResourceExhausted(s)) RetryDeletions();
     }
   }
-  if (refusing_ && HasDeleted()) WantCheckpoint();  // to make room
+  if (refusal.ok()) LookForRoom();
+  if (failure_.ok()) {  // or Fail has told it
+    availability_.Set(refusal.ok() && needed_room_ > 0 ? no_room_ : refusal,
+                      context_.clock.steady_now());
+  }
+  if (!availability_.available() && HasDeleted())
+    WantCheckpoint();  // to make room
   CompleteRound();
 }
 
-void DurableLog::NoteWhetherWritable(const absl::Status& status) {
-  if (status.ok() != refusing_ || !failure_.ok()) return;
-  refusing_ = !status.ok();
-  Notify(refusing_ ? fmt::format("{}; appends are refused", MessageOf(status))
-                   : "appends are accepted again");
+absl::Status DurableLog::Refusal() {
+  if (!failure_.ok()) return failure_;
+  if (WantsCheckpoint(/*late=*/true)) {
+    absl::MutexLock lock(&mu_);
+    if (!checkpoint_status_.ok()) return checkpoint_status_;
+  }
+  return reserve_.Ready() ? absl::OkStatus() : DiskIsFull();
+}
+
+void DurableLog::NoteWritten(const absl::Status& status, std::uint64_t size) {
+  if (status.ok()) {
+    if (size >= needed_room_) needed_room_ = 0;
+    return;
+  }
+  needed_room_ = std::min(std::max(needed_room_, size), kEnoughRoom);
+  no_room_ = status;
+  next_look_ = std::chrono::steady_clock::now() + durable_.room_interval;
+}
+
+void DurableLog::LookForRoom() {
+  const auto now = std::chrono::steady_clock::now();
+  if (needed_room_ == 0 || now < next_look_ || !failure_.ok()) return;
+  next_look_ = now + durable_.room_interval;
+  no_room_ = journal_->MakeRoom(needed_room_);
+  if (no_room_.ok()) needed_room_ = 0;
 }
 
 bool DurableLog::HasDeleted() const {
@@ -554,7 +587,7 @@ void DurableLog::Fail(const absl::Status& status) {
   Notify(fmt::format(
       "{}; nothing is accepted any more until the log is opened again",
       MessageOf(status)));
-  listeners_.OnFailure(status);
+  listeners_.OnAvailability(status);
 }
 
 void DurableLog::PublishRound() {
@@ -676,21 +709,26 @@ void DurableLog::RunCheckpoints() {
       s = PrepareWork(/*closing=*/false);
       if (s.ok()) s = MakeCheckpoint();
     } while (absl::IsResourceExhausted(s) && MakeRoom());
-    bool changed = false;
     {
       absl::MutexLock lock(&mu_);
       if (absl::IsCancelled(s)) {  // it is closing
         checkpoint_wanted_ = false;
         continue;
       }
-      changed = s.ok() != checkpoint_status_.ok();
       checkpoint_wanted_ = !s.ok();
       checkpoint_status_ = s;
       commit_wakes_.SignalAll();
     }
-    if (!changed) continue;
-    Notify(s.ok() ? "the journals are written to segments again"
-                  : fmt::format("{}; trying again", MessageOf(s)));
+    const auto now = context_.clock.steady_now();
+    if (s.ok()) {
+      if (checkpoint_failures_.Ends(now)) {
+        Notify("the journals are written to segments again");
+      }
+    } else if (const auto untold =
+                   checkpoint_failures_.Holds(MessageOf(s), now)) {
+      Notify(
+          fmt::format("{}; trying again{}", MessageOf(s), TimesMore(*untold)));
+    }
   }
   // The commit thread has ended, so that its members are ours.
   absl::Status s = failure_;

@@ -21,6 +21,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
+#include "base/notice_pace.h"
+#include "log/availability.h"
 #include "log/channel_map.h"
 #include "log/durable/checkpointer.h"
 #include "log/durable/durable_channel.h"
@@ -55,6 +57,9 @@ struct DurableLogOptions {
   // What closing may take for a last checkpoint. What is not done by then is
   // left in the journals.
   std::chrono::milliseconds close_timeout = std::chrono::hours(24);
+  // While appends are refused, how often the log looks whether it can take them
+  // again: whoever would send may have been told not to.
+  std::chrono::milliseconds room_interval = std::chrono::seconds(1);
 };
 
 // Appends are queued for the *commit thread*. It takes all that are there,
@@ -69,9 +74,11 @@ struct DurableLogOptions {
 // their `done`s run on another completion thread.
 //
 // If a round cannot be written, it is refused and the next one is tried; on a
-// full disk, channels can still be deleted. If it cannot be synced, nobody
-// knows what is on the disk: the log accepts nothing any more until it is
-// opened again.
+// full disk, channels can still be deleted. Until there is room for one like
+// it, the log counts as one that refuses appends, so that senders go elsewhere.
+// If a round cannot be synced, nobody knows what is on the disk: the log
+// accepts nothing any more until it is opened again. The listeners hear of
+// both.
 class DurableLog final : public MessageLog {
  public:
   // Opens the log in `directory`, which is created if its parent exists. Blocks
@@ -138,7 +145,8 @@ class DurableLog final : public MessageLog {
 
   // ---- Commit thread.
   void RunCommits() ABSL_LOCKS_EXCLUDED(mu_);
-  // Waits for requests, and for room in the journal. False at the end.
+  // Waits for requests, and for room in the journal; comes back without any
+  // when it is time to look whether appends can be taken. False at the end.
   bool NextRequests(std::vector<LogRequest>* requests) ABSL_LOCKS_EXCLUDED(mu_);
   void Commit(std::vector<LogRequest> requests);
   void Stage(AppendRequest request, const absl::Status& refusal);
@@ -157,8 +165,12 @@ class DurableLog final : public MessageLog {
   void Fail(const absl::Status& status);
   void PublishRound();
   void FailRound(const absl::Status& status);
-  // Tells the operator when that changes.
-  void NoteWhetherWritable(const absl::Status& status);
+  // Why appends cannot even be tried.
+  absl::Status Refusal() ABSL_LOCKS_EXCLUDED(mu_);
+  // Of a round of this size.
+  void NoteWritten(const absl::Status& status, std::uint64_t size);
+  // Where a round could not be written: whether one like it could be now.
+  void LookForRoom();
   bool HasDeleted() const;
   void WantCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
   // Of a round that has failed, with the room of the reserve.
@@ -225,8 +237,13 @@ class DurableLog final : public MessageLog {
   // Commit thread only.
   std::unique_ptr<JournalWriter> journal_;
   std::uint64_t next_round_ = 1;
-  absl::Status failure_;   // why nothing is accepted any more
-  bool refusing_ = false;  // the last round could not be written
+  absl::Status failure_;  // why nothing is accepted any more
+  Availability availability_;
+  // What a round would take that could not be written, and why; zero: there is
+  // room.
+  std::uint64_t needed_room_ = 0;
+  absl::Status no_room_;
+  std::chrono::steady_clock::time_point next_look_;  // for room
   // What the last sync took.
   std::chrono::steady_clock::duration sync_time_{0};
   JournalRound round_;
@@ -256,6 +273,7 @@ class DurableLog final : public MessageLog {
   std::unique_ptr<Checkpointer> checkpointer_;
   std::unique_ptr<CheckpointWork> unfinished_;
   std::uint64_t next_journal_number_ = 1;
+  NoticePace checkpoint_failures_;
 
   absl::Mutex mu_;
   absl::CondVar commit_wakes_;

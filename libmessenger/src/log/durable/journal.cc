@@ -179,6 +179,25 @@ absl::Status JournalWriter::Write(JournalRound& round,
   return absl::UnknownError(s.message());
 }
 
+absl::Status JournalWriter::MakeRoom(std::uint64_t bytes) {
+  constexpr std::uint64_t kPiece = std::uint64_t{64} << 10;
+  const std::string zeros(std::min(bytes, kPiece), '\0');
+  absl::Status s;
+  for (std::uint64_t done = 0; s.ok() && done < bytes; done += kPiece) {
+    s = file_->Write(size_ + done, std::string_view(zeros).substr(
+                                       0, std::min(bytes - done, kPiece)));
+  }
+  has_remains_ = true;
+  if (s.ok()) {
+    allocated_ = size_ + bytes;
+  } else {
+    // What there is of it is not for us.
+    allocated_ = size_;
+    file_->Truncate(size_).IgnoreError();
+  }
+  return s;
+}
+
 absl::Status JournalWriter::Sync() {
   return file_->Sync();
 }

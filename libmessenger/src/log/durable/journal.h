@@ -91,6 +91,10 @@ class JournalWriter {
   // What was written is on stable storage.
   absl::Status Sync();
 
+  // After a Write that has failed: whether one of so many bytes would succeed
+  // now. They are zeros where the next round will be.
+  absl::Status MakeRoom(std::uint64_t bytes);
+
   // Takes back the last round, as well as it can be done: for when Sync fails.
   absl::Status CutLast();
 

@@ -1,0 +1,180 @@
+// Servers that answer, and lead nowhere: only progress counts
+// (messenger/client.h, RetryOptions).
+#include <doctest/doctest.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "base/status.h"
+#include "messenger/client.h"
+#include "rpc/bytes.h"
+#include "support/recorder.h"
+#include "support/tcp_socket.h"
+#include "wire/read.h"
+#include "wire/send.h"
+
+namespace messenger::test::client_retry_test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr const char* kWhy = "the log cannot be written to: broken";
+
+// Takes every call, answers it as if all were well, and then fails it.
+class LeadingNowhere final : public grpc::CallbackGenericService {
+ public:
+  // What readers are told first.
+  explicit LeadingNowhere(wire::FrameHeader join) : join_(std::move(join)) {}
+
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    return context->method().ends_with("/SendMessages")
+               ? new Stream(wire::EncodeEpochResponse(7))
+               : new Stream(wire::EncodeFrameHeader(join_));
+  }
+
+ private:
+  class Stream final : public grpc::ServerGenericBidiReactor {
+   public:
+    explicit Stream(std::string response)
+        : response_(rpc::MakeBuffer(std::move(response))) {
+      StartWrite(&response_);
+    }
+    void OnWriteDone(bool /*ok*/) override { StartRead(&request_); }
+    void OnReadDone(bool /*ok*/) override {
+      Finish({grpc::StatusCode::UNAVAILABLE, kWhy});
+    }
+    void OnDone() override { delete this; }
+
+   private:
+    grpc::ByteBuffer response_;
+    grpc::ByteBuffer request_;
+  };
+
+  const wire::FrameHeader join_;
+};
+
+class Fixture {
+ public:
+  explicit Fixture(wire::FrameHeader join = Joined(/*head=*/5))
+      : service_(std::move(join)) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterCallbackGenericService(&service_);
+    server_ = builder.BuildAndStart();
+    REQUIRE(server_ != nullptr);
+  }
+
+  static wire::FrameHeader Joined(std::uint64_t head) {
+    return {.epoch = 7,
+            .next_sequence = 1,
+            .head = head,
+            .caught_up = head == 0,
+            .heartbeat_interval = seconds(10)};
+  }
+
+  Client Connect(const RetryOptions& retry) {
+    return Client::Connect({.target = "127.0.0.1:" + std::to_string(port_),
+                            .retry = retry,
+                            .on_notice =
+                                [this](std::string_view notice) {
+                                  absl::MutexLock lock(&mu_);
+                                  notices_.emplace_back(notice);
+                                },
+                            .send_timeout = seconds(15)});
+  }
+
+  std::vector<std::string> notices() {
+    absl::MutexLock lock(&mu_);
+    return notices_;
+  }
+
+ private:
+  absl::Mutex mu_;
+  std::vector<std::string> notices_ ABSL_GUARDED_BY(mu_);
+  LeadingNowhere service_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+constexpr RetryOptions kBriefly = {.initial_backoff = milliseconds(1),
+                                   .max_backoff = milliseconds(20),
+                                   .give_up_after = milliseconds(300)};
+
+TEST_CASE_FIXTURE(Fixture,
+                  "a send is given up in time, though each try is answered") {
+  Client client = Connect(kBriefly);
+  const absl::Status status = client.Send({.text = "x"}).status();
+  CHECK(absl::IsUnavailable(status));
+  CHECK(MayBeStored(status));
+  // As a program prints it.
+  std::ostringstream printed;
+  printed << status;
+  CHECK(printed.str() == std::string("UNAVAILABLE: ") + kWhy +
+                             "; the message may be stored all the same");
+  // Once, however many tries there were.
+  const std::vector<std::string> told = notices();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].ends_with(std::string(kWhy) + "; trying again"));
+  // Another one has its time, too.
+  CHECK(absl::IsUnavailable(client.Send({.text = "y"}).status()));
+}
+
+void CheckGivenUp(Fixture& fixture) {
+  Client client = fixture.Connect(kBriefly);
+  Recorder recorder;
+  const Subscription subscription =
+      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  CHECK(absl::IsUnavailable(subscription.Wait()));
+  const Recorder::Events events = recorder.events();
+  CHECK(events.joins == 1);
+  int most = 0;
+  for (const SubscriptionState& state : events.states) {
+    most = std::max(most, state.failed_tries);
+  }
+  CHECK(most >= 2);
+  CHECK(fixture.notices().size() <= 3);
+}
+
+TEST_CASE("a read that is let in and gets nothing is given up in time") {
+  Fixture fixture(Fixture::Joined(/*head=*/5));
+  CheckGivenUp(fixture);
+}
+
+TEST_CASE(
+    "a read that is let in where there is nothing, and cut off at once, is "
+    "given up in time") {
+  Fixture fixture(Fixture::Joined(/*head=*/0));
+  CheckGivenUp(fixture);
+}
+
+TEST_CASE("the first try is given up in time, too") {
+  const TcpListener mute;  // connects, and says nothing
+  Client client =
+      Client::Connect({.target = "127.0.0.1:" + std::to_string(mute.port()),
+                       .retry = {.give_up_after = seconds(1)},
+                       .send_timeout = std::chrono::minutes(5),
+                       .call_timeout = std::chrono::minutes(5)});
+  const auto start = std::chrono::steady_clock::now();
+  const Subscription subscription = client.Read({}, {});
+  CHECK(absl::IsUnavailable(client.Send({.text = "x"}).status()));
+  CHECK(absl::IsUnavailable(subscription.Wait()));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));
+}
+
+}  // namespace
+}  // namespace messenger::test::client_retry_test
