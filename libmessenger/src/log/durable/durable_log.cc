@@ -339,8 +339,8 @@ bool DurableLog::NextRequests(std::vector<LogRequest>* requests) {
       if (requests_.empty() && closing_) return false;
       if (availability_.available() || !failure_.ok()) {
         commit_wakes_.Wait(&mu_);
-      } else if (commit_wakes_.WaitWithTimeout(
-                     &mu_, absl::FromChrono(durable_.room_interval))) {
+      } else if (!commit_wakes_.WaitUntil(
+                     &mu_, CondVar::After(durable_.room_interval))) {
         break;
       }
     }

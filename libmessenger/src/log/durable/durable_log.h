@@ -276,7 +276,7 @@ class DurableLog final : public MessageLog {
   NoticePace checkpoint_failures_;
 
   absl::Mutex mu_;
-  absl::CondVar commit_wakes_;
+  CondVar commit_wakes_;
   CondVar checkpoint_wakes_;
   RequestQueue requests_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
