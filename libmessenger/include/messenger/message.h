@@ -79,14 +79,13 @@ class Text {
   template <typename T>
   requires(!std::same_as<std::remove_cvref_t<T>, Text> &&
            std::convertible_to<T, std::string_view>)
-      Text(T&& text) {  // NOLINT(google-explicit-constructor): as
-                        // std::string_view
+      Text(T&& text) {  // NOLINT: as std::string_view converts
     using Value = std::remove_cvref_t<T>;
     if constexpr (std::is_lvalue_reference_v<T> || std::is_pointer_v<Value> ||
                   std::same_as<Value, std::string_view>) {
       viewed_ = text;
     } else if constexpr (std::same_as<T, std::string>) {
-      kept_ = std::move(text);
+      kept_ = std::forward<T>(text);
     } else {
       kept_ = std::string_view(text);
     }
