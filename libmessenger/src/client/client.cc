@@ -254,6 +254,7 @@ absl::Status Client::Flush(std::optional<std::chrono::milliseconds> timeout) {
 
 absl::Status Client::FlushCallbacks(
     std::optional<std::chrono::milliseconds> timeout) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   return impl_->sends().FlushCallbacks(timeout);
 }
 

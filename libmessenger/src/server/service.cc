@@ -313,12 +313,12 @@ void Service::Register(grpc::ServerBuilder& builder) {
 }
 
 void Service::WatchServing(std::function<void(bool serving)> on_change) {
-  impl_->core().serving().Watch(std::move(on_change));
+  if (!InForkedChild()) impl_->core().serving().Watch(std::move(on_change));
 }
 
 Client Service::LocalClient(grpc::Server& server, ClientOptions options) {
-  const bool draining = !impl_->core().CheckServing().ok();
-  return ConnectLocally(draining ? nullptr : &server, std::move(options));
+  const bool refused = InForkedChild() || !impl_->core().CheckServing().ok();
+  return ConnectLocally(refused ? nullptr : &server, std::move(options));
 }
 
 void Service::Drain() {
