@@ -84,6 +84,7 @@ class DurableLog final : public MessageLog {
   DurableLog& operator=(const DurableLog&) = delete;
 
   std::uint64_t epoch() const override { return context_.epoch(); }
+  std::string_view directory() const override { return directory_; }
   std::unique_ptr<LogAppender> OpenAppender() override;
   std::unique_ptr<LogReader> OpenReader(std::string_view channel,
                                         const Start& start,
@@ -202,6 +203,10 @@ class DurableLog final : public MessageLog {
   bool Sweep() const;
 
   void Notify(std::string_view notice) const;
+  // Of a read of segments: what is damaged, or cannot be read, is told the
+  // operator once. Not what retention has dropped meanwhile.
+  void NoteUnreadable(const absl::Status& status)
+      ABSL_LOCKS_EXCLUDED(unreadable_mu_);
   bool synced() const {
     return context_.options.durability == Durability::kFsync;
   }
@@ -252,6 +257,10 @@ class DurableLog final : public MessageLog {
   std::unique_ptr<Checkpointer> checkpointer_;
   std::unique_ptr<CheckpointWork> unfinished_;
   std::uint64_t next_journal_number_ = 1;
+
+  absl::Mutex unreadable_mu_;
+  absl::flat_hash_set<std::string> unreadable_  // what was told of it
+      ABSL_GUARDED_BY(unreadable_mu_);
 
   absl::Mutex mu_;
   absl::CondVar commit_wakes_;
