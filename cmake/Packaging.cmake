@@ -36,7 +36,8 @@ set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME messenger)
 set(CPACK_PACKAGE_VENDOR "The libmessenger authors")
 set(CPACK_PACKAGE_CONTACT "${contact}")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY
+    "ordered message log served over gRPC, and its client")
 set(CPACK_COMPONENTS_ALL development programs)
 if(MESSENGER_SHARED)
   list(APPEND CPACK_COMPONENTS_ALL shared)
@@ -87,6 +88,12 @@ set(CPACK_DEBIAN_SHARED_DESCRIPTION
  Holds the log, the server and the client, for programs that link it instead of
  its archive.")
 set(CPACK_DEBIAN_SHARED_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_SHARED_PACKAGE_GENERATE_SHLIBS ON)
+file(WRITE "${PROJECT_BINARY_DIR}/debian/triggers"
+     "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_SHARED_PACKAGE_CONTROL_EXTRA
+    "${PROJECT_BINARY_DIR}/debian/triggers")
+# What programs that link it depend on.
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
 
 include(CPack)

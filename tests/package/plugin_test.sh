@@ -14,7 +14,8 @@ has "the static plugin" "$(./consumer ./libstatic_plugin.so)" '^3: 21.5 °C$'
 has "the shared plugin, and again" \
   "$(./consumer ./libshared_plugin.so ./libshared_plugin.so | grep -c '^3: ')" 2
 has "the shared program" "$(./shared_program)" '^3: 21.5 °C$'
-soname=$(readelf -d "$2"/lib*/libmessenger.so | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+library=$(find "$2" -name libmessenger.so)
+soname=$(readelf -d "$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 has "the name with its version" "$soname" '^libmessenger\.so\.[0-9]+\.[0-9]+$'
 for user in libshared_plugin.so shared_program; do
   has "$user" "$(readelf -d $user)" "NEEDED.*\[$soname\]"
