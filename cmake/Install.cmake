@@ -1,6 +1,6 @@
-# What `cmake --install` puts where, in two components: development (headers,
-# archive, proto, CMake and pkg-config files) and programs.
-include(GNUInstallDirs)
+# What `cmake --install` puts where, in three components: development (headers,
+# archive, proto, CMake and pkg-config files), shared (the shared library) and
+# programs.
 include(CMakePackageConfigHelpers)
 
 set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/messenger")
@@ -11,6 +11,12 @@ install(
   EXPORT messengerTargets
   ARCHIVE COMPONENT development
   FILE_SET HEADERS COMPONENT development)
+if(MESSENGER_SHARED)
+  install(
+    TARGETS messenger_shared
+    EXPORT messengerTargets
+    LIBRARY COMPONENT shared NAMELINK_COMPONENT development)
+endif()
 install(
   EXPORT messengerTargets
   NAMESPACE messenger::
@@ -40,25 +46,40 @@ install(
 set(pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 file(RELATIVE_PATH prefix_from_pc "/${pc_dir}" "/")
 string(REGEX REPLACE "/$" "" prefix_from_pc "${prefix_from_pc}")
-configure_file("${CMAKE_CURRENT_LIST_DIR}/messenger.pc.in"
-               "${PROJECT_BINARY_DIR}/messenger.pc" @ONLY)
-install(
-  FILES "${PROJECT_BINARY_DIR}/messenger.pc"
-  DESTINATION "${pc_dir}"
-  COMPONENT development)
+set(pc_files messenger.pc)
+if(MESSENGER_SHARED)
+  list(APPEND pc_files messenger-shared.pc)
+endif()
+foreach(pc IN LISTS pc_files)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${pc}.in"
+                 "${PROJECT_BINARY_DIR}/${pc}" @ONLY)
+  install(
+    FILES "${PROJECT_BINARY_DIR}/${pc}"
+    DESTINATION "${pc_dir}"
+    COMPONENT development)
+endforeach()
 
 if(MESSENGER_BUILD_APPS)
   install(TARGETS messenger-server messenger-cli RUNTIME COMPONENT programs)
 endif()
 
-# Debian's place for a package's licence.
-install(
-  FILES "${PROJECT_SOURCE_DIR}/LICENSE"
-  DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/libmessenger-dev"
-  RENAME copyright
-  COMPONENT development)
-install(
-  FILES "${PROJECT_SOURCE_DIR}/LICENSE"
-  DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/messenger"
-  RENAME copyright
-  COMPONENT programs)
+# Debian's names of the packages that the components become, and its place for
+# their licence. Debian has the text of that itself.
+set(package_of_development libmessenger-dev)
+set(package_of_programs messenger)
+set(package_of_shared
+    libmessenger${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+set(licence "${PROJECT_SOURCE_DIR}/LICENSE")
+if(MESSENGER_PACKAGES)
+  set(licence "${CMAKE_CURRENT_LIST_DIR}/debian_copyright")
+endif()
+foreach(component IN ITEMS development programs shared)
+  if(component STREQUAL "shared" AND NOT MESSENGER_SHARED)
+    continue()
+  endif()
+  install(
+    FILES "${licence}"
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/${package_of_${component}}"
+    RENAME copyright
+    COMPONENT ${component})
+endforeach()

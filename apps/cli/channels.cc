@@ -19,6 +19,7 @@
 #include "common/exit_code.h"
 #include "common/json.h"
 #include "messenger/client.h"
+#include "messenger/printable.h"
 
 namespace messenger::app {
 namespace {
@@ -26,7 +27,7 @@ namespace {
 constexpr const char* kChannelsFooter =
     R"(Examples:
   messenger-cli channels
-  messenger-cli channels --channel general --json
+  messenger-cli channels general --json
 
 Output:
   CHANNEL  FIRST  HEAD  MESSAGES    BYTES  READERS
@@ -44,12 +45,9 @@ std::uint64_t MessageCount(const ChannelInfo& channel) {
 }
 
 Row MakeRow(const ChannelInfo& channel) {
-  return {channel.name,
-          std::to_string(channel.first_sequence),
-          std::to_string(channel.head),
-          std::to_string(MessageCount(channel)),
-          FormatBytes(channel.bytes),
-          std::to_string(channel.readers)};
+  return {PrintableField(channel.name), std::to_string(channel.first_sequence),
+          std::to_string(channel.head), std::to_string(MessageCount(channel)),
+          FormatBytes(channel.bytes),   std::to_string(channel.readers)};
 }
 
 void PrintTable(const std::vector<ChannelInfo>& channels, std::string* out) {
@@ -113,7 +111,10 @@ void AddChannels(CLI::App& app, CommonOptions* common, Run* run) {
   command->footer(kChannelsFooter);
   const auto name = std::make_shared<std::string>();
   AddServer(*command, common);
-  AddChannel(*command, name.get(), "Only this one; fails if it does not exist");
+  AddChannelArgument(*command,
+                     AddChannel(*command, name.get(),
+                                "Only this one; fails if it does not exist"),
+                     name.get());
   AddJson(*command, common, "Print JSON, one object a line");
   command->callback([name, common, run] {
     *run = [name, common](Context& context) {

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "common/escape.h"
 #include "common/exit_code.h"
 #include "common/standard_streams.h"
 
 namespace messenger::app {
+
 bool IsServerAway(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable ||
          status.code() == absl::StatusCode::kDeadlineExceeded;
@@ -18,9 +18,8 @@ int ExitCodeOf(const absl::Status& status) {
 }
 
 std::string Explain(const absl::Status& status, std::string_view server) {
-  std::string reason;
-  AppendEscaped(MessageOf(status), &reason);
-  if (!IsServerAway(status)) return reason;
+  const std::string_view reason = MessageOf(status);
+  if (!IsServerAway(status)) return std::string(reason);
   // It is there, but its disk is full or has failed.
   if (reason.starts_with("the log cannot be written to") ||
       reason.starts_with("the server takes no messages")) {
@@ -33,7 +32,7 @@ std::string Explain(const absl::Status& status, std::string_view server) {
 }
 
 void PrintError(std::string_view message) {
-  WriteStderr(fmt::format("messenger-cli: {}\n", message));
+  PrintError("messenger-cli", message);
 }
 
 int Fail(const absl::Status& status, std::string_view server) {

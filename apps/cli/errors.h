@@ -19,10 +19,10 @@ bool IsServerAway(const absl::Status& status);
 int ExitCodeOf(const absl::Status& status);
 
 // The status as a sentence: what to look at if the server cannot be reached,
-// else its message. Control characters are escaped.
+// else its message.
 std::string Explain(const absl::Status& status, std::string_view server);
 
-// Prints "messenger-cli: <message>" as one line.
+// Prints "messenger-cli: <message>" as one line, fit for a terminal.
 void PrintError(std::string_view message);
 
 // Prints the explanation and returns the exit code.

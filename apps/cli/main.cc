@@ -36,7 +36,13 @@ Exit codes:
            says what was done all the same
   2        wrong usage
   3        the server is not available
-  130,143  ended by SIGINT (Ctrl-C), SIGTERM
+  130,143  ended by SIGINT (Ctrl-C), SIGTERM; 129 by SIGHUP, when the terminal
+           closes (not under nohup). SIGUSR1 and SIGUSR2 are ignored
+
+Whatever is printed for people is fit for a terminal: control characters and
+others that would drive it, or forge a line, are escaped (\x1b, \u202e). What is
+for machines is exact: --json, which escapes them as JSON does, and the texts of
+read --text, unless they go to a terminal.
 
 Environment:
   MESSENGER_SERVER_ADDR   the server's address without --server

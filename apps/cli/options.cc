@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "cli/errors.h"
+#include "common/command_line.h"
 #include "common/duration.h"
 #include "messenger/message.h"
 
@@ -34,6 +35,12 @@ std::string CheckChannel(const std::string& channel) {
 std::string NameEmptyChannel(std::string& channel) {
   if (channel.empty()) channel = kDefaultChannel;
   return {};
+}
+
+CLI::Option* WithChecks(CLI::Option* channel) {
+  return channel
+      ->transform(CLI::Validator(NameEmptyChannel, /*validator_desc=*/""))
+      ->check(CheckChannel);
 }
 
 }  // namespace
@@ -78,10 +85,13 @@ std::string WithPort(const std::string& server) {
 
 CLI::Option* AddChannel(CLI::App& app, std::string* channel,
                         const std::string& description) {
-  return app.add_option("--channel", *channel, description)
-      ->option_text("NAME")
-      ->transform(CLI::Validator(NameEmptyChannel, /*validator_desc=*/""))
-      ->check(CheckChannel);
+  return WithChecks(
+      app.add_option("--channel", *channel, description)->option_text("NAME"));
+}
+
+CLI::Option* AddChannelArgument(CLI::App& app, const CLI::Option* option,
+                                std::string* channel) {
+  return WithChecks(AddAsArgument(app, option, "CHANNEL", channel));
 }
 
 void AddGiveUpAfter(CLI::App& app, RetryOptions* retry) {

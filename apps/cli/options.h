@@ -34,6 +34,10 @@ void AddJson(CLI::App& app, CommonOptions* common,
 CLI::Option* AddChannel(CLI::App& app, std::string* channel,
                         const std::string& description);
 
+// The channel as an argument, too; `option` is its option.
+CLI::Option* AddChannelArgument(CLI::App& app, const CLI::Option* option,
+                                std::string* channel);
+
 // --give-up-after.
 void AddGiveUpAfter(CLI::App& app, RetryOptions* retry);
 

@@ -16,6 +16,7 @@
 #include "common/exit_code.h"
 #include "common/json.h"
 #include "messenger/client.h"
+#include "messenger/printable.h"
 
 namespace messenger::app {
 namespace {
@@ -53,7 +54,7 @@ class Statistics {
     fmt::format_to(std::back_inserter(*out),
                    "{}: {} round trips, shortest {:.2f} ms, mean {:.2f} ms, "
                    "longest {:.2f} ms\n",
-                   server, count_, shortest_.count(),
+                   Printable(server), count_, shortest_.count(),
                    sum_.count() / static_cast<double>(count_),
                    longest_.count());
   }
@@ -71,8 +72,8 @@ void PrintTime(Milliseconds time, const CommonOptions& common,
     AppendLine({{"server", common.server}, {"round_trip_ms", time.count()}},
                out);
   } else {
-    fmt::format_to(std::back_inserter(*out), "{}: {:.2f} ms\n", common.server,
-                   time.count());
+    fmt::format_to(std::back_inserter(*out), "{}: {:.2f} ms\n",
+                   Printable(common.server), time.count());
   }
 }
 

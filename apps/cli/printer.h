@@ -22,15 +22,19 @@ class Printer {
   }
 };
 
-// Only the text, as it is.
+// Only the text, as it is: for machines.
 std::unique_ptr<Printer> MakeTextPrinter();
 
-// A JSON object a line. `channel` is that of the gaps.
+// Only the text, fit for a terminal.
+std::unique_ptr<Printer> MakePrintableTextPrinter();
+
+// A JSON object a line: for machines. `channel` is that of the gaps.
 std::unique_ptr<Printer> MakeJsonPrinter(std::string channel);
 
 enum class Colours { kNo, kYes };
 
-// For people: local time, author, text. Control characters are escaped.
+// For people: local time, author, text, fit for a terminal; no message can look
+// like another one.
 std::unique_ptr<Printer> MakeReadablePrinter(Colours colours);
 
 }  // namespace messenger::app

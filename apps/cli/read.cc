@@ -32,6 +32,8 @@ is sent. It goes on until Ctrl-C, unless --limit or --until-caught-up ends it.
 Examples:
   messenger-cli read
       Follow the channel 'general'.
+  messenger-cli read chat
+      Follow the channel 'chat': the same as read --channel chat.
   messenger-cli read --last 10 --until-caught-up
       Show the last ten messages.
   messenger-cli read --since 10m | grep -i error
@@ -48,7 +50,9 @@ Output:
   10:01:02 ann  hello {colour=red}    local time, author, text, attributes; the
                                       date stands on a line of its own where it
                                       changes. Further lines of a text are
-                                      indented, control characters are escaped.
+                                      indented; what would drive a terminal, or
+                                      look like another message, is escaped or
+                                      stands between quotation marks.
   --json   {"channel":"general","epoch":"1234567890","sequence":42,
             "send_time":"2024-05-14T10:01:02.000000001Z","author":"ann",
             "text":"hello","attributes":[{"name":"colour","value":"red"}]}
@@ -74,7 +78,10 @@ Colours ChooseColours(const Output& output) {
 std::unique_ptr<Printer> MakePrinter(const ReadCommand& command, bool json,
                                      const Output& output) {
   if (json) return MakeJsonPrinter(command.read.channel);
-  if (command.text_only) return MakeTextPrinter();
+  if (command.text_only) {
+    return output.is_terminal() ? MakePrintableTextPrinter()
+                                : MakeTextPrinter();
+  }
   return MakeReadablePrinter(ChooseColours(output));
 }
 
@@ -159,7 +166,8 @@ void AddRead(CLI::App& app, CommonOptions* common, Run* run) {
     command->get_option(name)->option_text(" ");
   }
   command->callback([command, options, common, run] {
-    options->channel_given = command->count("--channel") > 0;
+    options->channel_given =
+        command->count("--channel") + command->count("CHANNEL") > 0;
     *run = [options, common](Context& context) {
       return RunRead(*options, *common, context);
     };

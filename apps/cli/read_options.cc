@@ -121,9 +121,12 @@ void AddLimit(CLI::App& command, std::optional<std::uint64_t>* limit) {
 }  // namespace
 
 void AddReadOptions(CLI::App& command, ReadCommand* options) {
-  AddChannel(command, &options->read.channel,
-             "The channel to read (default general); it need\n"
-             "not exist yet");
+  AddChannelArgument(
+      command,
+      AddChannel(command, &options->read.channel,
+                 "The channel to read (default general); it need\n"
+                 "not exist yet"),
+      &options->read.channel);
   AddStartOptions(command, &options->read.start);
   AddLimit(command, &options->read.limit);
   command.add_flag("--until-caught-up", options->read.until_caught_up,
@@ -141,8 +144,8 @@ void AddReadOptions(CLI::App& command, ReadCommand* options) {
       ->option_text("FILE");
   AddGiveUpAfter(command, &options->retry);
   command.add_flag("--text", options->text_only,
-                   "Print only the text, as it is: what 'send -' was\n"
-                   "given. Beware of texts that drive your terminal");
+                   "Print only the text: to a file or a pipe as it is,\n"
+                   "what 'send -' was given; on a terminal, fit for it");
 }
 
 }  // namespace messenger::app

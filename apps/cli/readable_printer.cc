@@ -10,7 +10,9 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cli/printer.h"
-#include "common/escape.h"
+#include "common/message_text.h"
+#include "common/time.h"
+#include "messenger/printable.h"
 
 namespace messenger::app {
 namespace {
@@ -63,7 +65,7 @@ class ReadablePrinter final : public Printer {
     Begin(kAuthorColours[std::hash<std::string_view>()(author) %
                          kAuthorColours.size()],
           out);
-    AppendEscaped(author.empty() ? "-" : author, out);
+    AppendAuthor(author, out);
     End(out);
     out->append("  ");
   }
@@ -71,8 +73,8 @@ class ReadablePrinter final : public Printer {
   static void PrintText(std::string_view text, std::string* out) {
     for (;;) {
       const std::size_t newline = text.find('\n');
-      AppendEscaped(text.substr(0, newline), out);
-      if (newline == std::string_view::npos) return;
+      if (newline == std::string_view::npos) return AppendText(text, out);
+      AppendPrintable(text.substr(0, newline), out);
       text.remove_prefix(newline + 1);
       out->push_back('\n');
       out->append(kIndent);
@@ -81,16 +83,9 @@ class ReadablePrinter final : public Printer {
 
   void PrintAttributes(const Attributes& attributes, std::string* out) const {
     if (attributes.empty()) return;
-    std::string_view separator = "  {";
+    out->append("  ");
     Begin(kDim, out);
-    for (const Attribute& attribute : attributes) {
-      out->append(separator);
-      AppendEscaped(attribute.name, out);
-      out->push_back('=');
-      AppendEscaped(attribute.value, out);
-      separator = ", ";
-    }
-    out->push_back('}');
+    app::AppendAttributes(attributes, out);
     End(out);
   }
 
@@ -102,7 +97,7 @@ class ReadablePrinter final : public Printer {
   }
 
   const bool coloured_;
-  const absl::TimeZone zone_ = absl::LocalTimeZone();
+  const absl::TimeZone zone_ = LocalZone();
   absl::CivilDay day_ = absl::ToCivilDay(absl::Now(), zone_);
 };
 

@@ -1,4 +1,8 @@
+#include <cstddef>
+#include <string_view>
+
 #include "cli/printer.h"
+#include "messenger/printable.h"
 
 namespace messenger::app {
 namespace {
@@ -11,7 +15,25 @@ class TextPrinter final : public Printer {
   }
 };
 
+class PrintableTextPrinter final : public Printer {
+ public:
+  void Print(const Message& message, std::string* out) override {
+    std::string_view text = message.text;
+    for (std::size_t newline; (newline = text.find('\n')) != text.npos;) {
+      AppendPrintable(text.substr(0, newline), out);
+      out->push_back('\n');
+      text.remove_prefix(newline + 1);
+    }
+    AppendPrintable(text, out);
+    out->push_back('\n');
+  }
+};
+
 }  // namespace
+
+std::unique_ptr<Printer> MakePrintableTextPrinter() {
+  return std::make_unique<PrintableTextPrinter>();
+}
 
 std::unique_ptr<Printer> MakeTextPrinter() {
   return std::make_unique<TextPrinter>();

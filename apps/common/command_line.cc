@@ -4,10 +4,13 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "common/duration.h"
 #include "common/exit_code.h"
+#include "common/nearest.h"
 #include "common/standard_streams.h"
 #include "messenger/version.h"
 
@@ -17,8 +20,8 @@ namespace {
 int PrintOnStdout(const CLI::App& app, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   if (std::fflush(stdout) == 0) return kOk;
-  WriteStderr(fmt::format("{}: cannot write the output: {}\n", app.get_name(),
-                          std::generic_category().message(errno)));
+  PrintError(app.get_name(), "cannot write the output: " +
+                                 std::generic_category().message(errno));
   return kFailed;
 }
 
@@ -31,6 +34,50 @@ std::string ChosenCommand(const CLI::App& app) {
     name += " " + command->get_name();
   }
   return name;
+}
+
+// What can stand for a word of the command line: options, or commands.
+std::vector<std::string> KnownWords(const CLI::App& command, bool options) {
+  std::vector<std::string> known;
+  if (options) {
+    for (const CLI::Option* const option : command.get_options()) {
+      for (const std::string& name : option->get_lnames()) {
+        known.push_back("--" + name);
+      }
+    }
+    return known;
+  }
+  for (const CLI::App* const one : command.get_subcommands({})) {
+    known.push_back(one->get_name());
+  }
+  return known;
+}
+
+// Of what nobody has asked for on the command line; empty if all is known.
+std::string ExplainUnknown(const CLI::App& app) {
+  std::vector<std::string> words = app.remaining(/*recurse=*/true);
+  std::erase(words, "--");
+  if (words.empty()) return {};
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+  }
+  const bool is_option = words.front().starts_with('-');
+  const std::string word =
+      is_option ? words.front().substr(0, words.front().find('='))
+                : words.front();
+  const std::vector<std::string> known = KnownWords(*command, is_option);
+  if (known.empty()) {
+    return fmt::format("'{}' is an argument too many", word);
+  }
+  std::string error = fmt::format("there is no {} '{}'",
+                                  is_option ? "option" : "command", word);
+  if (const std::string nearest = Nearest(word, known); !nearest.empty()) {
+    error += fmt::format("; did you mean {}?", nearest);
+  } else if (!is_option) {
+    error += fmt::format("; there are {}", fmt::join(known, ", "));
+  }
+  return error;
 }
 
 // A size becomes its number of bytes; the answer is empty, or what is wrong.
@@ -74,13 +121,40 @@ std::optional<int> Parse(CLI::App& app, int argc, const char* const* argv) {
   } catch (const CLI::CallForVersion& call) {
     return PrintOnStdout(app, std::string(call.what()) + "\n");
   } catch (const CLI::ParseError& error) {
-    return UsageError(app, error.what());
+    // Something may be missing because of a word that is wrong.
+    const bool may_be_unknown =
+        error.get_exit_code() ==
+            static_cast<int>(CLI::ExitCodes::ExtrasError) ||
+        error.get_exit_code() ==
+            static_cast<int>(CLI::ExitCodes::RequiredError);
+    const std::string unknown =
+        may_be_unknown ? ExplainUnknown(app) : std::string();
+    return UsageError(app, unknown.empty() ? error.what() : unknown);
   }
 }
 
+CLI::Option* AddAsArgument(CLI::App& app, const CLI::Option* option,
+                           const std::string& name, std::string* value) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [option, name, value](const std::string& given) {
+            // Options are looked at in the order in which they were added.
+            if (option->count() > 0 && given != *value) {
+              throw CLI::ValidationError(
+                  name, fmt::format("'{}' is not what {} says, '{}'", given,
+                                    option->get_name(), *value));
+            }
+            *value = given;
+          },
+          "The same as " + option->get_name())
+      ->option_text(" ");
+}
+
 int UsageError(const CLI::App& app, const std::string& error) {
-  WriteStderr(fmt::format("{}: {}\n({} --help explains the options)\n",
-                          app.get_name(), error, ChosenCommand(app)));
+  PrintError(app.get_name(), error);
+  WriteStderr(
+      fmt::format("({} --help explains the options)\n", ChosenCommand(app)));
   return kUsage;
 }
 

@@ -20,6 +20,12 @@ void AddVersion(CLI::App& app);
 // an error on stderr.
 std::optional<int> Parse(CLI::App& app, int argc, const char* const* argv);
 
+// Lets the value of `option`, a name in `*value`, be given as an argument, too:
+// "read general" for "read --channel general". Both may be given if they say
+// the same.
+CLI::Option* AddAsArgument(CLI::App& app, const CLI::Option* option,
+                           const std::string& name, std::string* value);
+
 // Prints a usage error and returns its exit code.
 int UsageError(const CLI::App& app, const std::string& error);
 

@@ -21,10 +21,12 @@ bool IsIgnored(int signal) {
 }
 
 int BlockAndOpen() {
-  std::signal(SIGPIPE, SIG_IGN);
+  for (const int signal : {SIGPIPE, SIGUSR1, SIGUSR2, SIGXFSZ}) {
+    std::signal(signal, SIG_IGN);
+  }
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
     if (!IsIgnored(signal)) sigaddset(&signals, signal);
   }
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -58,9 +60,21 @@ void Interrupt::Run() {
 }
 
 void Interrupt::Take(int signal) {
+  if (signal == SIGHUP && signal_ != 0) return;
   if (!deferred_ || signal_ != 0) std::_Exit(ExitCodeOfSignal(signal));
   signal_ = signal;
   came_.Set();
+}
+
+std::string_view NameOfSignal(int signal) {
+  switch (signal) {
+    case SIGHUP:
+      return "SIGHUP";
+    case SIGINT:
+      return "SIGINT";
+    default:
+      return "SIGTERM";
+  }
 }
 
 }  // namespace messenger::app

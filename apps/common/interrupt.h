@@ -1,7 +1,9 @@
-// SIGINT and SIGTERM, taken by a thread of their own instead of by a handler.
+// SIGINT, SIGTERM and SIGHUP, taken by a thread of their own instead of by a
+// handler.
 #pragma once
 
 #include <atomic>
+#include <string_view>
 #include <thread>
 
 #include "common/event.h"
@@ -15,8 +17,14 @@ namespace messenger::app {
 // report. After `Defer` the first one only sets the event, and the program ends
 // in its own way; a second one ends the process at once. (The default action of
 // the signals would not do: the kernel withholds it from the first process of a
-// container.) SIGPIPE is ignored, so that a broken pipe is an error of the
-// write that meets it.
+// container.) Only a second SIGHUP changes nothing: when a terminal closes, the
+// kernel sends one, and its shell another. A signal that was ignored when the
+// program was started, as nohup does it with SIGHUP, stays so.
+//
+// SIGUSR1 and SIGUSR2 mean nothing here, and are ignored. So are SIGPIPE and
+// SIGXFSZ: a broken pipe, and a file that becomes too large for ulimit, are
+// errors of the write that meets them. SIGQUIT (Ctrl-\) is left as it is: it
+// ends the process at once, with a core dump.
 //
 // Thread safety: all members may be called from any thread.
 class Interrupt {
@@ -49,5 +57,8 @@ class Interrupt {
   Event stop_;
   std::thread thread_;
 };
+
+// "SIGTERM", of those that Interrupt takes.
+std::string_view NameOfSignal(int signal);
 
 }  // namespace messenger::app

@@ -1,4 +1,5 @@
-// JSON as the programs print it: one object a line, keys in a fixed order.
+// JSON as the programs print it, for machines: one object a line, keys in a
+// fixed order, strings that a parser gets back exactly.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,9 @@ inline std::string EpochString(std::uint64_t epoch) {
   return std::to_string(epoch);
 }
 
-inline void AppendLine(const Json& json, std::string* out) {
-  out->append(json.dump(-1, ' ', false, Json::error_handler_t::replace));
-  out->push_back('\n');
-}
+// Appends the object and a newline. A person may look at it, too: what drives a
+// terminal is escaped (\u009b), though JSON would take it as it is. What is not
+// UTF-8, which only names of files can be, becomes U+FFFD.
+void AppendLine(const Json& json, std::string* out);
 
 }  // namespace messenger::app

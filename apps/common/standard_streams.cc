@@ -1,10 +1,13 @@
 #include "common/standard_streams.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <initializer_list>
+
+#include "messenger/printable.h"
 
 namespace messenger::app {
 
@@ -23,6 +26,10 @@ bool IsInherited(int fd) {
 
 void WriteStderr(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+void PrintError(std::string_view who, std::string_view what) {
+  WriteStderr(fmt::format("{}: {}\n", who, Printable(what)));
 }
 
 }  // namespace messenger::app

@@ -14,7 +14,12 @@ void ReserveStandardStreams();
 // place, or that was reserved, closes on exec.
 bool IsInherited(int fd);
 
-// Writes to stderr. That it cannot be written to is no reason to fail.
+// Writes to stderr, as it is. That it cannot be written to is no reason to
+// fail.
 void WriteStderr(std::string_view text);
+
+// Prints "<who>: <what>" on stderr, as one line that is fit for a terminal:
+// whatever a program has to say to people, and what it quotes of others.
+void PrintError(std::string_view who, std::string_view what);
 
 }  // namespace messenger::app

@@ -1,11 +1,15 @@
 #include "common/time.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <chrono>
+#include <cstdlib>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/duration.h"
+#include "common/standard_streams.h"
 
 namespace messenger::app {
 namespace {
@@ -23,14 +27,37 @@ std::optional<absl::Time> ParseDate(std::string_view text) {
   const absl::string_view input(text.data(), text.size());
   for (const char* format : kFormats) {
     absl::Time time;
-    if (absl::ParseTime(format, input, absl::LocalTimeZone(), &time, nullptr)) {
+    if (absl::ParseTime(format, input, LocalZone(), &time, nullptr)) {
       return time;
     }
   }
   return std::nullopt;
 }
 
+absl::TimeZone FindLocalZone() {
+  const char* const variable = std::getenv("TZ");
+  if (variable == nullptr) return absl::LocalTimeZone();
+  std::string_view name = variable;
+  if (name.starts_with(':')) name.remove_prefix(1);
+  absl::TimeZone zone;
+  if (name.empty() || name == "localtime" ||
+      absl::LoadTimeZone(absl::string_view(name.data(), name.size()), &zone)) {
+    return absl::LocalTimeZone();
+  }
+  PrintError(
+      "TZ", fmt::format("'{}' is no time zone that is known here, so times are "
+                        "in UTC; use a name such as Europe/Berlin, and install "
+                        "tzdata if it is missing",
+                        name));
+  return absl::UTCTimeZone();
+}
+
 }  // namespace
+
+absl::TimeZone LocalZone() {
+  static const absl::TimeZone zone = FindLocalZone();
+  return zone;
+}
 
 std::optional<Timestamp> ParseTime(std::string_view text, Timestamp now) {
   if (const auto ago = ParseDuration(text)) return now - *ago;

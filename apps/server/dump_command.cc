@@ -8,8 +8,11 @@
 #include <utility>
 
 #include "common/bytes.h"
+#include "common/command_line.h"
 #include "common/exit_code.h"
+#include "common/message_text.h"
 #include "common/time.h"
+#include "messenger/printable.h"
 #include "server/tool_command.h"
 
 namespace messenger::app {
@@ -23,7 +26,7 @@ and passed over. Changes nothing. The server must be stopped.
 Examples:
   messenger-server dump
   messenger-server dump --log file:/var/lib/messenger --channel general
-  messenger-server dump --channel general --from 1000 --limit 10
+  messenger-server dump general --from 1000 --limit 10
   messenger-server dump --channel general --json | jq -r .text
 
 Output with --channel:
@@ -57,15 +60,15 @@ std::string Hex(const ProducerId& id) {
 // ---- Messages
 
 std::string TextOf(const Message& message) {
-  std::string text = fmt::format(
-      "{}  {}  {}  {}", message.sequence, FormatTime(message.send_time),
-      message.author.empty() ? "-" : message.author, message.text);
-  const char* separator = "  {";
-  for (const Attribute& attribute : message.attributes) {
-    text += fmt::format("{}{}={}", separator, attribute.name, attribute.value);
-    separator = ", ";
+  std::string text =
+      fmt::format("{}  {}  ", message.sequence, FormatTime(message.send_time));
+  AppendAuthor(message.author, &text);
+  text += "  ";
+  AppendText(message.text, &text);
+  if (!message.attributes.empty()) {
+    text += "  ";
+    AppendAttributes(message.attributes, &text);
   }
-  if (!message.attributes.empty()) text += "}";
   return text;
 }
 
@@ -123,7 +126,7 @@ void Print(const LogJournal& journal, ToolOutput* output) {
     return;
   }
   std::string text =
-      fmt::format("journal {}: {}, {}", journal.file,
+      fmt::format("journal {}: {}, {}", PrintableField(journal.file),
                   Count(journal.rounds, "round"), FormatBytes(journal.bytes));
   if (journal.rounds > 0) {
     text += fmt::format(", from round {} on", journal.first_round);
@@ -151,8 +154,9 @@ void Print(const LogChannel& channel, const LogSegment& segment,
     return;
   }
   std::string text =
-      fmt::format("  {}: {} to {}, {}", segment.file, segment.first_sequence,
-                  segment.last_sequence, FormatBytes(segment.bytes));
+      fmt::format("  {}: {} to {}, {}", PrintableField(segment.file),
+                  segment.first_sequence, segment.last_sequence,
+                  FormatBytes(segment.bytes));
   if (segment.first_time && segment.last_time) {
     text += fmt::format(", {} to {}", FormatTime(*segment.first_time),
                         FormatTime(*segment.last_time));
@@ -226,19 +230,24 @@ void AddDump(CLI::App& app, std::string* log, RunTool* run) {
           ->add_option("--channel", options->channel,
                        "Print the messages of this channel")
           ->option_text("NAME");
+  AddAsArgument(*command, channel, "CHANNEL", &options->channel);
   command
       ->add_option("--from", options->from,
                    "Begin with this sequence (default 1)")
       ->option_text("SEQ")
-      ->check(CLI::PositiveNumber)
-      ->needs(channel);
+      ->check(CLI::PositiveNumber);
   command
       ->add_option("--limit", options->limit, "Print at most so many messages")
       ->option_text("COUNT")
-      ->check(CLI::PositiveNumber)
-      ->needs(channel);
-  command->callback(
-      [=] { *run = [log, options] { return RunDump(*log, *options); }; });
+      ->check(CLI::PositiveNumber);
+  command->callback([=] {
+    for (const char* const name : {"--from", "--limit"}) {
+      if (command->count(name) > 0 && options->channel.empty()) {
+        throw CLI::RequiresError(name, "--channel");
+      }
+    }
+    *run = [log, options] { return RunDump(*log, *options); };
+  });
 }
 
 }  // namespace messenger::app

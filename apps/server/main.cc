@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string_view>
@@ -18,6 +17,7 @@
 #include "common/process.h"
 #include "common/standard_streams.h"
 #include "messenger/log.h"
+#include "messenger/printable.h"
 #include "messenger/server.h"
 #include "messenger/version.h"
 #include "server/notice_printer.h"
@@ -26,11 +26,12 @@
 namespace messenger::app {
 namespace {
 
+constexpr std::string_view kProgram = "messenger-server";
+
 // A value that is out of bounds is wrong usage.
 int Fail(const absl::Status& status) {
-  WriteStderr(fmt::format(
-      "messenger-server: {}\n",
-      std::string_view(status.message().data(), status.message().size())));
+  PrintError(kProgram, std::string_view(status.message().data(),
+                                        status.message().size()));
   return status.code() == absl::StatusCode::kInvalidArgument ? kUsage : kFailed;
 }
 
@@ -50,10 +51,10 @@ void RaiseDescriptorLimit() {
 }
 
 void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
-  WriteStderr(fmt::format(
-      "messenger-server: {}: draining for at most {}; a second signal exits at "
-      "once\n",
-      signal == SIGINT ? "SIGINT" : "SIGTERM", FormatDuration(timeout)));
+  PrintError(kProgram,
+             fmt::format("{}: draining for at most {}; a second signal exits "
+                         "at once",
+                         NameOfSignal(signal), FormatDuration(timeout)));
   server.Shutdown(std::chrono::ceil<std::chrono::milliseconds>(timeout));
 }
 
@@ -81,16 +82,17 @@ int Main(int argc, char** argv) {
   if (!server.ok()) return Fail(server.status());
   interrupt.Defer();
   // A caller that has closed stdout does not want to know.
-  std::fputs(fmt::format("messenger-server {} listening on {} (log {})\n",
-                         kVersion, (*server)->address(), command->log_uri)
-                 .c_str(),
-             stdout);
+  std::fputs(
+      fmt::format("messenger-server {} listening on {} (log {})\n", kVersion,
+                  (*server)->address(), Printable(command->log_uri))
+          .c_str(),
+      stdout);
   std::fflush(stdout);
 
   const int signal = interrupt.Wait();
   Drain(**server, command->drain_timeout, signal);
   server->reset();  // closes the log
-  WriteStderr("messenger-server: stopped\n");
+  PrintError(kProgram, "stopped");
   return kOk;
 }
 

@@ -48,7 +48,7 @@ void NoticePrinter::Run() {
       notice = std::move(notices_.front());
       notices_.pop_front();
     }
-    WriteStderr(fmt::format("messenger-server: {}\n", notice));
+    PrintError("messenger-server", notice);
   }
 }
 

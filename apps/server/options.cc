@@ -56,12 +56,16 @@ Signals:
   SIGTERM, SIGINT   Drain: refuse new calls, complete the sends that were
                     accepted, end the readers (they can resume elsewhere), and
                     exit with 0. A second signal exits at once.
+  SIGHUP            The same, when the terminal closes; a second one changes
+                    nothing. Under nohup it is ignored.
+  SIGUSR1, SIGUSR2  Ignored.
 
 Exit codes:
   0        drained after a signal
   1        failed, for example because the address is in use
   2        wrong usage
-  130,143  ended at once by a second SIGINT, SIGTERM
+  130,143  ended at once by a second SIGINT, SIGTERM; 129 by SIGHUP before it
+           listens
 
 Environment:
   MESSENGER_SERVER_LOG    log to serve if there is no --log

@@ -11,9 +11,9 @@
 
 #include "common/bytes.h"
 #include "common/command_line.h"
-#include "common/escape.h"
 #include "common/exit_code.h"
 #include "common/standard_streams.h"
+#include "messenger/printable.h"
 
 namespace messenger::app {
 namespace {
@@ -54,8 +54,7 @@ void ToolOutput::Write(std::string_view bytes) {
 }
 
 void ToolOutput::PrintLine(std::string_view line) {
-  std::string text;
-  AppendEscaped(line, &text);
+  std::string text = Printable(line);
   text.push_back('\n');
   Write(text);
 }
@@ -83,7 +82,7 @@ void ToolOutput::Print(const LogFinding& finding) {
                                 ? ""
                                 : fmt::format(" at {}", finding.offset);
   PrintLine(fmt::format("{}: {}{}: {}", damage ? "damage" : "notice",
-                        finding.file, place, finding.what));
+                        PrintableField(finding.file), place, finding.what));
 }
 
 void ToolOutput::Print(const LogVerification& found) {
@@ -130,9 +129,9 @@ void ToolOutput::EraseProgress() {
 int ToolOutput::Fail(const absl::Status& status) {
   std::fflush(stdout);
   EraseProgress();
-  WriteStderr(fmt::format(
-      "messenger-server {}: {}\n", command_,
-      std::string_view(status.message().data(), status.message().size())));
+  PrintError(
+      "messenger-server " + command_,
+      std::string_view(status.message().data(), status.message().size()));
   return absl::IsInvalidArgument(status) ? kUsage : kUnavailable;
 }
 
@@ -141,9 +140,10 @@ int ToolOutput::Finish(int exit_code, std::string_view done) {
   EraseProgress();
   // A pipe whose reader has gone is no failure: it has seen enough.
   if (error_ == 0 || error_ == EPIPE) return exit_code;
-  WriteStderr(fmt::format(
-      "messenger-server {}: cannot write the output: {}{}{}\n", command_,
-      std::generic_category().message(error_), done.empty() ? "" : "; ", done));
+  PrintError("messenger-server " + command_,
+             fmt::format("cannot write the output: {}{}{}",
+                         std::generic_category().message(error_),
+                         done.empty() ? "" : "; ", done));
   if (exit_code != kOk) return exit_code;
   return done.empty() ? kUnavailable : kFailed;
 }

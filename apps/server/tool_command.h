@@ -39,8 +39,9 @@ class ToolOutput {
 
   bool json() const { return json_; }
 
-  // Control characters are escaped.
+  // For people, fit for a terminal.
   void PrintLine(std::string_view line);
+  // For machines.
   void PrintJson(const Json& object);
   void Print(const LogFinding& finding);
   void Print(const LogVerification& found);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/utf8.h"
 #include "fuzz/check.h"
 #include "fuzz/input.h"
 #include "fuzz/protobuf.h"
@@ -17,17 +18,15 @@
 #include "messenger/v1/messenger.pb.h"
 #include "wire/entry.h"
 #include "wire/read.h"
-#include "wire/utf8.h"
 
 namespace messenger::fuzz {
 namespace frame_fuzz {
 namespace {
 
 bool IsUtf8(const OwnedMessage& message) {
-  bool valid =
-      wire::IsValidUtf8(message.author) && wire::IsValidUtf8(message.text);
+  bool valid = IsValidUtf8(message.author) && IsValidUtf8(message.text);
   for (const auto& [name, value] : message.attributes) {
-    valid = valid && wire::IsValidUtf8(name) && wire::IsValidUtf8(value);
+    valid = valid && IsValidUtf8(name) && IsValidUtf8(value);
   }
   return valid;
 }

@@ -57,6 +57,9 @@ is "dump --from --limit" \
 has "dump: the overview" "$("$server" dump)" '^channel numbers: first 1, head 100'
 is "dump | head" "$("$server" dump --channel numbers | head -n 1 | cut -c 1-3)" \
   "1  "
+is "dump CHANNEL" "$("$server" dump numbers --limit 1 | cut -d' ' -f 1,7)" "1 1"
+"$server" dump --limit 1 2>err
+is "dump --limit without a channel: exit code" $? 2
 "$server" dump --channel nosuch 2>err
 is "dump of no channel: exit code" $? 3
 has "dump of no channel" "$(cat err)" '"nosuch"'

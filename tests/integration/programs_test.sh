@@ -101,9 +101,54 @@ done
 "$cli" send --channel receipts hello | true
 is "a receipt that nobody wants: exit code" "${PIPESTATUS[0]}" 0
 
+# The channel as an argument.
+is "read CHANNEL" "$("$cli" read chat --last 1 --limit 1 --text)" 'hi bob'
+is "read CHANNEL, twice the same" \
+  "$("$cli" read --channel chat chat --last 1 --limit 1 --text)" 'hi bob'
+"$cli" read --channel chat book 2>err
+is "two different channels: exit code" $? 2
+has "two different channels" "$(cat err)" "'book' is not what --channel says, 'chat'"
+has "channels CHANNEL" "$("$cli" channels chat | tail -n +2)" '^chat '
+
+# Words that nearly are some. means WORD MEANT COMMAND...
+means() {
+  local word=$1 meant=$2
+  shift 2
+  "$@" >/dev/null 2>err </dev/null
+  is "$*: exit code" $? 2
+  has "$*" "$(head -n 1 err)" "there is no [a-z]* '$word'; did you mean $meant\?\$"
+}
+means raed read "$cli" raed general
+means chanels channels "$cli" chanels
+means snd send "$cli" bench snd
+means --chanel --channel "$cli" send --chanel x hello
+means --txt --text "$cli" read --txt
+means --until --until-caught-up "$cli" read --until
+means verfy verify "$server" verfy
+means --lsten --listen "$server" --lsten=127.0.0.1:0
+means --jsn --json "$server" verify --jsn
+"$cli" general 2>err
+has "no word like that" "$(cat err)" \
+  "no command 'general'; there are send, read, channels, ping, bench\$"
+"$cli" send hello world 2>err
+has "a word too many" "$(cat err)" "'world' is an argument too many"
+
+# A time zone that there is not is said once; others are not.
+TZ=Mars/Olympus "$cli" read --last 3 --limit 3 >out 2>err
+is "an unknown TZ is said once" "$(grep -c "Mars/Olympus" err)" 1
+has "an unknown TZ" "$(cat err)" "^TZ: 'Mars/Olympus' is no time zone .* UTC"
+TZ=Mars/Olympus "$cli" read --since '2024-05-14 10:00' --limit 1 --json >out 2>err
+is "an unknown TZ of --since" "$(grep -c "Mars/Olympus" err)" 1
+for zone in UTC "" :UTC; do
+  TZ=$zone "$cli" read --last 1 --limit 1 >out 2>err
+  is "TZ=$zone" "$(cat err)" ""
+done
+TZ=Mars/Olympus "$cli" read --last 1 --limit 1 --json >out 2>err
+is "an unknown TZ where it does not matter" "$(cat err)" ""
+
 # Ctrl-C and SIGTERM. (A background job ignores SIGINT unless it is told not to.)
-for signal in INT TERM; do
-  env --default-signal=INT "$cli" read --channel general >out 2>err &
+for signal in INT TERM HUP; do
+  env --default-signal=INT,HUP "$cli" read --channel general >out 2>err &
   reader=$!
   await "the reader stands" has_reader general
   kill -$signal $reader
@@ -114,9 +159,31 @@ done
 reader=$!
 await "the reader stands" has_reader general
 kill -INT $reader
+kill -USR1 $reader
+kill -USR2 $reader
 kill -TERM $reader
 wait $reader
 is "an ignored SIGINT and SIGTERM: exit code" $? 143
+nohup "$cli" read --channel general >out 2>err &
+reader=$!
+await "the reader stands" has_reader general
+kill -HUP $reader
+kill -TERM $reader
+wait $reader
+is "SIGHUP under nohup: exit code" $? 143
+
+# What was sent when the terminal closes is told.
+mkfifo typed
+"$cli" send --channel typed - <typed 2>err &
+sender=$!
+exec {typing}>typed
+echo line >&"$typing"
+await "the line is sent" has_head typed 1
+kill -HUP $sender
+wait $sender
+is "SIGHUP of send -: exit code" $? 129
+has "SIGHUP of send -: what was sent" "$(cat err)" 'Line 1 was acknowledged'
+exec {typing}>&-
 
 # Wrong usage, wrong address.
 for wrong in "nosuch" "read --last x" "read --from 0" "read --last 1 --from 1" \
@@ -149,6 +216,20 @@ is "a bad MESSENGER_SERVER_PORT: exit code" $? 2
 has "--help of the server" "$("$server" --help)" 'SIGTERM'
 has "--help of the cli" "$("$cli" --help)" 'send'
 has "--version" "$("$cli" --version)" '[0-9]+\.[0-9]+\.[0-9]+'
+
+# So does SIGHUP, and a second one does not hurry it. SIGUSR1 does nothing.
+"$server" --listen 127.0.0.1:0 --log memory: >out 2>err &
+other=$!
+await "another server listens" grep -q listening out
+kill -USR1 $other
+kill -USR2 $other
+address=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' out)
+is "after SIGUSR1" "$("$cli" send --server "$address" hello)" "general 1"
+kill -HUP $other
+kill -HUP $other
+wait $other
+is "SIGHUP: exit code" $? 0
+has "SIGHUP drains" "$(cat err)" '^messenger-server: SIGHUP: draining'
 
 # SIGTERM drains: readers are told, and the server exits with 0.
 "$cli" read --channel general --give-up-after 0s 2>err &

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 source tests/system/machine.sh
-need mmdebstrap dpkg-shlibdeps file
+need lintian mmdebstrap dpkg-shlibdeps file
 unset "${!MESSENGER_SERVER_@}"
 
 server=
@@ -34,8 +34,12 @@ if [ -z "${1:-}" ] || ! ls "$packages"/*.deb >/dev/null; then
 fi
 took "have $(find "$packages" -maxdepth 1 -name '*.deb' -printf '%f (%k KiB) ')"
 
+lintian --fail-on error "$packages"/*.deb >"$work/log" 2>&1 ||
+  fail "lintian: $(grep '^E: ' "$work/log")"
+took "checked them"
+
 make_machine
-for package in messenger libmessenger-dev; do
+for package in messenger libmessenger0.1 libmessenger-dev; do
   cp "$packages/${package}"_*.deb "$machine/tmp/$package.deb"
 done
 cp libmessenger/examples/embedded_server.cc \
@@ -58,7 +62,7 @@ server=
 is "the server's exit code" "$exit_code" 0
 took "installed and used the programs"
 
-install /tmp/libmessenger-dev.deb g++ cmake make
+install /tmp/libmessenger0.1.deb /tmp/libmessenger-dev.deb g++ cmake make
 took "installed the library"
 "${in_machine[@]}" cmake -S /tmp -B /tmp/build \
   -DCONSUMER_SOURCE=/tmp/embedded_server.cc >"$work/log" 2>&1 ||
@@ -72,8 +76,11 @@ install pkg-config
 read -ra flags < <("${in_machine[@]}" pkg-config --cflags --libs messenger)
 "${in_machine[@]}" c++ -std=c++20 -o /tmp/consumer /tmp/embedded_server.cc "${flags[@]}"
 has "built with pkg-config" "$("${in_machine[@]}" /tmp/consumer)" '^3: 21.5 °C$'
+read -ra flags < <("${in_machine[@]}" pkg-config --cflags --libs messenger-shared)
+"${in_machine[@]}" c++ -std=c++20 -o /tmp/shared /tmp/embedded_server.cc "${flags[@]}"
+has "built with the shared library" "$("${in_machine[@]}" /tmp/shared)" '^3: 21.5 °C$'
 took "built and ran a program with pkg-config"
 
-"${in_machine[@]}" dpkg --remove messenger libmessenger-dev >"$work/log"
+"${in_machine[@]}" dpkg --remove messenger libmessenger-dev libmessenger0.1 >"$work/log"
 is "what is left after removal" \
   "$(find "$machine/usr" "$machine/etc" -name '*messenger*')" ""

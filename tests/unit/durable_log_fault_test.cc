@@ -1206,6 +1206,7 @@ TEST_CASE("durable log: a disk that cannot be read is not a damaged one") {
       CHECK(absl::IsInternal(contents.status));
       CHECK(contents.messages.empty());
       CHECK(contents.gaps.empty());
+      CHECK(log.CountNotices(".segment: is broken") == 1);
       // A retry, which has to be compared, is not stored again.
       CHECK(!test::Append(log.log(),
                           Signed("a", 1, {log.history().at("a")[0].text}))

@@ -23,6 +23,7 @@
 #include "common/json.h"
 #include "common/standard_streams.h"
 #include "messenger/client.h"
+#include "messenger/printable.h"
 
 namespace messenger::app {
 namespace {
@@ -189,7 +190,7 @@ void PrintReadable(const Json& json, std::string* out) {
                             time.get<double>());
       }
     } else if (value.is_string()) {
-      text = value.get<std::string>();
+      text = Printable(value.get<std::string>());
     } else if (value.is_number_float()) {
       text = fmt::format("{}", value.get<double>());
     } else {

@@ -6,11 +6,24 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
+#include "messenger/printable.h"
 
 namespace messenger {
 
 inline std::string_view MessageOf(const absl::Status& status) {
   return {status.message().data(), status.message().size()};
+}
+
+// With a text fit for a terminal: it quotes names that others have given.
+inline absl::Status MakePrintable(const absl::Status& status) {
+  if (status.ok()) return status;
+  absl::Status made(status.code(), Printable(MessageOf(status)));
+  status.ForEachPayload([&made](absl::string_view url, const absl::Cord& data) {
+    made.SetPayload(url, data);
+  });
+  return made;
 }
 
 // Of a request that is no message of the contract at all.

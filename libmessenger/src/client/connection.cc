@@ -15,6 +15,7 @@
 #include "base/cond_var.h"
 #include "base/narrow.h"
 #include "base/status.h"
+#include "messenger/printable.h"
 #include "rpc/bytes.h"
 #include "rpc/init.h"
 #include "rpc/keepalive.h"
@@ -249,10 +250,10 @@ absl::Status StatusOfCall(const grpc::Status& status) {
     case grpc::StatusCode::ABORTED:
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return absl::UnavailableError("the call was cut off: " +
-                                    status.error_message());
+                                    Printable(status.error_message()));
     case grpc::StatusCode::UNAVAILABLE:
       return absl::UnavailableError(
-          std::string(ReasonOf(status.error_message())));
+          Printable(ReasonOf(status.error_message())));
     default:
       return rpc::FromGrpc(status);
   }

@@ -206,6 +206,10 @@ class MessageLog {
   // promised to keep, or was never promised to keep anything (a memory log).
   virtual std::uint64_t epoch() const = 0;
 
+  // Where its files are, as its errors name them; empty if it has none. The
+  // operator may know that, and no client.
+  virtual std::string_view directory() const { return {}; }
+
   virtual std::unique_ptr<LogAppender> OpenAppender() = 0;
 
   // Appends a batch on an appender of its own, so in no order with others.

@@ -1,10 +1,16 @@
 #include <fmt/format.h>
 
+#include <string>
+#include <string_view>
+#include <utility>
+
 #include "absl/status/status.h"
 #include "base/forked.h"
+#include "base/status.h"
 #include "log/durable/durable_log.h"
 #include "log/memory_log.h"
 #include "messenger/log.h"
+#include "messenger/printable.h"
 
 namespace messenger {
 namespace {
@@ -55,6 +61,17 @@ absl::Status Check(const LogOptions& options) {
   return absl::OkStatus();
 }
 
+// Files are called what whoever made them liked.
+LogOptions WithPrintableNotices(LogOptions options) {
+  if (options.on_notice) {
+    options.on_notice =
+        [told = std::move(options.on_notice)](std::string_view notice) {
+          told(Printable(notice));
+        };
+  }
+  return options;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
@@ -68,12 +85,15 @@ absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(std::string_view uri,
   }
   constexpr std::string_view kFile = "file:";
   if (uri.starts_with(kFile) && uri.size() > kFile.size()) {
-    return DurableLog::Open(
-        std::string(uri.substr(kFile.size())), options,
+    auto log = DurableLog::Open(
+        std::string(uri.substr(kFile.size())), WithPrintableNotices(options),
         {.reserve_bytes = kReserveBytes, .close_timeout = kCloseTimeout});
+    if (!log.ok()) return MakePrintable(log.status());
+    return *std::move(log);
   }
-  return absl::InvalidArgumentError(fmt::format(
-      R"(log: "{}" is not known; use "file:DIR" or "memory:")", uri));
+  return absl::InvalidArgumentError(
+      fmt::format(R"(log: "{}" is not known; use "file:DIR" or "memory:")",
+                  Printable(uri)));
 }
 
 }  // namespace messenger

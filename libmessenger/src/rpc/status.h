@@ -1,4 +1,5 @@
-// gRPC's status type and ours. The codes have the same numbers.
+// gRPC's status type and ours. The codes have the same numbers. The text of one
+// side is on the other one's terminal sooner or later: it becomes printable.
 #pragma once
 
 #include <grpcpp/support/status.h>

@@ -8,7 +8,6 @@
 #include "absl/container/inlined_vector.h"
 #include "base/out_of_memory.h"
 #include "rpc/bytes.h"
-#include "rpc/status.h"
 
 namespace messenger {
 namespace {
@@ -18,9 +17,7 @@ using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 // A call that fails before there is a stream.
 class FailedRead final : public Reactor {
  public:
-  explicit FailedRead(const absl::Status& status) {
-    Finish(rpc::ToGrpc(status));
-  }
+  explicit FailedRead(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
 };
 
@@ -44,7 +41,9 @@ std::chrono::nanoseconds ClampHeartbeat(std::chrono::milliseconds interval,
 Reactor* ReadStream::Start(ServiceCore* core,
                            grpc::CallbackServerContext* context,
                            const grpc::ByteBuffer& request) {
-  if (absl::Status s = core->CheckServing(); !s.ok()) return new FailedRead(s);
+  if (absl::Status s = core->CheckServing(); !s.ok()) {
+    return new FailedRead(core->Tell(s));
+  }
   std::string channel;
   absl::StatusOr<std::shared_ptr<ReadStream>> opened =
       RefuseIfOutOfMemory([&]() -> absl::StatusOr<std::shared_ptr<ReadStream>> {
@@ -55,7 +54,7 @@ Reactor* ReadStream::Start(ServiceCore* core,
         channel = parsed->channel;
         return std::make_shared<ReadStream>(core, context, *parsed);
       });
-  if (!opened.ok()) return new FailedRead(opened.status());
+  if (!opened.ok()) return new FailedRead(core->Tell(opened.status()));
   const std::shared_ptr<ReadStream>& stream = *opened;
   stream->self_ = stream;
   core->fan_out().Join(stream.get(), channel);
@@ -102,7 +101,7 @@ bool ReadStream::EndIfOver() {
     return true;
   }
   if (absl::Status s = core_->CheckServing(); !s.ok()) {
-    Finish(rpc::ToGrpc(s));
+    Finish(core_->Tell(s));
     return true;
   }
   return false;
@@ -110,7 +109,7 @@ bool ReadStream::EndIfOver() {
 
 bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
   if (!result.ok()) {
-    Finish(rpc::ToGrpc(result.status()));
+    Finish(core_->Tell(result.status()));
     return true;
   }
   if (!joined_ && until_caught_up_) last_sequence_ = result->head;

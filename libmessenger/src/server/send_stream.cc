@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "rpc/bytes.h"
-#include "rpc/status.h"
 #include "server/parse_batch.h"
 
 namespace messenger {
@@ -25,7 +24,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendStream::Start(
   if (added) {
     stream->outgoing_ = wire::EncodeEpochResponse(core->log().epoch());
   } else {
-    stream->EndWith(rpc::ToGrpc(core->CheckServing()));
+    stream->EndWith(core->Tell(core->CheckServing()));
   }
   stream->Advance();
   return stream.get();
@@ -33,7 +32,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendStream::Start(
 
 void SendStream::Drain() {
   absl::MutexLock lock(&mu_);
-  EndWith(rpc::ToGrpc(core_->CheckServing()));
+  EndWith(core_->Tell(core_->CheckServing()));
   Advance();
 }
 
@@ -98,7 +97,7 @@ void SendStream::Refuse(const absl::Status& status) {
   entering_ = false;
   --appends_;
   // The appends before it are still to be answered, and one of them may fail.
-  if (!given_up_) end_ = rpc::ToGrpc(status);
+  if (!given_up_) end_ = core_->Tell(status);
 }
 
 void SendStream::OnAdmitted() {
@@ -123,7 +122,7 @@ void SendStream::OnAppended(const AppendResult& result) {
       wire::AppendReceipt(outgoing_, run);
     }
   } else {
-    GiveUpAppends(rpc::ToGrpc(result.status()));
+    GiveUpAppends(core_->Tell(result.status()));
   }
   Advance();
 }

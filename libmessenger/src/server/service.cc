@@ -23,7 +23,6 @@
 #include "messenger/v1/messenger.grpc.pb.h"
 #include "rpc/bytes.h"
 #include "rpc/keepalive.h"
-#include "rpc/status.h"
 #include "server/local_client.h"
 #include "server/read_stream.h"
 #include "server/send_stream.h"
@@ -202,7 +201,7 @@ class Service::Impl final : public RawService {
                                          const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      reactor->Finish(rpc::ToGrpc(RefuseIfOutOfMemory([&]() -> absl::Status {
+      reactor->Finish(core_.Tell(RefuseIfOutOfMemory([&]() -> absl::Status {
         const grpc::Slice bytes = rpc::Flatten(*request);
         const auto parsed = wire::ParseListChannelsRequest(rpc::View(bytes));
         if (!parsed.ok()) return parsed.status();
@@ -228,7 +227,7 @@ class Service::Impl final : public RawService {
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      reactor->Finish(rpc::ToGrpc(RefuseIfOutOfMemory([&]() -> absl::Status {
+      reactor->Finish(core_.Tell(RefuseIfOutOfMemory([&]() -> absl::Status {
         const auto name = ParseChannel(*request, "GetChannelRequest");
         if (!name.ok()) return name.status();
         const auto info = core_.log().GetChannel(*name);
@@ -248,11 +247,12 @@ class Service::Impl final : public RawService {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
       const auto name = RefuseIfOutOfMemory(
           [&] { return ParseChannel(*request, "DeleteChannelRequest"); });
-      if (!name.ok()) return reactor->Finish(rpc::ToGrpc(name.status()));
+      if (!name.ok()) return reactor->Finish(core_.Tell(name.status()));
       *response = rpc::MakeBuffer(std::string());
-      core_.log().DeleteChannel(*name, [=](const absl::Status& status) {
-        reactor->Finish(rpc::ToGrpc(status));
-      });
+      core_.log().DeleteChannel(*name,
+                                [this, reactor](const absl::Status& status) {
+                                  reactor->Finish(core_.Tell(status));
+                                });
     });
   }
 
@@ -264,7 +264,7 @@ class Service::Impl final : public RawService {
                                    Handle handle) {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     if (absl::Status s = core_.CheckServing(); !s.ok()) {
-      reactor->Finish(rpc::ToGrpc(s));
+      reactor->Finish(core_.Tell(s));
     } else {
       handle(reactor);
     }

@@ -2,12 +2,17 @@
 
 #include <grpcpp/server_context.h>
 
+#include <cstddef>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/hash/hash.h"
 #include "absl/status/status.h"
+#include "base/status.h"
 #include "rpc/init.h"
+#include "rpc/status.h"
 #include "server/send_stream.h"
 
 namespace messenger {
@@ -15,6 +20,28 @@ namespace {
 
 // Of what may be appended at a time, that may wait besides.
 constexpr std::size_t kWaitingFactor = 4;
+
+// Takes `directory` off the paths in `text`, which leaves what a file is called
+// within it. Returns whether there were any.
+bool HideDirectory(std::string_view directory, std::string* text) {
+  if (directory.empty()) return false;
+  bool found = false;
+  std::size_t at = 0;
+  while ((at = text->find(directory, at)) != std::string::npos) {
+    const bool begins =
+        at == 0 || std::string_view(" \"(").find((*text)[at - 1]) !=
+                       std::string_view::npos;
+    std::size_t end = at + directory.size();
+    if (!begins || (end < text->size() && (*text)[end] != '/')) {
+      at = end;
+      continue;
+    }
+    while (end < text->size() && (*text)[end] == '/') ++end;
+    text->erase(at, end - at);
+    found = true;
+  }
+  return found;
+}
 
 }  // namespace
 
@@ -63,6 +90,14 @@ void ServiceCore::Drain() {
 absl::Status ServiceCore::CheckServing() const {
   if (!draining_) return absl::OkStatus();
   return absl::UnavailableError("the server is shutting down");
+}
+
+grpc::Status ServiceCore::Tell(const absl::Status& status) const {
+  std::string text(MessageOf(status));
+  if (HideDirectory(log_->directory(), &text)) {
+    text += " (the server's notices have the path)";
+  }
+  return rpc::ToGrpc(absl::Status(status.code(), text));
 }
 
 bool ServiceCore::AddSendStream(const std::shared_ptr<SendStream>& stream) {

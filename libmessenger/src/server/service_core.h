@@ -2,6 +2,7 @@
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/status.h>
 
 #include <atomic>
 #include <cstdint>
@@ -56,6 +57,10 @@ class ServiceCore {
 
   // UNAVAILABLE while draining.
   absl::Status CheckServing() const;
+
+  // How a call ends: every error that a client is told goes through here. Where
+  // the log lies is the operator's business, whom the log has told.
+  grpc::Status Tell(const absl::Status& status) const;
 
   // The send streams there are, for Drain. Add returns false while draining.
   bool AddSendStream(const std::shared_ptr<SendStream>& stream)

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "rpc/bytes.h"
-#include "rpc/status.h"
 #include "server/parse_batch.h"
 
 namespace messenger {
@@ -16,7 +15,7 @@ grpc::ServerUnaryReactor* UnarySend::Start(ServiceCore* core,
   auto call = std::make_shared<UnarySend>(core, response);
   call->self_ = call;
   if (absl::Status s = core->CheckServing(); !s.ok()) {
-    call->Finish(rpc::ToGrpc(s));
+    call->Finish(core->Tell(s));
   } else {
     call->Send(request, ConnectionOf(*context));
   }
@@ -27,7 +26,7 @@ void UnarySend::Send(const grpc::ByteBuffer& request,
                      std::uint64_t connection) {
   absl::StatusOr<AppendBatch> batch =
       ParseBatch(request, core_->send_limits(), wire::ParseSendMessageRequest);
-  if (!batch.ok()) return Finish(rpc::ToGrpc(batch.status()));
+  if (!batch.ok()) return Finish(core_->Tell(batch.status()));
   batch_ = *std::move(batch);
   batch_.source = connection_ = connection;
   size_ = StoredSize(batch_);
@@ -50,7 +49,7 @@ void UnarySend::OnAdmitted() {
 }
 
 void UnarySend::OnTurnedAway() {
-  Finish(rpc::ToGrpc(TooMuchToStore()));
+  Finish(core_->Tell(TooMuchToStore()));
 }
 
 void UnarySend::OnAppended(const AppendResult& result) {
@@ -59,7 +58,7 @@ void UnarySend::OnAppended(const AppendResult& result) {
     wire::AppendReceipt(receipt, result->front());
     *response_ = rpc::MakeBuffer(std::move(receipt));
   }
-  Finish(rpc::ToGrpc(result.status()));
+  Finish(core_->Tell(result.status()));
 }
 
 void UnarySend::OnCancel() {

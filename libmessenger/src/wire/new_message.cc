@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "base/utf8.h"
 #include "wire/coding.h"
 #include "wire/message_tags.h"
-#include "wire/utf8.h"
 
 namespace messenger::wire {
 namespace {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
+#include "base/utf8.h"
 #include "messenger/message.h"
 #include "micro/messages.h"
 #include "support.h"
@@ -13,7 +14,6 @@
 #include "wire/read.h"
 #include "wire/send.h"
 #include "wire/timestamp.h"
-#include "wire/utf8.h"
 
 namespace messenger::bench {
 namespace {
@@ -120,7 +120,7 @@ void Dispatch_Frame(benchmark::State& state) {
 
 void Check_Utf8(benchmark::State& state) {
   const std::string text = MakeText(TextBytes(state));
-  while (state.KeepRunning()) benchmark::DoNotOptimize(wire::IsValidUtf8(text));
+  while (state.KeepRunning()) benchmark::DoNotOptimize(IsValidUtf8(text));
   Count(state, 1, TextBytes(state));
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
 #include "log/durable/segment_scan.h"
@@ -263,7 +264,10 @@ absl::StatusOr<LogOverview> InspectLog(std::string_view log,
                                        const LogToolOptions& options) {
   absl::StatusOr<std::string> directory = DirectoryOfLog(log);
   if (!directory.ok()) return directory.status();
-  return Inspect({.directory = *std::move(directory)}, options);
+  auto overview = Inspect({.directory = *std::move(directory)},
+                          WithPrintableFindings(options));
+  if (!overview.ok()) return MakePrintable(overview.status());
+  return overview;
 }
 
 absl::Status ReadStoredMessages(
@@ -272,8 +276,9 @@ absl::Status ReadStoredMessages(
     const LogToolOptions& options) {
   absl::StatusOr<std::string> directory = DirectoryOfLog(log);
   if (!directory.ok()) return directory.status();
-  return ReadStored({.directory = *std::move(directory)}, selection, visit,
-                    options);
+  return MakePrintable(ReadStored({.directory = *std::move(directory)},
+                                  selection, visit,
+                                  WithPrintableFindings(options)));
 }
 
 }  // namespace messenger

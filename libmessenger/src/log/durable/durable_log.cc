@@ -42,6 +42,10 @@ constexpr std::chrono::seconds kSweepInterval{30};
 constexpr std::uint64_t kLeastRoom = std::uint64_t{64} << 10;
 constexpr std::uint64_t kEnoughRoom = std::uint64_t{1} << 20;
 
+// Of segments that cannot be read. A disk that has failed has any number of
+// them, and has said so by then.
+constexpr std::size_t kMaxUnreadableNotices = 100;
+
 // After a checkpoint that could not be made.
 constexpr std::chrono::seconds kCheckpointRetry{1};
 
@@ -266,6 +270,19 @@ void DurableLog::NotifyOfAge(std::chrono::nanoseconds said) const {
   }
 }
 
+void DurableLog::NoteUnreadable(const absl::Status& status) {
+  if (absl::IsNotFound(status)) return;
+  std::string notice(MessageOf(status));
+  {
+    absl::MutexLock lock(&unreadable_mu_);
+    if (unreadable_.size() == kMaxUnreadableNotices ||
+        !unreadable_.insert(notice).second) {
+      return;
+    }
+  }
+  Notify(notice);
+}
+
 // ---------------------------------------------------------------------------
 // Appending
 
@@ -480,6 +497,7 @@ AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
   if (!staged.ok()) {
     // Of reading what is repeated.
     if (!absl::IsInternal(staged.status())) return staged.status();
+    NoteUnreadable(staged.status());
     return absl::UnavailableError(staged.status().message());
   }
   if (!existed && (*channel)->exists()) {
@@ -933,6 +951,7 @@ std::optional<absl::StatusOr<Origin>> DurableLog::Cursor::FindStart(
   const auto reader = log->OpenSegment(*found, *info);
   absl::StatusOr<std::uint64_t> sequence =
       reader.ok() ? (*reader)->FindTime(start.time, *info) : reader.status();
+  if (!sequence.ok()) log->NoteUnreadable(sequence.status());
   // All of it is damaged: any of its messages may be wanted.
   if (absl::IsDataLoss(sequence.status())) sequence = info->first_sequence;
   if (!sequence.ok()) return sequence.status();
@@ -1012,6 +1031,7 @@ absl::Status DurableLog::Cursor::ReadSegment(const SegmentInfo& info,
       resumed = place.sequence;
     }
   }
+  log->NoteUnreadable(s);
   if (!absl::IsDataLoss(s) || !options.skip_damaged) {
     return {s.code(), fmt::format("channel \"{}\": {}", name, MessageOf(s))};
   }

@@ -92,6 +92,7 @@ class DurableLog final : public MessageLog {
   DurableLog& operator=(const DurableLog&) = delete;
 
   std::uint64_t epoch() const override { return context_.epoch(); }
+  std::string_view directory() const override { return directory_; }
   std::unique_ptr<LogAppender> OpenAppender() override;
   std::unique_ptr<LogReader> OpenReader(std::string_view channel,
                                         const Start& start,
@@ -218,6 +219,10 @@ class DurableLog final : public MessageLog {
   // If, by the wall clock, all is too old when the log is opened: the time
   // since it was last written is what that says.
   void NotifyOfAge(std::chrono::nanoseconds said) const;
+  // Of a read of segments: what is damaged, or cannot be read, is told the
+  // operator once. Not what retention has dropped meanwhile.
+  void NoteUnreadable(const absl::Status& status)
+      ABSL_LOCKS_EXCLUDED(unreadable_mu_);
   bool synced() const {
     return context_.options.durability == Durability::kFsync;
   }
@@ -274,6 +279,10 @@ class DurableLog final : public MessageLog {
   std::unique_ptr<CheckpointWork> unfinished_;
   std::uint64_t next_journal_number_ = 1;
   NoticePace checkpoint_failures_;
+
+  absl::Mutex unreadable_mu_;
+  absl::flat_hash_set<std::string> unreadable_  // what was told of it
+      ABSL_GUARDED_BY(unreadable_mu_);
 
   absl::Mutex mu_;
   CondVar commit_wakes_;

@@ -643,7 +643,10 @@ absl::StatusOr<LogRepair> RepairLog(std::string_view log,
                                     const LogToolOptions& options) {
   absl::StatusOr<std::string> directory = DirectoryOfLog(log);
   if (!directory.ok()) return directory.status();
-  return Repair({.directory = *std::move(directory)}, options);
+  auto repair = Repair({.directory = *std::move(directory)},
+                       WithPrintableFindings(options));
+  if (!repair.ok()) return MakePrintable(repair.status());
+  return repair;
 }
 
 }  // namespace messenger

@@ -13,6 +13,7 @@
 #include "log/durable/kept_files.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
+#include "messenger/printable.h"
 
 namespace messenger {
 namespace {
@@ -474,10 +475,23 @@ class Survey {
 absl::StatusOr<std::string> DirectoryOfLog(std::string_view log) {
   constexpr std::string_view kFile = "file:";
   if (!log.starts_with(kFile) || log.size() == kFile.size()) {
-    return absl::InvalidArgumentError(fmt::format(
-        R"(log: "{}" is not a log in a directory; use "file:DIR")", log));
+    return absl::InvalidArgumentError(
+        fmt::format(R"(log: "{}" is not a log in a directory; use "file:DIR")",
+                    Printable(log)));
   }
   return std::string(log.substr(kFile.size()));
+}
+
+LogToolOptions WithPrintableFindings(LogToolOptions options) {
+  if (options.on_finding) {
+    options.on_finding =
+        [told = std::move(options.on_finding)](const LogFinding& finding) {
+          LogFinding printable = finding;
+          printable.what = Printable(finding.what);
+          told(printable);
+        };
+  }
+  return options;
 }
 
 namespace {

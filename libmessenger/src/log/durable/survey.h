@@ -33,6 +33,10 @@ struct LogToolContext {
 // The directory that "file:DIR" names.
 absl::StatusOr<std::string> DirectoryOfLog(std::string_view log);
 
+// The same, with findings whose words are fit for a terminal: files are called
+// what whoever made them liked.
+LogToolOptions WithPrintableFindings(LogToolOptions options);
+
 // NOT_FOUND if there is no such directory, FAILED_PRECONDITION if it is not
 // that of a log, or somebody has it open.
 absl::StatusOr<std::unique_ptr<FileLock>> LockLog(

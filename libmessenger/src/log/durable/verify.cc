@@ -1,5 +1,6 @@
 #include "log/durable/verify.h"
 
+#include "base/status.h"
 #include "log/durable/survey.h"
 #include "messenger/log_tools.h"
 
@@ -20,7 +21,10 @@ absl::StatusOr<LogVerification> VerifyLog(std::string_view log,
                                           const LogToolOptions& options) {
   absl::StatusOr<std::string> directory = DirectoryOfLog(log);
   if (!directory.ok()) return directory.status();
-  return Verify({.directory = *std::move(directory)}, options);
+  auto found = Verify({.directory = *std::move(directory)},
+                      WithPrintableFindings(options));
+  if (!found.ok()) return MakePrintable(found.status());
+  return found;
 }
 
 }  // namespace messenger

@@ -1,10 +1,10 @@
-// UTF-8 validation as protobuf requires it of its string fields.
+// UTF-8 as protobuf requires it of its string fields: RFC 3629.
 #pragma once
 
 #include <cstddef>
 #include <string_view>
 
-namespace messenger::wire {
+namespace messenger {
 
 // The offset of the first byte that does not belong to a valid UTF-8 sequence,
 // or npos if all is valid. Overlong forms, surrogates and code points above
@@ -12,8 +12,17 @@ namespace messenger::wire {
 // nanosecond a byte.
 std::size_t FindInvalidUtf8(std::string_view text);
 
+// A character, and how many bytes it takes; no bytes if it is invalid.
+struct Utf8Character {
+  char32_t code = 0;
+  std::size_t length = 0;
+};
+
+// The first character of `text`, which is not empty.
+Utf8Character DecodeUtf8(std::string_view text);
+
 inline bool IsValidUtf8(std::string_view text) {
   return FindInvalidUtf8(text) == std::string_view::npos;
 }
 
-}  // namespace messenger::wire
+}  // namespace messenger

@@ -1,3 +1,5 @@
+#include "base/utf8.h"
+
 #include <doctest/doctest.h>
 #include <google/protobuf/wrappers.pb.h>
 
@@ -10,7 +12,6 @@
 
 #include "support/printing.h"
 #include "support/seed.h"
-#include "wire/utf8.h"
 
 namespace messenger::wire::utf8_test {
 namespace {

@@ -1,9 +1,9 @@
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 #include <cstdint>
 #include <cstring>
 
-namespace messenger::wire {
+namespace messenger {
 namespace {
 
 // Length of the sequence at `text` (which is not ASCII), 0 if it is invalid.
@@ -36,6 +36,20 @@ std::size_t SequenceLength(const unsigned char* text, std::size_t available) {
 
 }  // namespace
 
+Utf8Character DecodeUtf8(std::string_view text) {
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(text.data());
+  const char32_t lead = bytes[0];
+  if (lead < 0x80) return {.code = lead, .length = 1};
+  const std::size_t length = SequenceLength(bytes, text.size());
+  if (length == 0) return {};
+  // The lead byte has one bit less for each byte.
+  char32_t code = lead & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    code = code << 6U | (bytes[i] & 0x3FU);
+  }
+  return {.code = code, .length = length};
+}
+
 std::size_t FindInvalidUtf8(std::string_view text) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
   std::size_t i = 0;
@@ -59,4 +73,4 @@ std::size_t FindInvalidUtf8(std::string_view text) {
   return std::string_view::npos;
 }
 
-}  // namespace messenger::wire
+}  // namespace messenger
