@@ -123,10 +123,8 @@ std::optional<int> Parse(CLI::App& app, int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     // Something may be missing because of a word that is wrong.
     const bool may_be_unknown =
-        error.get_exit_code() ==
-            static_cast<int>(CLI::ExitCodes::ExtrasError) ||
-        error.get_exit_code() ==
-            static_cast<int>(CLI::ExitCodes::RequiredError);
+        dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
+        dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
     const std::string unknown =
         may_be_unknown ? ExplainUnknown(app) : std::string();
     return UsageError(app, unknown.empty() ? error.what() : unknown);
