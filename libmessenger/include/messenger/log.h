@@ -63,8 +63,9 @@ struct LogOptions {
   std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
   // Told what an operator should know, a line without its end: what was cut off
   // when the log was opened, that the storage refuses writes, that it takes
-  // them again. Called by OpenLog and by threads of the log; must not block,
-  // nor call the log. Default: nobody is told.
+  // them again, once of each thing what a reader cannot have; with paths, which
+  // no client is told. Called by OpenLog and by threads of the log; must not
+  // block, nor call the log. Default: nobody is told.
   std::function<void(std::string_view)> on_notice = nullptr;
   // Most channels. Deleted ones do not count. Sending to one more is
   // RESOURCE_EXHAUSTED. Default 100,000 (beside their messages, some 2 KB each

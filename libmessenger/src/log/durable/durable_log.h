@@ -205,7 +205,7 @@ class DurableLog final : public MessageLog {
   void Notify(std::string_view notice) const;
   // Of a read of segments: what is damaged, or cannot be read, is told the
   // operator once. Not what retention has dropped meanwhile.
-  void NoteUnreadable(const absl::Status& status)
+  void NoteUnreadable(const std::string& channel, const absl::Status& status)
       ABSL_LOCKS_EXCLUDED(unreadable_mu_);
   bool synced() const {
     return context_.options.durability == Durability::kFsync;
