@@ -53,11 +53,12 @@ std::vector<std::string> KnownWords(const CLI::App& command, bool options) {
   return known;
 }
 
-// Of what nobody has asked for on the command line; empty if all is known.
-std::string ExplainUnknown(const CLI::App& app) {
+// What is wrong with the first word that nobody has asked for on the command
+// line; the error itself if there is none.
+std::string ExplainUnknown(const CLI::App& app, const CLI::ParseError& thrown) {
   std::vector<std::string> words = app.remaining(/*recurse=*/true);
   std::erase(words, "--");
-  if (words.empty()) return {};
+  if (words.empty()) return thrown.what();
   const CLI::App* command = &app;
   while (!command->get_subcommands().empty()) {
     command = command->get_subcommands().front();
@@ -120,14 +121,13 @@ std::optional<int> Parse(CLI::App& app, int argc, const char* const* argv) {
     return PrintOnStdout(app, app.help());
   } catch (const CLI::CallForVersion& call) {
     return PrintOnStdout(app, std::string(call.what()) + "\n");
-  } catch (const CLI::ParseError& error) {
+  } catch (const CLI::ExtrasError& error) {
+    return UsageError(app, ExplainUnknown(app, error));
+  } catch (const CLI::RequiredError& error) {
     // Something may be missing because of a word that is wrong.
-    const bool may_be_unknown =
-        dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
-        dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
-    const std::string unknown =
-        may_be_unknown ? ExplainUnknown(app) : std::string();
-    return UsageError(app, unknown.empty() ? error.what() : unknown);
+    return UsageError(app, ExplainUnknown(app, error));
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error.what());
   }
 }
 

@@ -103,7 +103,8 @@ void CheckTold(FailingServer& serving, const grpc::Status& told,
   CHECK(!told.ok());
   CHECK(Contains(message, file));
   CHECK(!Contains(message, "secret"));
-  CHECK(Contains(message, "(the server's notices have the path)"));
+  CHECK(Contains(message, "(the server's notices have the path)") ==
+        Contains(message, ": is broken"));
   std::size_t found = 0;
   for (const std::string& notice : serving.notices()) {
     found += Contains(notice, std::string(kDirectory) + "/") &&

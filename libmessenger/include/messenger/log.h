@@ -69,9 +69,10 @@ struct LogOptions {
   std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
   // Told what an operator should know, a line without its end: what was cut off
   // when the log was opened, that the storage refuses writes, that it takes
-  // them again. What comes and goes is told at growing intervals, with how
-  // often it did. Called by OpenLog, by threads of the log, and by those that
-  // append to a log in memory; must not block, nor call the log. Default:
+  // them again, once of each thing what a reader cannot have; with paths, which
+  // no client is told. What comes and goes is told at growing intervals, with
+  // how often it did. Called by OpenLog, by threads of the log, and by those
+  // that append to a log in memory; must not block, nor call the log. Default:
   // nobody is told.
   std::function<void(std::string_view)> on_notice = nullptr;
   // Most channels. Deleted ones do not count. Sending to one more is

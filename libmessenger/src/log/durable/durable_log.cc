@@ -270,9 +270,14 @@ void DurableLog::NotifyOfAge(std::chrono::nanoseconds said) const {
   }
 }
 
-void DurableLog::NoteUnreadable(const absl::Status& status) {
+void DurableLog::NoteUnreadable(const std::string& channel,
+                                const absl::Status& status) {
   if (absl::IsNotFound(status)) return;
   std::string notice(MessageOf(status));
+  if (notice.find(directory_) == std::string::npos) {
+    notice =
+        fmt::format("{}: {}", ChannelDirectory(directory_, channel), notice);
+  }
   {
     absl::MutexLock lock(&unreadable_mu_);
     if (unreadable_.size() == kMaxUnreadableNotices ||
@@ -497,7 +502,7 @@ AppendResult DurableLog::StageBatch(const AppendBatch& batch) {
   if (!staged.ok()) {
     // Of reading what is repeated.
     if (!absl::IsInternal(staged.status())) return staged.status();
-    NoteUnreadable(staged.status());
+    NoteUnreadable(batch.channel, staged.status());
     return absl::UnavailableError(staged.status().message());
   }
   if (!existed && (*channel)->exists()) {
@@ -951,7 +956,7 @@ std::optional<absl::StatusOr<Origin>> DurableLog::Cursor::FindStart(
   const auto reader = log->OpenSegment(*found, *info);
   absl::StatusOr<std::uint64_t> sequence =
       reader.ok() ? (*reader)->FindTime(start.time, *info) : reader.status();
-  if (!sequence.ok()) log->NoteUnreadable(sequence.status());
+  if (!sequence.ok()) log->NoteUnreadable(name, sequence.status());
   // All of it is damaged: any of its messages may be wanted.
   if (absl::IsDataLoss(sequence.status())) sequence = info->first_sequence;
   if (!sequence.ok()) return sequence.status();
@@ -1031,7 +1036,7 @@ absl::Status DurableLog::Cursor::ReadSegment(const SegmentInfo& info,
       resumed = place.sequence;
     }
   }
-  log->NoteUnreadable(s);
+  log->NoteUnreadable(name, s);
   if (!absl::IsDataLoss(s) || !options.skip_damaged) {
     return {s.code(), fmt::format("channel \"{}\": {}", name, MessageOf(s))};
   }

@@ -221,7 +221,7 @@ class DurableLog final : public MessageLog {
   void NotifyOfAge(std::chrono::nanoseconds said) const;
   // Of a read of segments: what is damaged, or cannot be read, is told the
   // operator once. Not what retention has dropped meanwhile.
-  void NoteUnreadable(const absl::Status& status)
+  void NoteUnreadable(const std::string& channel, const absl::Status& status)
       ABSL_LOCKS_EXCLUDED(unreadable_mu_);
   bool synced() const {
     return context_.options.durability == Durability::kFsync;
