@@ -43,14 +43,14 @@ await "and gets what is sent" grep -qx second heard
 is "a first message" "$("$cli" send --channel late x)" "late 1"
 "$cli" read --channel late --from 1 --limit 1 --json >late.json
 has "what was sent" "$(cat late.json)" '"text":"x"'
-grep -q "\"send_time\":\"$(date -u +%Y-%m)" late.json &&
+grep -q "\"send_time\":\"$(date -u +%F)" late.json &&
   fail "the clock of the server has not gone back"
 took "both go on"
 
 kill -TERM "$server_pid"
 wait "$server_pid" || fail "the server: exit code $?"
 server_pid=
-kill -INT $reader
+kill -TERM $reader
 wait $reader
 took "both end"
 finish

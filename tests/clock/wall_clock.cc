@@ -4,7 +4,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
@@ -145,6 +145,7 @@ time_t time(time_t* result) noexcept {
   return now;
 }
 
+// NOLINTBEGIN(google-runtime-int, performance-no-int-to-ptr): its types
 long syscall(long number, ...) noexcept {
   std::va_list list;
   va_start(list, number);
@@ -165,6 +166,7 @@ long syscall(long number, ...) noexcept {
       },
       [](long result) { return result == -1 && errno == ETIMEDOUT; });
 }
+// NOLINTEND(google-runtime-int, performance-no-int-to-ptr)
 
 int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
                            const timespec* deadline) {

@@ -27,6 +27,7 @@ class CondVar {
   static Clock::time_point After(std::chrono::milliseconds time);
 
   CondVar() = default;
+  ~CondVar() = default;
   CondVar(const CondVar&) = delete;
   CondVar& operator=(const CondVar&) = delete;
 
