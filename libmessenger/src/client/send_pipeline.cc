@@ -21,6 +21,12 @@ namespace {
 // Requests without a receipt: enough to keep a long connection busy.
 constexpr std::size_t kMaxRequests = 64;
 
+// Larger ones gain nothing.
+constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
+
+// What a request may take, so that its receipts come soon.
+constexpr std::chrono::seconds kQuickRequest(1);
+
 // A few milliseconds late, and cheap: this is done for each message.
 Timers::TimePoint CoarseNow() {
   timespec now{};
@@ -54,8 +60,8 @@ class SendPipeline::Stream final : public ByteStream {
     StartRead(&response_);
     StartCall();
   }
-  void Write(grpc::ByteBuffer request) {
-    request_.Swap(&request);
+  void Write(grpc::ByteBuffer* request) {
+    request_.Swap(request);
     StartWrite(&request_);
   }
   void ReadNext() {
@@ -102,6 +108,7 @@ SendPipeline::SendPipeline(std::shared_ptr<Connector> connector,
       timers_(std::move(timers)),
       strand_(std::make_shared<Strand>(std::move(executor))),
       options_(std::move(options)),
+      pace_(kMaxBatchBytes, kQuickRequest),
       backoff_(options_.retry) {}
 
 // ---------------------------------------------------------------------------
@@ -210,16 +217,22 @@ void SendPipeline::Advance() {
   }
   if (call_->open && call_->answered && !call_->writing &&
       window_.requests_in_flight() < kMaxRequests) {
+    grpc::ByteBuffer request = window_.Write();
     call_->writing = true;
-    call_->stream->Write(window_.Write());
+    call_->written = Timers::Clock::now();
+    call_->bytes = request.Length();
+    call_->stream->Write(&request);
   }
 }
 
 void SendPipeline::OnWritten(bool ok) {
   absl::MutexLock lock(&mu_);
   call_->writing = false;
-  // If not, the read fails as well, and then the stream ends.
-  if (ok) Advance();
+  // The read fails as well, and then the stream ends.
+  if (!ok) return;
+  pace_.OnTaken(call_->bytes, Timers::Clock::now() - call_->written);
+  window_.SetBatchBytes(pace_.bytes());
+  Advance();
 }
 
 // ---------------------------------------------------------------------------

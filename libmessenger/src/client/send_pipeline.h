@@ -19,6 +19,7 @@
 #include "client/strand.h"
 #include "client/timers.h"
 #include "messenger/client.h"
+#include "rpc/pace.h"
 
 namespace messenger {
 
@@ -64,6 +65,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     std::shared_ptr<Stream> stream;
     bool open = true;       // the stream takes operations: its hold is ours
     bool writing = false;   // a request is on its way
+    TimePoint written;      // when it was begun
+    std::size_t bytes = 0;  // of it
     bool answered = false;  // the server takes requests
     Timers::Id answer_timer;
     absl::Status failure;  // what was wrong with what it said
@@ -111,6 +114,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   absl::CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   SendWindow window_ ABSL_GUARDED_BY(mu_);
+  rpc::Pace pace_ ABSL_GUARDED_BY(mu_);
   std::optional<Call> call_ ABSL_GUARDED_BY(mu_);
   int streams_ ABSL_GUARDED_BY(mu_) = 0;  // with those that have ended
   Backoff backoff_ ABSL_GUARDED_BY(mu_);
