@@ -81,11 +81,12 @@ struct ClientOptions {
   // for a sign of life (an HTTP/2 ping), and given up if there is none within
   // the timeout. This is how senders notice that the server is gone without a
   // word; readers have heartbeats. On a slow line the ping waits behind what is
-  // being sent: a message must make it through within both times together, 1
-  // MiB at 50 KB/s with the defaults. Bounds: 100 ms to 24 days. Defaults 10 s
-  // and 20 s.
+  // being sent, and the system gives a connection up on which nothing gets on
+  // for as long as the timeout: so it must be longer than the largest message
+  // takes, as it is for 1 MiB at 50 KB/s. Bounds: 100 ms to 24 days. Defaults
+  // 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
-  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(20);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
 };
 
 struct SendOptions {

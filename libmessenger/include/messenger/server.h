@@ -59,12 +59,12 @@ struct ServiceOptions {
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
   // A connection that has been silent for so long is asked for a sign of life
   // (an HTTP/2 ping), and closed if there is none within the timeout: so peers
-  // that are gone without a word are noticed. On a slow line the ping waits
-  // behind what is being sent: a message must make it through within both times
-  // together, 1 MiB at 50 KB/s with the defaults. Bounds: 100 ms to 24 days.
-  // Defaults 10 s and 20 s.
+  // that are gone without a word are noticed. On a slow line the timeout must
+  // be longer than the largest message takes, see ClientOptions, as it is for 1
+  // MiB at 50 KB/s. Bounds: 100 ms to 24 days.
+  // Defaults 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
-  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(20);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
 };
 
 struct ServerOptions {
