@@ -197,7 +197,7 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
               "life, from 100ms on (default 10s)");
   AddDuration(app, "--keepalive-timeout", &command->keepalive_timeout,
               "Close its connection if there is none within so\n"
-              "long, from 100ms on (default 5s)");
+              "long, from 100ms on (default 30s)");
   AddDuration(app, "--drain-timeout", &command->drain_timeout,
               "Longest time that a drain may take; calls that are\n"
               "still there are then cancelled (default 5s)");

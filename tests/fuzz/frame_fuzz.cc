@@ -88,6 +88,7 @@ void CheckHeader(const wire::FrameHeader& ours,
             ours.head.has_value() == proto.has_head() &&
             ours.head.value_or(0) == proto.head() &&
             ours.caught_up == proto.caught_up() &&
+            ours.next_frame_bytes == proto.next_frame_bytes() &&
             ours.gap.has_value() == proto.has_gap(),
         "another header");
   if (!ours.gap) return;

@@ -382,7 +382,8 @@ void AddRest(const Corpora& corpora) {
                                .caught_up = true,
                                .gap = Gap{.first_missing = 1,
                                           .next = 300,
-                                          .reason = Gap::Reason::kRetention}});
+                                          .reason = Gap::Reason::kRetention},
+                               .next_frame_bytes = 1'000'000});
   corpora.Add("frame", "header", '\x01' + header);
   corpora.Add("frame", "entries",
               '\x01' + header + Entry(300, 5, "hello") + Entry(301, 6, ""));

@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +13,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "messenger/client.h"
+#include "messenger/log.h"
 #include "messenger/server.h"
 #include "messenger/v1/messenger.pb.h"
 #include "support/printing.h"
@@ -218,7 +221,7 @@ TEST_CASE(
   v1::ReadMessagesRequest all = Earliest(channel(0));
   all.set_until_caught_up(true);
   RawStream reader = client.Read(all);
-  CHECK(reader.MustRead<v1::ReadMessagesResponse>().messages_size() == 1);
+  CHECK(reader.MustReadMessages().messages_size() == 1);
   CHECK(reader.Finish().ok());
   client.MustSend("live", 1, "second");
   CHECK(live.MustRead<v1::ReadMessagesResponse>().messages_size() == 1);
@@ -298,6 +301,114 @@ TEST_CASE(
   CHECK(last == kMessages);
   CHECK(wrong == 0);
   CHECK(gaps == 0);
+}
+
+TEST_CASE(
+    "the first frame says where the reader stands, and has no messages; a gap "
+    "comes with it") {
+  const auto log =
+      OpenLog("memory:", {.retention = {.max_bytes = 64 << 10}}).value();
+  const auto server =
+      Server::Start({.listen = "127.0.0.1:0", .log = log}).value();
+  RawClient client(server->port());
+  client.MustSend("c", 1'000, std::string(1'000, 'x'));
+  const std::uint64_t first = client.GetChannel("c").first_sequence();
+  REQUIRE(first > 1);
+  v1::ReadMessagesRequest request = Earliest("c");
+  request.set_until_caught_up(true);
+  RawStream stream = client.Read(request);
+  const auto joined = stream.MustRead<v1::ReadMessagesResponse>();
+  CHECK(joined.messages_size() == 0);
+  CHECK(joined.epoch() == client.GetChannel("c").epoch());
+  CHECK(joined.next_sequence() == first);
+  CHECK(joined.head() == 1'000);
+  CHECK_FALSE(joined.caught_up());
+  CHECK(joined.gap().first_missing() == 1);
+  CHECK(joined.gap().next() == first);
+  CHECK(joined.next_frame_bytes() == 0);
+  std::uint64_t next = first;
+  bool caught_up = false;
+  while (const auto frame = stream.Read<v1::ReadMessagesResponse>()) {
+    CHECK_FALSE(frame->has_gap());
+    CHECK(frame->epoch() == 0);
+    for (const v1::Message& message : frame->messages()) {
+      CHECK(message.sequence() == next++);
+    }
+    caught_up = frame->caught_up();
+  }
+  CHECK(next == 1'001);
+  CHECK(caught_up);
+  CHECK(stream.Finish().ok());
+}
+
+TEST_CASE("a reader that has nothing to read is told so in the first frame") {
+  const auto server = Serve();
+  RawClient client(server->port());
+  v1::ReadMessagesRequest request = Earliest("c");
+  request.set_until_caught_up(true);
+  RawStream stream = client.Read(request);
+  const auto joined = stream.MustRead<v1::ReadMessagesResponse>();
+  CHECK(joined.next_sequence() == 1);
+  CHECK(joined.caught_up());
+  CHECK_FALSE(stream.Read());
+  CHECK(stream.Finish().ok());
+}
+
+TEST_CASE(
+    "frames begin small, and become as large as they may be for a reader that "
+    "takes them quickly") {
+  const auto server = Serve();
+  RawClient client(server->port());
+  client.MustSend("c", 32'000, std::string(1'000, 'x'));
+  v1::ReadMessagesRequest request = Earliest("c");
+  request.set_until_caught_up(true);
+  RawStream stream = client.Read(request);
+  CHECK(stream.Read());
+  const std::size_t first = stream.Read().value_or("").size();
+  CHECK(first > 32 << 10);
+  CHECK(first <= 65 << 10);
+  std::size_t largest = 0;
+  while (const auto frame = stream.Read()) {
+    largest = std::max(largest, frame->size());
+  }
+  CHECK(largest > kMiB - (8 << 10));
+  CHECK(stream.Finish().ok());
+}
+
+TEST_CASE("a message that is large for its reader is announced, with its gap") {
+  const auto server = Serve();
+  RawClient client(server->port());
+  client.MustSend("c", 1, "small");
+  client.MustSend("c", 1, std::string(kMiB - 100, 'x'));
+  client.MustSend("c", 1, "small");
+  v1::ReadMessagesRequest request = Earliest("c");
+  request.set_until_caught_up(true);
+  RawStream stream = client.Read(request);
+  CHECK(stream.MustRead<v1::ReadMessagesResponse>().next_frame_bytes() == 0);
+  CHECK(stream.MustRead<v1::ReadMessagesResponse>().messages_size() == 1);
+  const auto announced = stream.MustRead<v1::ReadMessagesResponse>();
+  CHECK(announced.messages_size() == 0);
+  CHECK(announced.next_sequence() == 2);
+  CHECK(announced.head() == 3);
+  CHECK_FALSE(announced.caught_up());
+  const auto large = stream.MustRead<v1::ReadMessagesResponse>();
+  CHECK(large.next_frame_bytes() == 0);
+  REQUIRE(large.messages_size() == 1);
+  CHECK(large.messages(0).sequence() == 2);
+  CHECK(large.messages(0).text().size() == kMiB - 100);
+  // With the key and the size.
+  CHECK(announced.next_frame_bytes() == large.messages(0).ByteSizeLong() + 4);
+  const auto small = stream.MustRead<v1::ReadMessagesResponse>();
+  CHECK(small.messages_size() == 1);
+  CHECK(small.caught_up());
+  CHECK(stream.Finish().ok());
+
+  // With the first frame, if it is the first message.
+  request.set_sequence(2);
+  RawStream at = client.Read(request);
+  CHECK(at.MustRead<v1::ReadMessagesResponse>().next_frame_bytes() ==
+        announced.next_frame_bytes());
+  CHECK(at.MustRead<v1::ReadMessagesResponse>().messages_size() == 1);
 }
 
 TEST_CASE("heartbeats come as often as asked, with head and next sequence") {
@@ -396,6 +507,7 @@ TEST_CASE(
     request.set_until_caught_up(true);
     request.set_strict(true);
     RawStream stream = client.Read(request);
+    CHECK_FALSE(stream.MustRead<v1::ReadMessagesResponse>().has_gap());
     const auto frame = stream.MustRead<v1::ReadMessagesResponse>();
     CHECK_FALSE(frame.has_gap());
     REQUIRE(frame.messages_size() == 3);

@@ -251,6 +251,14 @@ std::optional<std::string> RawStream::Read() {
   return impl_->AwaitRead();
 }
 
+v1::ReadMessagesResponse RawStream::MustReadMessages() {
+  auto frame = MustRead<v1::ReadMessagesResponse>();
+  while (frame.messages_size() == 0) {
+    frame = MustRead<v1::ReadMessagesResponse>();
+  }
+  return frame;
+}
+
 void RawStream::Cancel() {
   impl_->Cancel();
 }

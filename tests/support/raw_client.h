@@ -79,6 +79,8 @@ class RawStream {
     if (!response) throw std::runtime_error("the stream has ended");
     return *std::move(response);
   }
+  // Of a ReadMessages: the next frame that has messages.
+  v1::ReadMessagesResponse MustReadMessages();
 
   void Cancel();
   // Reads and drops what is left, and returns how the call has ended.

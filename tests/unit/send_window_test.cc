@@ -116,6 +116,22 @@ TEST_CASE_FIXTURE(Fixture, "window: messages of a channel share a request") {
 }
 
 TEST_CASE_FIXTURE(Fixture,
+                  "window: a request has as many bytes as are set, or one "
+                  "message") {
+  const std::string text(1'000, 'x');
+  const auto requests = [&](std::size_t bytes) {
+    window.SetBatchBytes(bytes);
+    std::size_t count = 0;
+    for (int i = 0; i < 100; ++i) Add("a", text);
+    for (; window.queued(); ++count) Write();
+    return count;
+  };
+  CHECK(requests(1) == 100);
+  CHECK(requests(10'100) == 10);
+  CHECK(requests(200'000) == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture,
                   "window: what has no receipt is written again as it was, "
                   "and before anything else") {
   Add("a", "1");

@@ -276,8 +276,9 @@ TEST_CASE("frame: its header is encoded for protobuf and comes back") {
       .next_sequence = 300,
       .head = 299,
       .caught_up = true,
-      .gap = Gap{
-          .first_missing = 5, .next = 300, .reason = Gap::Reason::kDeleted}};
+      .gap =
+          Gap{.first_missing = 5, .next = 300, .reason = Gap::Reason::kDeleted},
+      .next_frame_bytes = 1'000'000};
   const std::string bytes = EncodeFrameHeader(header);
   v1::ReadMessagesResponse proto;
   REQUIRE(proto.ParseFromString(bytes));
@@ -289,6 +290,7 @@ TEST_CASE("frame: its header is encoded for protobuf and comes back") {
   CHECK(proto.gap().first_missing() == 5);
   CHECK(proto.gap().next() == 300);
   CHECK(proto.gap().reason() == v1::Gap::REASON_DELETED);
+  CHECK(proto.next_frame_bytes() == 1'000'000);
   CHECK(test::Hex(proto.SerializeAsString()) == test::Hex(bytes));
 
   const auto frame = ParseFrame(bytes);
@@ -299,6 +301,7 @@ TEST_CASE("frame: its header is encoded for protobuf and comes back") {
   CHECK(frame->header.caught_up);
   REQUIRE(frame->header.gap.has_value());
   CHECK(*frame->header.gap == *header.gap);
+  CHECK(frame->header.next_frame_bytes == header.next_frame_bytes);
   CHECK(frame->message_count == 0);
 }
 

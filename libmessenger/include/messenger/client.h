@@ -90,10 +90,13 @@ struct ClientOptions {
   // A connection that has been silent for so long, with calls on it, is asked
   // for a sign of life (an HTTP/2 ping), and given up if there is none within
   // the timeout. This is how senders notice that the server is gone without a
-  // word; readers have heartbeats. Bounds: 100 ms to 24 days. Defaults 10 s and
-  // 5 s.
+  // word; readers have heartbeats. On a slow line the ping waits behind what is
+  // being sent, and the system gives a connection up on which nothing gets on
+  // for as long as the timeout: so it must be longer than the largest message
+  // takes, as it is for 1 MiB at 50 KB/s. Bounds: 100 ms to 24 days. Defaults
+  // 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
-  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(5);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
 };
 
 struct SendOptions {
@@ -123,9 +126,11 @@ struct ReadOptions {
   // long; zero: none. The server keeps it within its limits (by default, from 1
   // second on). If nothing comes for 2.25 of these intervals while the client
   // is ready to take it, the connection counts as lost: so a network that
-  // swallows everything, or a server that hangs, is noticed. A frame must make
-  // it through within that time, at most 1 MiB by default. Bounds: 0 to 30
-  // days. Default 10 s.
+  // swallows everything, or a server that hangs, is noticed. The server sends
+  // little at a time to a reader on a slow line, and announces what is larger,
+  // such as a message of 1 MiB: then the client waits for longer. 50 KB/s are
+  // enough with the default, also for several readers that share them, unless
+  // their messages are large. Bounds: 0 to 30 days. Default 10 s.
   std::chrono::milliseconds heartbeat_interval = std::chrono::seconds(10);
   // Go on past damaged records, with a gap, instead of ending with DATA_LOSS.
   bool skip_damaged = false;
@@ -200,7 +205,8 @@ struct ReadCallbacks {
   // so, and again each time after the reader had fallen behind or had to come
   // back.
   absl::AnyInvocable<void(std::uint64_t head)> on_caught_up = nullptr;
-  // A frame without news, as asked for with heartbeat_interval.
+  // A frame without news, as asked for with heartbeat_interval: the reader has
+  // everything.
   absl::AnyInvocable<void(std::uint64_t head)> on_heartbeat = nullptr;
   // Each change of Subscription::state, the first and the last one included.
   absl::AnyInvocable<void(const SubscriptionState&)> on_state = nullptr;

@@ -25,9 +25,10 @@ struct ServiceOptions {
   // 512 KiB, since clients send batches, to 64 MiB.
   // Default 4 MiB.
   std::size_t max_request_bytes = std::size_t{4} << 20;
-  // Most bytes of messages in one frame, unless a single message is larger.
-  // Bounds: 1 KiB to 3 MiB, since clients accept 4 MiB by default. Smaller
-  // frames cost more per message; larger ones hold more log memory per slow
+  // Most bytes of messages in one frame, unless a single message is larger. A
+  // reader's frames begin with 64 KiB, and grow up to this while it takes them
+  // quickly. Bounds: 1 KiB to 3 MiB, since clients accept 4 MiB by default.
+  // Smaller frames cost more per message; larger ones hold more log memory per
   // reader. Default 1 MiB.
   std::size_t max_frame_bytes = std::size_t{1} << 20;
   // Most bytes of appends under way over all calls, as they are stored. When
@@ -53,14 +54,17 @@ struct ServiceOptions {
   std::chrono::milliseconds max_heartbeat_interval = std::chrono::hours(1);
   // A reader that has not taken a frame for this long is cut off (its stream
   // ends with CANCELLED); zero waits for ever. It can resume where it was, and
-  // `Client` does. Bounds: 0 to 30 days. Default 15 minutes.
+  // `Client` does. It should be longer than the largest message takes on the
+  // slowest line. Bounds: 0 to 30 days. Default 15 minutes.
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
   // A connection that has been silent for so long is asked for a sign of life
   // (an HTTP/2 ping), and closed if there is none within the timeout: so peers
-  // that are gone without a word are noticed. Bounds: 100 ms to 24 days.
-  // Defaults 10 s and 5 s.
+  // that are gone without a word are noticed. On a slow line the timeout must
+  // be longer than the largest message takes, see ClientOptions, as it is for 1
+  // MiB at 50 KB/s. Bounds: 100 ms to 24 days.
+  // Defaults 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
-  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(5);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
 };
 
 struct ServerOptions {

@@ -25,17 +25,16 @@
 namespace messenger {
 namespace {
 
-// Above anything that a server sends.
-constexpr int kMaxReceiveBytes = 64 << 20;
-
-// What a server may send of a stream before it is taken (the HTTP/2 window),
-// and so what a slow reader holds in memory: two frames of the default size.
-constexpr int kStreamWindowBytes = 2 << 20;
+// What a server may send of a stream before it is taken (the HTTP/2 window).
+// So much lies on a slow line, ahead of what else the connection carries: what
+// lets another reader in, heartbeats, answers to pings. While a frame that is
+// larger arrives, gRPC lets all of it come, so that a fast line stays busy.
+constexpr int kStreamWindowBytes = 256 << 10;
 
 grpc::ChannelArguments Arguments(const ClientOptions& options) {
   rpc::KeepInitialized();
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  arguments.SetMaxReceiveMessageSize(Connection::kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
                    rpc::ToArgument(options.keepalive_time));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,

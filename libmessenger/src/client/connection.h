@@ -31,6 +31,9 @@ using ByteStream = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 // Thread safety: all members may be called from any thread.
 class Connection {
  public:
+  // Above anything that a server sends as one message.
+  static constexpr int kMaxReceiveBytes = 64 << 20;
+
   explicit Connection(std::shared_ptr<grpc::Channel> channel)
       : stub_(std::move(channel)) {}
 

@@ -19,9 +19,15 @@ namespace {
 // Requests without a receipt: enough to keep a long connection busy.
 constexpr std::size_t kMaxRequests = 64;
 
-// How many keepalive timeouts a probe may take. It waits behind what the system
-// has taken and not sent yet, some 4 MiB: a line that is full is not dead.
-constexpr int kProbePatience = 20;
+// How many keepalive timeouts a probe may take. It waits behind what is being
+// sent: a line that is full is not dead.
+constexpr int kProbePatience = 3;
+
+// Larger ones gain nothing.
+constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
+
+// What a request may take, so that its receipts come soon.
+constexpr std::chrono::seconds kQuickRequest(1);
 
 // A few milliseconds late, and cheap: this is done for each message.
 Timers::TimePoint CoarseNow() {
@@ -56,8 +62,8 @@ class SendPipeline::Stream final : public ByteStream {
     StartRead(&response_);
     StartCall();
   }
-  void Write(grpc::ByteBuffer request) {
-    request_.Swap(&request);
+  void Write(grpc::ByteBuffer* request) {
+    request_.Swap(request);
     StartWrite(&request_);
   }
   void ReadNext() {
@@ -104,6 +110,7 @@ SendPipeline::SendPipeline(std::shared_ptr<Connector> connector,
       timers_(std::move(timers)),
       strand_(std::make_shared<Strand>(std::move(executor))),
       options_(std::move(options)),
+      pace_(kMaxBatchBytes, kQuickRequest),
       backoff_(options_.retry) {}
 
 // ---------------------------------------------------------------------------
@@ -211,8 +218,11 @@ void SendPipeline::Advance() {
   if (call_->open && call_->answered && !call_->writing &&
       window_.requests_in_flight() < kMaxRequests) {
     if (window_.requests_in_flight() == 0) call_->heard = CoarseNow();
+    grpc::ByteBuffer request = window_.Write();
     call_->writing = true;
-    call_->stream->Write(window_.Write());
+    call_->written = Timers::Clock::now();
+    call_->bytes = request.Length();
+    call_->stream->Write(&request);
     if (!call_->silence_timer) {
       ArmSilence(call_->heard + options_.keepalive_time);
     }
@@ -222,9 +232,13 @@ void SendPipeline::Advance() {
 void SendPipeline::OnWritten(bool ok) {
   absl::MutexLock lock(&mu_);
   call_->writing = false;
-  call_->heard = CoarseNow();  // that took its time, perhaps
-  // If not, the read fails as well, and then the stream ends.
-  if (ok) Advance();
+  // The read fails as well, and then the stream ends.
+  if (!ok) return;
+  const TimePoint now = Timers::Clock::now();
+  call_->heard = now;
+  pace_.OnTaken(call_->bytes, now - call_->written);
+  window_.SetBatchBytes(pace_.bytes());
+  Advance();
 }
 
 // ---------------------------------------------------------------------------

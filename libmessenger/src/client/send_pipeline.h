@@ -21,6 +21,7 @@
 #include "client/strand.h"
 #include "client/timers.h"
 #include "messenger/client.h"
+#include "rpc/pace.h"
 
 namespace messenger {
 
@@ -68,6 +69,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     std::shared_ptr<Stream> stream;
     bool open = true;         // the stream takes operations: its hold is ours
     bool writing = false;     // a request is on its way
+    TimePoint written;        // when it was begun
+    std::size_t bytes = 0;    // of it
     bool answered = false;    // the server takes requests
     bool progressed = false;  // and has given a receipt
     // When it is to have said something.
@@ -129,6 +132,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   SendWindow window_ ABSL_GUARDED_BY(mu_);
+  rpc::Pace pace_ ABSL_GUARDED_BY(mu_);
   std::optional<Call> call_ ABSL_GUARDED_BY(mu_);
   // Streams and probes, with those that have ended.
   int streams_ ABSL_GUARDED_BY(mu_) = 0;

@@ -16,8 +16,6 @@
 namespace messenger {
 namespace {
 
-// A batch is closed when it has this much; larger ones gain nothing.
-constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
 constexpr std::size_t kMaxBatchMessages = 16'384;
 
 // Channels that are remembered though nothing is sent to them at present.
@@ -71,7 +69,7 @@ SendWindow::Batch& SendWindow::OpenBatch(std::string_view name,
                                          std::size_t size) {
   Channel& channel = FindChannel(name);
   if (channel.open == nullptr ||
-      channel.open->messages.size() + size > kMaxBatchBytes ||
+      channel.open->messages.size() + size > batch_bytes_ ||
       channel.open->completions.size() >= kMaxBatchMessages) {
     auto batch = std::make_unique<Batch>();
     batch->channel = name;

@@ -18,6 +18,7 @@
 #include "absl/synchronization/notification.h"
 #include "client/timers.h"
 #include "messenger/client.h"
+#include "rpc/pace.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -63,6 +64,9 @@ class SendWindow {
   using Fates = std::vector<Fate>;
 
   SendWindow();
+
+  // A batch takes no more messages when it has so many bytes: 64 KiB at first.
+  void SetBatchBytes(std::size_t bytes) { batch_bytes_ = bytes; }
 
   // Messages, and bytes of messages, that have no receipt.
   std::size_t messages() const { return messages_; }
@@ -175,6 +179,7 @@ class SendWindow {
   std::uint64_t epoch_ = 0;  // of the present stream; 0: not known
   Batches queue_;
   Batches in_flight_;
+  std::size_t batch_bytes_ = rpc::Pace::kFirstBytes;
   std::uint64_t last_batch_ = 0;
   std::size_t messages_ = 0;
   std::size_t bytes_ = 0;

@@ -19,9 +19,20 @@ namespace {
 // cover the way to the server and back.
 constexpr int kMaxWaitingFrames = 2;
 
-// A server that is alive is heard of after one heartbeat interval and the way.
-std::chrono::nanoseconds PatienceFor(std::chrono::milliseconds heartbeat) {
-  return heartbeat * 9 / 4;
+// Of a frame that is announced, since it is large, so many bytes may take a
+// second: a fifth of what is guaranteed, for readers that share a line. Whether
+// any byte comes at all, the connection's keepalive sees to meanwhile.
+constexpr std::uint64_t kPatientBytesPerSecond = 10'000;
+
+// A server that is alive is heard of after one heartbeat interval and the way,
+// and what it has announced besides. 0: for ever.
+std::chrono::nanoseconds PatienceFor(std::chrono::milliseconds heartbeat,
+                                     std::uint64_t next_frame_bytes) {
+  if (heartbeat.count() == 0) return std::chrono::nanoseconds(0);
+  const std::uint64_t bytes =
+      std::min<std::uint64_t>(next_frame_bytes, Connection::kMaxReceiveBytes);
+  return heartbeat * 9 / 4 +
+         std::chrono::seconds(bytes / kPatientBytesPerSecond);
 }
 
 std::string ChannelOf(const ReadOptions& options) {
@@ -234,6 +245,7 @@ void Subscription::Impl::OnReadDone(bool ok) {
 
 void Subscription::Impl::SetPatience(std::chrono::nanoseconds patience) {
   absl::MutexLock lock(&mu_);
+  if (patience_ == patience) return;
   patience_ = patience;
   if (watchdog_ && context_.timers->Cancel(*watchdog_)) watchdog_.reset();
   ArmWatchdog();
@@ -254,6 +266,8 @@ void Subscription::Impl::OnWatchdog() {
   {
     absl::MutexLock lock(&mu_);
     watchdog_.reset();
+    // A frame that waits may announce the one that is being read.
+    if (waiting_frames_ > 0) return;
     const bool over = reading_ && patience_.count() > 0 &&
                       Timers::Clock::now() - reading_since_ >= patience_;
     if (!over) return ArmWatchdog();
@@ -279,6 +293,7 @@ void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
     absl::MutexLock lock(&mu_);
     --waiting_frames_;
     MaybeStartRead();
+    ArmWatchdog();
     // Of what has been read again, there may be more than is wanted.
     if (!failure_.ok() || (Finished() && next_sequence_ <= call_head_)) {
       unwanted = call_;
@@ -309,6 +324,7 @@ absl::Status Subscription::Impl::DeliverHeader(
     const wire::FrameHeader& header) {
   if (absl::Status s = CheckHeader(header); !s.ok()) return s;
   if (joining_) Join(header);
+  SetPatience(PatienceFor(heartbeat_interval_, header.next_frame_bytes));
   if (!header.gap || cancelled()) return absl::OkStatus();
   return DeliverGap(*header.gap);
 }
@@ -348,7 +364,7 @@ absl::Status Subscription::Impl::CheckHeader(
 
 void Subscription::Impl::Join(const wire::FrameHeader& header) {
   joining_ = false;
-  SetPatience(PatienceFor(header.heartbeat_interval));
+  heartbeat_interval_ = header.heartbeat_interval;
   const Joined joined = {.epoch = header.epoch,
                          .next_sequence = header.next_sequence,
                          .head = header.head.value_or(0)};
@@ -420,7 +436,7 @@ void Subscription::Impl::DeliverNews(const wire::Frame& frame) {
       SetState(caught_up);
     }
     if (callbacks_.on_caught_up && !cancelled()) callbacks_.on_caught_up(head);
-  } else if (frame.message_count == 0 && !frame.header.gap) {
+  } else if (caught_up_ && frame.message_count == 0 && !frame.header.gap) {
     if (callbacks_.on_heartbeat) callbacks_.on_heartbeat(head);
   }
 }

@@ -74,8 +74,9 @@ class Subscription::Impl final
   void ReleaseCall() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // The watchdog: a read that takes longer than `patience_` ends the call. It
-  // runs only while there is a read, so that a callback that takes its time is
-  // not taken for a server that is gone.
+  // bites only when all frames before have been delivered: so a callback that
+  // takes its time is not taken for a server that is gone, and what the server
+  // has announced is known.
   void SetPatience(std::chrono::nanoseconds patience) ABSL_LOCKS_EXCLUDED(mu_);
   void ArmWatchdog() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnWatchdog() ABSL_LOCKS_EXCLUDED(mu_);
@@ -143,6 +144,7 @@ class Subscription::Impl final
   Backoff backoff_;
   // Of the present call.
   bool joining_ = false;
+  std::chrono::milliseconds heartbeat_interval_{0};  // as the server says
   absl::Status failure_;         // what was wrong with a frame
   std::uint64_t call_head_ = 0;  // when it joined
   bool progressed_ = false;      // messages have come, or it has caught up

@@ -36,6 +36,24 @@ std::chrono::nanoseconds ClampHeartbeat(std::chrono::milliseconds interval,
                     options.max_heartbeat_interval);
 }
 
+// How long a frame may take to be a quick one: little of the time after which
+// the reader, or the service, takes the other for gone.
+std::chrono::nanoseconds QuickFrame(std::chrono::nanoseconds heartbeat_interval,
+                                    const ServiceOptions& options) {
+  std::chrono::nanoseconds patience = std::chrono::seconds(10);
+  for (const std::chrono::nanoseconds bound :
+       {heartbeat_interval, std::chrono::nanoseconds(options.stall_timeout)}) {
+    if (bound.count() > 0) patience = std::min(patience, bound);
+  }
+  return patience / 10;
+}
+
+std::size_t SizeOf(const ReadResult& result) {
+  std::size_t size = 0;
+  for (const LogBytes& run : result.entries) size += run.bytes.size();
+  return size;
+}
+
 }  // namespace
 
 Reactor* ReadStream::Start(ServiceCore* core,
@@ -77,14 +95,16 @@ ReadStream::ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
           request.channel, request.start,
           {.strict = request.strict, .skip_damaged = request.skip_damaged})),
       remaining_(request.limit.value_or(UINT64_MAX)),
+      pace_(core->options().max_frame_bytes,
+            QuickFrame(heartbeat_interval_, core->options())),
       context_(context) {}
 
 void ReadStream::Run() {
   while (!EndIfOver()) {
+    if (held_) return SendFrame(*std::exchange(held_, nullptr));
     if (joined_ && core_->fan_out().Park(this)) return;
     std::optional<absl::StatusOr<ReadResult>> result = log_reader_->Read(
-        {.max_bytes =
-             core_->frames().FrameBytes(core_->options().max_frame_bytes),
+        {.max_bytes = core_->frames().FrameBytes(pace_.bytes()),
          .max_count = remaining_,
          .last_sequence = last_sequence_},
         [self = self_](absl::StatusOr<ReadResult> later) {
@@ -116,36 +136,59 @@ bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
   remaining_ -= result->count;
   next_sequence_ = result->next_sequence + result->count;
   head_ = result->head;
-  const bool last = remaining_ == 0 || next_sequence_ > last_sequence_;
-  if (!joined_ || result->count > 0 || result->gap || last) {
-    SendFrame(*result, last);
+  if (!joined_ || result->count > 0 || result->gap || Over()) {
+    Send(*std::move(result));
     return true;
   }
   return false;
 }
 
-void ReadStream::SendFrame(const ReadResult& result, bool last) {
+void ReadStream::Send(ReadResult result) {
+  core_->frames().Add(this, result.entries);
+  // A message that is larger than that is read all the same.
+  const bool large =
+      SizeOf(result) > std::max(2 * pace_.bytes(), rpc::Pace::kFirstBytes);
+  if (result.count > 0 && (!joined_ || large)) {
+    SendAhead(std::move(result));
+  } else {
+    SendFrame(result);
+  }
+}
+
+void ReadStream::SendAhead(ReadResult result) {
+  held_ = std::make_unique<ReadResult>(std::move(result));
+  const std::size_t bytes = SizeOf(*held_);
+  wire::FrameHeader header = {.next_sequence = held_->next_sequence,
+                              .head = held_->head,
+                              .gap = std::exchange(held_->gap, std::nullopt)};
+  if (bytes > rpc::Pace::kFirstBytes) header.next_frame_bytes = bytes;
+  Introduce(&header);
+  grpc::ByteBuffer frame = rpc::MakeBuffer(wire::EncodeFrameHeader(header));
+  PrepareFrame(&frame, 0);
+  StartWrite(&frame_);
+}
+
+void ReadStream::Introduce(wire::FrameHeader* header) {
+  if (std::exchange(joined_, true)) return;
+  header->epoch = core_->log().epoch();
+  header->heartbeat_interval =
+      std::chrono::ceil<std::chrono::milliseconds>(heartbeat_interval_);
+}
+
+void ReadStream::SendFrame(const ReadResult& result) {
   wire::FrameHeader header = {.head = result.head,
                               .caught_up = next_sequence_ > result.head,
                               .gap = result.gap};
-  if (!joined_) {
-    header.epoch = core_->log().epoch();
-    header.heartbeat_interval =
-        std::chrono::ceil<std::chrono::milliseconds>(heartbeat_interval_);
-  }
-  if (!joined_ || result.count == 0) {
-    header.next_sequence = result.next_sequence;
-  }
-  joined_ = true;
+  if (result.count == 0) header.next_sequence = result.next_sequence;
+  Introduce(&header);
   absl::InlinedVector<grpc::Slice, 8> slices;
   slices.emplace_back(wire::EncodeFrameHeader(header));
   for (const LogBytes& bytes : result.entries) {
     slices.push_back(MakeSlice(bytes));
   }
   grpc::ByteBuffer frame(slices.data(), slices.size());
-  PrepareFrame(&frame);
-  core_->frames().Add(this, result.entries);
-  if (last) {
+  PrepareFrame(&frame, SizeOf(result));
+  if (Over()) {
     StartWriteAndFinish(&frame_, grpc::WriteOptions(), grpc::Status::OK);
   } else {
     StartWrite(&frame_);
@@ -156,12 +199,13 @@ void ReadStream::SendHeartbeat() {
   const wire::FrameHeader header = {
       .next_sequence = next_sequence_, .head = head_, .caught_up = true};
   grpc::ByteBuffer frame = rpc::MakeBuffer(wire::EncodeFrameHeader(header));
-  PrepareFrame(&frame);
+  PrepareFrame(&frame, 0);
   StartWrite(&frame_);
 }
 
-void ReadStream::PrepareFrame(grpc::ByteBuffer* frame) {
+void ReadStream::PrepareFrame(grpc::ByteBuffer* frame, std::size_t bytes) {
   frame_.Swap(frame);
+  frame_bytes_ = bytes;
   const TimePoint now = FanOut::Clock::now();
   last_frame_ = now;
   writing_ = true;
@@ -173,8 +217,9 @@ void ReadStream::PrepareFrame(grpc::ByteBuffer* frame) {
 
 void ReadStream::OnWriteDone(bool ok) {
   writing_ = false;
-  core_->frames().Remove(this);
+  pace_.OnTaken(frame_bytes_, FanOut::Clock::now() - last_frame_.load());
   // A reader that waits holds nothing.
+  if (!held_) core_->frames().Remove(this);
   frame_.Clear();
   if (!ok) return Finish(grpc::Status::CANCELLED);
   Run();

@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "log/message_log.h"
+#include "rpc/pace.h"
 #include "server/fan_out.h"
 #include "server/frames_in_flight.h"
 #include "server/service_core.h"
@@ -20,7 +21,8 @@
 
 namespace messenger {
 
-// A cursor in the log and at most one frame on its way. Whoever has the turn
+// A cursor in the log and at most one frame on its way, which is as large as
+// the reader takes quickly. Whoever has the turn
 // (see FanOut) reads the log and then passes the turn on: to the write that it
 // starts, to the log's completion if it has to wait, to the parking list when
 // it has caught up, or to nobody with the call's one Finish.
@@ -53,14 +55,25 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Run();
   // Sends what was read; false if there was nothing to send: the turn is kept.
   bool Consume(absl::StatusOr<ReadResult> result);
-  void SendFrame(const ReadResult& result, bool last);
+  void Send(ReadResult result);
+  // Without its messages, which are to follow: this is how a reader learns that
+  // it has joined, or that it has to be patient.
+  void SendAhead(ReadResult result);
+  void SendFrame(const ReadResult& result);
+  // What the first frame says besides.
+  void Introduce(wire::FrameHeader* header);
+  // There is nothing to come after what was read.
+  bool Over() const {
+    return remaining_ == 0 || next_sequence_ > last_sequence_;
+  }
   // Finishes, if the stream must not go on; false if it may.
   bool EndIfOver();
   void SendHeartbeat();
   // Cancels the call, without the turn: the client has to resume.
   void CutOff() ABSL_LOCKS_EXCLUDED(context_mu_);
-  // Puts the frame where its write finds it, and watches that it goes on.
-  void PrepareFrame(grpc::ByteBuffer* frame);
+  // Puts the frame, with so many bytes of messages, where its write finds it,
+  // and watches that it goes on.
+  void PrepareFrame(grpc::ByteBuffer* frame, std::size_t bytes);
 
   ServiceCore* const core_;
   const std::chrono::nanoseconds heartbeat_interval_;  // 0: none
@@ -76,8 +89,12 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::uint64_t last_sequence_ =
       UINT64_MAX;  // messages after it are not wanted
   std::uint64_t next_sequence_ = 0;
-  std::uint64_t head_ = 0;  // as last sent
-  grpc::ByteBuffer frame_;  // on its way
+  std::uint64_t head_ = 0;       // as last sent
+  grpc::ByteBuffer frame_;       // on its way
+  std::size_t frame_bytes_ = 0;  // of messages in it
+  // To be sent after it, if it has gone ahead.
+  std::unique_ptr<ReadResult> held_;
+  rpc::Pace pace_;
 
   // For OnTimer, which runs without the turn.
   std::atomic<TimePoint> last_frame_{TimePoint()};

@@ -39,6 +39,7 @@ constexpr std::uint32_t kHead = 4;
 constexpr std::uint32_t kCaughtUp = 5;
 constexpr std::uint32_t kGap = 6;
 constexpr std::uint32_t kFrameHeartbeatInterval = 7;
+constexpr std::uint32_t kNextFrameBytes = 8;
 
 // Gap.
 constexpr std::uint32_t kFirstMissing = 1;
@@ -210,6 +211,9 @@ bool ParseRun(FieldReader& fields, Frame* frame) {
         frame->header.heartbeat_interval = *interval;
         break;
       }
+      case MakeTag(kNextFrameBytes, WireType::kVarint):
+        frame->header.next_frame_bytes = fields.number();
+        break;
       default:
         break;
     }
@@ -333,6 +337,9 @@ std::string EncodeFrameHeader(const FrameHeader& header) {
   if (header.heartbeat_interval.count() > 0) {
     AppendBytesField(out, kFrameHeartbeatInterval,
                      EncodeDuration(header.heartbeat_interval));
+  }
+  if (header.next_frame_bytes != 0) {
+    AppendVarintField(out, kNextFrameBytes, header.next_frame_bytes);
   }
   return out;
 }

@@ -41,6 +41,7 @@ struct FrameHeader {
   bool caught_up = false;
   std::optional<Gap> gap;
   std::chrono::milliseconds heartbeat_interval{0};  // 0: absent
+  std::uint64_t next_frame_bytes = 0;               // 0: absent
 };
 
 // All fields of a frame but `messages`, to be put before the entries.

@@ -1,0 +1,205 @@
+// Readers and senders on lines that pass little: everything gets through, and
+// nothing is sent again and again. Lines are as much faster than the 50 KB/s
+// that are guaranteed as heartbeats and timeouts are shorter.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "messenger/client.h"
+#include "messenger/server.h"
+#include "messenger/testing.h"
+#include "support/recorder.h"
+
+namespace messenger::test::slow_line_test {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::FaultProxy;
+using testing::TestServer;
+
+constexpr std::uint64_t kGuaranteed = 50'000;  // bytes a second
+constexpr int kFaster = 20;
+constexpr std::uint64_t kSlow = kGuaranteed * kFaster;
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+constexpr milliseconds Scaled(milliseconds time) {
+  return time / kFaster;
+}
+
+std::unique_ptr<TestServer> Serve() {
+  const ServiceOptions defaults;
+  return TestServer::Start(
+             {.service = {.min_heartbeat_interval = milliseconds(1),
+                          .keepalive_time = Scaled(defaults.keepalive_time),
+                          .keepalive_timeout =
+                              Scaled(defaults.keepalive_timeout)}})
+      .value();
+}
+
+Client Connect(const TestServer& server) {
+  const ClientOptions defaults;
+  return server.Connect(
+      {.retry = {.initial_backoff = milliseconds(1),
+                 .max_backoff = milliseconds(20)},
+       .send_timeout = milliseconds(0),
+       .call_timeout = Scaled(defaults.call_timeout),
+       .keepalive_time = Scaled(defaults.keepalive_time),
+       .keepalive_timeout = Scaled(defaults.keepalive_timeout)});
+}
+
+ReadOptions Everything(std::string channel) {
+  return {.channel = std::move(channel),
+          .start = Start::Earliest(),
+          .until_caught_up = true,
+          .heartbeat_interval = Scaled(ReadOptions().heartbeat_interval)};
+}
+
+void Fill(TestServer& server, const std::string& channel, int count,
+          std::size_t size) {
+  Client client = server.LocalClient();
+  const std::string text(size, 'x');
+  for (int i = 0; i < count; ++i) {
+    client.SendAsync({.channel = channel, .text = text});
+  }
+  REQUIRE(client.Flush() == absl::OkStatus());
+}
+
+// Counts what a subscription is given, in order.
+struct Count {
+  std::uint64_t last = 0;
+  int wrong = 0;
+  std::atomic<int> joins = 0;
+
+  ReadCallbacks Callbacks() {
+    return {.on_joined = [this](const Joined& /*joined*/) { ++joins; },
+            .on_message =
+                [this](const Message& message) {
+                  if (message.sequence != last + 1) ++wrong;
+                  last = message.sequence;
+                },
+            .on_gap = [this](const Gap& /*gap*/) { ++wrong; }};
+  }
+};
+
+// That what has passed is what had to, and nothing of it twice again: a machine
+// that is busy may cut a try off, but then the next one gets on.
+void CheckPassed(std::uint64_t passed, std::uint64_t payload) {
+  CHECK(passed < 2 * payload + kMiB);
+}
+
+TEST_CASE("on a slow line a reader gets a large backlog, once") {
+  const auto server = Serve();
+  Fill(*server, "c", 3'000, 1'000);
+  server->proxy().Set({.bytes_per_second = kSlow});
+  Client client = Connect(*server);
+  Count count;
+  const Subscription subscription =
+      client.Read(Everything("c"), count.Callbacks());
+  CHECK(subscription.Wait() == absl::OkStatus());
+  CHECK(count.last == 3'000);
+  CHECK(count.wrong == 0);
+  CHECK(count.joins == 1);
+  CheckPassed(server->proxy().counters().bytes_to_client, 3'000 * 1'000);
+}
+
+TEST_CASE("readers that share a slow line all get on") {
+  constexpr int kReaders = 5;
+  const auto server = Serve();
+  Fill(*server, "c", 700, 1'000);
+  server->proxy().Set({.bytes_per_second = 2 * kSlow});
+  std::vector<Count> counts(kReaders);
+  Client client = Connect(*server);
+  std::vector<Subscription> subscriptions;
+  for (Count& count : counts) {
+    subscriptions.push_back(client.Read(Everything("c"), count.Callbacks()));
+  }
+  for (const Subscription& subscription : subscriptions) {
+    CHECK(subscription.Wait() == absl::OkStatus());
+  }
+  for (const Count& count : counts) {
+    CHECK(count.last == 700);
+    CHECK(count.wrong == 0);
+  }
+  CheckPassed(server->proxy().counters().bytes_to_client,
+              kReaders * 700 * 1'000);
+}
+
+TEST_CASE("a line that is full is not taken for one that is silent") {
+  const auto server = Serve();
+  Fill(*server, "c", 3'000, 1'000);
+  server->proxy().Set({.bytes_per_second = kSlow});
+  Client client = Connect(*server);
+  Count count;
+  const Subscription subscription =
+      client.Read(Everything("c"), count.Callbacks());
+  // Heartbeats, and another that joins, come by the same connection.
+  Recorder waiting;
+  ReadOptions options = Everything("empty");
+  options.until_caught_up = false;
+  const Subscription other = client.Read(options, waiting.Callbacks());
+  CHECK(waiting.AwaitJoined());
+  CHECK(subscription.Wait() == absl::OkStatus());
+  CHECK(waiting.AwaitEvents(
+      [](const Recorder::Events& e) { return e.heartbeats.size() >= 3; }));
+  CHECK(count.last == 3'000);
+  CHECK(count.wrong == 0);
+  CheckPassed(server->proxy().counters().bytes_to_client, 3'000 * 1'000);
+}
+
+TEST_CASE("messages of the largest size get through a slow line") {
+  const auto server = Serve();
+  Client client = Connect(*server);
+  SUBCASE("to a reader") {
+    // Slower than a frame that is not announced may be.
+    server->proxy().Set({.bytes_per_second = kSlow * 4 / 5});
+    Fill(*server, "c", 3, kMiB - 10);
+    Count count;
+    const Subscription subscription =
+        client.Read(Everything("c"), count.Callbacks());
+    CHECK(subscription.Wait() == absl::OkStatus());
+    CHECK(count.last == 3);
+    CHECK(count.wrong == 0);
+    CheckPassed(server->proxy().counters().bytes_to_client, 3 * kMiB);
+  }
+  SUBCASE("from a sender") {
+    server->proxy().Set({.bytes_per_second = kSlow});
+    const std::string text(kMiB - 10, 'x');
+    for (int i = 0; i < 3; ++i) client.SendAsync({.text = text});
+    CHECK(client.Flush() == absl::OkStatus());
+    CHECK(server->LocalClient().GetChannel("")->head == 3);
+    CheckPassed(server->proxy().counters().bytes_to_server, 3 * kMiB);
+  }
+}
+
+TEST_CASE("what is sent over a slow line is stored once, and acknowledged") {
+  const auto server = Serve();
+  server->proxy().Set({.bytes_per_second = kSlow});
+  Client client = Connect(*server);
+  const std::string text(1'000, 'x');
+  for (int i = 0; i < 2'000; ++i) client.SendAsync({.text = text});
+  CHECK(client.Flush() == absl::OkStatus());
+  CHECK(server->LocalClient().GetChannel("")->head == 2'000);
+  CheckPassed(server->proxy().counters().bytes_to_server, 2'000 * 1'000);
+}
+
+TEST_CASE("by default there is time for a message of 1 MiB at 50 KB/s") {
+  const auto check = [](const auto& options) {
+    const std::chrono::duration<double> time = options.keepalive_timeout;
+    // And for what is on its way before it.
+    CHECK(time.count() * static_cast<double>(kGuaranteed) >=
+          static_cast<double>(options.max_message_bytes + (256 << 10)));
+  };
+  check(ClientOptions());
+  check(ServiceOptions());
+}
+
+}  // namespace
+}  // namespace messenger::test::slow_line_test
