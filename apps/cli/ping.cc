@@ -78,7 +78,7 @@ void PrintTime(Milliseconds time, const CommonOptions& common,
 
 int RunPing(const PingCommand& command, const CommonOptions& common,
             Context& context) {
-  Client client = Client::Connect({.target = common.server});
+  Client client = Client::Connect(ConnectTo(common));
   Output& output = context.output;
   Statistics statistics;
   // Connects.

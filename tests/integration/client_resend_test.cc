@@ -257,7 +257,7 @@ TEST_CASE("a disk that takes no messages for a while is waited for") {
   log->FailNextAppend(absl::UnavailableError("the disk is full"));
   const absl::Status refused = impatient.Send({.text = "3"}).status();
   CHECK(absl::IsUnavailable(refused));
-  CHECK(refused.message() == "the disk is full");
+  CHECK(refused.message() == server->target() + ": the disk is full");
   CHECK(MayBeStored(refused));
 }
 

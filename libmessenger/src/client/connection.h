@@ -38,7 +38,8 @@ class Connection {
   void PrepareStream(grpc::ClientContext* context, const char* method,
                      ByteStream* reactor);
 
-  // Blocks until the answer is there or `timeout` is over.
+  // Blocks until the answer is there or `timeout` is over. DATA_LOSS if it is
+  // not an encoded Response.
   absl::Status Call(const char* method,
                     const google::protobuf::MessageLite& request,
                     google::protobuf::MessageLite* response,
@@ -65,6 +66,8 @@ class Connection {
 // Thread safety: all members may be called from any thread.
 class Connector {
  public:
+  // The options' target is what ParseTarget has returned, and http_proxy empty
+  // or an address.
   static std::shared_ptr<Connector> ToTarget(const ClientOptions& options);
   // Takes ownership of `fd`. There is only this one connection.
   static std::shared_ptr<Connector> ToFd(int fd, const ClientOptions& options);
@@ -79,6 +82,11 @@ class Connector {
   void Discard(const std::shared_ptr<Connection>& connection)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // An error of a call on one of the connections, as it is told the user: with
+  // the server's address. Contract errors, which are about the request, stay as
+  // they are. Apply it once.
+  absl::Status WithAddress(const absl::Status& status) const;
+
   // A stream has ended because of `reason`, and will be tried again; or it has
   // had an answer. Gives a notice the first time after the other.
   void ReportAway(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
@@ -88,6 +96,8 @@ class Connector {
 
  private:
   const ClientOptions options_;
+  // The server, as errors name it. Empty: it has no address.
+  const std::string name_;
   const bool can_reconnect_;
   absl::Mutex mu_;
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mu_);
@@ -100,5 +110,12 @@ class Connector {
 // The status of a call that the client did not cancel. A call that broke, in
 // whichever way, is UNAVAILABLE; the server's own answers stay as they are.
 absl::Status StatusOfCall(const grpc::Status& status);
+
+// The same for a call of the message service. There, UNIMPLEMENTED comes from
+// something else that listens where the server should be: UNAVAILABLE.
+absl::Status StatusOfOurCall(const grpc::Status& status);
+
+// That the server has not said anything for as long as `waited`.
+absl::Status NotAnswered(std::chrono::nanoseconds waited);
 
 }  // namespace messenger

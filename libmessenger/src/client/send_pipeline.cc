@@ -76,7 +76,7 @@ class SendPipeline::Stream final : public ByteStream {
   }
   void OnWriteDone(bool ok) override { pipeline_->OnWritten(ok); }
   void OnDone(const grpc::Status& status) override {
-    pipeline_->OnEnd(StatusOfCall(status));
+    pipeline_->OnEnd(StatusOfOurCall(status));
     const std::shared_ptr<Strand> strand = pipeline_->strand_;
     strand->Post([self = std::move(self_)]() mutable {
       const std::shared_ptr<SendPipeline> pipeline = self->pipeline_;
@@ -205,6 +205,7 @@ void SendPipeline::Advance() {
                                                     connector_->Get())};
     ++streams_;
     call_->stream->Start(call_->stream);
+    call_->since = Timers::Clock::now();
     call_->answer_timer = Schedule(Timers::Clock::now() + options_.call_timeout,
                                    &SendPipeline::OnSilence);
   }
@@ -236,13 +237,16 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
     Fates fates;
     call_->failure = parsed.status();
     if (parsed.ok()) {
+      call_->failure = CheckOrder(*parsed);
+    }
+    if (call_->failure.ok()) {
       first = !std::exchange(call_->answered, true);
       if (first) {
         timers_->Cancel(call_->answer_timer);
         backoff_.Succeeded();
         away_ = absl::OkStatus();
       }
-      if (parsed->epoch != 0) window_.SetEpoch(parsed->epoch);
+      if (first) window_.SetEpoch(parsed->epoch);
       call_->failure = window_.Acknowledge(parsed->receipts, &fates);
     }
     changed_.SignalAll();
@@ -260,6 +264,18 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
   if (misled) misled->Cancel();
 }
 
+absl::Status SendPipeline::CheckOrder(
+    const wire::SendResponse& response) const {
+  if (!call_->answered) {
+    if (response.epoch != 0) return absl::OkStatus();
+    return absl::DataLossError(
+        "the server's first SendMessagesResponse has no epoch");
+  }
+  if (!response.receipts.empty()) return absl::OkStatus();
+  return absl::DataLossError(
+      "the server sent a SendMessagesResponse without receipts");
+}
+
 void SendPipeline::OnBroken() {
   absl::MutexLock lock(&mu_);
   Release();
@@ -269,7 +285,10 @@ void SendPipeline::OnSilence() {
   std::shared_ptr<Stream> stream;
   {
     absl::MutexLock lock(&mu_);
-    if (call_ && !call_->answered) stream = call_->stream;
+    if (call_ && !call_->answered) {
+      stream = call_->stream;
+      call_->silent = NotAnswered(Timers::Clock::now() - call_->since);
+    }
   }
   if (stream) stream->Cancel();
 }
@@ -288,16 +307,18 @@ void SendPipeline::OnEnd(const absl::Status& status) {
     Fates fates;
     const Call call = *std::exchange(call_, std::nullopt);
     timers_->Cancel(call.answer_timer);
+    if (!call.silent.ok()) reason = call.silent;
+    const absl::Status named = connector_->WithAddress(reason);
     if (closed_) {
       // Close has failed everything.
     } else if (!call.failure.ok()) {
-      window_.FailInFlight(call.failure, &fates);
+      window_.FailInFlight(connector_->WithAddress(call.failure), &fates);
     } else if (!absl::IsUnavailable(reason)) {
-      window_.Refuse(reason, &fates);
+      window_.Refuse(named, &fates);
     } else {
       connector_->Discard(call.stream->connection());
       window_.Break();
-      away = Retry(reason, &fates);
+      away = Retry(named, &fates);
     }
     Deliver(std::move(fates));
     Advance();
@@ -357,7 +378,12 @@ void SendPipeline::OnExpiry() {
   expiry_timer_.reset();
   if (closed_) return;
   Fates fates;
-  const TimePoint next = window_.Expire(Timers::Clock::now(), away_, &fates);
+  const TimePoint now = Timers::Clock::now();
+  absl::Status why = away_;
+  if (why.ok() && call_ && !call_->answered) {
+    why = connector_->WithAddress(NotAnswered(now - call_->since));
+  }
+  const TimePoint next = window_.Expire(now, why, &fates);
   Deliver(std::move(fates));
   ArmExpiry(next);
   changed_.SignalAll();

@@ -65,7 +65,9 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     bool open = true;       // the stream takes operations: its hold is ours
     bool writing = false;   // a request is on its way
     bool answered = false;  // the server takes requests
+    TimePoint since;        // when it was started
     Timers::Id answer_timer;
+    absl::Status silent;   // it was ended since the server has not answered
     absl::Status failure;  // what was wrong with what it said
   };
 
@@ -82,6 +84,10 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
 
   // What the stream reports.
   void OnResponse(const grpc::ByteBuffer& response) ABSL_LOCKS_EXCLUDED(mu_);
+  // DATA_LOSS unless the stream's first response has the epoch, and the others
+  // have receipts.
+  absl::Status CheckOrder(const wire::SendResponse& response) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnWritten(bool ok) ABSL_LOCKS_EXCLUDED(mu_);
   void OnBroken() ABSL_LOCKS_EXCLUDED(mu_);
   // It has not answered in time.

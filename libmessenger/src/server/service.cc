@@ -60,7 +60,9 @@ absl::Status CheckBounds(std::string_view name, std::size_t value,
       fmt::format("{}: {}; must be {} to {}", name, value, low, high));
 }
 
-absl::Status Check(const ServiceOptions& options) {
+}  // namespace
+
+absl::Status CheckBounds(const ServiceOptions& options) {
   constexpr std::size_t kKiB = std::size_t{1} << 10;
   constexpr std::size_t kMiB = std::size_t{1} << 20;
   if (absl::Status s = CheckBounds("max_message_bytes",
@@ -117,8 +119,6 @@ absl::Status Check(const ServiceOptions& options) {
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 class Service::Impl final : public RawService {
  public:
@@ -223,7 +223,7 @@ class Service::Impl final : public RawService {
 absl::StatusOr<std::unique_ptr<Service>> Service::Create(
     std::shared_ptr<MessageLog> log, ServiceOptions options) {
   if (!log) return absl::InvalidArgumentError("log: null");
-  if (absl::Status s = Check(options); !s.ok()) return s;
+  if (absl::Status s = CheckBounds(options); !s.ok()) return s;
   return std::unique_ptr<Service>(
       new Service(std::make_unique<Impl>(std::move(log), options)));
 }
@@ -248,7 +248,9 @@ void Service::Register(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
       rpc::ToArgument(rpc::kMinPingInterval));
-  // A small request must not become a large one behind the limit.
+  // A small request must not become a large one behind the limit: none is
+  // unpacked, and those that are packed are refused.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.RegisterService(impl_.get());
