@@ -91,7 +91,7 @@ absl::StatusOr<std::vector<ChannelInfo>> List(Client& client,
 
 int RunChannels(const std::string& name, const CommonOptions& common,
                 Context& context) {
-  Client client = Client::Connect({.target = common.server});
+  Client client = Client::Connect(ConnectTo(common));
   const auto channels = List(client, name);
   if (!channels.ok()) return Fail(channels.status(), common.server);
   std::string& out = context.output.buffer();

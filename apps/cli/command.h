@@ -27,7 +27,8 @@ using Run = std::function<int(Context&)>;
 
 // Options of every command.
 struct CommonOptions {
-  std::string server;
+  std::string server;      // as ParseTarget returns it, once it is parsed
+  std::string http_proxy;  // empty for none
   bool json = false;
 };
 

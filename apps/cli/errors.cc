@@ -17,18 +17,31 @@ int ExitCodeOf(const absl::Status& status) {
   return IsServerAway(status) ? kUnavailable : kFailed;
 }
 
-std::string Explain(const absl::Status& status, std::string_view server) {
+std::string WithServer(const absl::Status& status, std::string_view server) {
   const std::string_view reason = MessageOf(status);
-  if (!IsServerAway(status)) return std::string(reason);
-  // It is there, but its disk is full or has failed.
-  if (reason.starts_with("the log cannot be written to") ||
-      reason.starts_with("the server takes no messages")) {
-    return fmt::format("{}: {}", server, reason);
+  // As a rule the library has named it.
+  if (reason.find(server) != std::string_view::npos) return std::string(reason);
+  return fmt::format("{}: {}", server, reason);
+}
+
+std::string Explain(const absl::Status& status, std::string_view server) {
+  if (!IsServerAway(status)) {
+    return std::string(MessageOf(status));
   }
+  std::string reason = WithServer(status, server);
+  // It is there, but its disk is full or has failed.
+  for (const std::string_view there :
+       {"the log cannot be written to", "the server takes no messages"}) {
+    if (reason.find(there) != std::string::npos) return reason;
+  }
+  // "ADDRESS: why", perhaps with a proxy; anything else is a sentence.
+  const std::string_view rest = std::string_view(reason).substr(
+      reason.starts_with(server) ? server.size() : 0);
+  const bool is_reason = rest.starts_with(": ") || rest.starts_with(" (");
   return fmt::format(
-      "cannot reach {}: {}. Is messenger-server running there? (--server, "
+      "{}{}. Is messenger-server running there? (--server, "
       "$MESSENGER_SERVER_ADDR)",
-      server, reason);
+      is_reason ? "cannot reach " : "", reason);
 }
 
 void PrintError(std::string_view message) {

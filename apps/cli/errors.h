@@ -22,6 +22,10 @@ int ExitCodeOf(const absl::Status& status);
 // else its message.
 std::string Explain(const absl::Status& status, std::string_view server);
 
+// The status as a sentence that names the server, if only by being about it:
+// "localhost:51075: Connection refused".
+std::string WithServer(const absl::Status& status, std::string_view server);
+
 // Prints "messenger-cli: <message>" as one line, fit for a terminal.
 void PrintError(std::string_view message);
 

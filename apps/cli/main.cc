@@ -1,4 +1,5 @@
 // messenger-cli: send and read messages from a terminal or a script.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,7 @@
 #include "common/interrupt.h"
 #include "common/process.h"
 #include "common/standard_streams.h"
+#include "messenger/address.h"
 
 namespace messenger::app {
 namespace {
@@ -49,7 +51,11 @@ Environment:
                           (default localhost:51075)
   MESSENGER_AUTHOR        author of what is sent without --author
                           (default: the login name)
-  NO_COLOR                if set, no colours)";
+  NO_COLOR                if set, no colours
+
+http_proxy and the like do not count: --http-proxy does. gRPC, below, has
+variables of its own for those who look for faults: GRPC_TRACE and GRPC_VERBOSITY
+make it write to stderr, GRPC_DNS_RESOLVER chooses how it looks up names.)";
 
 // Writes what is left of the output and has the last word if that failed. A
 // pipe whose reader has gone is no failure: it has seen enough.
@@ -89,7 +95,13 @@ int Main(int argc, char** argv) {
                       "a command is required: send, read, channels, ping, "
                       "bench");
   }
-  common.server = WithPort(common.server);
+  // What --server said has been checked.
+  const auto server = ParseTarget(common.server);
+  if (!server.ok()) {
+    return UsageError(app, fmt::format("MESSENGER_SERVER_ADDR: {}",
+                                       MessageOf(server.status())));
+  }
+  common.server = *server;
 
   if (!IsInherited(STDOUT_FILENO)) {
     PrintError("stdout is closed");

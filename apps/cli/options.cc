@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -14,14 +13,21 @@
 #include "cli/errors.h"
 #include "common/command_line.h"
 #include "common/duration.h"
+#include "messenger/address.h"
 #include "messenger/message.h"
 
 namespace messenger::app {
 namespace {
 
-constexpr int kDefaultPort = 51075;
-
 // CLI11 takes an empty answer for valid.
+std::string CheckServer(const std::string& server) {
+  return std::string(MessageOf(ParseTarget(server).status()));
+}
+
+std::string CheckProxy(const std::string& proxy) {
+  return std::string(MessageOf(ParseAddress(proxy).status()));
+}
+
 std::string CheckChannel(const std::string& channel) {
   const absl::Status status = CheckMessage({.channel = channel});
   if (status.ok()) return {};
@@ -63,7 +69,13 @@ void AddServer(CLI::App& app, CommonOptions* common) {
   app.add_option("--server", common->server,
                  "The server's address, port 51075 if there is none\n"
                  "(default $MESSENGER_SERVER_ADDR, else localhost)")
-      ->option_text("HOST[:PORT]");
+      ->option_text("HOST[:PORT]")
+      ->check(CheckServer);
+  app.add_option("--http-proxy", common->http_proxy,
+                 "Reach it through this HTTP proxy (default: none,\n"
+                 "whatever the environment says)")
+      ->option_text("HOST:PORT")
+      ->check(CheckProxy);
 }
 
 void AddJson(CLI::App& app, CommonOptions* common,
@@ -71,16 +83,8 @@ void AddJson(CLI::App& app, CommonOptions* common,
   app.add_flag("--json", common->json, description);
 }
 
-std::string WithPort(const std::string& server) {
-  const bool is_ipv6 = server.find_first_not_of("0123456789abcdefABCDEF:.") ==
-                           std::string::npos &&
-                       std::count(server.begin(), server.end(), ':') > 1;
-  if (is_ipv6) return fmt::format("[{}]:{}", server, kDefaultPort);
-  if (server.ends_with(']') ||
-      server.find_first_of(":/") == std::string::npos) {
-    return fmt::format("{}:{}", server, kDefaultPort);
-  }
-  return server;
+ClientOptions ConnectTo(const CommonOptions& common) {
+  return {.target = common.server, .http_proxy = common.http_proxy};
 }
 
 CLI::Option* AddChannel(CLI::App& app, std::string* channel,

@@ -25,9 +25,10 @@ std::string DefaultServer();
 // nobody.
 std::string DefaultAuthor();
 
-// Adds the default port to an address that has none.
-std::string WithPort(const std::string& server);
+// The server, and the way to it.
+ClientOptions ConnectTo(const CommonOptions& common);
 
+// --server and --http-proxy.
 void AddServer(CLI::App& app, CommonOptions* common);
 void AddJson(CLI::App& app, CommonOptions* common,
              const std::string& description);

@@ -79,7 +79,7 @@ void PrintTime(Milliseconds time, const CommonOptions& common,
 
 int RunPing(const PingCommand& command, const CommonOptions& common,
             Context& context) {
-  Client client = Client::Connect({.target = common.server});
+  Client client = Client::Connect(ConnectTo(common));
   Output& output = context.output;
   Statistics statistics;
   for (std::uint64_t i = 0; i < command.count && output.ok(); ++i) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -90,8 +91,8 @@ int FailRead(const absl::Status& status, const Subscription& subscription,
              const std::string& server) {
   const auto position = subscription.position();
   if (!IsServerAway(status) || !position) return Fail(status, server);
-  PrintError(fmt::format("lost {}: {}. Go on with: --after {}:{}", server,
-                         MessageOf(status), position->epoch,
+  PrintError(fmt::format("lost {}. Go on with: --after {}:{}",
+                         WithServer(status, server), position->epoch,
                          position->sequence));
   return ExitCodeOf(status);
 }
@@ -129,12 +130,12 @@ int RunRead(ReadCommand command, const CommonOptions& common,
   const auto printer = MakePrinter(command, common.json, context.output);
   Reading reading(command.read.channel, *printer, context.output,
                   bookmark ? &*bookmark : nullptr);
-  Client client =
-      Client::Connect({.target = common.server,
-                       .retry = command.retry,
-                       .on_notice = [&reading](std::string_view notice) {
-                         reading.OnNotice(notice);
-                       }});
+  ClientOptions options = ConnectTo(common);
+  options.retry = command.retry;
+  options.on_notice = [&reading](std::string_view notice) {
+    reading.OnNotice(notice);
+  };
+  Client client = Client::Connect(std::move(options));
   const Subscription subscription =
       client.Read(command.read, reading.Callbacks());
 

@@ -1,37 +1,11 @@
 #include "cli/reading.h"
 
-#include <fmt/format.h>
-
 #include <string>
 #include <utility>
 
 #include "cli/errors.h"
 
 namespace messenger::app {
-namespace {
-
-std::string Describe(const Gap& gap) {
-  if (gap.reason == Gap::Reason::kNewEpoch) {
-    return fmt::format(
-        "gap: this is another log than the one of the position; reading it "
-        "from its oldest message, {}, on",
-        gap.next);
-  }
-  if (gap.reason == Gap::Reason::kRolledBack) {
-    return fmt::format(
-        "gap: the log has lost messages up to {}, or it is another channel; "
-        "reading on with {}",
-        gap.first_missing - 1, gap.next);
-  }
-  if (gap.next == gap.first_missing + 1) {
-    return fmt::format("gap: message {} is not there any more ({})",
-                       gap.first_missing, ToString(gap.reason));
-  }
-  return fmt::format("gap: messages {} to {} are not there any more ({})",
-                     gap.first_missing, gap.next - 1, ToString(gap.reason));
-}
-
-}  // namespace
 
 ReadCallbacks Reading::Callbacks() {
   return {
@@ -41,6 +15,8 @@ ReadCallbacks Reading::Callbacks() {
       .on_end =
           [this](const absl::Status& status) {
             output_.Flush();
+            const std::string gaps = gaps_.Rest();
+            if (!gaps.empty()) PrintError(gaps);
             End(status);
           },
   };
@@ -71,7 +47,10 @@ void Reading::OnMessage(const Message& message) {
 }
 
 void Reading::OnGap(const Gap& gap) {
-  if (!printer_.PrintGap(gap, &output_.buffer())) PrintError(Describe(gap));
+  if (!printer_.PrintGap(gap, &output_.buffer())) {
+    const std::string line = gaps_.Add(gap, GapReport::Clock::now());
+    if (!line.empty()) PrintError(line);
+  }
   Flush(gap.next - 1);
 }
 

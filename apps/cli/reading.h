@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "cli/bookmark_file.h"
+#include "cli/gap_report.h"
 #include "cli/output.h"
 #include "cli/printer.h"
 #include "common/event.h"
@@ -57,6 +58,7 @@ class Reading {
   Output& output_;
   const BookmarkFile* const bookmark_;
   std::atomic<bool> was_joined_{false};
+  GapReport gaps_;
   std::uint64_t epoch_ = 0;
   bool ended_ = false;
   absl::Status end_;

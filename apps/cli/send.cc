@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -93,10 +94,10 @@ int SendText(const SendCommand& command, const CommonOptions& common,
   message.text = command.text;
   // Whoever has typed it is to know at once.
   const RetryOptions never = {.give_up_after = std::chrono::milliseconds(0)};
-  Client client =
-      Client::Connect({.target = common.server,
-                       .retry = never,
-                       .max_message_bytes = command.max_message_bytes});
+  ClientOptions options = ConnectTo(common);
+  options.retry = never;
+  options.max_message_bytes = command.max_message_bytes;
+  Client client = Client::Connect(std::move(options));
   const auto receipt = client.Send(message);
   if (!receipt.ok()) return Fail(receipt.status(), common.server);
   PrintReceipt(*receipt, command.channel, common.json,
@@ -133,16 +134,15 @@ int SendLines(const SendCommand& command, const CommonOptions& common,
   const Interrupt& interrupt = context.interrupt;
   context.interrupt.Defer();
   Progress progress;
-  Client client =
-      Client::Connect({.target = common.server,
-                       .retry = command.retry,
-                       .on_notice =
-                           [&progress](std::string_view notice) {
-                             progress.PrintError(notice);
-                           },
-                       .max_message_bytes = command.max_message_bytes,
-                       .send_timeout = std::chrono::milliseconds(0),
-                       .call_timeout = CallTimeout(command.retry)});
+  ClientOptions options = ConnectTo(common);
+  options.retry = command.retry;
+  options.on_notice = [&progress](std::string_view notice) {
+    progress.PrintError(notice);
+  };
+  options.max_message_bytes = command.max_message_bytes;
+  options.send_timeout = std::chrono::milliseconds(0);
+  options.call_timeout = CallTimeout(command.retry);
+  Client client = Client::Connect(std::move(options));
   LineSender sender(std::move(client), command,
                     [&progress](const FailedLine& line) {
                       progress.PrintError(Describe(line));

@@ -54,7 +54,7 @@ std::string ReportFailed(const SendState& state, std::string_view server) {
     return Explain(line.status, server) + " No line was acknowledged.";
   }
   std::string report = fmt::format(
-      "lost {}: {}. {} Go on with: tail -n +{}", server, MessageOf(line.status),
+      "lost {}. {} Go on with: tail -n +{}", WithServer(line.status, server),
       Acknowledged(state), state.last_acknowledged + 1);
   if (state.last_submitted > state.last_acknowledged) {
     report += " (which may store some lines twice)";

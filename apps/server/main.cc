@@ -73,9 +73,11 @@ int Main(int argc, char** argv) {
   };
   command->log.on_notice = print;
   command->server.on_notice = print;
-  auto log = OpenLog(command->log_uri, command->log);
-  if (!log.ok()) return Fail(log.status());
-  command->server.log = *std::move(log);
+  // Not before the address is ours: a second server must not leave a directory
+  // behind.
+  command->server.open_log = [&command] {
+    return OpenLog(command->log_uri, command->log);
+  };
 
   EnableReflection();
   auto server = Server::Start(std::move(command->server));

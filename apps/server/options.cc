@@ -3,16 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <optional>
 #include <string>
-#include <string_view>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/command_line.h"
+#include "messenger/address.h"
 #include "messenger/version.h"
 
 namespace messenger::app {
@@ -62,7 +62,8 @@ Signals:
 
 Exit codes:
   0        drained after a signal
-  1        failed, for example because the address is in use
+  1        failed, for example because the address is in use; then no log is
+           opened or created
   2        wrong usage
   130,143  ended at once by a second SIGINT, SIGTERM; 129 by SIGHUP before it
            listens
@@ -76,24 +77,10 @@ Environment:
 // What ServiceOptions asks for between a message and a request.
 constexpr std::size_t kRequestOverhead = 1024;
 
-constexpr std::string_view kDefaultPort = "51075";
-
-bool IsPort(std::string_view text) {
-  std::uint16_t port = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, port);
-  return error == std::errc() && rest == end;
-}
-
 // CLI11 takes an empty answer for valid.
 std::string CheckListen(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  const bool valid = colon != std::string::npos && colon > 0 &&
-                     IsPort(std::string_view(address).substr(colon + 1));
-  if (valid) return {};
-  return fmt::format(
-      "'{}' is not HOST:PORT; for example 0.0.0.0:51075 or [::]:51075",
-      address);
+  const absl::Status status = ParseAddress(address).status();
+  return {status.message().data(), status.message().size()};
 }
 
 std::string CheckDurability(const std::string& level) {
@@ -101,13 +88,19 @@ std::string CheckDurability(const std::string& level) {
   return fmt::format("'{}' is not known; it takes fsync or os", level);
 }
 
-// Where to listen without --listen; nothing if the variable is not valid.
-std::optional<std::string> DefaultListen() {
+// Where to listen without --listen; INVALID_ARGUMENT names the variable.
+absl::StatusOr<std::string> DefaultListen() {
   const char* variable = std::getenv("MESSENGER_SERVER_PORT");
-  const std::string_view port =
-      variable == nullptr || *variable == '\0' ? kDefaultPort : variable;
-  if (!IsPort(port)) return std::nullopt;
-  return fmt::format("0.0.0.0:{}", port);
+  Address address = {.host = "0.0.0.0", .port = kDefaultPort};
+  if (variable != nullptr && *variable != '\0') {
+    const absl::StatusOr<std::uint16_t> port = ParsePort(variable);
+    if (!port.ok()) {
+      return absl::InvalidArgumentError(fmt::format(
+          "MESSENGER_SERVER_PORT: {}", std::string(port.status().message())));
+    }
+    address.port = *port;
+  }
+  return address.ToString();
 }
 
 void AddOptions(CLI::App& app, ServerCommand* command) {
@@ -239,11 +232,8 @@ std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
       service.max_request_bytes, service.max_message_bytes + kRequestOverhead);
   if (command->server.listen.empty()) {
     const auto listen = DefaultListen();
-    if (!listen) {
-      *exit_code = UsageError(
-          app, fmt::format("MESSENGER_SERVER_PORT: '{}' is no port; it takes a "
-                           "number from 0 to 65535",
-                           std::getenv("MESSENGER_SERVER_PORT")));
+    if (!listen.ok()) {
+      *exit_code = UsageError(app, std::string(listen.status().message()));
       return nullptr;
     }
     command->server.listen = *listen;

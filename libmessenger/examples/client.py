@@ -52,7 +52,9 @@ def read(stub, **request):
 
 def main():
     target = sys.argv[1] if len(sys.argv) > 1 else "localhost:51075"
-    with grpc.insecure_channel(target) as channel:
+    # Or else $http_proxy would have a say, even on the way to localhost.
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(target, options) as channel:
         stub = messenger_pb2_grpc.MessengerServerStub(channel)
         for text in "one", "two", "three":
             receipt = send(stub, text, author="py", channel="python")

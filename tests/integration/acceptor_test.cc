@@ -400,8 +400,10 @@ TEST_CASE("an address that is none is named, with the reason") {
   for (const char* address : {"::1:0", "ipv4:127.0.0.1:0", "::1", "1:2:3"}) {
     CHECK(error(address).find("in brackets") != std::string::npos);
   }
-  for (const char* address :
-       {"name.invalid:0", "[127.0.0.1]:0", "[name]:0", "192.0.2.1:0"}) {
+  for (const char* address : {"[127.0.0.1]:0", "[name]:0"}) {
+    CHECK(error(address).find("is no IPv6 address") != std::string::npos);
+  }
+  for (const char* address : {"name.invalid:0", "192.0.2.1:0"}) {
     const auto server = Server::Start({.listen = address});
     CHECK(absl::IsUnavailable(server.status()));
     CHECK(TextOf(server.status()).find(address) != std::string::npos);

@@ -258,7 +258,8 @@ TEST_CASE("a disk that takes no messages for a while is waited for") {
   const absl::Status refused = impatient.Send({.text = "3"}).status();
   CHECK(absl::IsUnavailable(refused));
   CHECK(refused.message() ==
-        "the disk is full; the message may be stored all the same");
+        server->target() +
+            ": the disk is full; the message may be stored all the same");
   CHECK(MayBeStored(refused));
 }
 

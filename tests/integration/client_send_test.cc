@@ -245,7 +245,7 @@ TEST_CASE("a client that does not try again fails, and finds a server later") {
   Client client = Client::Connect({.target = "127.0.0.1:1", .retry = kNoRetry});
   const absl::Status failed = client.Send({.text = "x"}).status();
   CHECK(absl::IsUnavailable(failed));
-  CHECK(failed.message() == "Connection refused");
+  CHECK(failed.message() == "127.0.0.1:1: Connection refused");
   CHECK(absl::IsUnavailable(client.Ping().status()));
 
   auto server = *Server::Start({.listen = "127.0.0.1:0"});

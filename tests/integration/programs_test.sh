@@ -209,10 +209,49 @@ has "a start beyond the head: says so" "$(cat err)" 'beyond the head'
 "$server" --listen "$MESSENGER_SERVER_ADDR" --log memory: 2>err
 is "an address in use: exit code" $? 1
 has "an address in use: says so" "$(cat err)" 'Address already in use'
-"$server" --listen nonsense 2>err
-is "an address that is none: exit code" $? 2
+for address in nonsense ::1:0 '[::1]' 127.0.0.1:99999 unix:/tmp/x; do
+  "$server" --listen "$address" 2>err
+  is "--listen $address: exit code" $? 2
+  has "--listen $address: says so" "$(cat err)" '^messenger-server: --listen: "'
+done
 MESSENGER_SERVER_PORT=x "$server" 2>err
 is "a bad MESSENGER_SERVER_PORT: exit code" $? 2
+has "a bad MESSENGER_SERVER_PORT: says so" "$(cat err)" \
+  'MESSENGER_SERVER_PORT: the port "x" is no number from 0 to 65535'
+for address in 127.0.0.1:99999 127.0.0.1:0 127.0.0.1:http 'a b' '' ::1:51075; do
+  "$cli" ping --server "$address" 2>err
+  is "--server '$address': exit code" $? 2
+  has "--server '$address': says so" "$(cat err)" '^messenger-cli: --server: "'
+done
+MESSENGER_SERVER_ADDR=127.0.0.1:99999 "$cli" ping 2>err
+is "a bad MESSENGER_SERVER_ADDR: exit code" $? 2
+has "a bad MESSENGER_SERVER_ADDR: says so" "$(cat err)" \
+  'MESSENGER_SERVER_ADDR: "127.0.0.1:99999": the port "99999" is no number'
+
+# A server that cannot start leaves no log behind.
+mkdir empty
+for listen in "$MESSENGER_SERVER_ADDR" nonsense 192.0.2.1:0; do
+  (cd empty && "$server" --listen "$listen" 2>../err)
+  is "a failed start on $listen leaves nothing" "$(ls -A empty)" ""
+done
+(cd empty && "$server" --listen 127.0.0.1:0 --max-message-bytes 99Mi 2>../err)
+is "a failed start with a bad option: exit code" $? 2
+is "a failed start with a bad option leaves nothing" "$(ls -A empty)" ""
+
+# The environment does not say how to connect.
+ambient=(env http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1
+  grpc_proxy=http://127.0.0.1:1 no_proxy=localhost
+  GRPC_XDS_BOOTSTRAP=/nonexistent)
+has "proxies in the environment do not count" \
+  "$("${ambient[@]}" "$cli" send --channel ambient x 2>&1)" '^ambient 1$'
+"$cli" ping --http-proxy 127.0.0.1:1 2>err
+is "a proxy that is not there: exit code" $? 3
+has "a proxy that is not there: is named" "$(cat err)" \
+  "cannot reach $MESSENGER_SERVER_ADDR \(through the proxy 127.0.0.1:1\): Conn"
+no_proxy=127.0.0.1 "$cli" ping --http-proxy 127.0.0.1:1 2>err
+is "a proxy that is asked for, whatever no_proxy says: exit code" $? 3
+"$cli" ping --http-proxy http://127.0.0.1:1 2>err
+is "a proxy that is no address: exit code" $? 2
 has "--help of the server" "$("$server" --help)" 'SIGTERM'
 has "--help of the cli" "$("$cli" --help)" 'send'
 has "--version" "$("$cli" --version)" '[0-9]+\.[0-9]+\.[0-9]+'

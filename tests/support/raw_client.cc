@@ -52,6 +52,7 @@ std::shared_ptr<grpc::Channel> Connect(int port,
                                        const RawClient::Options& options) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   if (options.fixed_windows) arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   return grpc::CreateCustomChannel(fmt::format("127.0.0.1:{}", port),
                                    grpc::InsecureChannelCredentials(),

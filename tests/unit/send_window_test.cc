@@ -115,6 +115,45 @@ TEST_CASE_FIXTURE(Fixture, "window: messages of a channel share a request") {
   CHECK(absl::IsDataLoss(Acknowledge(5, 1)));
 }
 
+TEST_CASE_FIXTURE(Fixture, "window: a receipt that cannot be settles nothing") {
+  for (const char* text : {"1", "2", "3"}) Add("a", text);
+  Add("b", "4");
+  WriteAll();
+  window.SetEpoch(kEpoch);
+  CHECK(absl::IsDataLoss(Acknowledge(1, 4'000'000'000)));
+  // One for messages of two channels.
+  CHECK(absl::IsDataLoss(Acknowledge(1, 4)));
+  CHECK(absl::IsDataLoss(Acknowledge(1, 1, kEpoch + 1)));
+  CHECK(results.empty());
+  CHECK(Acknowledge(5, 2).ok());
+  // Sequences ascend.
+  CHECK(absl::IsDataLoss(Acknowledge(6, 1)));
+  CHECK(absl::IsDataLoss(Acknowledge(1, 1)));
+  CHECK(results.size() == 2);
+  CHECK(Acknowledge(9, 1).ok());
+  // In each channel by themselves.
+  CHECK(Acknowledge(1, 1).ok());
+  CHECK(window.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: on another stream the same receipts come again") {
+  for (const char* text : {"1", "2"}) {
+    Add("a", text);
+    Write();
+  }
+  CHECK(Acknowledge(5, 1).ok());
+  window.Break();
+  WriteAll();
+  CHECK(Acknowledge(6, 1).ok());
+  CHECK(window.empty());
+  Add("a", "3");
+  Write();
+  window.Break();
+  WriteAll();
+  CHECK(Acknowledge(1, 1).ok());
+}
+
 TEST_CASE_FIXTURE(Fixture,
                   "window: a request has as many bytes as are set, or one "
                   "message") {

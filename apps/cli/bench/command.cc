@@ -206,7 +206,7 @@ std::string NewChannel() {
 
 int RunBench(const BenchOptions& options, const CommonOptions& common,
              Context& context) {
-  Client client = Client::Connect({.target = common.server});
+  Client client = Client::Connect(ConnectTo(common));
   const absl::Status health = client.CheckHealth();
   if (!health.ok() && !absl::IsUnimplemented(health)) {
     return Fail(health, common.server);
@@ -214,7 +214,7 @@ int RunBench(const BenchOptions& options, const CommonOptions& common,
   const bool is_new = options.channel.empty();
   const std::string channel = is_new ? NewChannel() : options.channel;
   context.interrupt.Defer();
-  BenchRunner runner(options, common.server, channel);
+  BenchRunner runner(options, ConnectTo(common), channel);
   absl::Status status;
   Event done;
   std::thread thread([&] {

@@ -26,15 +26,14 @@ double SecondsBetween(std::chrono::steady_clock::time_point start,
 
 }  // namespace
 
-BenchRunner::BenchRunner(BenchOptions options, std::string server,
+BenchRunner::BenchRunner(BenchOptions options, ClientOptions server,
                          std::string channel)
     : options_(std::move(options)),
       server_(std::move(server)),
       channel_(std::move(channel)),
       run_(std::random_device()()) {
   for (std::size_t i = 0; i < options_.producers; ++i) {
-    producers_.push_back(
-        std::make_unique<Producer>(Client::Connect({.target = server_})));
+    producers_.push_back(std::make_unique<Producer>(Client::Connect(server_)));
   }
   for (std::size_t i = 0; i < options_.readers; ++i) {
     readers_.push_back(std::make_unique<Reader>(options_.producers));
@@ -62,7 +61,7 @@ absl::Status BenchRunner::Run() {
 void BenchRunner::Subscribe() {
   const std::size_t count = options_.readers;
   for (std::size_t i = 0; i < std::min(count, options_.connections); ++i) {
-    clients_.push_back(Client::Connect({.target = server_}));
+    clients_.push_back(Client::Connect(server_));
   }
   const auto joined = std::make_shared<std::atomic<std::size_t>>(0);
   for (std::size_t i = 0; i < count; ++i) {

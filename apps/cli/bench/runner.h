@@ -33,7 +33,7 @@ struct BenchCounts {
 class BenchRunner {
  public:
   // The server must be there.
-  BenchRunner(BenchOptions options, std::string server, std::string channel);
+  BenchRunner(BenchOptions options, ClientOptions server, std::string channel);
   ~BenchRunner();
   BenchRunner(const BenchRunner&) = delete;
   BenchRunner& operator=(const BenchRunner&) = delete;
@@ -83,7 +83,7 @@ class BenchRunner {
   void Fail(const absl::Status& status);
 
   const BenchOptions options_;
-  const std::string server_;
+  const ClientOptions server_;
   const std::string channel_;
   const std::uint32_t run_;
   std::atomic<bool> stopping_{false};

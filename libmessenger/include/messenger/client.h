@@ -49,7 +49,8 @@ enum class WhenFull : std::uint8_t {
 };
 
 struct ClientOptions {
-  // host:port of the server, or any gRPC target name.
+  // HOST:PORT of the server, port 51075 if there is none; ParseTarget, in
+  // messenger/address.h, has the other forms. Errors name it.
   std::string target = "localhost:51075";
   // When and for how long to try again. It holds for each subscription, and for
   // sending.
@@ -83,9 +84,9 @@ struct ClientOptions {
   // receipt, before its send fails with DEADLINE_EXCEEDED; zero: for ever. See
   // SendOptions. Bounds: 0 to 24 days. Default 30 s.
   std::chrono::milliseconds send_timeout = std::chrono::seconds(30);
-  // How long Ping, CheckHealth, ListChannels, GetChannel and DeleteChannel may
-  // take, and a server to let a reader in, before that counts as failed.
-  // Bounds: 1 ms to 24 days. Default 10 s.
+  // How long Ping, CheckHealth, ListChannels (all of its pages), GetChannel and
+  // DeleteChannel may take, and a server to let a reader or a sender in, before
+  // that counts as failed. Bounds: 1 ms to 24 days. Default 10 s.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(10);
   // A connection that has been silent for so long, with calls on it, is asked
   // for a sign of life (an HTTP/2 ping), and given up if there is none within
@@ -97,6 +98,11 @@ struct ClientOptions {
   // 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
+  // HOST:PORT of an HTTP proxy through which to reach the server: it must let
+  // CONNECT through, and ask for no password. The target must be HOST:PORT; the
+  // proxy looks up its name. Errors name the proxy. Default: none, whatever
+  // http_proxy, https_proxy, grpc_proxy and no_proxy say in the environment.
+  std::string http_proxy = {};
 };
 
 struct SendOptions {
@@ -287,7 +293,14 @@ using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 //
 // Connecting is left to the first use. Sending and reading go on trying
 // (ClientOptions::retry); the other calls fail with UNAVAILABLE if the server
-// cannot be reached, and can be tried again.
+// cannot be reached, and can be tried again. What answers, but not as a
+// messenger server, may be one that took the port while the server was
+// restarted: it is UNAVAILABLE, too.
+//
+// A client believes a server nothing that it can check. An answer that breaks
+// the contract is DATA_LOSS; compressed ones, and ones that are larger than any
+// of a messenger server, are refused. What is received in one piece has at most
+// 17 MiB. Errors of reaching the server, and of what it says, name its address.
 //
 // Thread safety: all members may be called from any thread.
 class Client {
@@ -339,7 +352,8 @@ class Client {
   // Starts to read a channel. Never blocks; errors reach on_end.
   [[nodiscard]] Subscription Read(ReadOptions options, ReadCallbacks callbacks);
 
-  // All channels, by name. Blocks.
+  // All channels, by name. RESOURCE_EXHAUSTED if there are more than a million.
+  // Blocks.
   absl::StatusOr<std::vector<ChannelInfo>> ListChannels();
 
   // One channel. NOT_FOUND if it has had no message yet. Blocks.

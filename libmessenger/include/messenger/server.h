@@ -68,13 +68,14 @@ struct ServiceOptions {
 };
 
 struct ServerOptions {
-  // HOST:PORT to listen on, neither encrypted nor authenticated. HOST is an
-  // IPv4 address, an IPv6 address in brackets, or a name, of which all
-  // addresses are taken; 0.0.0.0 is every IPv4 address, [::] every IPv6 and
-  // IPv4 address. Port 0 takes a free one (see `Server::port`). Empty: no TCP
-  // port, only `LocalClient`.
+  // HOST:PORT to listen on (see ParseAddress), neither encrypted nor
+  // authenticated. HOST is an IPv4 address, an IPv6 address in brackets, or a
+  // name, of which all addresses are taken; 0.0.0.0 is every IPv4 address,
+  // [::] every IPv6 and IPv4 address. Port 0 takes a free one (see
+  // `Server::port`). Empty: no TCP port, only `LocalClient`.
   std::string listen = "0.0.0.0:51075";
-  // The log to serve. Default: a new memory log.
+  // The log to serve. Default: what `open_log` returns, or else a new memory
+  // log.
   std::shared_ptr<MessageLog> log = nullptr;
   ServiceOptions service = {};
   // Most connections over TCP at a time; one more is reset at once. Default, as
@@ -94,6 +95,13 @@ struct ServerOptions {
   // by a thread of the server; must not block, nor call the server. Default:
   // nobody is told.
   std::function<void(std::string_view)> on_notice = nullptr;
+  // Opens the log, if `log` is not set. Start calls it when the options are
+  // found to be valid and the address is this server's: so a start that fails,
+  // since another server is there, leaves no log behind, and a log that takes
+  // long to open keeps nobody waiting, since connections are refused until
+  // then. Its error is that of Start.
+  std::function<absl::StatusOr<std::shared_ptr<MessageLog>>()> open_log =
+      nullptr;
 };
 
 // It answers gRPC's health checks (grpc.health.v1), for "" and for

@@ -3,16 +3,21 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "base/forked.h"
+#include "base/status.h"
+#include "base/target.h"
+#include "client/channel_list.h"
 #include "client/connection.h"
 #include "client/send_pipeline.h"
 #include "client/subscription.h"
 #include "client/thread_pool.h"
 #include "client/timers.h"
+#include "messenger/address.h"
 #include "messenger/v1/messenger.pb.h"
 #include "rpc/keepalive.h"
 #include "wire/channel_name.h"
@@ -42,9 +47,6 @@ absl::Status Check(const ClientOptions& options) {
   using std::chrono_literals::operator""h;
   constexpr std::chrono::milliseconds kLongest = rpc::kMaxKeepalive;
   constexpr std::size_t kMiB = std::size_t{1} << 20;
-  if (options.target.empty()) {
-    return absl::InvalidArgumentError("target: empty; must be host:port");
-  }
   for (const absl::Status& status :
        {CheckTime("retry.initial_backoff", options.retry.initial_backoff, 1ms,
                   1h),
@@ -70,13 +72,31 @@ absl::Status Check(const ClientOptions& options) {
   return absl::OkStatus();
 }
 
-ChannelInfo ToInfo(const v1::Channel& channel) {
-  return {.name = channel.name(),
-          .epoch = channel.epoch(),
-          .first_sequence = channel.first_sequence(),
-          .head = channel.head(),
-          .bytes = channel.bytes(),
-          .readers = channel.readers()};
+// Completes the addresses.
+absl::Status CheckAddresses(ClientOptions* options) {
+  absl::StatusOr<std::string> target = ParseTarget(options->target);
+  if (!target.ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("target: {}", MessageOf(target.status())));
+  }
+  options->target = *std::move(target);
+  if (options->http_proxy.empty()) return absl::OkStatus();
+  const absl::StatusOr<Address> proxy = ParseAddress(options->http_proxy);
+  if (!proxy.ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("http_proxy: {}", MessageOf(proxy.status())));
+  }
+  if (proxy->port == 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("http_proxy: {:?}: the port is 0; must be 1 to 65535",
+                    options->http_proxy));
+  }
+  if (!IsHostAndPort(options->target)) {
+    return absl::InvalidArgumentError(fmt::format(
+        "http_proxy: a proxy leads to HOST:PORT alone; the target is {:?}",
+        options->target));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -153,13 +173,24 @@ class Client::Impl {
     return subscription;
   }
 
-  template <typename Request, typename Response>
+  // `check` says what is wrong with the response.
+  template <typename Request, typename Response, typename Check>
   absl::Status Call(const char* method, const Request& request,
-                    Response* response) {
+                    Response* response, Check check) {
+    return Call(method, request, response, check, options_.call_timeout);
+  }
+  template <typename Request, typename Response, typename Check>
+  absl::Status Call(const char* method, const Request& request,
+                    Response* response, Check check,
+                    std::chrono::milliseconds timeout) {
     return WithConnection([&](Connection& connection) {
-      return connection.Call(method, request, response, options_.call_timeout);
+      absl::Status status = connection.Call(method, request, response, timeout);
+      return status.ok() ? check() : status;
     });
   }
+
+  // One page after the other, all within the time of a call.
+  absl::Status ListChannels(ChannelList* list);
 
   absl::Status CheckHealth() {
     return WithConnection([&](Connection& connection) {
@@ -177,7 +208,7 @@ class Client::Impl {
     if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
       connector_->Discard(connection);
     }
-    return status;
+    return connector_->WithAddress(status);
   }
 
   const absl::Status status_;
@@ -207,12 +238,13 @@ std::shared_ptr<Client::Impl> Client::Impl::Make(
 }
 
 Client Client::Connect(ClientOptions options) {
-  return Client(Impl::Make(Check(options), options,
+  absl::Status status = Check(options);
+  if (status.ok()) status = CheckAddresses(&options);
+  return Client(Impl::Make(std::move(status), options,
                            [&] { return Connector::ToTarget(options); }));
 }
 
 Client Client::FromFd(int fd, ClientOptions options) {
-  options.target = "fd";  // not used
   absl::Status status = Check(options);
   if (status.ok() && fd < 0) {
     status = absl::UnavailableError("fd: not a connected socket");
@@ -270,20 +302,35 @@ Subscription Client::Read(ReadOptions options, ReadCallbacks callbacks) {
   return Subscription(impl_->Read(std::move(options), std::move(callbacks)));
 }
 
+absl::Status Client::Impl::ListChannels(ChannelList* list) {
+  const auto deadline = Timers::Clock::now() + options_.call_timeout;
+  v1::ListChannelsRequest request;
+  do {
+    const auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(
+                                   deadline - Timers::Clock::now()),
+                               std::chrono::milliseconds(1));
+    v1::ListChannelsResponse page;
+    absl::Status status = Call(
+        "ListChannels", request, &page, [&] { return list->Add(page); }, left);
+    const bool late = absl::IsDeadlineExceeded(status) ||
+                      (status.ok() && !page.next_page_token().empty() &&
+                       Timers::Clock::now() >= deadline);
+    if (late && list->size() > 0) {
+      return connector_->WithAddress(absl::DeadlineExceededError(fmt::format(
+          "it has sent {} channels within {} ms, and there are more",
+          list->size(), options_.call_timeout.count())));
+    }
+    if (!status.ok()) return status;
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<ChannelInfo>> Client::ListChannels() {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
-  std::vector<ChannelInfo> channels;
-  v1::ListChannelsRequest request;
-  v1::ListChannelsResponse response;
-  do {
-    absl::Status status = impl_->Call("ListChannels", request, &response);
-    if (!status.ok()) return status;
-    for (const v1::Channel& channel : response.channels()) {
-      channels.push_back(ToInfo(channel));
-    }
-    request.set_page_token(response.next_page_token());
-  } while (!request.page_token().empty());
-  return channels;
+  ChannelList list;
+  if (absl::Status s = impl_->ListChannels(&list); !s.ok()) return s;
+  return list.Take();
 }
 
 absl::StatusOr<ChannelInfo> Client::GetChannel(std::string_view channel) {
@@ -293,9 +340,17 @@ absl::StatusOr<ChannelInfo> Client::GetChannel(std::string_view channel) {
   v1::GetChannelRequest request;
   request.set_channel(std::string(*name));
   v1::GetChannelResponse response;
-  absl::Status status = impl_->Call("GetChannel", request, &response);
+  absl::StatusOr<ChannelInfo> info;
+  absl::Status status = impl_->Call("GetChannel", request, &response, [&] {
+    info = ToInfo(response.channel());
+    if (info.ok() && info->name != *name) {
+      info = absl::DataLossError(fmt::format(
+          "channel {:?} was asked for, but {:?} arrived", *name, info->name));
+    }
+    return info.status();
+  });
   if (!status.ok()) return status;
-  return ToInfo(response.channel());
+  return info;
 }
 
 absl::Status Client::DeleteChannel(std::string_view channel) {
@@ -305,7 +360,8 @@ absl::Status Client::DeleteChannel(std::string_view channel) {
   v1::DeleteChannelRequest request;
   request.set_channel(std::string(*name));
   v1::DeleteChannelResponse response;
-  return impl_->Call("DeleteChannel", request, &response);
+  return impl_->Call("DeleteChannel", request, &response,
+                     [] { return absl::OkStatus(); });
 }
 
 absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
@@ -315,7 +371,9 @@ absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
   request.set_page_size(1);
   v1::ListChannelsResponse response;
   const auto start = std::chrono::steady_clock::now();
-  absl::Status status = impl_->Call("ListChannels", request, &response);
+  absl::Status status = impl_->Call("ListChannels", request, &response, [&] {
+    return ChannelList().Add(response);
+  });
   if (!status.ok()) return status;
   return std::chrono::steady_clock::now() - start;
 }

@@ -1,6 +1,7 @@
 #include "client/connection.h"
 
 #include <fmt/format.h>
+#include <grpc/compression.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/security/credentials.h>
@@ -15,6 +16,7 @@
 #include "base/cond_var.h"
 #include "base/narrow.h"
 #include "base/status.h"
+#include "base/target.h"
 #include "messenger/printable.h"
 #include "rpc/bytes.h"
 #include "rpc/init.h"
@@ -24,6 +26,35 @@
 
 namespace messenger {
 namespace {
+
+// What a server may send in one piece, beside frames: receipts for all that is
+// in flight; a page of 1,000 channels. See Connection::kMaxReceiveBytes.
+constexpr int kMaxReceiptsBytes = (1 << 20) - 1;
+constexpr int kMaxAnswerBytes = (256 << 10) - 1;
+
+constexpr std::string_view kServiceName = "messenger.v1.MessengerServer";
+constexpr std::string_view kHealthName = "grpc.health.v1.Health";
+
+// https://github.com/grpc/grpc/blob/master/doc/service_config.md
+std::string AnswerLimits() {
+  const auto limit = [](std::string_view service, std::string_view method,
+                        int bytes) {
+    return fmt::format(R"({{"name": [{{"service": "{}", "method": "{}"}}], )"
+                       R"("maxResponseMessageBytes": {}}})",
+                       service, method, bytes);
+  };
+  return fmt::format(R"({{"methodConfig": [{}, {}, {}, {}, {}]}})",
+                     limit(kServiceName, "SendMessages", kMaxReceiptsBytes),
+                     limit(kServiceName, "ListChannels", kMaxAnswerBytes),
+                     limit(kServiceName, "GetChannel", kMaxAnswerBytes),
+                     limit(kServiceName, "DeleteChannel", kMaxAnswerBytes),
+                     limit(kHealthName, "Check", kMaxAnswerBytes));
+}
+
+// The server behind the proxy, as gRPC's handshake with one knows it. gRPC's
+// own option for a proxy (GRPC_ARG_HTTP_PROXY) would ask no_proxy in the
+// environment whether to use it.
+constexpr const char* kConnectServer = "grpc.http_connect_server";
 
 // What a server may send of a stream before it is taken (the HTTP/2 window).
 // So much lies on a slow line, ahead of what else the connection carries: what
@@ -44,15 +75,40 @@ grpc::ChannelArguments Arguments(const ClientOptions& options) {
   // and settle on ones that fall out of the CPU's caches: half as fast.
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+  // What is compressed is refused, and not unpacked in order to be refused.
+  arguments.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+                   1 << GRPC_COMPRESS_NONE);
+  arguments.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  arguments.SetServiceConfigJSON(AnswerLimits());
+  // Neither the environment nor a name server says how to connect.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  if (!options.http_proxy.empty()) {
+    arguments.SetString(kConnectServer, options.target);
+    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, options.target);
+  }
   // Each client has connections of its own, and a new one is a new connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return arguments;
 }
 
-constexpr std::string_view kServiceName = "messenger.v1.MessengerServer";
+std::string FullName(std::string_view service, std::string_view method) {
+  return fmt::format("/{}/{}", service, method);
+}
 
-std::string FullName(const char* method) {
-  return fmt::format("/{}/{}", kServiceName, method);
+// How an error of ours begins that says something of the server: its address
+// takes the place.
+constexpr std::string_view kIt = "it ";
+
+// What was refused here, and not by the server, though it has the same code.
+bool IsTooLarge(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) return false;
+  const std::string_view message = status.error_message();
+  for (const int limit :
+       {Connection::kMaxReceiveBytes, kMaxReceiptsBytes, kMaxAnswerBytes}) {
+    if (message.ends_with(fmt::format(" vs. {})", limit))) return true;
+  }
+  return message.find("metadata size exceeds") != std::string_view::npos;
 }
 
 // What gRPC says of a connection that fails, without the way it got there:
@@ -99,19 +155,26 @@ class UnaryEnd {
   std::optional<grpc::Status> status_ ABSL_GUARDED_BY(mu_);
 };
 
+absl::Status OfOurCall(const absl::Status& status) {
+  if (!absl::IsUnimplemented(status)) return status;
+  return absl::UnavailableError(fmt::format(
+      "{}answers, but not as a messenger server ({})", kIt, MessageOf(status)));
+}
+
 }  // namespace
 
 void Connection::PrepareStream(grpc::ClientContext* context, const char* method,
                                ByteStream* reactor) {
-  stub_.PrepareBidiStreamingCall(context, FullName(method), {}, reactor);
+  stub_.PrepareBidiStreamingCall(context, FullName(kServiceName, method), {},
+                                 reactor);
 }
 
 void Connection::StartCall(grpc::ClientContext* context, const char* method,
                            const grpc::ByteBuffer* request,
                            grpc::ByteBuffer* response,
                            std::function<void(grpc::Status)> on_end) {
-  stub_.UnaryCall(context, FullName(method), {}, request, response,
-                  std::move(on_end));
+  stub_.UnaryCall(context, FullName(kServiceName, method), {}, request,
+                  response, std::move(on_end));
 }
 
 absl::Status Connection::Call(const char* method,
@@ -119,10 +182,10 @@ absl::Status Connection::Call(const char* method,
                               google::protobuf::MessageLite* response,
                               std::chrono::milliseconds timeout) {
   grpc::ByteBuffer response_bytes;
-  absl::Status status =
-      CallRaw(FullName(method), rpc::MakeBuffer(request.SerializeAsString()),
-              &response_bytes, timeout);
-  if (!status.ok()) return status;
+  absl::Status status = CallRaw(FullName(kServiceName, method),
+                                rpc::MakeBuffer(request.SerializeAsString()),
+                                &response_bytes, timeout);
+  if (!status.ok()) return OfOurCall(status);
   const grpc::Slice bytes = rpc::Flatten(response_bytes);
   const auto size = TryNarrow<int>(bytes.size());
   if (!size || !response->ParseFromArray(bytes.begin(), *size)) {
@@ -140,7 +203,7 @@ absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
   wire::AppendBytesField(request, kService, kServiceName);
   grpc::ByteBuffer response;
   absl::Status status =
-      CallRaw("/grpc.health.v1.Health/Check",
+      CallRaw(FullName(kHealthName, "Check"),
               rpc::MakeBuffer(std::move(request)), &response, timeout);
   if (!status.ok()) return status;
   const grpc::Slice bytes = rpc::Flatten(response);
@@ -151,7 +214,7 @@ absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
       health = fields.number();
     }
   }
-  if (health == kServing) return absl::OkStatus();
+  if (fields.ok() && health == kServing) return absl::OkStatus();
   return absl::UnavailableError(
       "the server takes no messages: its health is not SERVING");
 }
@@ -174,8 +237,8 @@ absl::Status Connection::CallRaw(const std::string& method,
   const grpc::Status status = end.status();
   if (status.ok()) return absl::OkStatus();
   if (!in_time) {
-    return absl::DeadlineExceededError(fmt::format(
-        "the server has not answered within {} ms", timeout.count()));
+    return absl::DeadlineExceededError(
+        std::string(MessageOf(NotAnswered(timeout))));
   }
   return StatusOfCall(status);
 }
@@ -194,14 +257,21 @@ std::shared_ptr<Connector> Connector::ToFd(int fd,
 
 Connector::Connector(ClientOptions options, std::shared_ptr<Connection> only)
     : options_(std::move(options)),
+      name_(only != nullptr ? std::string()
+            : options_.http_proxy.empty()
+                ? options_.target
+                : fmt::format("{} (through the proxy {})", options_.target,
+                              options_.http_proxy)),
       can_reconnect_(only == nullptr),
       connection_(std::move(only)) {}
 
 std::shared_ptr<Connection> Connector::Get() {
   absl::MutexLock lock(&mu_);
   if (!connection_) {
+    const std::string& first_hop =
+        options_.http_proxy.empty() ? options_.target : options_.http_proxy;
     connection_ = std::make_shared<Connection>(grpc::CreateCustomChannel(
-        options_.target, grpc::InsecureChannelCredentials(),
+        TargetUri(first_hop), grpc::InsecureChannelCredentials(),
         Arguments(options_)));
   }
   return connection_;
@@ -222,9 +292,9 @@ void Connector::ReportAway(const absl::Status& reason) {
     lost = was_connected_;
   }
   if (!untold) return;
-  options_.on_notice(
-      fmt::format("{} {}: {}; trying again{}", lost ? "lost" : "cannot reach",
-                  options_.target, MessageOf(reason), TimesMore(*untold)));
+  options_.on_notice(fmt::format("{} {}: {}; trying again{}",
+                                 lost ? "lost" : "cannot reach", name_,
+                                 MessageOf(reason), TimesMore(*untold)));
 }
 
 void Connector::ReportBack() {
@@ -237,22 +307,59 @@ void Connector::ReportBack() {
     away = now - away_.since().value_or(now);
     if (!away_.Ends(now)) return;
   }
-  options_.on_notice(fmt::format("connected to {} after {:.1f} s",
-                                 options_.target, away.count()));
+  options_.on_notice(
+      fmt::format("connected to {} after {:.1f} s", name_, away.count()));
+}
+
+absl::Status Connector::WithAddress(const absl::Status& status) const {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnimplemented:
+      return status;
+    default:
+      break;
+  }
+  if (name_.empty()) return status;
+  const std::string_view message = MessageOf(status);
+  return {status.code(),
+          message.starts_with(kIt)
+              ? fmt::format("{} {}", name_, message.substr(kIt.size()))
+              : fmt::format("{}: {}", name_, message)};
+}
+
+absl::Status NotAnswered(std::chrono::nanoseconds waited) {
+  return absl::UnavailableError(fmt::format(
+      "{}has not answered within {} ms", kIt,
+      std::chrono::duration_cast<std::chrono::milliseconds>(waited).count()));
+}
+
+absl::Status StatusOfOurCall(const grpc::Status& status) {
+  return OfOurCall(StatusOfCall(status));
 }
 
 absl::Status StatusOfCall(const grpc::Status& status) {
+  if (IsTooLarge(status)) {
+    return absl::UnavailableError(
+        fmt::format("{}says more at once than any messenger server: {}", kIt,
+                    rpc::Excerpt(status.error_message())));
+  }
   switch (status.error_code()) {
     case grpc::StatusCode::CANCELLED:
     case grpc::StatusCode::UNKNOWN:
     case grpc::StatusCode::INTERNAL:
     case grpc::StatusCode::ABORTED:
     case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return absl::UnavailableError("the call was cut off: " +
-                                    Printable(status.error_message()));
+      return absl::UnavailableError(
+          fmt::format("the call was cut off: {}",
+                      Printable(rpc::Excerpt(status.error_message()))));
     case grpc::StatusCode::UNAVAILABLE:
       return absl::UnavailableError(
-          Printable(ReasonOf(status.error_message())));
+          Printable(rpc::Excerpt(ReasonOf(status.error_message()))));
     default:
       return rpc::FromGrpc(status);
   }

@@ -31,8 +31,10 @@ using ByteStream = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 // Thread safety: all members may be called from any thread.
 class Connection {
  public:
-  // Above anything that a server sends as one message.
-  static constexpr int kMaxReceiveBytes = 64 << 20;
+  // What a server may send in one piece: the largest message there can be, and
+  // a frame around it. A server's own limits are even, so that it is seen whose
+  // one was exceeded.
+  static constexpr int kMaxReceiveBytes = (17 << 20) - 1;
 
   explicit Connection(std::shared_ptr<grpc::Channel> channel)
       : stub_(std::move(channel)) {}
@@ -48,7 +50,8 @@ class Connection {
                  const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
                  std::function<void(grpc::Status)> on_end);
 
-  // Blocks until the answer is there or `timeout` is over.
+  // Blocks until the answer is there or `timeout` is over. DATA_LOSS if it is
+  // not an encoded Response.
   absl::Status Call(const char* method,
                     const google::protobuf::MessageLite& request,
                     google::protobuf::MessageLite* response,
@@ -75,6 +78,8 @@ class Connection {
 // Thread safety: all members may be called from any thread.
 class Connector {
  public:
+  // The options' target is what ParseTarget has returned, and http_proxy empty
+  // or an address.
   static std::shared_ptr<Connector> ToTarget(const ClientOptions& options);
   // Takes ownership of `fd`. There is only this one connection.
   static std::shared_ptr<Connector> ToFd(int fd, const ClientOptions& options);
@@ -89,6 +94,11 @@ class Connector {
   void Discard(const std::shared_ptr<Connection>& connection)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // An error of a call on one of the connections, as it is told the user: with
+  // the server's address. Contract errors, which are about the request, stay as
+  // they are. Apply it once.
+  absl::Status WithAddress(const absl::Status& status) const;
+
   // A stream has ended because of `reason`, and will be tried again; or one
   // has brought something forward. Gives a notice when the one follows the
   // other, at the pace of NoticePace.
@@ -99,6 +109,8 @@ class Connector {
 
  private:
   const ClientOptions options_;
+  // The server, as errors name it. Empty: it has no address.
+  const std::string name_;
   const bool can_reconnect_;
   absl::Mutex mu_;
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mu_);
@@ -109,5 +121,12 @@ class Connector {
 // The status of a call that the client did not cancel. A call that broke, in
 // whichever way, is UNAVAILABLE; the server's own answers stay as they are.
 absl::Status StatusOfCall(const grpc::Status& status);
+
+// The same for a call of the message service. There, UNIMPLEMENTED comes from
+// something else that listens where the server should be: UNAVAILABLE.
+absl::Status StatusOfOurCall(const grpc::Status& status);
+
+// That the server has not said anything for as long as `waited`.
+absl::Status NotAnswered(std::chrono::nanoseconds waited);
 
 }  // namespace messenger

@@ -84,7 +84,7 @@ class SendPipeline::Stream final : public ByteStream {
   }
   void OnWriteDone(bool ok) override { pipeline_->OnWritten(ok); }
   void OnDone(const grpc::Status& status) override {
-    pipeline_->OnEnd(StatusOfCall(status));
+    pipeline_->OnEnd(StatusOfOurCall(status));
     const std::shared_ptr<Strand> strand = pipeline_->strand_;
     strand->Post([self = std::move(self_)]() mutable {
       const std::shared_ptr<SendPipeline> pipeline = self->pipeline_;
@@ -212,6 +212,7 @@ void SendPipeline::Advance() {
     ++streams_;
     call_->stream->Start(call_->stream);
     const TimePoint now = Timers::Clock::now();
+    call_->since = now;
     ArmSilence(now + std::chrono::duration_cast<Timers::Clock::duration>(
                          backoff_.Begin(now, options_.call_timeout)));
   }
@@ -255,12 +256,15 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
     Fates fates;
     call_->failure = parsed.status();
     if (parsed.ok()) {
+      call_->failure = CheckOrder(*parsed);
+    }
+    if (call_->failure.ok()) {
       call_->heard = CoarseNow();
       if (!std::exchange(call_->answered, true)) {
         if (call_->silence_timer) timers_->Cancel(*call_->silence_timer);
         call_->silence_timer.reset();
+        window_.SetEpoch(parsed->epoch);
       }
-      if (parsed->epoch != 0) window_.SetEpoch(parsed->epoch);
       const std::size_t before = window_.messages();
       call_->failure = window_.Acknowledge(parsed->receipts, &fates);
       if (window_.messages() < before) {
@@ -283,6 +287,18 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
   if (misled) misled->Cancel();
 }
 
+absl::Status SendPipeline::CheckOrder(
+    const wire::SendResponse& response) const {
+  if (!call_->answered) {
+    if (response.epoch != 0) return absl::OkStatus();
+    return absl::DataLossError(
+        "the server's first SendMessagesResponse has no epoch");
+  }
+  if (!response.receipts.empty()) return absl::OkStatus();
+  return absl::DataLossError(
+      "the server sent a SendMessagesResponse without receipts");
+}
+
 void SendPipeline::OnBroken() {
   absl::MutexLock lock(&mu_);
   Release();
@@ -300,6 +316,7 @@ void SendPipeline::OnSilence() {
     call_->silence_timer.reset();
     if (!call_->answered) {
       given_up = call_->stream;
+      call_->silent = NotAnswered(now - call_->since);
     } else if (window_.requests_in_flight() > 0) {
       const TimePoint due =
           call_->heard + options_.keepalive_time +
@@ -309,6 +326,7 @@ void SendPipeline::OnSilence() {
         ArmSilence(due);
       } else if (call_->probe) {
         given_up = call_->stream;
+        call_->silent = NotAnswered(now - call_->heard);
       } else {
         StartProbe();
         ArmSilence(now + kProbePatience * options_.keepalive_timeout);
@@ -363,20 +381,22 @@ void SendPipeline::OnEnd(const absl::Status& status) {
     const Call call = *std::exchange(call_, std::nullopt);
     if (call.silence_timer) timers_->Cancel(*call.silence_timer);
     probe = call.probe;
+    if (!call.silent.ok()) reason = call.silent;
+    const absl::Status named = connector_->WithAddress(reason);
     if (closed_) {
       // Close has failed everything.
     } else if (!call.failure.ok()) {
-      window_.FailInFlight(call.failure, &fates);
+      window_.FailInFlight(connector_->WithAddress(call.failure), &fates);
     } else if (!absl::IsUnavailable(reason)) {
       const std::size_t before = window_.messages();
-      window_.Refuse(reason, &fates);
+      window_.Refuse(named, &fates);
       // An answer, too: it is not asked for again.
       back = window_.messages() < before;
       if (back) NoteProgress();
     } else {
       connector_->Discard(call.stream->connection());
       window_.Break();
-      away = Retry(reason, &fates);
+      away = Retry(named, &fates);
     }
     Deliver(std::move(fates));
     Advance();
@@ -447,7 +467,12 @@ void SendPipeline::OnExpiry() {
   expiry_timer_.reset();
   if (closed_) return;
   Fates fates;
-  const TimePoint next = window_.Expire(Timers::Clock::now(), away_, &fates);
+  const TimePoint now = Timers::Clock::now();
+  absl::Status why = away_;
+  if (why.ok() && call_ && !call_->answered) {
+    why = connector_->WithAddress(NotAnswered(now - call_->since));
+  }
+  const TimePoint next = window_.Expire(now, why, &fates);
   if (window_.empty()) backoff_.Rest();
   Deliver(std::move(fates));
   ArmExpiry(next);

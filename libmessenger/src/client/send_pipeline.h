@@ -73,12 +73,14 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     std::size_t bytes = 0;    // of it
     bool answered = false;    // the server takes requests
     bool progressed = false;  // and has given a receipt
+    TimePoint since;          // when it was started
     // When it is to have said something.
     std::optional<Timers::Id> silence_timer;
     // When it said something last, or got something that it owes an answer for.
     TimePoint heard;
     std::shared_ptr<Probe> probe;  // asks whether it is still there
-    absl::Status failure;          // what was wrong with what it said
+    absl::Status silent;   // it was ended since the server has not answered
+    absl::Status failure;  // what was wrong with what it said
   };
 
   // Puts a message into the window; an error means that it was not, and leaves
@@ -94,6 +96,10 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
 
   // What the stream reports.
   void OnResponse(const grpc::ByteBuffer& response) ABSL_LOCKS_EXCLUDED(mu_);
+  // DATA_LOSS unless the stream's first response has the epoch, and the others
+  // have receipts.
+  absl::Status CheckOrder(const wire::SendResponse& response) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnWritten(bool ok) ABSL_LOCKS_EXCLUDED(mu_);
   void OnBroken() ABSL_LOCKS_EXCLUDED(mu_);
   // It may not have answered in time: asks it, or gives the stream up.

@@ -132,14 +132,45 @@ void SendWindow::Number(Batch& batch) {
 // ---------------------------------------------------------------------------
 // Answers
 
+absl::Status SendWindow::CheckRun(const wire::ReceiptRun& run) {
+  if (epoch_ != 0 && run.epoch != epoch_) {
+    return absl::DataLossError(fmt::format(
+        "the server sent a receipt of the epoch {} on a stream of the epoch {}",
+        run.epoch, epoch_));
+  }
+  std::uint64_t left = run.count;
+  for (const std::unique_ptr<Batch>& batch : in_flight_) {
+    if (batch->channel != in_flight_.front()->channel) {
+      return absl::DataLossError(
+          "the server sent one receipt for messages of two channels");
+    }
+    left -= std::min<std::uint64_t>(
+        left, batch->completions.size() - batch->acknowledged);
+    if (left == 0) break;
+  }
+  if (left > 0) {
+    return absl::DataLossError(
+        "the server sent receipts for more messages than it was sent");
+  }
+  Channel& channel = FindChannel(in_flight_.front()->channel);
+  if (channel.stream == stream_ &&
+      run.first_sequence <= channel.last_sequence) {
+    return absl::DataLossError(fmt::format(
+        "the server sent a receipt for message {} of channel \"{}\" after the "
+        "one for {}",
+        run.first_sequence, in_flight_.front()->channel,
+        channel.last_sequence));
+  }
+  channel.stream = stream_;
+  channel.last_sequence = run.first_sequence + run.count - 1;
+  return absl::OkStatus();
+}
+
 absl::Status SendWindow::Acknowledge(const std::vector<wire::ReceiptRun>& runs,
                                      Fates* fates) {
   for (const wire::ReceiptRun& run : runs) {
+    if (absl::Status s = CheckRun(run); !s.ok()) return s;
     for (std::uint32_t i = 0; i < run.count; ++i) {
-      if (in_flight_.empty()) {
-        return absl::DataLossError(
-            "the server sent receipts for more messages than it was sent");
-      }
       Batch& batch = *in_flight_.front();
       const std::size_t index = batch.acknowledged++;
       if (index == batch.settled) {
@@ -171,6 +202,7 @@ void SendWindow::Break() {
 
 void SendWindow::Requeue() {
   epoch_ = 0;
+  ++stream_;
   for (; !in_flight_.empty(); in_flight_.pop_back()) {
     in_flight_.back()->acknowledged = 0;
     queue_.push_front(std::move(in_flight_.back()));

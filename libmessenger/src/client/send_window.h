@@ -86,7 +86,9 @@ class SendWindow {
   // The stream is one of the log with this epoch.
   void SetEpoch(std::uint64_t epoch) { epoch_ = epoch; }
 
-  // Receipts have come. DATA_LOSS if they are not for what was written.
+  // Receipts have come. DATA_LOSS if one is not for what was written on the
+  // present stream, of its epoch, and after those of its channel before it; it
+  // then settles nothing.
   absl::Status Acknowledge(const std::vector<wire::ReceiptRun>& runs,
                            Fates* fates);
 
@@ -143,9 +145,15 @@ class SendWindow {
     std::uint64_t next_producer_sequence = 1;
     // Of the log that knows this producer; 0: none yet.
     std::uint64_t epoch = 0;
+    // The last message that has a receipt on the stream of this number.
+    std::uint64_t last_sequence = 0;
+    std::uint64_t stream = 0;
     std::size_t batches = 0;  // under way
     Batch* open = nullptr;    // the one in the queue that takes more messages
   };
+
+  // What is wrong with a receipt that is the next one.
+  absl::Status CheckRun(const wire::ReceiptRun& run);
 
   Channel& FindChannel(std::string_view name);
   void ForgetIdleChannels();
@@ -176,7 +184,8 @@ class SendWindow {
   std::size_t forget_at_;
   // Of channels to come.
   ProducerId producer_id_;
-  std::uint64_t epoch_ = 0;  // of the present stream; 0: not known
+  std::uint64_t epoch_ = 0;   // of the present stream; 0: not known
+  std::uint64_t stream_ = 1;  // its number
   Batches queue_;
   Batches in_flight_;
   std::size_t batch_bytes_ = rpc::Pace::kFirstBytes;

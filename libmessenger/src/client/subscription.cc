@@ -8,6 +8,7 @@
 
 #include "base/forked.h"
 #include "base/status.h"
+#include "client/frame_checks.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
 #include "wire/entry.h"
@@ -85,7 +86,7 @@ class Subscription::Impl::Call final : public ByteStream {
   void OnDone(const grpc::Status& status) override {
     // The task may be over, and *this gone, before Post returns.
     const std::shared_ptr<Strand> strand = owner_->strand_;
-    strand->Post([self = std::move(self_), status = StatusOfCall(status)] {
+    strand->Post([self = std::move(self_), status = StatusOfOurCall(status)] {
       self->owner_->OnCallEnd(status, self->connection_);
     });
   }
@@ -303,6 +304,12 @@ void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
 }
 
 absl::Status Subscription::Impl::Deliver(const wire::Frame& frame) {
+  const FramePlace place = {.channel = channel_,
+                            .joining = joining_,
+                            .next_sequence = next_sequence_,
+                            .head = head_};
+  if (absl::Status s = CheckNumbers(frame, place); !s.ok()) return s;
+  head_ = *frame.header.head;
   if (absl::Status s = DeliverHeader(frame.header); !s.ok()) return s;
   const std::uint64_t before = delivered_;
   absl::Status s = DeliverMessages(frame);
@@ -331,16 +338,13 @@ absl::Status Subscription::Impl::DeliverHeader(
 
 absl::Status Subscription::Impl::CheckHeader(
     const wire::FrameHeader& header) const {
-  if (joining_ && (header.epoch == 0 || header.next_sequence == 0)) {
-    return absl::DataLossError(
-        "the first frame has no epoch or no next_sequence");
-  }
   if (!joining_ && header.epoch != 0 && header.epoch != epoch_) {
     return absl::DataLossError(fmt::format(
         "channel \"{}\": the epoch changed in midstream", channel_));
   }
   // Where it has to go on; 0: anywhere.
-  const std::uint64_t expected = next_sequence_;
+  const std::uint64_t expected =
+      next_sequence_ != 0 ? next_sequence_ : FirstSequence(options_.start);
   const std::uint64_t next =
       joining_ ? header.next_sequence
                : (header.gap ? header.gap->next : next_sequence_);
@@ -364,10 +368,14 @@ absl::Status Subscription::Impl::CheckHeader(
 
 void Subscription::Impl::Join(const wire::FrameHeader& header) {
   joining_ = false;
-  heartbeat_interval_ = header.heartbeat_interval;
+  // A server that does not say how often it is to be heard of has to keep to
+  // what it was asked for.
+  heartbeat_interval_ = header.heartbeat_interval.count() > 0
+                            ? header.heartbeat_interval
+                            : options_.heartbeat_interval;
   const Joined joined = {.epoch = header.epoch,
                          .next_sequence = header.next_sequence,
-                         .head = header.head.value_or(0)};
+                         .head = head_};
   call_head_ = joined.head;
   const bool first = next_sequence_ == 0;
   // Another log, which has another head.
@@ -427,17 +435,17 @@ absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
 }
 
 void Subscription::Impl::DeliverNews(const wire::Frame& frame) {
-  const bool was_caught_up = std::exchange(caught_up_, frame.header.caught_up);
-  const std::uint64_t head = frame.header.head.value_or(next_sequence_ - 1);
+  const bool was_caught_up = std::exchange(
+      caught_up_, frame.header.caught_up && next_sequence_ > head_);
   if (caught_up_ && !was_caught_up) {
     SubscriptionState caught_up = state();
     if (caught_up.kind == SubscriptionState::Kind::kJoined) {
       caught_up.kind = SubscriptionState::Kind::kCaughtUp;
       SetState(caught_up);
     }
-    if (callbacks_.on_caught_up && !cancelled()) callbacks_.on_caught_up(head);
+    if (callbacks_.on_caught_up && !cancelled()) callbacks_.on_caught_up(head_);
   } else if (caught_up_ && frame.message_count == 0 && !frame.header.gap) {
-    if (callbacks_.on_heartbeat) callbacks_.on_heartbeat(head);
+    if (callbacks_.on_heartbeat) callbacks_.on_heartbeat(head_);
   }
 }
 
@@ -464,7 +472,7 @@ void Subscription::Impl::OnCallEnd(
     if (watchdog_ && context_.timers->Cancel(*watchdog_)) watchdog_.reset();
   }
   if (absl::IsUnavailable(reason)) context_.connector->Discard(connection);
-  if (cancelled() || !MayRetry(reason)) return End(reason);
+  if (cancelled() || !MayRetry(reason)) return Fail(reason);
   Retry(reason);
 }
 
@@ -474,6 +482,7 @@ absl::Status Subscription::Impl::ReasonOf(const absl::Status& status) {
   if (next_sequence_ != 0 && Finished()) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
   if (bitten_) {
+    if (joining_) return NotAnswered(patience_);
     return absl::UnavailableError(fmt::format(
         "no sign of life from the server within {} ms",
         std::chrono::duration_cast<std::chrono::milliseconds>(patience_)
@@ -502,12 +511,12 @@ void Subscription::Impl::Retry(const absl::Status& reason) {
     backoff_.Progressed();
   }
   const std::optional<std::chrono::nanoseconds> wait = backoff_.Failed(now);
-  if (!wait) return End(reason);
+  if (!wait) return Fail(reason);
   context_.connector->ReportAway(reason);
   const Timers::TimePoint next_try =
       now + std::chrono::duration_cast<Timers::Clock::duration>(*wait);
   SetState({.kind = SubscriptionState::Kind::kWaiting,
-            .reason = reason,
+            .reason = context_.connector->WithAddress(reason),
             .next_try = next_try,
             .failed_tries = backoff_.failed_tries()});
   {
@@ -520,7 +529,11 @@ void Subscription::Impl::Retry(const absl::Status& reason) {
       return;
     }
   }
-  End(reason);
+  Fail(reason);
+}
+
+void Subscription::Impl::Fail(const absl::Status& reason) {
+  End(context_.connector->WithAddress(reason));
 }
 
 void Subscription::Impl::SetState(const SubscriptionState& state) {

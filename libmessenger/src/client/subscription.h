@@ -111,6 +111,8 @@ class Subscription::Impl final
   void Retry(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
   void SetState(const SubscriptionState& state) ABSL_LOCKS_EXCLUDED(mu_);
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same, with what a call has come to.
+  void Fail(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
   bool cancelled() const { return cancelled_.load(); }
 
   const ReadContext context_;
@@ -149,6 +151,7 @@ class Subscription::Impl final
   std::uint64_t call_head_ = 0;  // when it joined
   bool progressed_ = false;      // messages have come, or it has caught up
   std::optional<Timers::TimePoint> caught_up_since_;
+  std::uint64_t head_ = 0;  // as the last frame has it
   // Of the subscription.
   std::uint64_t epoch_ = 0;
   std::uint64_t next_sequence_ = 0;  // 0: was never joined

@@ -1,5 +1,8 @@
 #include "rpc/status.h"
 
+#include <cstddef>
+#include <string>
+
 #include "base/status.h"
 #include "messenger/printable.h"
 
@@ -13,7 +16,19 @@ grpc::Status ToGrpc(const absl::Status& status) {
 
 absl::Status FromGrpc(const grpc::Status& status) {
   return {static_cast<absl::StatusCode>(status.error_code()),
-          Printable(status.error_message())};
+          Printable(Excerpt(status.error_message()))};
+}
+
+std::string_view Excerpt(std::string_view text) {
+  constexpr std::size_t kMost = 1024;
+  if (text.size() <= kMost) return text;
+  // Not in the middle of a character.
+  std::size_t size = kMost;
+  while (size > kMost - 4 &&
+         (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) {
+    --size;
+  }
+  return text.substr(0, size);
 }
 
 }  // namespace messenger::rpc

@@ -4,11 +4,16 @@
 
 #include <grpcpp/support/status.h>
 
+#include <string_view>
+
 #include "absl/status/status.h"
 
 namespace messenger::rpc {
 
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
+
+// What is kept of a text that the other end has chosen: at most 1 KiB of it.
+std::string_view Excerpt(std::string_view text);
 
 }  // namespace messenger::rpc

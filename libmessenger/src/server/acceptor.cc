@@ -63,6 +63,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(Listener listener,
   std::unique_ptr<Acceptor> acceptor(new Acceptor(
       std::move(listener), std::move(options), std::move(hand_over)));
   if (absl::Status s = acceptor->Prepare(); !s.ok()) return s;
+  if (absl::Status s = acceptor->listener_.Listen(); !s.ok()) return s;
   acceptor->thread_ = std::thread([raw = acceptor.get()] { raw->Run(); });
   return acceptor;
 }

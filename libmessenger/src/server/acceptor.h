@@ -54,7 +54,8 @@ class Acceptor {
   using HandOver =
       absl::AnyInvocable<void(int listening_socket, Descriptor connection)>;
 
-  // UNAVAILABLE if there are no descriptors for it.
+  // Listens, and accepts. UNAVAILABLE if it cannot, or if there are no
+  // descriptors for it.
   static absl::StatusOr<std::unique_ptr<Acceptor>> Start(Listener listener,
                                                          Options options,
                                                          HandOver hand_over);

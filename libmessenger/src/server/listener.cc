@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -17,6 +16,8 @@
 
 #include "absl/status/status.h"
 #include "base/narrow.h"
+#include "base/status.h"
+#include "messenger/address.h"
 
 namespace messenger {
 namespace {
@@ -25,50 +26,6 @@ namespace {
 constexpr int kBacklog = 4096;
 // A port that is free at one address may be taken at the next one.
 constexpr int kTries = 32;
-
-struct HostAndPort {
-  std::string host;  // without brackets
-  bool bracketed = false;
-  std::uint16_t port = 0;
-};
-
-absl::StatusOr<HostAndPort> SplitListenAddress(std::string_view address) {
-  const auto error = [address](std::string_view why) {
-    return absl::InvalidArgumentError(
-        fmt::format("listen: \"{}\": {}", address, why));
-  };
-  constexpr std::string_view kNotAnAddress =
-      "it is not HOST:PORT, such as 0.0.0.0:51075 or [::]:51075";
-  const std::size_t colon = address.rfind(':');
-  if (colon == std::string_view::npos || address.ends_with(']')) {
-    return error(kNotAnAddress);
-  }
-  HostAndPort result;
-  std::string_view host = address.substr(0, colon);
-  // Such as gRPC's schemes have.
-  if (host.empty() || host.find('/') != std::string_view::npos) {
-    return error(kNotAnAddress);
-  }
-  if (host.starts_with('[') && host.ends_with(']')) {
-    host = host.substr(1, host.size() - 2);
-    result.bracketed = true;
-  } else if (host.find(':') != std::string_view::npos) {
-    return error("an IPv6 address is in brackets, such as [::1]:51075");
-  }
-  const std::string_view port = address.substr(colon + 1);
-  const char* const end = port.data() + port.size();
-  const auto [rest, parsed] = std::from_chars(port.data(), end, result.port);
-  if (parsed != std::errc() || rest != end) {
-    // No Unix socket, whose path would stand here.
-    return error(port.find('/') != std::string_view::npos
-                     ? std::string(kNotAnAddress)
-                     : fmt::format("the port \"{}\" is no number from 0 to "
-                                   "65535",
-                                   port));
-  }
-  result.host = host;
-  return result;
-}
 
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -106,12 +63,11 @@ std::string ErrorText(int error) {
 }
 
 // The TCP addresses of `host`, each once; or why there are none.
-std::optional<std::string> FindAddresses(const HostAndPort& wanted,
+std::optional<std::string> FindAddresses(const Address& wanted,
                                          std::vector<SocketAddress>* result) {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | (wanted.bracketed ? AI_NUMERICHOST : 0);
-  if (wanted.bracketed) hints.ai_family = AF_INET6;
+  hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
   if (const int error =
           getaddrinfo(wanted.host.c_str(), nullptr, &hints, &found);
@@ -153,10 +109,10 @@ int ToKeepalive(std::chrono::milliseconds time) {
                          .count());
 }
 
-// Listens there, and notes the port; errno tells why it does not. The sockets
-// that are accepted inherit the options. Never SO_REUSEPORT: a second server on
-// the port must fail, not take half of the clients.
-Descriptor ListenOn(SocketAddress* address, const PeerTimeouts& timeouts) {
+// Takes the address, and notes the port; errno tells why it does not. The
+// sockets that are accepted inherit the options. Never SO_REUSEPORT: a second
+// server on the port must fail, not take half of the clients.
+Descriptor Bind(SocketAddress* address, const PeerTimeouts& timeouts) {
   Descriptor fd(socket(address->storage.ss_family,
                        SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return fd;
@@ -172,13 +128,17 @@ Descriptor ListenOn(SocketAddress* address, const PeerTimeouts& timeouts) {
       !SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL,
                  ToKeepalive(timeouts.unconfirmed)) ||
       bind(fd.get(), address->generic(), address->size) != 0 ||
-      listen(fd.get(), kBacklog) != 0 ||
       getsockname(fd.get(), address->generic(), &address->size) != 0) {
     const int error = errno;
     fd.Close();
     errno = error;
   }
   return fd;
+}
+
+absl::Status CannotListen(std::string_view address, std::string_view why) {
+  return absl::UnavailableError(
+      fmt::format("listen: cannot listen on \"{}\": {}", address, why));
 }
 
 struct Sockets {
@@ -189,14 +149,14 @@ struct Sockets {
 };
 
 // All of `addresses` on one port, or an error.
-Sockets ListenOnAll(std::vector<SocketAddress> addresses, std::uint16_t port,
-                    const PeerTimeouts& timeouts) {
+Sockets BindAll(std::vector<SocketAddress> addresses, std::uint16_t port,
+                const PeerTimeouts& timeouts) {
   Sockets sockets = {.open = {}, .port = port, .error = 0, .error_text = {}};
   Sockets missing;
   for (SocketAddress& address : addresses) {
     address.SetPort(sockets.port);
     const std::string text = address.Text();
-    Descriptor fd = ListenOn(&address, timeouts);
+    Descriptor fd = Bind(&address, timeouts);
     if (fd.valid()) {
       sockets.port = address.port();
       sockets.open.push_back(std::move(fd));
@@ -217,32 +177,42 @@ Sockets ListenOnAll(std::vector<SocketAddress> addresses, std::uint16_t port,
 
 absl::StatusOr<Listener> Listener::Open(std::string_view address,
                                         PeerTimeouts timeouts) {
-  absl::StatusOr<HostAndPort> wanted = SplitListenAddress(address);
-  if (!wanted.ok()) return wanted.status();
+  const absl::StatusOr<Address> wanted = ParseAddress(address);
+  if (!wanted.ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("listen: {}", MessageOf(wanted.status())));
+  }
   const auto error = [address](std::string_view why) {
-    return absl::UnavailableError(
-        fmt::format("listen: cannot listen on \"{}\": {}", address, why));
+    return CannotListen(address, why);
   };
   std::vector<SocketAddress> addresses;
   if (const auto why = FindAddresses(*wanted, &addresses)) return error(*why);
   Sockets sockets;
   for (int i = 0; i < kTries; ++i) {
-    sockets = ListenOnAll(addresses, wanted->port, timeouts);
+    sockets = BindAll(addresses, wanted->port, timeouts);
     const bool other_port = wanted->port == 0 && addresses.size() > 1 &&
                             sockets.error == EADDRINUSE;
     if (!other_port) break;
   }
   if (IsMissingHere(sockets.error) && wanted->host == "::") {
     addresses.clear();
-    const HostAndPort ipv4 = {
-        .host = "0.0.0.0", .bracketed = false, .port = wanted->port};
+    const Address ipv4 = {.host = "0.0.0.0", .port = wanted->port};
     if (const auto why = FindAddresses(ipv4, &addresses)) return error(*why);
-    sockets = ListenOnAll(addresses, wanted->port, timeouts);
+    sockets = BindAll(addresses, wanted->port, timeouts);
   }
   if (sockets.error != 0) return error(sockets.error_text);
   return Listener(std::move(sockets.open), sockets.port,
                   fmt::format("{}:{}", address.substr(0, address.rfind(':')),
                               sockets.port));
+}
+
+absl::Status Listener::Listen() const {
+  for (const Descriptor& socket : sockets_) {
+    if (listen(socket.get(), kBacklog) != 0) {
+      return CannotListen(address_, ErrorText(errno));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace messenger

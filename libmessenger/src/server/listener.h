@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/descriptor.h"
 
@@ -22,13 +23,13 @@ struct PeerTimeouts {
   std::chrono::milliseconds silent;
 };
 
-// All the sockets of one address, on one port.
+// All the sockets of one address, on one port. The address is taken when they
+// are open; connections come only from Listen on.
 //
 // Thread safety: as compatible as int.
 class Listener {
  public:
-  // Listens on `address`, HOST:PORT: from now on the kernel takes connections,
-  // which wait for an accept.
+  // Takes `address`, HOST:PORT. Connections are still refused.
   //
   // HOST is an IPv4 address, an IPv6 address in brackets, or a name, all of
   // whose addresses are taken. 0.0.0.0 is IPv4 only; [::] is both, or IPv4
@@ -42,6 +43,11 @@ class Listener {
   // this machine does not have is left out, if another one is left.
   static absl::StatusOr<Listener> Open(std::string_view address,
                                        PeerTimeouts timeouts);
+
+  // Listens: from now on the kernel takes connections, which wait for an
+  // accept. UNAVAILABLE, with the reason, if one of the sockets cannot: another
+  // process may have taken the address since.
+  absl::Status Listen() const;
 
   // Not blocking, at least one.
   const std::vector<Descriptor>& sockets() const { return sockets_; }

@@ -28,6 +28,7 @@
 #include "server/health_service.h"
 #include "server/listener.h"
 #include "server/local_client.h"
+#include "server/service_core.h"
 
 namespace messenger {
 namespace {
@@ -179,15 +180,9 @@ class Server::Impl final {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
-  if (!options.log) {
-    absl::StatusOr<std::shared_ptr<MessageLog>> log = OpenLog("memory:");
-    if (!log.ok()) return log.status();
-    options.log = *std::move(log);
-  }
-  absl::StatusOr<std::unique_ptr<Service>> service =
-      Service::Create(options.log, options.service);
-  if (!service.ok()) return service.status();
-
+  // What can be known before is known before there is a log, which may leave a
+  // directory behind.
+  if (absl::Status s = CheckBounds(options.service); !s.ok()) return s;
   std::optional<Listener> listener;
   if (!options.listen.empty()) {
     const ServiceOptions& limits = options.service;
@@ -198,6 +193,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     if (!opened.ok()) return opened.status();
     listener = *std::move(opened);
   }
+
+  if (!options.log) {
+    absl::StatusOr<std::shared_ptr<MessageLog>> log =
+        options.open_log ? options.open_log() : OpenLog("memory:");
+    if (!log.ok()) return log.status();
+    options.log = *std::move(log);
+  }
+  absl::StatusOr<std::unique_ptr<Service>> service =
+      Service::Create(options.log, options.service);
+  if (!service.ok()) return service.status();
 
   grpc::ServerBuilder builder;
   (*service)->Register(builder);

@@ -68,7 +68,9 @@ absl::Status CheckBounds(std::string_view name, std::size_t value,
       fmt::format("{}: {}; must be {} to {}", name, value, low, high));
 }
 
-absl::Status Check(const ServiceOptions& options) {
+}  // namespace
+
+absl::Status CheckBounds(const ServiceOptions& options) {
   constexpr std::size_t kKiB = std::size_t{1} << 10;
   constexpr std::size_t kMiB = std::size_t{1} << 20;
   if (absl::Status s = CheckBounds("max_message_bytes",
@@ -125,6 +127,8 @@ absl::Status Check(const ServiceOptions& options) {
   }
   return absl::OkStatus();
 }
+
+namespace {
 
 // Channel arguments for a server that has none of its own by these names. gRPC
 // takes the first one of a name, and asks plugins when it has all that were set
@@ -279,7 +283,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Create(
   WatchForks();
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!log) return absl::InvalidArgumentError("log: null");
-  if (absl::Status s = Check(options); !s.ok()) return s;
+  if (absl::Status s = CheckBounds(options); !s.ok()) return s;
   return std::unique_ptr<Service>(
       new Service(std::make_unique<Impl>(std::move(log), options)));
 }
@@ -305,8 +309,10 @@ void Service::Register(grpc::ServerBuilder& builder) {
           {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
           {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
           {GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-           rpc::ToArgument(rpc::kMinPingInterval)}}));
-  // A small request must not become a large one behind the limit.
+           rpc::ToArgument(rpc::kMinPingInterval)},
+          {GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0}}));
+  // A small request must not become a large one behind the limit: none is
+  // unpacked, and those that are packed are refused.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.RegisterService(impl_.get());

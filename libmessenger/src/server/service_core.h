@@ -27,6 +27,9 @@ class SendStream;
 // The connection that a call came by, as a number. Never 0.
 std::uint64_t ConnectionOf(const grpc::CallbackServerContext& context);
 
+// INVALID_ARGUMENT names an option that is out of bounds.
+absl::Status CheckBounds(const ServiceOptions& options);
+
 // What a call is told that the append gate turns away.
 absl::Status TooMuchToStore();
 

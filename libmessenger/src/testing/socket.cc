@@ -11,6 +11,8 @@
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "base/status.h"
+#include "messenger/address.h"
 
 namespace messenger::testing {
 namespace {
@@ -27,19 +29,19 @@ absl::StatusOr<Address> Resolve(std::string_view target) {
     return absl::InvalidArgumentError(
         fmt::format("target: \"{}\": {}", target, why));
   };
-  const std::size_t colon = target.rfind(':');
-  if (colon == std::string_view::npos) return fail("it is not host:port");
-  std::string_view host = target.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) {
-    host = host.substr(1, host.size() - 2);
+  const absl::StatusOr<messenger::Address> parsed = ParseAddress(target);
+  if (!parsed.ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("target: {}", MessageOf(parsed.status())));
   }
+  if (parsed->port == 0) return fail("the port is 0; must be 1 to 65535");
   addrinfo hints = {};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(
-          std::string(host).c_str(),
-          std::string(target.substr(colon + 1)).c_str(), &hints, &found);
+  if (const int error =
+          getaddrinfo(parsed->host.c_str(),
+                      std::to_string(parsed->port).c_str(), &hints, &found);
       error != 0) {
     return fail(gai_strerror(error));
   }

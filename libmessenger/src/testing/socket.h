@@ -20,7 +20,7 @@ struct Address {
   socklen_t size = 0;
 };
 
-// Of host:port; blocks, alone of these, if the host is a name.
+// Of HOST:PORT; blocks, alone of these, if the host is a name.
 absl::StatusOr<Address> Resolve(std::string_view target);
 
 // Listens on a free port of 127.0.0.1, which it returns.

@@ -10,6 +10,7 @@
 #include "wire/channel_name.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
+#include "wire/sequence.h"
 #include "wire/timestamp.h"
 
 namespace messenger::wire {
@@ -254,7 +255,8 @@ absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
           break;
       }
     }
-    ok = ok && receipt.ok();
+    ok = ok && receipt.ok() && run.epoch != 0 && run.count > 0 &&
+         IsRun(run.first_sequence, run.count);
   }
   if (!ok || !fields.ok()) {
     return absl::DataLossError(

@@ -72,7 +72,8 @@ struct SendResponse {
   std::vector<ReceiptRun> receipts;
 };
 
-// DATA_LOSS if the bytes are malformed.
+// DATA_LOSS if the bytes are malformed, or a receipt is none that a log can
+// give.
 absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes);
 
 }  // namespace messenger::wire
