@@ -8,13 +8,13 @@ source "$(dirname "$0")/../support/programs.sh"
 
 # Only they have that clock, not this shell.
 for program in "${programs[@]}"; do
-  cat >"$work/$(basename "$program")" <<END
+  cat >"$(basename "$program")" <<END
 #!/bin/sh
 exec env LD_PRELOAD="$library" MESSENGER_WALL_CLOCK_GOES_BACK=1 "$program" "\$@"
 END
 done
-server=$work/messenger-server
-cli=$work/messenger-cli
+server=$PWD/messenger-server
+cli=$PWD/messenger-cli
 chmod +x "$server" "$cli"
 
 has_reader() {
