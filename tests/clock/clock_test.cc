@@ -229,7 +229,7 @@ TEST_CASE("a call is over after its timeout") {
   server->proxy().Set(kGoneWithoutAWord);
   const absl::Status status = client.Ping().status();
   CHECK(absl::IsDeadlineExceeded(status));
-  CHECK(status.message() == "the server has not answered within 200 ms");
+  CHECK(status.message().ends_with(" has not answered within 200 ms"));
 }
 
 TEST_CASE("a server is down at its deadline, whoever does not let go") {

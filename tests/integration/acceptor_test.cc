@@ -282,6 +282,7 @@ TEST_CASE("who connects and does not say that it speaks HTTP/2 is sent away") {
 TEST_CASE("the kernel looks whether a silent peer's machine is still there") {
   const auto listener = Listener::Open("127.0.0.1:0", kTimeouts);
   REQUIRE(listener.ok());
+  REQUIRE(listener->Listen().ok());
   const TcpSocket peer(listener->port());
   Descriptor accepted;
   CHECK(Comes([&] {

@@ -75,7 +75,8 @@ usage() {
   is "bench $*: exit code" $? 2
   has "bench $*" "$(cat err)" "$wanted"
 }
-usage 'A subcommand is required' --server localhost
+usage 'A subcommand is required'
+usage "there is no option '--server'" --server localhost
 usage "'50' must be a number from 51 to 1000000" send --size 50
 usage "'0' must be a number from 1" read --readers 0
 usage 'messenger-cli bench latency --help explains' latency --rate 0

@@ -1,6 +1,7 @@
 // Each public struct, with one field named, from either end. It has to compile
 // without a warning; it is not run. designated_test.sh sees to it that none is
 // missing.
+#include <messenger/address.h>
 #include <messenger/client.h>
 #include <messenger/grpc.h>
 #include <messenger/log.h>
@@ -26,6 +27,9 @@ int main() {
   using namespace messenger;           // NOLINT(google-build-using-namespace)
   using namespace messenger::testing;  // NOLINT(google-build-using-namespace)
   const std::string name = "name";
+
+  // address.h
+  Use(Address{.host = name}, Address{.port = 1});
 
   // message.h
   Use(Position{.epoch = 1}, Position{.sequence = 1});

@@ -359,7 +359,10 @@ TEST_CASE("SendMessagesResponse: what protobuf encodes is understood") {
   first->mutable_send_time()->set_seconds(5);
   first->mutable_send_time()->set_nanos(7);
   first->set_duplicate(true);
-  proto.add_receipts();
+  v1::Receipt* const second = proto.add_receipts();
+  second->set_epoch(6);
+  second->set_first_sequence(1);
+  second->set_count(1);
   proto.set_epoch(6);
   const auto response = ParseSendMessagesResponse(proto.SerializeAsString());
   REQUIRE(response.ok());
@@ -371,7 +374,7 @@ TEST_CASE("SendMessagesResponse: what protobuf encodes is understood") {
   CHECK(runs[0].count == UINT32_MAX);
   CHECK(runs[0].send_time.time_since_epoch().count() == 5'000'000'007);
   CHECK(runs[0].duplicate);
-  CHECK(runs[1].epoch == 0);
+  CHECK(runs[1].epoch == 6);
   CHECK_FALSE(runs[1].duplicate);
 }
 
