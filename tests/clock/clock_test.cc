@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/cond_var.h"
+#include "base/status.h"
 #include "clock/wall_clock.h"
 #include "log/durable/durable_log.h"
 #include "messenger/client.h"
@@ -229,7 +230,7 @@ TEST_CASE("a call is over after its timeout") {
   server->proxy().Set(kGoneWithoutAWord);
   const absl::Status status = client.Ping().status();
   CHECK(absl::IsDeadlineExceeded(status));
-  CHECK(status.message().ends_with(" has not answered within 200 ms"));
+  CHECK(MessageOf(status).ends_with(" has not answered within 200 ms"));
 }
 
 TEST_CASE("a server is down at its deadline, whoever does not let go") {
