@@ -15,7 +15,7 @@ inline constexpr std::uint16_t kDefaultPort = 51075;
 // A host and a port.
 struct Address {
   // A name, an IPv4 address, or an IPv6 address without its brackets.
-  std::string host;
+  std::string host = {};
   std::uint16_t port = 0;
 
   // HOST:PORT, with an IPv6 address in brackets.
