@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -23,7 +24,7 @@ bool Has(const std::string& text, const std::string& part) {
 }
 
 TEST_CASE("address: HOST:PORT is taken apart, and put together again") {
-  for (const auto& [text, host, port] : {
+  for (const auto& [given, host, port] : {
            std::tuple("localhost:51075", "localhost", 51075),
            std::tuple("127.0.0.1:0", "127.0.0.1", 0),
            std::tuple("a-b_c.example.:65535", "a-b_c.example.", 65535),
@@ -31,6 +32,7 @@ TEST_CASE("address: HOST:PORT is taken apart, and put together again") {
            std::tuple("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
            std::tuple("4me.example:80", "4me.example", 80),
        }) {
+    const std::string_view text = given;
     CAPTURE(text);
     const auto address = ParseAddress(text);
     REQUIRE(address.ok());
@@ -41,7 +43,7 @@ TEST_CASE("address: HOST:PORT is taken apart, and put together again") {
 }
 
 TEST_CASE("address: what is none is refused, with the reason") {
-  for (const auto& [text, reason] : {
+  for (const auto& [given, reason] : {
            std::pair("", "it is not HOST:PORT"),
            std::pair(":1", "it is not HOST:PORT"),
            std::pair("localhost", "the port is missing"),
@@ -68,6 +70,7 @@ TEST_CASE("address: what is none is refused, with the reason") {
            std::pair("localhost:1 ", "the port \"1 \" is no number"),
            std::pair("localhost:http", "the port \"http\" is no number"),
        }) {
+    const std::string_view text = given;
     CAPTURE(text);
     CHECK(Has(ErrorOf(ParseAddress(text).status()), reason));
   }
@@ -76,7 +79,7 @@ TEST_CASE("address: what is none is refused, with the reason") {
 }
 
 TEST_CASE("address: a client's target has the default port, and no port 0") {
-  for (const auto& [text, target] : {
+  for (const auto& [given, target] : {
            std::pair("localhost", "localhost:51075"),
            std::pair("localhost:1", "localhost:1"),
            std::pair("::1", "[::1]:51075"),
@@ -92,13 +95,14 @@ TEST_CASE("address: a client's target has the default port, and no port 0") {
            std::pair("unix:/tmp/socket", "unix:/tmp/socket"),
            std::pair("unix-abstract:name", "unix-abstract:name"),
        }) {
+    const std::string_view text = given;
     CAPTURE(text);
     const auto parsed = ParseTarget(text);
     REQUIRE(parsed.ok());
     CHECK(*parsed == target);
     CHECK(*ParseTarget(*parsed) == *parsed);
   }
-  for (const auto& [text, reason] : {
+  for (const auto& [given, reason] : {
            std::pair("", "it is not HOST:PORT"),
            std::pair("127.0.0.1:99999", "is no number from 1 to 65535"),
            std::pair("127.0.0.1:0", "the port \"0\" is no number from 1"),
@@ -113,6 +117,7 @@ TEST_CASE("address: a client's target has the default port, and no port 0") {
            std::pair("ipv4:127.0.0.1:99999", "from 1 to 65535"),
            std::pair("unix:", "the path is empty"),
        }) {
+    const std::string_view text = given;
     CAPTURE(text);
     const std::string error = ErrorOf(ParseTarget(text).status());
     CHECK(Has(error, reason));

@@ -103,12 +103,12 @@ constexpr std::string_view kIt = "it ";
 // What was refused here, and not by the server, though it has the same code.
 bool IsTooLarge(const grpc::Status& status) {
   if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) return false;
-  const std::string_view message = status.error_message();
+  const std::string message = status.error_message();
   for (const int limit :
        {Connection::kMaxReceiveBytes, kMaxReceiptsBytes, kMaxAnswerBytes}) {
     if (message.ends_with(fmt::format(" vs. {})", limit))) return true;
   }
-  return message.find("metadata size exceeds") != std::string_view::npos;
+  return message.find("metadata size exceeds") != std::string::npos;
 }
 
 // What gRPC says of a connection that fails, without the way it got there:
