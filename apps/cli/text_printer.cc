@@ -19,7 +19,8 @@ class PrintableTextPrinter final : public Printer {
  public:
   void Print(const Message& message, std::string* out) override {
     std::string_view text = message.text;
-    for (std::size_t newline; (newline = text.find('\n')) != text.npos;) {
+    for (std::size_t newline;
+         (newline = text.find('\n')) != std::string_view::npos;) {
       AppendPrintable(text.substr(0, newline), out);
       out->push_back('\n');
       text.remove_prefix(newline + 1);

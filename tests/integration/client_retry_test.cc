@@ -37,7 +37,7 @@ constexpr const char* kWhy = "the log cannot be written to: broken";
 class LeadingNowhere final : public grpc::CallbackGenericService {
  public:
   // What readers are told first.
-  explicit LeadingNowhere(wire::FrameHeader join) : join_(std::move(join)) {}
+  explicit LeadingNowhere(wire::FrameHeader join) : join_(join) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
@@ -70,7 +70,7 @@ class LeadingNowhere final : public grpc::CallbackGenericService {
 class Fixture {
  public:
   explicit Fixture(wire::FrameHeader join = Joined(/*head=*/5))
-      : service_(std::move(join)) {
+      : service_(join) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                              &port_);

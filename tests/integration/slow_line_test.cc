@@ -107,7 +107,7 @@ TEST_CASE("on a slow line a reader gets a large backlog, once") {
   CHECK(count.last == 3'000);
   CHECK(count.wrong == 0);
   CHECK(count.joins == 1);
-  CheckPassed(server->proxy().counters().bytes_to_client, 3'000 * 1'000);
+  CheckPassed(server->proxy().counters().bytes_to_client, 3'000'000);
 }
 
 TEST_CASE("readers that share a slow line all get on") {
@@ -129,7 +129,7 @@ TEST_CASE("readers that share a slow line all get on") {
     CHECK(count.wrong == 0);
   }
   CheckPassed(server->proxy().counters().bytes_to_client,
-              kReaders * 700 * 1'000);
+              std::uint64_t{kReaders} * 700'000);
 }
 
 TEST_CASE("a line that is full is not taken for one that is silent") {
@@ -151,7 +151,7 @@ TEST_CASE("a line that is full is not taken for one that is silent") {
       [](const Recorder::Events& e) { return e.heartbeats.size() >= 3; }));
   CHECK(count.last == 3'000);
   CHECK(count.wrong == 0);
-  CheckPassed(server->proxy().counters().bytes_to_client, 3'000 * 1'000);
+  CheckPassed(server->proxy().counters().bytes_to_client, 3'000'000);
 }
 
 TEST_CASE("messages of the largest size get through a slow line") {
@@ -187,7 +187,7 @@ TEST_CASE("what is sent over a slow line is stored once, and acknowledged") {
   for (int i = 0; i < 2'000; ++i) client.SendAsync({.text = text});
   CHECK(client.Flush() == absl::OkStatus());
   CHECK(server->LocalClient().GetChannel("")->head == 2'000);
-  CheckPassed(server->proxy().counters().bytes_to_server, 2'000 * 1'000);
+  CheckPassed(server->proxy().counters().bytes_to_server, 2'000'000);
 }
 
 TEST_CASE("by default there is time for a message of 1 MiB at 50 KB/s") {

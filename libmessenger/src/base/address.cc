@@ -61,7 +61,7 @@ bool IsIpv6(std::string_view host) {
 }
 
 absl::Status CheckName(std::string_view host) {
-  const auto bad = std::find_if_not(host.begin(), host.end(), IsOfName);
+  const auto* const bad = std::find_if_not(host.begin(), host.end(), IsOfName);
   if (bad != host.end()) {
     return Wrong(fmt::format(
         "the host has {:?} at byte {}; a name has A-Z a-z 0-9 . _ - alone",

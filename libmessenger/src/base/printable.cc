@@ -113,7 +113,8 @@ std::size_t AppendOther(std::string_view text, std::string* out) {
 bool NeedsQuotes(std::string_view text, std::string_view special) {
   if (text.empty()) return true;
   while (!text.empty()) {
-    if (text.front() == '"' || special.find(text.front()) != text.npos) {
+    if (text.front() == '"' ||
+        special.find(text.front()) != std::string_view::npos) {
       return true;
     }
     const Utf8Character character = DecodeUtf8(text);

@@ -36,7 +36,9 @@ inline std::chrono::nanoseconds TimeClosed(std::chrono::nanoseconds said,
   // At most what can be added to any time.
   const auto longest =
       std::clamp<nanoseconds>(max_age, kLongestClosed, nanoseconds::max() / 4);
-  return said < said.zero() || said > longest ? said.zero() : said;
+  return said < std::chrono::nanoseconds::zero() || said > longest
+             ? std::chrono::nanoseconds::zero()
+             : said;
 }
 
 // `clock`, with a steady clock that goes on from `last`, the latest moment that
