@@ -41,7 +41,8 @@ class FailingServer {
   RawClient Connect() const { return RawClient(server_->port()); }
 
   // These operations fail on files whose names have this in it.
-  void Fail(Operation operation, std::string part, absl::StatusCode code) {
+  void Fail(Operation operation, const std::string& part,
+            absl::StatusCode code) {
     files_->SetFault([=](Operation now, const std::string& path) {
       return now == operation && Contains(path, part)
                  ? absl::Status(code, path + ": is broken")

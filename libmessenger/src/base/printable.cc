@@ -145,7 +145,7 @@ std::string Printable(std::string_view text) {
 }
 
 std::string PrintableField(std::string_view text, std::string_view special) {
-  const std::string printable = Printable(text);
+  std::string printable = Printable(text);
   if (!NeedsQuotes(text, special)) return printable;
   std::string quoted = "\"";
   for (const char c : printable) {

@@ -41,7 +41,7 @@ absl::Status ChannelList::Add(const v1::ListChannelsResponse& page) {
     if (!info.ok()) return info.status();
     if (!channels_.empty() && info->name <= channels_.back().name) {
       return absl::DataLossError(fmt::format(
-          "the server's list of channels is out of order: \"{}\" after \"{}\"",
+          R"(the server's list of channels is out of order: "{}" after "{}")",
           info->name, channels_.back().name));
     }
     if (channels_.size() >= kMaxChannels) {

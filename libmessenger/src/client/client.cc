@@ -105,7 +105,7 @@ class Client::Impl {
  public:
   // With `connector`'s, if `status` is OK; otherwise that is what calls return.
   static std::shared_ptr<Impl> Make(
-      absl::Status status, ClientOptions options,
+      const absl::Status& status, ClientOptions options,
       absl::FunctionRef<std::shared_ptr<Connector>()> connector);
 
   // `status` is an error if the client cannot be used.
@@ -149,7 +149,7 @@ class Client::Impl {
 
   std::shared_ptr<Subscription::Impl> Read(ReadOptions options,
                                            ReadCallbacks callbacks) {
-    const std::shared_ptr<Subscription::Impl> subscription(
+    std::shared_ptr<Subscription::Impl> subscription(
         new Subscription::Impl(
             ReadContext{.connector = connector_,
                         .timers = timers_,
@@ -228,7 +228,7 @@ class Client::Impl {
 
 // In a forked child there are none, nor are they needed: see CheckNotForked.
 std::shared_ptr<Client::Impl> Client::Impl::Make(
-    absl::Status status, ClientOptions options,
+    const absl::Status& status, ClientOptions options,
     absl::FunctionRef<std::shared_ptr<Connector>()> connector) {
   WatchForks();
   if (InForkedChild()) return nullptr;
@@ -240,7 +240,7 @@ std::shared_ptr<Client::Impl> Client::Impl::Make(
 Client Client::Connect(ClientOptions options) {
   absl::Status status = Check(options);
   if (status.ok()) status = CheckAddresses(&options);
-  return Client(Impl::Make(std::move(status), options,
+  return Client(Impl::Make(status, options,
                            [&] { return Connector::ToTarget(options); }));
 }
 
@@ -250,7 +250,7 @@ Client Client::FromFd(int fd, ClientOptions options) {
     status = absl::UnavailableError("fd: not a connected socket");
   }
   bool taken = false;
-  Client client(Impl::Make(std::move(status), options, [&] {
+  Client client(Impl::Make(status, options, [&] {
     taken = true;
     return Connector::ToFd(fd, options);
   }));

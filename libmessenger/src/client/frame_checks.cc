@@ -12,7 +12,7 @@ namespace messenger {
 namespace {
 
 // The longest that a server may be told to keep.
-constexpr std::chrono::milliseconds kLongestInterval =
+constexpr std::chrono::milliseconds kLongestHeartbeat =
     std::chrono::hours(24 * 30);
 
 absl::Status Wrong(const FramePlace& place, std::string_view what) {
@@ -64,11 +64,11 @@ absl::Status CheckNumbers(const wire::Frame& frame, const FramePlace& place) {
     return Wrong(place, fmt::format("{} messages from {} on, with the head {}",
                                     frame.message_count, next, head));
   }
-  if (header.heartbeat_interval > kLongestInterval) {
+  if (header.heartbeat_interval > kLongestHeartbeat) {
     return Wrong(place,
                  fmt::format("a heartbeat each {} ms; must be at most {}",
                              header.heartbeat_interval.count(),
-                             kLongestInterval.count()));
+                             kLongestHeartbeat.count()));
   }
   return absl::OkStatus();
 }

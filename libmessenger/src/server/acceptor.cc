@@ -1,8 +1,8 @@
 #include "server/acceptor.h"
 
 #include <fcntl.h>
-#include <linux/tcp.h>  // netinet/tcp.h has an older tcp_info
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -34,15 +35,27 @@ void ResetConnection(const Descriptor& connection) {
   setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
 }
 
+// The kernel's tcp_info, which has grown since that of netinet/tcp.h: the file
+// of the kernel's, linux/tcp.h, cannot be included beside it.
+struct TcpInfo {
+  tcp_info since_2002;
+  std::uint64_t pacing_rate;
+  std::uint64_t max_pacing_rate;
+  std::uint64_t bytes_acked;
+  std::uint64_t bytes_received;
+};
+static_assert(offsetof(TcpInfo, bytes_received) == 128);
+
 // Whether it has sent what an HTTP/2 client says first, or as much else.
 bool HasSpoken(const Descriptor& connection) {
   constexpr std::uint64_t kPreface = 24;
   constexpr std::uint64_t kEmptySettings = 9;
-  tcp_info info{};
+  TcpInfo info{};
   socklen_t size = sizeof info;
   return getsockopt(connection.get(), IPPROTO_TCP, TCP_INFO, &info, &size) !=
              0 ||
-         info.tcpi_bytes_received >= kPreface + kEmptySettings;
+         size < sizeof info ||  // an old kernel
+         info.bytes_received >= kPreface + kEmptySettings;
 }
 
 Descriptor OpenReserve() {

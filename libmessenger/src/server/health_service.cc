@@ -158,7 +158,7 @@ bool HealthService::Finishes(Call* call) {
   return !std::exchange(call->finished, true);
 }
 
-void HealthService::Tell(Call* watch) {
+void HealthService::Tell(Call* watch) const {
   const Health known = serving_ ? kServing : kNotServing;
   const Health health = watch->known() ? known : kServiceUnknown;
   if (watch->writing || watch->finished || watch->told == health) return;

@@ -56,7 +56,7 @@ class HealthService final : public grpc::CallbackGenericService {
   // Whether the caller is the one to finish the call.
   bool Finishes(Call* call) ABSL_LOCKS_EXCLUDED(mu_);
   // How it is, unless that is known, or is being written.
-  void Tell(Call* watch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Tell(Call* watch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable absl::Mutex mu_;
   bool serving_ ABSL_GUARDED_BY(mu_) = false;

@@ -397,8 +397,9 @@ void DurableLog::Commit(std::vector<LogRequest> requests) {
     availability_.Set(refusal.ok() && needed_room_ > 0 ? no_room_ : refusal,
                       context_.clock.steady_now());
   }
-  if (!availability_.available() && HasDeleted())
+  if (!availability_.available() && HasDeleted()) {
     WantCheckpoint();  // to make room
+  }
   CompleteRound();
 }
 
