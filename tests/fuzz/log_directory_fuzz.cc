@@ -171,49 +171,8 @@ std::string Describe(const LogContents& all) {
   return text;
 }
 
-// What may have changed from one opening to the next.
-struct Allowed {
-  // What was read from memory may lie on the disk behind bytes that no log
-  // writes, but that came with the input: it is said to be damaged.
-  bool damaged = false;
-  // A log that is killed may forget what retention has dropped.
-  bool returned = false;
-};
-
-bool IsAsBefore(const Contents& now, const Contents& before, Allowed allowed) {
-  if (now == before) return true;
-  if (now.head != before.head || now.status != before.status) return false;
-  if (allowed.returned ? now.first_sequence > before.first_sequence
-                       : now.first_sequence != before.first_sequence) {
-    return false;
-  }
-  const auto was_there = [&](const auto& message) {
-    if (message.first < before.first_sequence) return true;
-    const auto it = before.messages.find(message.first);
-    return it != before.messages.end() && it->second == message.second;
-  };
-  const auto is_there_or_said = [&](const auto& message) {
-    return now.messages.contains(message.first) ||
-           (allowed.damaged &&
-            std::any_of(now.gaps.begin(), now.gaps.end(), [&](const Gap& gap) {
-              return gap.reason == Gap::Reason::kDamaged &&
-                     gap.first_missing <= message.first &&
-                     message.first < gap.next;
-            }));
-  };
-  return (allowed.damaged || allowed.returned) &&
-         std::all_of(now.messages.begin(), now.messages.end(), was_there) &&
-         std::all_of(before.messages.begin(), before.messages.end(),
-                     is_there_or_said);
-}
-
-void CheckAsBefore(const LogContents& now, const LogContents& before,
-                   Allowed allowed) {
-  Check(std::equal(now.begin(), now.end(), before.begin(), before.end(),
-                   [&](const auto& a, const auto& b) {
-                     return a.first == b.first &&
-                            IsAsBefore(a.second, b.second, allowed);
-                   }),
+void CheckAsBefore(const LogContents& now, const LogContents& before) {
+  Check(now == before,
         fmt::format("something else is there than before:{}\nbefore:{}",
                     Describe(now), Describe(before)));
 }
@@ -332,11 +291,7 @@ void Run(Input& input) {
   const bool closed = lab.Close(*std::move(log));
   auto again = lab.Open();
   CheckOk(again.status(), "opening it again");
-  const bool had_segments = std::any_of(
-      before.begin(), before.end(),
-      [](const auto& file) { return file.first.ends_with(".segment"); });
-  CheckAsBefore(ReadAll(**again), contents,
-                {.damaged = had_segments, .returned = choices.ages && !closed});
+  CheckAsBefore(ReadAll(**again), contents);
   if (closed || !choices.os) {
     Check((*again)->epoch() == epoch, "another epoch");
   }

@@ -809,6 +809,8 @@ TEST_CASE("durable log: a damaged segment is not in the way of new ones") {
       log.Heal();
       log.Close();
       CHECK(!log.HasNotice("was not closed"));
+      // Nothing was appended to the damage.
+      if (damaged[i]) CHECK(log.files().Contents(path) == *damaged[i]);
       log.Open();
       const Contents rest =
           ReadAll(log.log(), "a", Start::Earliest(), {.skip_damaged = true});

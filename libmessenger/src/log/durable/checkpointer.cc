@@ -8,6 +8,7 @@
 #include "log/durable/journal.h"
 #include "log/durable/layout.h"
 #include "log/durable/retention.h"
+#include "log/durable/segment_reader.h"
 
 namespace messenger {
 namespace {
@@ -310,17 +311,34 @@ absl::StatusOr<SegmentWriter> Checkpointer::OpenSegment(
   if (last && last->end_sequence == next.first_sequence &&
       last->size + next.size() <= MaxSegmentSize(retention) &&
       TakesMore(retention, last->first_write, next.last_write)) {
-    absl::StatusOr<SegmentWriter> resumed =
-        SegmentWriter::Resume(*files_, directory, channel.name(), *last);
+    absl::Status s = CheckEnd(channel, directory, *last);
+    if (s.ok()) {
+      absl::StatusOr<SegmentWriter> resumed =
+          SegmentWriter::Resume(*files_, directory, channel.name(), *last);
+      if (resumed.ok()) return resumed;
+      s = resumed.status();
+    }
     // A damaged segment stays as it is, for those who read what is left of it;
     // it must not keep everything else from being written.
-    if (!absl::IsDataLoss(resumed.status()) &&
-        !absl::IsNotFound(resumed.status())) {
-      return resumed;
-    }
+    if (!absl::IsDataLoss(s) && !absl::IsNotFound(s)) return s;
   }
   return SegmentWriter::Create(*files_, directory, channel.name(),
                                context_->epoch(), next.first_sequence);
+}
+
+// What is appended to damage could be taken for a part of it.
+absl::Status Checkpointer::CheckEnd(const DurableChannel& channel,
+                                    const std::string& directory,
+                                    const SegmentInfo& segment) {
+  if (intact_.contains(&channel)) return absl::OkStatus();
+  const auto reader =
+      SegmentReader::Open(*files_, directory, channel.name(), segment);
+  if (!reader.ok()) return reader.status();
+  const absl::StatusOr<bool> intact = (*reader)->EndIsIntact(segment);
+  if (!intact.ok()) return intact.status();
+  if (!*intact) return absl::DataLossError("the end is damaged");
+  intact_.insert(&channel);
+  return absl::OkStatus();
 }
 
 absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
@@ -414,6 +432,7 @@ void Checkpointer::Forget(
   if (channels.empty()) return;
   for (DurableChannel* const channel : channels) {
     cleaned_.erase(channel);
+    intact_.erase(channel);
     // Empty by now, or not there; or else it stays.
     static_cast<void>(
         files_->Remove(ChannelDirectory(directory_, channel->name())));

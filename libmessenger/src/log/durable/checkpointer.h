@@ -119,6 +119,11 @@ class Checkpointer {
   absl::StatusOr<SegmentWriter> OpenSegment(
       const DurableChannel& channel, const std::string& directory,
       const std::optional<SegmentInfo>& last, const EntryRun& next);
+  // DATA_LOSS if what this process has not written is not fit to be appended
+  // to.
+  absl::Status CheckEnd(const DurableChannel& channel,
+                        const std::string& directory,
+                        const SegmentInfo& segment);
   // What an unfinished checkpoint of an earlier process has left behind.
   absl::Status RemoveUnknown(DurableChannel* channel,
                              const std::string& directory);
@@ -141,7 +146,8 @@ class Checkpointer {
   bool is_ahead_ = false;
   std::uint64_t checkpoint_size_ = 0;
   absl::flat_hash_set<DurableChannel*> carried_;
-  absl::flat_hash_set<DurableChannel*> cleaned_;  // by RemoveUnknown
+  absl::flat_hash_set<DurableChannel*> cleaned_;       // by RemoveUnknown
+  absl::flat_hash_set<const DurableChannel*> intact_;  // by CheckEnd
   // To be removed once the checkpoint does not mention them.
   std::vector<std::pair<DurableChannel*, std::uint64_t>> dropped_;
 

@@ -330,6 +330,18 @@ absl::StatusOr<std::uint64_t> SegmentReader::FindTime(Timestamp time,
   return damaged.value_or(place.sequence);
 }
 
+absl::StatusOr<bool> SegmentReader::EndIsIntact(const SegmentInfo& info) {
+  absl::StatusOr<Place> known =
+      LastPlace([](const IndexEntry& /*entry*/) { return true; }, info);
+  if (!known.ok()) return known.status();
+  Place place = *known;
+  const absl::Status s =
+      Scan(&place, info,
+           [](std::uint64_t /*at*/, Timestamp /*time*/) { return false; });
+  if (!s.ok() && !absl::IsDataLoss(s)) return s;
+  return s.ok() && place.offset == info.size;
+}
+
 absl::Status SegmentReader::SkipDamage(Place* place, const SegmentInfo& info) {
   const absl::StatusOr<Place> end = NextPlace(place->sequence, info);
   if (!end.ok()) return end.status();

@@ -49,6 +49,9 @@ class SegmentReader {
   absl::StatusOr<std::uint64_t> FindTime(Timestamp time,
                                          const SegmentInfo& info);
 
+  // Whether all that follows the last known place is intact. As fast as Find.
+  absl::StatusOr<bool> EndIsIntact(const SegmentInfo& info);
+
   // Entries from `place` on, within `bounds` and `info`; at least one. Moves
   // `place` past them. Each entry's checksum and sequence are verified; damage
   // after the first entry ends the read before it, so that the next one finds
