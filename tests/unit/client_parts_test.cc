@@ -143,8 +143,10 @@ TEST_CASE("backoff: what begins after a rest has all the time, but waits") {
 
 TEST_CASE("strand: tasks run one at a time, in order") {
   const auto pool = std::make_shared<ThreadPool>(4);
-  const auto strand = std::make_shared<Strand>(pool);
-  const auto other = std::make_shared<Strand>(pool);
+  const auto strand =
+      std::make_shared<Strand>(std::make_shared<RunQueue>(pool));
+  const auto other =
+      std::make_shared<Strand>(std::make_shared<RunQueue>(pool));
   std::vector<int> order;
   absl::Notification last;
   CHECK_FALSE(strand->RunningInside());

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -98,6 +99,9 @@ struct ClientOptions {
   // 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
+  // Whether subscriptions may share a stream: see Client. A program that wants
+  // a stream of the server's for each has to say so.
+  bool share_tails = true;
   // HOST:PORT of an HTTP proxy through which to reach the server: it must let
   // CONNECT through, and ask for no password. The target must be HOST:PORT; the
   // proxy looks up its name. Errors name the proxy. Default: none, whatever
@@ -203,6 +207,10 @@ struct ReadCallbacks {
   // For each message, in strictly increasing sequence. The message is a view,
   // valid during the call.
   absl::AnyInvocable<void(const Message&)> on_message = nullptr;
+  // Instead of on_message, which is not called then: all messages that have
+  // arrived together, at least one. Views, valid during the call, as is the
+  // span. Subscription::position is still that before the first one.
+  absl::AnyInvocable<void(std::span<const Message>)> on_messages = nullptr;
   // Messages that this reader does not get, or may not get, at their place in
   // the stream; Gap::reason says why. During the call, Subscription::position
   // is still the one before the gap, and state().joined has the present epoch.
@@ -218,6 +226,23 @@ struct ReadCallbacks {
   absl::AnyInvocable<void(const SubscriptionState&)> on_state = nullptr;
   absl::AnyInvocable<void(const absl::Status&)> on_end = nullptr;
 };
+
+// What a subscription that is pulled hands out at once: what has arrived
+// together, in the order of the members, and at least one of them. See
+// ReadCallbacks for what they mean.
+struct ReadFrame {
+  std::optional<Joined> joined = std::nullopt;
+  std::optional<Gap> gap = std::nullopt;
+  std::span<const Message> messages = {};
+  std::optional<std::uint64_t> caught_up = std::nullopt;  // up to this head
+  std::optional<std::uint64_t> heartbeat = std::nullopt;  // the head
+  // Nothing else: the subscription has ended with OK.
+  bool ended = false;
+  // Keeps the memory that the messages view.
+  std::shared_ptr<const void> owner = nullptr;
+};
+
+using NextCallback = absl::AnyInvocable<void(absl::StatusOr<ReadFrame>)>;
 
 // A read in progress. Destroying it cancels the read. May outlive its Client,
 // whose end ends it. Movable; a moved-from or default-constructed one is empty.
@@ -240,6 +265,27 @@ class Subscription {
   // inside a callback of this client it would wait for itself: it returns
   // FAILED_PRECONDITION instead.
   absl::Status Wait() const;
+
+  // The next frame of a subscription that Client::Pull has made. Blocks until
+  // there is one or the deadline has come (DEADLINE_EXCEEDED: nothing is lost,
+  // the next call goes on waiting); for as long as it takes, without one. One
+  // in the past only looks. After the end: its error, or ReadFrame::ended.
+  //
+  // Asking for a frame says that the one before is done with, as the return of
+  // a callback does; its memory stays until its `owner` is gone. Until then at
+  // most one more frame and 2 MiB are buffered, and the stream is held back.
+  // The first error of a server is the last one: see ReadCallbacks::on_end.
+  //
+  // FAILED_PRECONDITION if the subscription has callbacks, from inside a
+  // callback of this client, or if another Next waits.
+  absl::StatusOr<ReadFrame> Next(
+      std::optional<std::chrono::steady_clock::time_point> deadline =
+          std::nullopt) const;
+
+  // The same without blocking: `done` is called once, on a callback thread, and
+  // may call NextAsync again. After Cancel it is called with CANCELLED.
+  // FAILED_PRECONDITION is told before this returns.
+  void NextAsync(NextCallback done) const;
 
   // The last position delivered; before the first message, the one that was
   // joined at; before joining, nothing. `Start::After` resumes there. In
@@ -273,6 +319,16 @@ using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 // may have been stored all the same; sending such a message again may store it
 // twice. That a server, back after a long time, has forgotten the producer
 // (LogOptions::producer_idle_timeout) is FAILED_PRECONDITION, if MayBeStored.
+//
+// Tails: subscriptions of a client, and of its copies, that read one channel
+// with the same heartbeat_interval and skip_damaged, and have caught up, share
+// one stream: what arrives is decoded once, however many they are, and the
+// server sees one reader. Nothing of what ReadCallbacks promises changes. Each
+// subscription begins with a stream of its own, and goes over to the shared one
+// at its place (those that begin with new messages do so together). Who keeps
+// the others waiting, by a callback that takes its time, reads on with a stream
+// of its own after some 100 ms, and comes back later; if all are slow, the
+// stream is as slow as they are. ClientOptions::share_tails turns it off.
 //
 // Copies share the connection. Destroying the last copy fails the sends that
 // have not been acknowledged with CANCELLED (use Flush before), ends all
@@ -351,6 +407,10 @@ class Client {
 
   // Starts to read a channel. Never blocks; errors reach on_end.
   [[nodiscard]] Subscription Read(ReadOptions options, ReadCallbacks callbacks);
+
+  // The same for a taker that cannot be called back, or must not block: it asks
+  // for each frame with Subscription::Next. The contract is the same.
+  [[nodiscard]] Subscription Pull(ReadOptions options);
 
   // All channels, by name. RESOURCE_EXHAUSTED if there are more than a million.
   // Blocks.

@@ -117,8 +117,16 @@ class Client::Impl {
         pool_(options.executor
                   ? nullptr
                   : std::make_shared<ThreadPool>(options.callback_threads)),
-        executor_(options.executor ? options.executor : pool_),
-        sends_(std::make_shared<SendPipeline>(connector_, timers_, executor_,
+        queue_(std::make_shared<RunQueue>(
+            options.executor ? options.executor : pool_)),
+        feeds_(std::make_shared<Feeds>(
+            ReadContext{.connector = connector_,
+                        .timers = timers_,
+                        .queue = queue_,
+                        .retry = options.retry,
+                        .join_timeout = options.call_timeout,
+                        .share_tails = options.share_tails})),
+        sends_(std::make_shared<SendPipeline>(connector_, timers_, queue_,
                                               options)) {}
 
   Impl(const Impl&) = delete;
@@ -139,7 +147,8 @@ class Client::Impl {
     for (const auto& subscription : live) subscription->AwaitEnd();
     live.clear();
     // Inside a callback, what is left is kept alive by the tasks that need it.
-    if (Strand(executor_).RunningInside()) return;
+    if (queue_->RunningInside()) return;
+    feeds_->AwaitEnd();
     timers_->Stop();
     if (pool_) pool_->Stop();
   }
@@ -147,16 +156,13 @@ class Client::Impl {
   const absl::Status& status() const { return status_; }
   SendPipeline& sends() { return *sends_; }
 
+  // With the callbacks, if there are any.
+  template <typename... Callbacks>
   std::shared_ptr<Subscription::Impl> Read(ReadOptions options,
-                                           ReadCallbacks callbacks) {
+                                           Callbacks... callbacks) {
     std::shared_ptr<Subscription::Impl> subscription(
-        new Subscription::Impl(
-            ReadContext{.connector = connector_,
-                        .timers = timers_,
-                        .executor = executor_,
-                        .retry = options_.retry,
-                        .join_timeout = options_.call_timeout},
-            std::move(options), std::move(callbacks)),
+        new Subscription::Impl(feeds_, std::move(options),
+                               std::move(callbacks)...),
         DeleteUnlessForked());
     {
       absl::MutexLock lock(&mu_);
@@ -216,7 +222,8 @@ class Client::Impl {
   const std::shared_ptr<Connector> connector_;
   const std::shared_ptr<Timers> timers_ = std::make_shared<Timers>();
   const std::shared_ptr<ThreadPool> pool_;  // null if the program has its own
-  const std::shared_ptr<Executor> executor_;
+  const std::shared_ptr<RunQueue> queue_;
+  const std::shared_ptr<Feeds> feeds_;
   const std::shared_ptr<SendPipeline> sends_;
 
   absl::Mutex mu_;
@@ -300,6 +307,11 @@ Subscription Client::Read(ReadOptions options, ReadCallbacks callbacks) {
     return {};
   }
   return Subscription(impl_->Read(std::move(options), std::move(callbacks)));
+}
+
+Subscription Client::Pull(ReadOptions options) {
+  if (!CheckNotForked().ok()) return {};
+  return Subscription(impl_->Read(std::move(options)));
 }
 
 absl::Status Client::Impl::ListChannels(ChannelList* list) {

@@ -104,11 +104,11 @@ class SendPipeline::Stream final : public ByteStream {
 
 SendPipeline::SendPipeline(std::shared_ptr<Connector> connector,
                            std::shared_ptr<Timers> timers,
-                           std::shared_ptr<Executor> executor,
+                           std::shared_ptr<RunQueue> queue,
                            ClientOptions options)
     : connector_(std::move(connector)),
       timers_(std::move(timers)),
-      strand_(std::make_shared<Strand>(std::move(executor))),
+      strand_(std::make_shared<Strand>(std::move(queue))),
       options_(std::move(options)),
       pace_(kMaxBatchBytes, kQuickRequest),
       backoff_(options_.retry) {}

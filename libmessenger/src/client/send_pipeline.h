@@ -40,7 +40,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
  public:
   SendPipeline(std::shared_ptr<Connector> connector,
                std::shared_ptr<Timers> timers,
-               std::shared_ptr<Executor> executor, ClientOptions options);
+               std::shared_ptr<RunQueue> queue, ClientOptions options);
 
   // See Client.
   absl::StatusOr<Receipt> Send(const NewMessage& message, SendOptions options)

@@ -3,37 +3,35 @@
 
 #include <deque>
 #include <memory>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
-#include "messenger/executor.h"
+#include "client/run_queue.h"
 
 namespace messenger {
 
-// Runs its tasks one at a time, in the order in which they were posted, on an
-// executor that it keeps alive.
+// Runs its tasks one at a time, in the order in which they were posted.
 //
 // Thread safety: all members may be called from any thread.
-class Strand : public std::enable_shared_from_this<Strand> {
+class Strand final : public RunQueue::Entry,
+                     public std::enable_shared_from_this<Strand> {
  public:
-  explicit Strand(std::shared_ptr<Executor> executor);
+  explicit Strand(std::shared_ptr<RunQueue> queue) : queue_(std::move(queue)) {}
 
   // Never runs `task` on the calling thread before it returns.
   void Post(absl::AnyInvocable<void()> task) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Whether the calling thread runs a task of this strand, or of another over
-  // the same executor: waiting for a task here may be waiting for oneself.
-  bool RunningInside() const;
+  // See RunQueue.
+  bool RunningInside() const { return queue_->RunningInside(); }
 
  private:
-  void Schedule();
-  void Run() ABSL_LOCKS_EXCLUDED(mu_);
+  bool Run() override ABSL_LOCKS_EXCLUDED(mu_);
 
-  const std::shared_ptr<Executor> executor_;
+  const std::shared_ptr<RunQueue> queue_;
   absl::Mutex mu_;
   std::deque<absl::AnyInvocable<void()>> tasks_ ABSL_GUARDED_BY(mu_);
-  bool scheduled_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace messenger

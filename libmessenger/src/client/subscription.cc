@@ -1,44 +1,28 @@
 #include "client/subscription.h"
 
 #include <fmt/format.h>
-#include <grpcpp/client_context.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
+#include "base/cond_var.h"
 #include "base/forked.h"
 #include "base/status.h"
-#include "client/frame_checks.h"
-#include "rpc/bytes.h"
 #include "wire/channel_name.h"
-#include "wire/entry.h"
 
 namespace messenger {
 namespace {
 
-// Frames that wait while a callback runs: one to go on with at once, and one to
-// cover the way to the server and back.
-constexpr int kMaxWaitingFrames = 2;
+// Who has been expelled from the tail comes back after this, and after twice as
+// long each time that it was for nothing.
+constexpr std::chrono::seconds kShortestAlone{1};
+constexpr std::chrono::seconds kLongestAlone{64};
 
-// Of a frame that is announced, since it is large, so many bytes may take a
-// second: a fifth of what is guaranteed, for readers that share a line. Whether
-// any byte comes at all, the connection's keepalive sees to meanwhile.
-constexpr std::uint64_t kPatientBytesPerSecond = 10'000;
-
-// A server that is alive is heard of after one heartbeat interval and the way,
-// and what it has announced besides. 0: for ever.
-std::chrono::nanoseconds PatienceFor(std::chrono::milliseconds heartbeat,
-                                     std::uint64_t next_frame_bytes) {
-  if (heartbeat.count() == 0) return std::chrono::nanoseconds(0);
-  const std::uint64_t bytes =
-      std::min<std::uint64_t>(next_frame_bytes, Connection::kMaxReceiveBytes);
-  return heartbeat * 9 / 4 +
-         std::chrono::seconds(bytes / kPatientBytesPerSecond);
-}
-
-std::string ChannelOf(const ReadOptions& options) {
+ReadOptions Resolved(ReadOptions options) {
   const auto name = wire::ResolveChannelName(options.channel);
-  return name.ok() ? std::string(*name) : options.channel;
+  if (name.ok()) options.channel = std::string(*name);
+  return options;
 }
 
 absl::Status Check(const ReadOptions& options) {
@@ -58,91 +42,59 @@ absl::Status Check(const ReadOptions& options) {
 
 }  // namespace
 
-// One call. Owns itself from Start until OnDone, and is destroyed in the
-// strand: see Connection for why not on gRPC's thread.
-//
-// Its operations are started with the subscription's mu_ held.
-class Subscription::Impl::Call final : public ByteStream {
- public:
-  Call(std::shared_ptr<Impl> owner, std::shared_ptr<Connection> connection)
-      : owner_(std::move(owner)), connection_(std::move(connection)) {}
-
-  void Start(const std::shared_ptr<Call>& self,
-             const wire::ReadRequest& request) {
-    self_ = self;
-    request_ = rpc::MakeBuffer(wire::EncodeReadMessagesRequest(request));
-    connection_->PrepareStream(&context_, "ReadMessages", this);
-    AddHold();  // since StartRead is called outside of reactions
-    StartWriteLast(&request_, grpc::WriteOptions());
-    StartCall();
-  }
-  void ReadNext() { StartRead(&frame_); }
-  grpc::ByteBuffer* frame() { return &frame_; }
-
-  // Without mu_.
-  void Cancel() { context_.TryCancel(); }
-
-  void OnReadDone(bool ok) override { owner_->OnReadDone(ok); }
-  void OnDone(const grpc::Status& status) override {
-    // The task may be over, and *this gone, before Post returns.
-    const std::shared_ptr<Strand> strand = owner_->strand_;
-    strand->Post([self = std::move(self_), status = StatusOfOurCall(status)] {
-      self->owner_->OnCallEnd(status, self->connection_);
-    });
-  }
-
- private:
-  const std::shared_ptr<Impl> owner_;
-  const std::shared_ptr<Connection> connection_;
-  std::shared_ptr<Call> self_;
-  grpc::ClientContext context_;
-  grpc::ByteBuffer request_;
-  grpc::ByteBuffer frame_;  // while it is being read
+// Of a subscription that is pulled.
+struct Subscription::Impl::Pull {
+  // Guarded by the subscription's mu_.
+  CondVar changed;
+  bool wanted = false;  // by a Next
+  NextCallback done;    // null: it waits for `changed`
+  // May come when the time of its Next is up; it is for the next one, then.
+  std::optional<absl::StatusOr<ReadFrame>> answer;
+  // In the subscription's turns.
+  ReadFrame frame;       // is being collected
+  bool in_hand = false;  // it was answered with one
 };
 
-Subscription::Impl::Impl(ReadContext context, ReadOptions options,
+Subscription::Impl::Impl(std::shared_ptr<Feeds> feeds, ReadOptions options,
                          ReadCallbacks callbacks)
-    : context_(std::move(context)),
-      strand_(std::make_shared<Strand>(context_.executor)),
-      options_(std::move(options)),
-      channel_(ChannelOf(options_)),
-      callbacks_(std::move(callbacks)),
-      backoff_(context_.retry) {}
+    : feeds_(std::move(feeds)),
+      options_(Resolved(std::move(options))),
+      callbacks_(std::move(callbacks)) {}
+
+Subscription::Impl::Impl(std::shared_ptr<Feeds> feeds, ReadOptions options)
+    : feeds_(std::move(feeds)),
+      options_(Resolved(std::move(options))),
+      pull_(std::make_unique<Pull>()) {
+  ReadFrame* const frame = &pull_->frame;
+  callbacks_.on_joined = [frame](const Joined& j) { frame->joined = j; };
+  callbacks_.on_gap = [frame](const Gap& gap) { frame->gap = gap; };
+  callbacks_.on_messages = [frame](std::span<const Message> messages) {
+    frame->messages = messages;
+  };
+  callbacks_.on_caught_up = [frame](std::uint64_t h) { frame->caught_up = h; };
+  callbacks_.on_heartbeat = [frame](std::uint64_t h) { frame->heartbeat = h; };
+}
+
+Subscription::Impl::~Impl() = default;
 
 void Subscription::Impl::Start(const absl::Status& status) {
-  const absl::Status valid = status.ok() ? Check(options_) : status;
-  strand_->Post([self = shared_from_this(), valid] {
-    if (valid.ok()) {
-      self->Connect();
-    } else {
-      self->End(valid);
-    }
-  });
+  start_status_ = status.ok() ? Check(options_) : status;
+  feeds_->context().queue->MakeReady(shared_from_this());
 }
 
 void Subscription::Impl::StartCancel() {
-  std::shared_ptr<Call> call;
-  {
-    absl::MutexLock lock(&mu_);
-    if (cancelled_.exchange(true)) return;
-    call = call_;
-    // Otherwise the read that is under way comes back.
-    if (!reading_) ReleaseCall();
-    if (retry_timer_ && context_.timers->Cancel(*retry_timer_)) {
-      strand_->Post([self = shared_from_this()] { self->Connect(); });
-    }
-  }
-  if (call) call->Cancel();
+  if (cancelled_.exchange(true)) return;
+  feeds_->context().queue->MakeReady(shared_from_this());
 }
 
 void Subscription::Impl::AwaitEnd() {
-  if (strand_->RunningInside()) return;
+  if (feeds_->context().queue->RunningInside()) return;
   absl::MutexLock lock(&mu_);
   while (!end_) changed_.Wait(&mu_);
 }
 
 absl::Status Subscription::Impl::Wait() {
-  if (strand_->RunningInside()) {
+  if (feeds_->context().queue->RunningInside()) {
     return absl::FailedPreconditionError(
         "Wait was called from inside a callback, for whose end it would wait");
   }
@@ -160,7 +112,7 @@ std::optional<Position> Subscription::Impl::position() const {
 std::optional<Bookmark> Subscription::Impl::bookmark() const {
   const std::optional<Position> at = position();
   if (!at) return std::nullopt;
-  return Bookmark{.channel = channel_, .position = *at};
+  return Bookmark{.channel = options_.channel, .position = *at};
 }
 
 SubscriptionState Subscription::Impl::state() const {
@@ -174,221 +126,161 @@ bool Subscription::Impl::ended() const {
 }
 
 // ---------------------------------------------------------------------------
-// The call
+// Turns
 
-void Subscription::Impl::Connect() {
-  SetState({.kind = SubscriptionState::Kind::kConnecting,
-            .failed_tries = backoff_.failed_tries()});
-  joining_ = true;
-  failure_ = absl::OkStatus();
+bool Subscription::Impl::Run() {
+  const bool wanted = !pull_ || IsPulled();
+  if (over_) {
+    if (pull_ && wanted) Answer(AfterEnd());
+    return false;
+  }
+  if (cancelled()) {
+    End(absl::OkStatus());
+  } else if (!feed_) {
+    Begin();
+  } else if (!pull_ || !pull_->in_hand) {
+    return FollowFeed(wanted);
+  }
+  // Who pulls is told of the end in another turn.
+  return over_ && pull_;
+}
+
+bool Subscription::Impl::FollowFeed(bool wanted) {
+  const Feed::Taken taken = feed_->Take(this, wanted);
+  if (taken.expelled) {
+    GoOnAlone();
+    return false;
+  }
+  if (taken.event) {
+    Handle(taken.event);
+    if (over_) return pull_ != nullptr;
+    if (pull_ && pull_->in_hand) return false;
+    if (feed_->Done(this)) return true;
+  }
+  if (wanted) LookForTail();
+  return false;
+}
+
+void Subscription::Impl::Begin() {
+  if (start_status_.ok()) {
+    feed_ = feeds_->Follow(shared_from_this(), options_);
+  } else {
+    End(start_status_);
+  }
+}
+
+void Subscription::Impl::GoOnAlone() {
+  const Timers::TimePoint now = Timers::Clock::now();
+  if (now - on_tail_since_ > kLongestAlone) expulsions_ = 0;
+  const std::chrono::seconds alone =
+      std::min(kShortestAlone * (1 << expulsions_), kLongestAlone);
+  if (alone < kLongestAlone) ++expulsions_;
+  alone_until_ = now + alone;
+  on_tail_ = false;
+  quiet_ = true;
   caught_up_ = false;
-  caught_up_since_.reset();
-  progressed_ = false;
-  {
-    absl::MutexLock lock(&mu_);
-    retry_timer_.reset();
-    if (!cancelled()) {
-      call_ =
-          std::make_shared<Call>(shared_from_this(), context_.connector->Get());
-      call_->Start(call_, Request());
-      in_call_ = true;
-      bitten_ = false;
-      patience_ = backoff_.Begin(Timers::Clock::now(), context_.join_timeout);
-      MaybeStartRead();
-      return;
-    }
-  }
-  End(absl::OkStatus());
-}
-
-wire::ReadRequest Subscription::Impl::Request() const {
-  wire::ReadRequest request = {
-      .channel = channel_,
-      .start = options_.start,
-      .limit = options_.limit,
-      .until_caught_up = options_.until_caught_up,
-      .strict = options_.strict,
-      .skip_damaged = options_.skip_damaged,
-      .heartbeat_interval = options_.heartbeat_interval};
+  ReadOptions options = options_;
+  // A feed that has many followers has told them where they stand.
   if (next_sequence_ != 0) {
-    request.start = Start::After({epoch_, next_sequence_ - 1});
-    if (request.limit) *request.limit -= delivered_;
+    options.start = Start::After({epoch_, next_sequence_ - 1});
+    if (options.limit) *options.limit -= delivered_;
   }
-  return request;
+  feed_ = feeds_->Follow(shared_from_this(), options);
 }
 
-void Subscription::Impl::MaybeStartRead() {
-  if (!in_call_ || reading_ || waiting_frames_ >= kMaxWaitingFrames) return;
-  reading_ = true;
-  reading_since_ = Timers::Clock::now();
-  call_->ReadNext();
-  ArmWatchdog();
-}
-
-void Subscription::Impl::ReleaseCall() {
-  if (!std::exchange(in_call_, false)) return;
-  call_->RemoveHold();
-}
-
-void Subscription::Impl::OnReadDone(bool ok) {
-  absl::MutexLock lock(&mu_);
-  reading_ = false;
-  if (!ok || cancelled()) return ReleaseCall();
-  auto frame = std::make_unique<grpc::ByteBuffer>();  // cannot be moved
-  frame->Swap(call_->frame());
-  ++waiting_frames_;
-  // Before the next read is started: it may come back on another thread.
-  strand_->Post([self = shared_from_this(), frame = std::move(frame)] {
-    self->HandleFrame(*frame);
-  });
-  MaybeStartRead();
-}
-
-void Subscription::Impl::SetPatience(std::chrono::nanoseconds patience) {
-  absl::MutexLock lock(&mu_);
-  if (patience_ == patience) return;
-  patience_ = patience;
-  if (watchdog_ && context_.timers->Cancel(*watchdog_)) watchdog_.reset();
-  ArmWatchdog();
-}
-
-void Subscription::Impl::ArmWatchdog() {
-  if (watchdog_ || !reading_ || patience_.count() == 0) return;
-  watchdog_ = context_.timers->Schedule(
-      reading_since_ +
-          std::chrono::duration_cast<Timers::Clock::duration>(patience_),
-      [weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->OnWatchdog();
-      });
-}
-
-void Subscription::Impl::OnWatchdog() {
-  std::shared_ptr<Call> call;
-  {
-    absl::MutexLock lock(&mu_);
-    watchdog_.reset();
-    // A frame that waits may announce the one that is being read.
-    if (waiting_frames_ > 0) return;
-    const bool over = reading_ && patience_.count() > 0 &&
-                      Timers::Clock::now() - reading_since_ >= patience_;
-    if (!over) return ArmWatchdog();
-    bitten_ = true;
-    call = call_;
+void Subscription::Impl::LookForTail() {
+  if (on_tail_ || !caught_up_ || options_.until_caught_up ||
+      !feeds_->context().share_tails) {
+    return;
   }
-  call->Cancel();
+  if (expulsions_ > 0 && Timers::Clock::now() < alone_until_) return;
+  std::shared_ptr<Feed> tail = feeds_->TailFor(feed_);
+  if (!tail) return;
+  if (tail != feed_ && !tail->TakeOver(shared_from_this(), feed_.get(), epoch_,
+                                       next_sequence_)) {
+    return;
+  }
+  feed_ = std::move(tail);
+  on_tail_ = true;
+  on_tail_since_ = Timers::Clock::now();
+}
+
+void Subscription::Impl::Handle(const std::shared_ptr<const FeedEvent>& event) {
+  switch (event->kind) {
+    case FeedEvent::Kind::kConnecting:
+      caught_up_ = false;
+      if (quiet_) break;
+      SetState({.kind = SubscriptionState::Kind::kConnecting,
+                .failed_tries = event->failed_tries});
+      break;
+    case FeedEvent::Kind::kWaiting:
+      quiet_ = false;
+      SetState({.kind = SubscriptionState::Kind::kWaiting,
+                .reason = event->status,
+                .next_try = event->next_try,
+                .failed_tries = event->failed_tries});
+      break;
+    case FeedEvent::Kind::kFrame: {
+      absl::Status s = HandleFrame(event->frame);
+      if (pull_) HandOver(event);
+      if (!s.ok() || Finished()) End(s);
+      break;
+    }
+    case FeedEvent::Kind::kEnd:
+      End(event->status);
+      break;
+  }
 }
 
 // ---------------------------------------------------------------------------
 // Frames
 
-void Subscription::Impl::HandleFrame(const grpc::ByteBuffer& bytes) {
-  if (!cancelled() && failure_.ok() && !Finished()) {
-    const std::vector<grpc::Slice> slices = rpc::SlicesOf(bytes);
-    std::vector<std::string_view> pieces(slices.size());
-    std::transform(slices.begin(), slices.end(), pieces.begin(), rpc::View);
-    absl::StatusOr<wire::Frame> frame = wire::ParseFrame(pieces);
-    failure_ = frame.ok() ? Deliver(*frame) : frame.status();
-  }
-  std::shared_ptr<Call> unwanted;
-  {
-    absl::MutexLock lock(&mu_);
-    --waiting_frames_;
-    MaybeStartRead();
-    ArmWatchdog();
-    // Of what has been read again, there may be more than is wanted.
-    if (!failure_.ok() || (Finished() && next_sequence_ <= call_head_)) {
-      unwanted = call_;
-    }
-  }
-  if (unwanted) unwanted->Cancel();
-}
-
-absl::Status Subscription::Impl::Deliver(const wire::Frame& frame) {
-  const FramePlace place = {.channel = channel_,
-                            .joining = joining_,
-                            .next_sequence = next_sequence_,
-                            .head = head_};
-  if (absl::Status s = CheckNumbers(frame, place); !s.ok()) return s;
+absl::Status Subscription::Impl::HandleFrame(const DecodedFrame& frame) {
   head_ = *frame.header.head;
-  if (absl::Status s = DeliverHeader(frame.header); !s.ok()) return s;
-  const std::uint64_t before = delivered_;
-  absl::Status s = DeliverMessages(frame);
-  NoteProgress(delivered_ > before, frame.header.caught_up);
-  if (!s.ok()) return s;
+  const std::optional<Gap> gap = GapFor(frame);
+  if (frame.joins) Join(frame, gap.has_value());
+  if (gap && !cancelled()) {
+    if (absl::Status s = DeliverGap(*gap); !s.ok()) return s;
+  }
+  DeliverMessages(frame);
   if (!cancelled()) DeliverNews(frame);
   return absl::OkStatus();
 }
 
-void Subscription::Impl::NoteProgress(bool messages, bool caught_up) {
-  if (messages) backoff_.Progressed();
-  if (caught_up && !caught_up_since_) caught_up_since_ = Timers::Clock::now();
-  if ((messages || caught_up) && !std::exchange(progressed_, true)) {
-    context_.connector->ReportBack();
+std::optional<Gap> Subscription::Impl::GapFor(const DecodedFrame& frame) const {
+  std::optional<Gap> gap = frame.header.gap;
+  if (!gap || frame.expected == 0 || next_sequence_ <= frame.expected) {
+    return gap;
   }
+  // It has more than the feed had. But what begins anew, or goes back, does so
+  // for all.
+  const bool goes_on = !frame.joins || (frame.header.epoch == epoch_ &&
+                                        gap->next > gap->first_missing);
+  if (goes_on && gap->next <= next_sequence_) return std::nullopt;
+  gap->first_missing = next_sequence_;
+  return gap;
 }
 
-absl::Status Subscription::Impl::DeliverHeader(
-    const wire::FrameHeader& header) {
-  if (absl::Status s = CheckHeader(header); !s.ok()) return s;
-  if (joining_) Join(header);
-  SetPatience(PatienceFor(heartbeat_interval_, header.next_frame_bytes));
-  if (!header.gap || cancelled()) return absl::OkStatus();
-  return DeliverGap(*header.gap);
-}
-
-absl::Status Subscription::Impl::CheckHeader(
-    const wire::FrameHeader& header) const {
-  if (!joining_ && header.epoch != 0 && header.epoch != epoch_) {
-    return absl::DataLossError(fmt::format(
-        "channel \"{}\": the epoch changed in midstream", channel_));
-  }
-  // Where it has to go on; 0: anywhere.
-  const std::uint64_t expected =
-      next_sequence_ != 0 ? next_sequence_ : FirstSequence(options_.start);
-  const std::uint64_t next =
-      joining_ ? header.next_sequence
-               : (header.gap ? header.gap->next : next_sequence_);
-  if (!header.gap) {
-    if (!joining_ || expected == 0 || next == expected) return absl::OkStatus();
-    return absl::DataLossError(
-        fmt::format("channel \"{}\": expected message {}, but the reader was "
-                    "joined at {}",
-                    channel_, expected, next));
-  }
-  const Gap& gap = *header.gap;
-  const bool fits = gap.next == next &&
-                    (expected == 0 || (gap.first_missing == expected &&
-                                       (joining_ || gap.next > expected)));
-  if (fits) return absl::OkStatus();
-  return absl::DataLossError(fmt::format(
-      "channel \"{}\": expected message {}, but a gap from {} to before {} "
-      "arrived",
-      channel_, expected == 0 ? next : expected, gap.first_missing, gap.next));
-}
-
-void Subscription::Impl::Join(const wire::FrameHeader& header) {
-  joining_ = false;
-  // A server that does not say how often it is to be heard of has to keep to
-  // what it was asked for.
-  heartbeat_interval_ = header.heartbeat_interval.count() > 0
-                            ? header.heartbeat_interval
-                            : options_.heartbeat_interval;
+void Subscription::Impl::Join(const DecodedFrame& frame, bool gap_follows) {
+  const wire::FrameHeader& header = frame.header;
   const Joined joined = {.epoch = header.epoch,
                          .next_sequence = header.next_sequence,
                          .head = head_};
-  call_head_ = joined.head;
   const bool first = next_sequence_ == 0;
-  // Another log, which has another head.
-  if (first || header.epoch != epoch_) first_head_ = joined.head;
+  // Another log has another head.
+  const bool begins = first || header.epoch != epoch_;
+  if (begins) first_head_ = joined.head;
   epoch_ = header.epoch;
-  if (!header.gap) {
-    next_sequence_ = header.next_sequence;
+  if (!gap_follows) {
+    if (begins) next_sequence_ = header.next_sequence;
     // A gap must be delivered before it is stepped over.
     SetPosition();
   } else if (first) {
     next_sequence_ = header.gap->first_missing;
   }
-  SetState({.kind = SubscriptionState::Kind::kJoined, .joined = joined});
+  if (!std::exchange(quiet_, false) || begins) {
+    SetState({.kind = SubscriptionState::Kind::kJoined, .joined = joined});
+  }
   if (first && callbacks_.on_joined && !cancelled()) {
     callbacks_.on_joined(joined);
   }
@@ -399,7 +291,7 @@ absl::Status Subscription::Impl::DeliverGap(const Gap& gap) {
     return absl::OutOfRangeError(fmt::format(
         "strict: messages from {} on are not there any more ({}); the oldest "
         "one of channel \"{}\" after them is {}",
-        gap.first_missing, ToString(gap.reason), channel_, gap.next));
+        gap.first_missing, ToString(gap.reason), options_.channel, gap.next));
   }
   next_sequence_ = gap.next;
   if (callbacks_.on_gap) callbacks_.on_gap(gap);
@@ -407,34 +299,44 @@ absl::Status Subscription::Impl::DeliverGap(const Gap& gap) {
   return absl::OkStatus();
 }
 
-absl::Status Subscription::Impl::DeliverMessages(const wire::Frame& frame) {
-  Message message;
-  message.channel = channel_;
-  message.epoch = epoch_;
-  std::uint64_t left = frame.message_count;
-  wire::MessageDecoder decoder;
-  wire::FrameEntryReader entries(frame);
-  while (entries.Next()) {
-    if (absl::Status s = decoder.Decode(entries.message(), &message); !s.ok()) {
-      return absl::DataLossError(fmt::format(
-          "the message after {} of channel \"{}\" arrived damaged: {}",
-          next_sequence_ - 1, channel_, MessageOf(s)));
-    }
-    if (message.sequence != next_sequence_) {
-      return absl::DataLossError(
-          fmt::format("channel \"{}\": expected message {}, but {} arrived",
-                      channel_, next_sequence_, message.sequence));
-    }
-    message.last_of_frame = --left == 0;
-    if (cancelled() || Finished()) break;
+std::span<const Message> Subscription::Impl::Wanted(
+    const DecodedFrame& frame) const {
+  std::span<const Message> messages = frame.messages;
+  if (messages.empty()) return messages;
+  const std::uint64_t first = messages.front().sequence;
+  // It may have more than the feed had.
+  if (next_sequence_ > first) {
+    messages = messages.subspan(
+        std::min<std::uint64_t>(next_sequence_ - first, messages.size()));
+  }
+  std::uint64_t most = messages.size();
+  if (options_.limit) most = std::min(most, *options_.limit - delivered_);
+  if (options_.until_caught_up) {
+    most = std::min(most, first_head_ + 1 - std::min(next_sequence_,
+                                                     first_head_ + 1));
+  }
+  return messages.first(most);
+}
+
+void Subscription::Impl::DeliverMessages(const DecodedFrame& frame) {
+  const std::span<const Message> messages = Wanted(frame);
+  if (messages.empty() || cancelled()) return;
+  if (callbacks_.on_messages) {
+    callbacks_.on_messages(messages);
+    delivered_ += messages.size();
+    next_sequence_ += messages.size();
+    position_sequence_.store(next_sequence_ - 1, std::memory_order_relaxed);
+    return;
+  }
+  for (const Message& message : messages) {
+    if (cancelled()) break;
     if (callbacks_.on_message) callbacks_.on_message(message);
     ++delivered_;
     position_sequence_.store(next_sequence_++, std::memory_order_relaxed);
   }
-  return absl::OkStatus();
 }
 
-void Subscription::Impl::DeliverNews(const wire::Frame& frame) {
+void Subscription::Impl::DeliverNews(const DecodedFrame& frame) {
   const bool was_caught_up = std::exchange(
       caught_up_, frame.header.caught_up && next_sequence_ > head_);
   if (caught_up_ && !was_caught_up) {
@@ -444,7 +346,7 @@ void Subscription::Impl::DeliverNews(const wire::Frame& frame) {
       SetState(caught_up);
     }
     if (callbacks_.on_caught_up && !cancelled()) callbacks_.on_caught_up(head_);
-  } else if (caught_up_ && frame.message_count == 0 && !frame.header.gap) {
+  } else if (caught_up_ && frame.messages.empty() && !frame.header.gap) {
     if (callbacks_.on_heartbeat) callbacks_.on_heartbeat(head_);
   }
 }
@@ -460,82 +362,6 @@ void Subscription::Impl::SetPosition() {
   position_sequence_ = next_sequence_ - 1;
 }
 
-// ---------------------------------------------------------------------------
-// The end of a call, and of the subscription
-
-void Subscription::Impl::OnCallEnd(
-    const absl::Status& status, const std::shared_ptr<Connection>& connection) {
-  const absl::Status reason = ReasonOf(status);
-  {
-    absl::MutexLock lock(&mu_);
-    call_.reset();
-    if (watchdog_ && context_.timers->Cancel(*watchdog_)) watchdog_.reset();
-  }
-  if (absl::IsUnavailable(reason)) context_.connector->Discard(connection);
-  if (cancelled() || !MayRetry(reason)) return Fail(reason);
-  Retry(reason);
-}
-
-absl::Status Subscription::Impl::ReasonOf(const absl::Status& status) {
-  if (!failure_.ok()) return failure_;
-  // The server's OK may be lost on its way.
-  if (next_sequence_ != 0 && Finished()) return absl::OkStatus();
-  absl::MutexLock lock(&mu_);
-  if (bitten_) {
-    if (joining_) return NotAnswered(patience_);
-    return absl::UnavailableError(fmt::format(
-        "no sign of life from the server within {} ms",
-        std::chrono::duration_cast<std::chrono::milliseconds>(patience_)
-            .count()));
-  }
-  if (status.ok()) {
-    return absl::UnavailableError("the server ended the stream");
-  }
-  return status;
-}
-
-bool Subscription::Impl::MayRetry(const absl::Status& reason) {
-  if (!context_.connector->can_reconnect()) return false;
-  if (absl::IsUnavailable(reason)) return true;
-  // What arrived damaged is asked for once more: it may be sound where it
-  // comes from.
-  return failure_.code() == absl::StatusCode::kDataLoss &&
-         std::exchange(damaged_at_, next_sequence_) != next_sequence_;
-}
-
-void Subscription::Impl::Retry(const absl::Status& reason) {
-  const Timers::TimePoint now = Timers::Clock::now();
-  // Where there was nothing to read, it has stood long enough to have worked.
-  if (caught_up_since_ &&
-      now - *caught_up_since_ > context_.retry.max_backoff) {
-    backoff_.Progressed();
-  }
-  const std::optional<std::chrono::nanoseconds> wait = backoff_.Failed(now);
-  if (!wait) return Fail(reason);
-  context_.connector->ReportAway(reason);
-  const Timers::TimePoint next_try =
-      now + std::chrono::duration_cast<Timers::Clock::duration>(*wait);
-  SetState({.kind = SubscriptionState::Kind::kWaiting,
-            .reason = context_.connector->WithAddress(reason),
-            .next_try = next_try,
-            .failed_tries = backoff_.failed_tries()});
-  {
-    absl::MutexLock lock(&mu_);
-    if (!cancelled()) {
-      retry_timer_ =
-          context_.timers->Schedule(next_try, [self = shared_from_this()] {
-            self->strand_->Post([self] { self->Connect(); });
-          });
-      return;
-    }
-  }
-  Fail(reason);
-}
-
-void Subscription::Impl::Fail(const absl::Status& reason) {
-  End(context_.connector->WithAddress(reason));
-}
-
 void Subscription::Impl::SetState(const SubscriptionState& state) {
   if (cancelled() && state.kind != SubscriptionState::Kind::kEnded) return;
   {
@@ -549,6 +375,8 @@ void Subscription::Impl::End(const absl::Status& status) {
   const absl::Status final_status =
       cancelled() ? absl::CancelledError("the subscription was cancelled")
                   : status;
+  over_ = true;
+  if (const auto feed = std::exchange(feed_, nullptr)) feed->Leave(this);
   SetState({.kind = SubscriptionState::Kind::kEnded, .reason = final_status});
   if (callbacks_.on_end) callbacks_.on_end(final_status);
   // What the callbacks own may be the last reference to many things.
@@ -556,6 +384,107 @@ void Subscription::Impl::End(const absl::Status& status) {
   absl::MutexLock lock(&mu_);
   end_ = final_status;
   changed_.SignalAll();
+}
+
+// ---------------------------------------------------------------------------
+// Pulling
+
+absl::Status Subscription::Impl::Want(NextCallback* done) {
+  if (!pull_) {
+    return absl::FailedPreconditionError(
+        "Next was called on a subscription that has callbacks: see "
+        "Client::Pull");
+  }
+  absl::MutexLock lock(&mu_);
+  if (pull_->wanted) {
+    return absl::FailedPreconditionError(
+        "Next was called while another one waits");
+  }
+  pull_->wanted = true;
+  if (done != nullptr) pull_->done = std::move(*done);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ReadFrame> Subscription::Impl::Next(
+    std::optional<std::chrono::steady_clock::time_point> deadline) {
+  RunQueue& queue = *feeds_->context().queue;
+  if (queue.RunningInside()) {
+    return absl::FailedPreconditionError(
+        "Next was called from inside a callback: see NextAsync");
+  }
+  if (absl::Status s = Want(nullptr); !s.ok()) return s;
+  // Spares a change of threads if there is something.
+  queue.RunNow(shared_from_this());
+  absl::MutexLock lock(&mu_);
+  while (!pull_->answer) {
+    if (!deadline) {
+      pull_->changed.Wait(&mu_);
+    } else if (!pull_->changed.WaitUntil(&mu_, *deadline)) {
+      break;
+    }
+  }
+  pull_->wanted = false;
+  if (!pull_->answer) {
+    return absl::DeadlineExceededError(
+        "nothing has come; what comes waits for the next call");
+  }
+  absl::StatusOr<ReadFrame> answer = *std::move(pull_->answer);
+  pull_->answer.reset();
+  return answer;
+}
+
+void Subscription::Impl::NextAsync(NextCallback done) {
+  if (absl::Status s = Want(&done); !s.ok()) return done(std::move(s));
+  feeds_->context().queue->MakeReady(shared_from_this());
+}
+
+bool Subscription::Impl::IsPulled() {
+  std::optional<absl::StatusOr<ReadFrame>> late;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!pull_->wanted || (pull_->answer && !pull_->done)) return false;
+    late = std::exchange(pull_->answer, std::nullopt);
+  }
+  if (late) {
+    Answer(*std::move(late));
+    return false;
+  }
+  if (std::exchange(pull_->in_hand, false) && feed_) feed_->Done(this);
+  return true;
+}
+
+void Subscription::Impl::HandOver(
+    const std::shared_ptr<const FeedEvent>& event) {
+  ReadFrame frame = std::exchange(pull_->frame, {});
+  if (!frame.joined && !frame.gap && frame.messages.empty() &&
+      !frame.caught_up && !frame.heartbeat) {
+    return;
+  }
+  frame.owner = event;
+  pull_->in_hand = true;
+  Answer(std::move(frame));
+}
+
+absl::StatusOr<ReadFrame> Subscription::Impl::AfterEnd() const {
+  absl::MutexLock lock(&mu_);
+  if (!end_->ok()) return *end_;
+  ReadFrame frame;
+  frame.ended = true;
+  return frame;
+}
+
+void Subscription::Impl::Answer(absl::StatusOr<ReadFrame> answer) {
+  NextCallback done;
+  {
+    absl::MutexLock lock(&mu_);
+    done = std::exchange(pull_->done, nullptr);
+    if (!done) {
+      pull_->answer = std::move(answer);
+      return pull_->changed.SignalAll();
+    }
+    pull_->wanted = false;
+  }
+  done(std::move(answer));
 }
 
 std::string_view ToString(SubscriptionState::Kind kind) {
@@ -601,6 +530,20 @@ absl::Status Subscription::Wait() const {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!impl_) return absl::FailedPreconditionError("no subscription");
   return impl_->Wait();
+}
+
+absl::StatusOr<ReadFrame> Subscription::Next(
+    std::optional<std::chrono::steady_clock::time_point> deadline) const {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
+  if (!impl_) return absl::FailedPreconditionError("no subscription");
+  return impl_->Next(deadline);
+}
+
+void Subscription::NextAsync(NextCallback done) const {
+  absl::Status s = CheckNotForked();
+  if (s.ok() && !impl_) s = absl::FailedPreconditionError("no subscription");
+  if (!s.ok()) return done(std::move(s));
+  impl_->NextAsync(std::move(done));
 }
 
 std::optional<Position> Subscription::position() const {
