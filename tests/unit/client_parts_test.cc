@@ -145,8 +145,7 @@ TEST_CASE("strand: tasks run one at a time, in order") {
   const auto pool = std::make_shared<ThreadPool>(4);
   const auto strand =
       std::make_shared<Strand>(std::make_shared<RunQueue>(pool));
-  const auto other =
-      std::make_shared<Strand>(std::make_shared<RunQueue>(pool));
+  const auto other = std::make_shared<Strand>(std::make_shared<RunQueue>(pool));
   std::vector<int> order;
   absl::Notification last;
   CHECK_FALSE(strand->RunningInside());

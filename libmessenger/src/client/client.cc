@@ -117,8 +117,8 @@ class Client::Impl {
         pool_(options.executor
                   ? nullptr
                   : std::make_shared<ThreadPool>(options.callback_threads)),
-        queue_(std::make_shared<RunQueue>(
-            options.executor ? options.executor : pool_)),
+        queue_(std::make_shared<RunQueue>(options.executor ? options.executor
+                                                           : pool_)),
         feeds_(std::make_shared<Feeds>(
             ReadContext{.connector = connector_,
                         .timers = timers_,

@@ -120,11 +120,16 @@ void Feed::Add(const std::shared_ptr<Follower>& follower) {
 bool Feed::TakeOver(const std::shared_ptr<Follower>& follower, Feed* from,
                     std::uint64_t epoch, std::uint64_t next_sequence) {
   absl::MutexLock lock(&mu_);
-  // Who follows must not wait for a callback of another one.
-  if (!at_head_ || inside_ || told_epoch_ != epoch ||
-      told_next_ > next_sequence || followers_.empty()) {
+  if (!TakesOver()) {
+    if (follower->awaited_ != this || follower->awaited_round_ != round_) {
+      follower->awaited_ = this;
+      follower->awaited_round_ = round_;
+      awaiting_.push_back(follower);
+    }
     return false;
   }
+  // What it has not read yet, it gets from where it is.
+  if (told_epoch_ != epoch || told_next_ > next_sequence) return false;
   from->Leave(follower.get());
   follower->index_ = followers_.size();
   follower->next_event_ = end_event();
@@ -140,7 +145,10 @@ void Feed::Leave(Follower* follower) {
     if (follower->expelled_) return;
     left = followers_[follower->index_];
     Drop(follower->index_);
-    if (followers_.empty()) unwanted = Stop();
+    if (followers_.empty()) {
+      unwanted = Stop();
+      CallThoseWhoWait();
+    }
   }
   if (unwanted) unwanted->Cancel();
 }
@@ -212,13 +220,24 @@ void Feed::Tell(std::shared_ptr<const FeedEvent> event) {
     if (followers_.empty()) return;
     if (is_frame) ++told_frames_;
     log_.push_back({.event = std::move(event), .left = followers_.size()});
-    if (followers_.size() > 1) return context_.queue->MakeReady(followers_);
+    if (followers_.size() > 1) {
+      context_.queue->MakeReady(followers_);
+      return CallThoseWhoWait();
+    }
     sole = followers_.front();
     inside_ = true;
   }
   context_.queue->RunNow(sole);
   absl::MutexLock lock(&mu_);
   inside_ = false;
+  CallThoseWhoWait();
+}
+
+void Feed::CallThoseWhoWait() {
+  if (awaiting_.empty() || (!TakesOver() && !followers_.empty())) return;
+  ++round_;
+  context_.queue->MakeReady(awaiting_);
+  awaiting_.clear();
 }
 
 void Feed::WatchWhoHolds() {
@@ -409,6 +428,7 @@ std::shared_ptr<FeedEvent> Feed::Decode(const grpc::ByteBuffer& bytes) {
   failure_ = frame.ok() ? DecodeHeader(*frame, &decoded) : frame.status();
   if (!failure_.ok()) return nullptr;
   failure_ = DecodeMessages(*frame, &decoded);
+  decoded.next = next_sequence_;
   decoded.more_bytes = std::move(frame->joined);
   NoteProgress(!decoded.messages.empty(), decoded.header.caught_up);
   if (!failure_.ok()) decoded.header.caught_up = false;

@@ -29,6 +29,7 @@
 
 namespace messenger {
 
+class Feed;
 class Feeds;
 
 // What reading needs of its client.
@@ -47,6 +48,7 @@ struct DecodedFrame {
   wire::FrameHeader header;
   bool joins = false;              // the first one of its call
   std::uint64_t expected = 0;      // where the feed stood before; 0: nowhere
+  std::uint64_t next = 0;          // where it stands after it
   std::vector<Message> messages;   // of consecutive sequences
   std::vector<grpc::Slice> bytes;  // what the messages view
   std::forward_list<std::string> more_bytes;
@@ -58,10 +60,10 @@ struct FeedEvent {
   enum class Kind : std::uint8_t { kConnecting, kFrame, kWaiting, kEnd };
 
   Kind kind = Kind::kConnecting;
-  int failed_tries = 0;              // kConnecting, kWaiting
-  absl::Status status = {};          // kWaiting: why, kEnd: as for on_end
-  Timers::TimePoint next_try = {};   // kWaiting
-  DecodedFrame frame = {};           // kFrame
+  int failed_tries = 0;             // kConnecting, kWaiting
+  absl::Status status = {};         // kWaiting: why, kEnd: as for on_end
+  Timers::TimePoint next_try = {};  // kWaiting
+  DecodedFrame frame = {};          // kFrame
 };
 
 // One who follows a feed: a subscription. Its turns of the run queue are where
@@ -71,14 +73,18 @@ class Follower : public RunQueue::Entry {
   friend class Feed;
 
   // All guarded by the mu_ of the feed that it follows.
-  std::size_t index_ = 0;          // among the feed's followers
-  std::uint64_t next_event_ = 0;   // number of the one to be taken, or in hand
-  bool busy_ = false;              // has it in hand, or puts it off
+  std::size_t index_ = 0;         // among the feed's followers
+  std::uint64_t next_event_ = 0;  // number of the one to be taken, or in hand
+  bool busy_ = false;             // has it in hand, or puts it off
   bool expelled_ = false;
   // How long it has held the others back, in looks of the feed's, and at which
   // look that was so: every look since takes one off.
   int blame_ = 0;
   std::int64_t blamed_at_ = 0;
+
+  // In its turns: the tail that it waits for, and since which round.
+  const Feed* awaited_ = nullptr;
+  std::uint64_t awaited_round_ = 0;
 };
 
 // The feed has one call at a time. gRPC's reactions only move its frames into
@@ -129,7 +135,8 @@ class Feed final : public std::enable_shared_from_this<Feed> {
 
   // The follower, which has done with all events of `from` and stands at the
   // head of the channel, before `next_sequence`, follows this feed instead. The
-  // feed may stand behind it, not before. False if it cannot be.
+  // feed may stand behind it, not before. False if it cannot be; if it may soon
+  // be, the follower has a turn then.
   bool TakeOver(const std::shared_ptr<Follower>& follower, Feed* from,
                 std::uint64_t epoch, std::uint64_t next_sequence)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -169,6 +176,11 @@ class Feed final : public std::enable_shared_from_this<Feed> {
     return first_event_ + log_.size();
   }
   void ForgetWhatIsDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool TakesOver() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    // Who follows must not wait for a callback of another one.
+    return at_head_ && !inside_ && !followers_.empty();
+  }
+  void CallThoseWhoWait() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Nobody is left: the call that is to be cancelled, outside of the lock.
   std::shared_ptr<Call> Stop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // While the stream is held back: is it by a few, for whom many wait? They are
@@ -228,6 +240,9 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   // The sole follower has its turn in the strand, which it may block.
   bool inside_ ABSL_GUARDED_BY(mu_) = false;
   bool looking_ ABSL_GUARDED_BY(mu_) = false;
+  // Who would like to follow, and how often they were all told to try.
+  std::vector<std::shared_ptr<RunQueue::Entry>> awaiting_ ABSL_GUARDED_BY(mu_);
+  std::uint64_t round_ ABSL_GUARDED_BY(mu_) = 0;
   // Where those stand who have done with all events.
   bool at_head_ ABSL_GUARDED_BY(mu_) = false;
   std::uint64_t told_epoch_ ABSL_GUARDED_BY(mu_) = 0;

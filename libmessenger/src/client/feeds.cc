@@ -71,11 +71,11 @@ std::shared_ptr<Feed> Feeds::Follow(const std::shared_ptr<Follower>& follower,
     StartGathered(KeyOf(options));
   } else {
     // Unless those who are joining are let in before.
-    context_.timers->Schedule(
-        Timers::Clock::now() + kLongestGathering,
-        [weak = weak_from_this(), key = KeyOf(options)] {
-          if (const auto self = weak.lock()) self->StartGathered(key);
-        });
+    context_.timers->Schedule(Timers::Clock::now() + kLongestGathering,
+                              [weak = weak_from_this(), key = KeyOf(options)] {
+                                if (const auto self = weak.lock())
+                                  self->StartGathered(key);
+                              });
   }
   return feed;
 }

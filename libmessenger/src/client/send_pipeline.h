@@ -39,8 +39,8 @@ namespace messenger {
 class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
  public:
   SendPipeline(std::shared_ptr<Connector> connector,
-               std::shared_ptr<Timers> timers,
-               std::shared_ptr<RunQueue> queue, ClientOptions options);
+               std::shared_ptr<Timers> timers, std::shared_ptr<RunQueue> queue,
+               ClientOptions options);
 
   // See Client.
   absl::StatusOr<Receipt> Send(const NewMessage& message, SendOptions options)

@@ -236,6 +236,8 @@ void Subscription::Impl::Handle(const std::shared_ptr<const FeedEvent>& event) {
 // Frames
 
 absl::Status Subscription::Impl::HandleFrame(const DecodedFrame& frame) {
+  // Nothing that this reader does not have.
+  if (!frame.joins && frame.next < next_sequence_) return absl::OkStatus();
   head_ = *frame.header.head;
   const std::optional<Gap> gap = GapFor(frame);
   if (frame.joins) Join(frame, gap.has_value());
@@ -312,8 +314,8 @@ std::span<const Message> Subscription::Impl::Wanted(
   std::uint64_t most = messages.size();
   if (options_.limit) most = std::min(most, *options_.limit - delivered_);
   if (options_.until_caught_up) {
-    most = std::min(most, first_head_ + 1 - std::min(next_sequence_,
-                                                     first_head_ + 1));
+    most = std::min(
+        most, first_head_ + 1 - std::min(next_sequence_, first_head_ + 1));
   }
   return messages.first(most);
 }
