@@ -82,13 +82,25 @@ class Model {
   }
 
   bool AwaitJoined() {
-    return AwaitThat([this] { return next_ != 0; });
+    absl::MutexLock lock(&mu_);
+    return Await(mu_, changed_, [this] {
+      mu_.AssertHeld();
+      return next_ != 0;
+    });
   }
   bool AwaitHead(std::uint64_t head) {
-    return AwaitThat([this, head] { return next_ == head + 1; });
+    absl::MutexLock lock(&mu_);
+    return Await(mu_, changed_, [this, head] {
+      mu_.AssertHeld();
+      return next_ == head + 1;
+    });
   }
   bool AwaitEnd() {
-    return AwaitThat([this] { return end_.has_value(); });
+    absl::MutexLock lock(&mu_);
+    return Await(mu_, changed_, [this] {
+      mu_.AssertHeld();
+      return end_.has_value();
+    });
   }
   absl::Status end() const {
     absl::MutexLock lock(&mu_);
@@ -112,12 +124,6 @@ class Model {
       fault_ = std::string(fault) + " before " + std::to_string(next_);
     }
   }
-  template <typename Condition>
-  bool AwaitThat(Condition condition) {
-    absl::MutexLock lock(&mu_);
-    return Await(mu_, changed_, condition);
-  }
-
   mutable absl::Mutex mu_;
   absl::CondVar changed_;
   std::uint64_t next_ ABSL_GUARDED_BY(mu_) = 0;
@@ -455,7 +461,6 @@ TEST_CASE_FIXTURE(Fixture, "messages that arrived together come together") {
   absl::CondVar changed;
   std::vector<std::uint64_t> sequences;
   bool whole = true;
-  std::optional<Position> during;
   const Subscription subscription =
       client.Read({.start = Start::Earliest(), .limit = 950},
                   {.on_message = [&](const Message&) { whole = false; },
@@ -575,7 +580,6 @@ TEST_CASE_FIXTURE(Fixture, "pulling ends as reading does") {
 TEST_CASE_FIXTURE(Fixture, "who is pulled can be asked for without waiting") {
   Client client = server->Connect();
   const Subscription subscription = client.Pull({});
-  absl::Mutex mu;
   std::vector<std::uint64_t> sequences;
   absl::Notification all;
   absl::Notification cancelled;
@@ -585,15 +589,13 @@ TEST_CASE_FIXTURE(Fixture, "who is pulled can be asked for without waiting") {
       CHECK(absl::IsCancelled(frame.status()));
       return cancelled.Notify();
     }
-    {
-      const absl::MutexLock lock(&mu);
-      for (const Message& message : frame->messages) {
-        sequences.push_back(message.sequence);
-      }
-      if (sequences.size() == 1000 && !all.HasBeenNotified()) all.Notify();
+    for (const Message& message : frame->messages) {
+      sequences.push_back(message.sequence);
     }
+    const bool last = !frame->messages.empty() && sequences.size() == 1000;
     CHECK(absl::IsFailedPrecondition(subscription.Next().status()));
     subscription.NextAsync(take);
+    if (last) all.Notify();
   };
   absl::Notification joined;
   subscription.NextAsync([&](absl::StatusOr<ReadFrame> frame) {
