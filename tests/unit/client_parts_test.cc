@@ -1,14 +1,19 @@
 // What the client is made of: timers, backoff, strands; and bookmarks.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "client/backoff.h"
+#include "client/blame.h"
+#include "client/run_queue.h"
 #include "client/strand.h"
 #include "client/thread_pool.h"
 #include "client/timers.h"
@@ -159,6 +164,98 @@ TEST_CASE("strand: tasks run one at a time, in order") {
   }
   REQUIRE(last.WaitForNotificationWithTimeout(kDeadline));
   for (int i = 0; i < 1000; ++i) CHECK(order[static_cast<std::size_t>(i)] == i);
+}
+
+TEST_CASE("run queue: an entry that blocks holds nobody up") {
+  class Entry final : public RunQueue::Entry {
+   public:
+    explicit Entry(std::function<bool()> run) : run_(std::move(run)) {}
+
+   private:
+    bool Run() override { return run_(); }
+    std::function<bool()> run_;
+  };
+  const auto queue =
+      std::make_shared<RunQueue>(std::make_shared<ThreadPool>(2));
+  absl::Notification release;
+  absl::Notification others;
+  std::atomic<int> turns{0};
+  constexpr int kEntries = 1'000;
+  constexpr int kTurns = 3;
+  std::vector<std::shared_ptr<RunQueue::Entry>> entries;
+  entries.push_back(std::make_shared<Entry>([&] {
+    release.WaitForNotification();
+    return false;
+  }));
+  for (int i = 0; i < kEntries; ++i) {
+    entries.push_back(std::make_shared<Entry>([&, own = 0]() mutable {
+      CHECK(queue->RunningInside());
+      if (++turns == kEntries * kTurns) others.Notify();
+      return ++own < kTurns;
+    }));
+  }
+  queue->MakeReady(entries);
+  CHECK(others.WaitForNotificationWithTimeout(kDeadline));
+  release.Notify();
+}
+
+TEST_CASE("run queue: an entry is run on one thread at a time") {
+  class Entry final : public RunQueue::Entry {
+   public:
+    int turns() const { return turns_.load(); }
+
+   private:
+    bool Run() override {
+      CHECK(running_.exchange(true) == false);
+      ++turns_;
+      running_ = false;
+      return false;
+    }
+    std::atomic<bool> running_{false};
+    std::atomic<int> turns_{0};
+  };
+  const auto pool = std::make_shared<ThreadPool>(3);
+  const auto queue = std::make_shared<RunQueue>(pool);
+  const auto entry = std::make_shared<Entry>();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 10'000; ++i) {
+        if (t % 2 == 0) {
+          queue->MakeReady(entry);
+        } else {
+          queue->RunNow(entry);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const int before = entry->turns();
+  CHECK(before > 0);
+  // A turn follows, however busy it was.
+  const auto last = std::make_shared<Strand>(queue);
+  absl::Notification done;
+  queue->RunNow(entry);
+  last->Post([&] { done.Notify(); });
+  CHECK(done.WaitForNotificationWithTimeout(kDeadline));
+  CHECK(entry->turns() > before);
+}
+
+TEST_CASE("blame: who is waited for most of the time is too slow") {
+  // So many looks until it is too much, if it is waited for in `waited` of
+  // `of` looks.
+  const auto looks = [](int waited, int of) {
+    Blame blame;
+    for (int look = 1000; look < 2000; ++look) {
+      if (look % of < waited && blame.Add(look)) return look - 999;
+    }
+    return 0;
+  };
+  CHECK(looks(1, 1) == 4);
+  CHECK(looks(3, 4) > 4);
+  CHECK(looks(2, 3) > 4);
+  CHECK(looks(1, 2) == 0);
+  CHECK(looks(1, 3) == 0);
 }
 
 TEST_CASE("bookmark: what it is written as is understood") {

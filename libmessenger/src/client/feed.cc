@@ -25,11 +25,9 @@ constexpr int kMaxWaitingFrames = 2;
 // any byte comes at all, the connection's keepalive sees to meanwhile.
 constexpr std::uint64_t kPatientBytesPerSecond = 10'000;
 
-// While the stream is held back, it is looked so often by whom. Who was found
-// to do it in four looks more than not is expelled: so the others wait for some
-// 100 ms, and for less than half of the time.
+// While the stream is held back, it is looked so often by whom: who stops it is
+// expelled after some 100 ms, see Blame.
 constexpr std::chrono::milliseconds kLookInterval{25};
-constexpr int kMostBlame = 4;
 
 // A server that is alive is heard of after one heartbeat interval and the way,
 // and what it has announced besides. 0: for ever.
@@ -113,7 +111,7 @@ void Feed::Add(const std::shared_ptr<Follower>& follower) {
   follower->index_ = followers_.size();
   follower->next_event_ = end_event();
   follower->busy_ = follower->expelled_ = false;
-  follower->blame_ = 0;
+  follower->blame_ = {};
   followers_.push_back(follower);
 }
 
@@ -255,11 +253,11 @@ void Feed::LookAtWhoHolds() {
   absl::MutexLock lock(&mu_);
   looking_ = false;
   if (undecoded_frames_ + told_frames_ < kMaxWaitingFrames) return;
-  Blame();
+  ExpelWhoHolds();
   MaybeStartRead();
 }
 
-void Feed::Blame() {
+void Feed::ExpelWhoHolds() {
   if (log_.empty()) return;
   const std::int64_t look =
       Timers::Clock::now().time_since_epoch() / kLookInterval;
@@ -277,12 +275,7 @@ void Feed::Blame() {
   // If it is not a few, all are slow, and the stream is as fast as they are.
   if (waiting < holding.size()) return;
   for (Follower* const follower : holding) {
-    const std::int64_t before = std::max<std::int64_t>(
-        follower->blame_ - (look - follower->blamed_at_), 0);
-    // This look has taken one off.
-    follower->blame_ = static_cast<int>(before) + 2;
-    follower->blamed_at_ = look;
-    if (follower->blame_ <= kMostBlame) continue;
+    if (!follower->blame_.Add(look)) continue;
     const std::shared_ptr<RunQueue::Entry> entry = followers_[follower->index_];
     Drop(follower->index_);
     follower->expelled_ = true;

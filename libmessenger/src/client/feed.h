@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "client/backoff.h"
+#include "client/blame.h"
 #include "client/connection.h"
 #include "client/run_queue.h"
 #include "client/strand.h"
@@ -77,10 +78,7 @@ class Follower : public RunQueue::Entry {
   std::uint64_t next_event_ = 0;  // number of the one to be taken, or in hand
   bool busy_ = false;             // has it in hand, or puts it off
   bool expelled_ = false;
-  // How long it has held the others back, in looks of the feed's, and at which
-  // look that was so: every look since takes one off.
-  int blame_ = 0;
-  std::int64_t blamed_at_ = 0;
+  Blame blame_;
 
   // In its turns: the tail that it waits for, and since which round.
   const Feed* awaited_ = nullptr;
@@ -187,7 +185,7 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   // expelled.
   void WatchWhoHolds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LookAtWhoHolds() ABSL_LOCKS_EXCLUDED(mu_);
-  void Blame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ExpelWhoHolds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // In the strand.
   void Connect() ABSL_LOCKS_EXCLUDED(mu_);
