@@ -313,7 +313,8 @@ struct ChannelInfo {
   std::uint64_t head = 0;
   // Of the stored messages, as encoded.
   std::uint64_t bytes = 0;
-  // Reading it right now.
+  // Calls that read it right now: subscriptions of one client that share a
+  // stream are one.
   std::uint64_t readers = 0;
 };
 
