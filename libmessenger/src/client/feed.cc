@@ -91,6 +91,7 @@ Feed::Feed(std::shared_ptr<Feeds> feeds, const ReadOptions& options, bool plain)
       options_(options),
       channel_(std::make_shared<const std::string>(options.channel)),
       plain_(plain),
+      round_(feeds_->NewRound()),
       backoff_(context_.retry) {
   feeds_->OnBegin();
 }
@@ -108,47 +109,49 @@ void Feed::Start() {
 
 void Feed::Add(const std::shared_ptr<Follower>& follower) {
   absl::MutexLock lock(&mu_);
+  Attach(follower);
+}
+
+bool Feed::TakeOver(const std::shared_ptr<Follower>& follower, Feed* from,
+                    std::uint64_t epoch, std::uint64_t next_sequence) {
+  std::shared_ptr<Call> unwanted;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!TakesOver()) {
+      if (std::exchange(follower->awaited_round_, round_) != round_) {
+        awaiting_.push_back(follower);
+      }
+      return false;
+    }
+    // What it has not read yet, it gets from where it is.
+    if (told_epoch_ != epoch || told_next_ > next_sequence) return false;
+    unwanted = from->Detach(follower.get());
+    Attach(follower);
+  }
+  if (unwanted) unwanted->Cancel();
+  return true;
+}
+
+void Feed::Leave(Follower* follower) {
+  const std::shared_ptr<Call> unwanted = Detach(follower);
+  if (unwanted) unwanted->Cancel();
+}
+
+std::shared_ptr<Feed::Call> Feed::Detach(Follower* follower) {
+  absl::MutexLock lock(&mu_);
+  if (follower->expelled_) return nullptr;
+  Drop(follower->index_);
+  if (!followers_.empty()) return nullptr;
+  CallThoseWhoWait();
+  return Stop();
+}
+
+void Feed::Attach(const std::shared_ptr<Follower>& follower) {
   follower->index_ = followers_.size();
   follower->next_event_ = end_event();
   follower->busy_ = follower->expelled_ = false;
   follower->blame_ = {};
   followers_.push_back(follower);
-}
-
-bool Feed::TakeOver(const std::shared_ptr<Follower>& follower, Feed* from,
-                    std::uint64_t epoch, std::uint64_t next_sequence) {
-  absl::MutexLock lock(&mu_);
-  if (!TakesOver()) {
-    if (follower->awaited_ != this || follower->awaited_round_ != round_) {
-      follower->awaited_ = this;
-      follower->awaited_round_ = round_;
-      awaiting_.push_back(follower);
-    }
-    return false;
-  }
-  // What it has not read yet, it gets from where it is.
-  if (told_epoch_ != epoch || told_next_ > next_sequence) return false;
-  from->Leave(follower.get());
-  follower->index_ = followers_.size();
-  follower->next_event_ = end_event();
-  followers_.push_back(follower);
-  return true;
-}
-
-void Feed::Leave(Follower* follower) {
-  std::shared_ptr<Call> unwanted;
-  std::shared_ptr<RunQueue::Entry> left;
-  {
-    absl::MutexLock lock(&mu_);
-    if (follower->expelled_) return;
-    left = followers_[follower->index_];
-    Drop(follower->index_);
-    if (followers_.empty()) {
-      unwanted = Stop();
-      CallThoseWhoWait();
-    }
-  }
-  if (unwanted) unwanted->Cancel();
 }
 
 void Feed::Drop(std::size_t index) {
@@ -233,7 +236,7 @@ void Feed::Tell(std::shared_ptr<const FeedEvent> event) {
 
 void Feed::CallThoseWhoWait() {
   if (awaiting_.empty() || (!TakesOver() && !followers_.empty())) return;
-  ++round_;
+  round_ = feeds_->NewRound();
   context_.queue->MakeReady(awaiting_);
   awaiting_.clear();
 }

@@ -80,8 +80,7 @@ class Follower : public RunQueue::Entry {
   bool expelled_ = false;
   Blame blame_;
 
-  // In its turns: the tail that it waits for, and since which round.
-  const Feed* awaited_ = nullptr;
+  // In its turns: the round of the tail that it waits for.
   std::uint64_t awaited_round_ = 0;
 };
 
@@ -166,6 +165,10 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   void OnWatchdog() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Followers.
+  void Attach(const std::shared_ptr<Follower>& follower)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // As Leave, but returns what is left to be cancelled.
+  std::shared_ptr<Call> Detach(Follower* follower) ABSL_LOCKS_EXCLUDED(mu_);
   void Drop(std::size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Follower* At(std::size_t index) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return static_cast<Follower*>(followers_[index].get());
@@ -238,9 +241,10 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   // The sole follower has its turn in the strand, which it may block.
   bool inside_ ABSL_GUARDED_BY(mu_) = false;
   bool looking_ ABSL_GUARDED_BY(mu_) = false;
-  // Who would like to follow, and how often they were all told to try.
+  // Who would like to follow. They are all told to try at the end of a round,
+  // each of which has another number, whatever the feed.
   std::vector<std::shared_ptr<RunQueue::Entry>> awaiting_ ABSL_GUARDED_BY(mu_);
-  std::uint64_t round_ ABSL_GUARDED_BY(mu_) = 0;
+  std::uint64_t round_ ABSL_GUARDED_BY(mu_);
   // Where those stand who have done with all events.
   bool at_head_ ABSL_GUARDED_BY(mu_) = false;
   std::uint64_t told_epoch_ ABSL_GUARDED_BY(mu_) = 0;

@@ -84,11 +84,12 @@ void Feeds::StartGathered(const Key& key) {
   std::shared_ptr<Feed> feed;
   {
     absl::MutexLock lock(&mu_);
-    Group& group = groups_[key];
-    feed = group.gathering.lock();
+    const auto group = groups_.find(key);
+    if (group == groups_.end()) return;
+    feed = group->second.gathering.lock();
     // It goes on gathering until it asks.
-    if (!feed || Is(group.joining, feed.get())) return;
-    group.joining = feed;
+    if (!feed || Is(group->second.joining, feed.get())) return;
+    group->second.joining = feed;
   }
   feed->Start();
 }
@@ -136,8 +137,8 @@ void Feeds::OnEnd(const ReadOptions& options) {
   StartGathered(key);
   absl::MutexLock lock(&mu_);
   const auto group = groups_.find(key);
-  if (group->second.tail.expired() && group->second.joining.expired() &&
-      group->second.gathering.expired()) {
+  if (group != groups_.end() && group->second.tail.expired() &&
+      group->second.joining.expired() && group->second.gathering.expired()) {
     groups_.erase(group);
   }
   if (--live_ == 0) changed_.SignalAll();

@@ -1,8 +1,10 @@
 // The feeds of a client, and which subscription follows which of them.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,9 +69,12 @@ class Feeds : public std::enable_shared_from_this<Feeds> {
   void OnAnswer(Feed* feed) ABSL_LOCKS_EXCLUDED(mu_);
   void OnEnd(const ReadOptions& options) ABSL_LOCKS_EXCLUDED(mu_);
 
+  std::uint64_t NewRound() { return ++rounds_; }
+
   void StartGathered(const Key& key) ABSL_LOCKS_EXCLUDED(mu_);
 
   const ReadContext context_;
+  std::atomic<std::uint64_t> rounds_{0};
   absl::Mutex mu_;
   absl::CondVar changed_;
   std::map<Key, Group> groups_ ABSL_GUARDED_BY(mu_);

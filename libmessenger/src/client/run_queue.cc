@@ -33,12 +33,10 @@ void RunQueue::MakeReady(std::span<const std::shared_ptr<Entry>> entries) {
 
 void RunQueue::RunNow(const std::shared_ptr<Entry>& entry) {
   absl::MutexLock lock(&mu_);
-  if (entry->state_ != Entry::State::kIdle) {
-    Add(entry);
-    return AskForThread();
-  }
-  while (RunUnlocked(*entry)) {
-  }
+  const bool idle = entry->state_ == Entry::State::kIdle;
+  if (idle && !RunUnlocked(*entry)) return;
+  Add(entry);
+  AskForThread();
 }
 
 void RunQueue::Add(const std::shared_ptr<Entry>& entry) {

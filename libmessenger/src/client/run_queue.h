@@ -45,8 +45,8 @@ class RunQueue : public std::enable_shared_from_this<RunQueue> {
   void MakeReady(std::span<const std::shared_ptr<Entry>> entries)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // As MakeReady, but if the entry neither runs nor is to run, it has its turns
-  // now, on this thread, until nothing is left.
+  // As MakeReady, but if the entry neither runs nor is to run, it has its first
+  // turn now, on this thread.
   void RunNow(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Whether the calling thread runs an entry of a queue over the same executor:
