@@ -14,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
+#include "integration/subscribe.h"
 #include "messenger/server.h"
 #include "messenger/v1/messenger.pb.h"
 #include "rpc/bytes.h"
@@ -29,7 +30,7 @@ struct Fixture {
   explicit Fixture(TestLog::Tamper tamper = nullptr)
       : log(std::make_shared<TestLog>(LogOptions(), std::move(tamper))),
         server(*Server::Start({.listen = "127.0.0.1:0", .log = log})),
-        client(Client::Connect({.target = server->address()})) {}
+        client(Client::Connect(AsTested({.target = server->address()}))) {}
 
   void SendMany(int count) {
     for (int i = 0; i < count; ++i) {
@@ -43,25 +44,27 @@ struct Fixture {
   Client client;
 };
 
-TEST_CASE_FIXTURE(Fixture, "reads that complete later deliver everything") {
+TEST_CASE_FIXTURE(Fixture, "reads that complete later deliver everything" *
+                               doctest::test_suite("subscriptions")) {
   Recorder replay;
   Recorder live;
-  const Subscription following = client.Read({}, live.Callbacks());
+  const Reading following = Subscribe(client, {}, live.Callbacks());
   REQUIRE(live.AwaitJoined());
   SendMany(5000);
-  const Subscription replaying =
-      client.Read({.start = Start::Earliest(), .until_caught_up = true},
-                  replay.Callbacks());
+  const Reading replaying =
+      Subscribe(client, {.start = Start::Earliest(), .until_caught_up = true},
+                replay.Callbacks());
   CHECK(replaying.Wait() == absl::OkStatus());
   REQUIRE(live.AwaitMessages(5000));
   CHECK(replay.events().texts() == live.events().texts());
 }
 
-TEST_CASE_FIXTURE(Fixture, "a reader can be cancelled while the log reads") {
+TEST_CASE_FIXTURE(Fixture, "a reader can be cancelled while the log reads" *
+                               doctest::test_suite("subscriptions")) {
   log->Hold();
   Recorder recorder;
   {
-    const Subscription subscription = client.Read({}, recorder.Callbacks());
+    const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
     REQUIRE(log->AwaitPending(1));
   }
   CHECK(absl::IsCancelled(recorder.events().ends[0]));
@@ -175,25 +178,56 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(log->GetChannel("general")->head == 1);
 }
 
-TEST_CASE("a bit that flips on the way is detected, and never delivered") {
-  // Everything the log hands out from now on has one flipped bit.
-  std::atomic<bool> damage = false;
+TEST_CASE("a bit that flips on the way is detected, and never delivered" *
+          doctest::test_suite("subscriptions")) {
+  // So many times, what the log hands out has one flipped bit.
+  constexpr int kFromNowOn = 1'000'000;
+  std::atomic<int> damage = 0;
   Fixture fixture([&damage](ReadResult& result) {
-    if (!damage || result.entries.empty()) return;
+    if (result.entries.empty() || damage == 0) return;
+    --damage;
     auto copy = std::make_shared<std::string>(result.entries[0].bytes);
     (*copy)[copy->size() / 2] ^= 0x10;
     result.entries[0] = {copy, *copy};
   });
   REQUIRE(fixture.client.Send({.text = std::string(100, 'a')}).ok());
-  damage = true;
   Recorder recorder;
-  const Subscription subscription =
-      fixture.client.Read({.start = Start::Earliest()}, recorder.Callbacks());
-  CHECK(absl::IsDataLoss(subscription.Wait()));
-  CHECK(recorder.events().messages.empty());
+  Reading subscription;
+  const auto subscribe = [&] {
+    subscription = Subscribe(fixture.client, {.start = Start::Earliest()},
+                             recorder.Callbacks());
+  };
+  const auto send = [&] {
+    return fixture.client.Send({.text = std::string(100, 'b')}).status();
+  };
+  SUBCASE("in what was there before") {
+    damage = kFromNowOn;
+    subscribe();
+    CHECK(absl::IsDataLoss(subscription.Wait()));
+    CHECK(recorder.events().messages.empty());
+  }
+  SUBCASE("in what comes once it has caught up") {
+    subscribe();
+    REQUIRE(recorder.AwaitCaughtUp());
+    damage = kFromNowOn;
+    CHECK(send() == absl::OkStatus());
+    CHECK(absl::IsDataLoss(subscription.Wait()));
+    CHECK(recorder.events().sequences() == std::vector<std::uint64_t>{1});
+  }
+  SUBCASE("once: then it is asked for again") {
+    subscribe();
+    REQUIRE(recorder.AwaitCaughtUp());
+    damage = 1;
+    CHECK(send() == absl::OkStatus());
+    REQUIRE(recorder.AwaitMessages(2));
+    CHECK(damage == 0);
+    CHECK(recorder.events().sequences() == std::vector<std::uint64_t>{1, 2});
+    CHECK(recorder.events().gaps.empty());
+  }
 }
 
-TEST_CASE("a message that is missing on the way is detected") {
+TEST_CASE("a message that is missing on the way is detected" *
+          doctest::test_suite("subscriptions")) {
   std::atomic<bool> damage = false;
   Fixture fixture([&damage](ReadResult& result) {
     if (!damage || result.entries.empty()) return;
@@ -206,8 +240,8 @@ TEST_CASE("a message that is missing on the way is detected") {
   fixture.SendMany(3);
   damage = true;
   Recorder recorder;
-  const Subscription subscription =
-      fixture.client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  const Reading subscription = Subscribe(
+      fixture.client, {.start = Start::Earliest()}, recorder.Callbacks());
   const absl::Status end = subscription.Wait();
   CHECK(absl::IsDataLoss(end));
   CHECK(std::string(end.message()).find("expected message 1, but 2 arrived") !=

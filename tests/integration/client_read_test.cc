@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "integration/subscribe.h"
 #include "messenger/server.h"
 #include "support/no_retry.h"
 #include "support/recorder.h"
@@ -16,10 +17,14 @@
 namespace messenger::test::client_read_test {
 namespace {
 
+TEST_SUITE_BEGIN("subscriptions");
+
 struct Fixture {
   Fixture() : server(*Server::Start({.listen = "127.0.0.1:0"})) {}
 
-  Client Connect() { return Client::Connect({.target = server->address()}); }
+  Client Connect() {
+    return Client::Connect(AsTested({.target = server->address()}));
+  }
 
   // Sends texts "<prefix>1" to "<prefix>N" and waits for their receipts.
   static void SendMany(Client& client, const std::string& prefix, int count) {
@@ -32,10 +37,36 @@ struct Fixture {
   std::unique_ptr<Server> server;
 };
 
+TEST_CASE_FIXTURE(Fixture,
+                  "a subscription with companions shares their stream" *
+                      doctest::skip(!WithCompanions())) {
+  Client client = Connect();
+  SendMany(client, "m", 10);
+  const Shares before = SharesSoFar();
+  {
+    Recorder recorder;
+    std::size_t backlog = 0;
+    Reading subscription;
+    SUBCASE("from new messages on") {
+      subscription = Subscribe(client, {}, recorder.Callbacks());
+    }
+    SUBCASE("from the earliest on, once it has caught up") {
+      backlog = 10;
+      subscription =
+          Subscribe(client, {.start = Start::Earliest()}, recorder.Callbacks());
+    }
+    REQUIRE(recorder.AwaitCaughtUp());
+    REQUIRE(AwaitReaders(client, "general", 1));
+    SendMany(client, "n", 100);
+    REQUIRE(recorder.AwaitMessages(backlog + 100));
+  }
+  CHECK(SharesSoFar().shared == before.shared + 100);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a message sent is a message read") {
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
   const auto receipt = client.Send({.author = "ann",
                                     .text = "hello",
@@ -59,7 +90,7 @@ TEST_CASE_FIXTURE(Fixture, "a late reader gets only what is sent after it") {
   Client client = Connect();
   SendMany(client, "early ", 3);
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
   CHECK(recorder.events().joined->head == 3);
   CHECK(recorder.events().joined->next_sequence == 4);
@@ -73,8 +104,8 @@ TEST_CASE_FIXTURE(Fixture, "two readers get the same messages in one order") {
   Client reading = Connect();
   Recorder a;
   Recorder b;
-  const Subscription first = reading.Read({}, a.Callbacks());
-  const Subscription second = reading.Read({}, b.Callbacks());
+  const Reading first = Subscribe(reading, {}, a.Callbacks());
+  const Reading second = Subscribe(reading, {}, b.Callbacks());
   REQUIRE(a.AwaitJoined());
   REQUIRE(b.AwaitJoined());
   std::vector<std::thread> senders;
@@ -96,8 +127,9 @@ TEST_CASE_FIXTURE(Fixture, "each start kind starts where it says") {
   SendMany(client, "m", 10);
   const auto read = [&](const Start& start) {
     Recorder recorder;
-    const Subscription subscription = client.Read(
-        {.start = start, .until_caught_up = true}, recorder.Callbacks());
+    const Reading subscription =
+        Subscribe(client, {.start = start, .until_caught_up = true},
+                  recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
     return recorder.events().sequences();
   };
@@ -141,8 +173,8 @@ TEST_CASE_FIXTURE(Fixture,
     enter();
     --running;
   };
-  const Subscription subscription =
-      client.Read({.limit = 2000}, std::move(callbacks));
+  const Reading subscription =
+      Subscribe(client, {.limit = 2000}, std::move(callbacks));
   SendMany(client, "m", 2000);
   for (int sent = 2000; count < 2000 && sent < 20000; sent += 100) {
     SendMany(client, "more", 100);  // in case the reader joined late
@@ -171,10 +203,11 @@ TEST_CASE_FIXTURE(Fixture,
     CHECK(message.sequence == last + 1);
     last = message.sequence;
   };
-  const Subscription slow = client.Read(
-      {.start = Start::Earliest(), .limit = 5001}, std::move(callbacks));
-  const Subscription fast =
-      client.Read({.start = Start::Earliest()}, other.Callbacks());
+  const Reading slow =
+      Subscribe(client, {.start = Start::Earliest(), .limit = 5001},
+                std::move(callbacks));
+  const Reading fast =
+      Subscribe(client, {.start = Start::Earliest()}, other.Callbacks());
   REQUIRE(client.Send({.text = "first"}).ok());
   REQUIRE(blocked.WaitForNotificationWithTimeout(kDeadline));
   SendMany(client, std::string(1000, 'x'), 5000);
@@ -190,21 +223,21 @@ TEST_CASE_FIXTURE(Fixture, "on_end is called once, with the reason") {
   SendMany(client, "m", 5);
   Recorder recorder;
   SUBCASE("OK after the limit") {
-    const Subscription subscription = client.Read(
-        {.start = Start::Earliest(), .limit = 3}, recorder.Callbacks());
+    const Reading subscription = Subscribe(
+        client, {.start = Start::Earliest(), .limit = 3}, recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
     CHECK(recorder.events().sequences() == std::vector<std::uint64_t>{1, 2, 3});
   }
   SUBCASE("OK when caught up") {
-    const Subscription subscription =
-        client.Read({.start = Start::Earliest(), .until_caught_up = true},
-                    recorder.Callbacks());
+    const Reading subscription =
+        Subscribe(client, {.start = Start::Earliest(), .until_caught_up = true},
+                  recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
     CHECK(recorder.events().messages.size() == 5);
     CHECK(recorder.events().caught_up == std::vector<std::uint64_t>{5});
   }
   SUBCASE("CANCELLED after Cancel") {
-    const Subscription subscription = client.Read({}, recorder.Callbacks());
+    const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
     REQUIRE(recorder.AwaitJoined());
     subscription.Cancel();
     REQUIRE(recorder.events().ends.size() == 1);
@@ -212,13 +245,13 @@ TEST_CASE_FIXTURE(Fixture, "on_end is called once, with the reason") {
     subscription.Cancel();
   }
   SUBCASE("CANCELLED before anything happened") {
-    { const Subscription unused = client.Read({}, recorder.Callbacks()); }
+    { const Reading unused = Subscribe(client, {}, recorder.Callbacks()); }
     REQUIRE(recorder.events().ends.size() == 1);
     CHECK(absl::IsCancelled(recorder.events().ends[0]));
   }
   SUBCASE("CANCELLED by the end of the client") {
     std::optional<Client> another = Connect();
-    const Subscription subscription = another->Read({}, recorder.Callbacks());
+    const Reading subscription = Subscribe(*another, {}, recorder.Callbacks());
     REQUIRE(recorder.AwaitJoined());
     another.reset();
     REQUIRE(recorder.events().ends.size() == 1);
@@ -226,29 +259,29 @@ TEST_CASE_FIXTURE(Fixture, "on_end is called once, with the reason") {
     CHECK(absl::IsCancelled(subscription.Wait()));
   }
   SUBCASE("UNAVAILABLE when the server shuts down, and that is to be the end") {
-    Client impatient =
-        Client::Connect({.target = server->address(), .retry = kNoRetry});
-    const Subscription subscription = impatient.Read({}, recorder.Callbacks());
+    Client impatient = Client::Connect(
+        AsTested({.target = server->address(), .retry = kNoRetry}));
+    const Reading subscription = Subscribe(impatient, {}, recorder.Callbacks());
     REQUIRE(recorder.AwaitJoined());
     server->Shutdown();
     CHECK(absl::IsUnavailable(subscription.Wait()));
   }
   SUBCASE("the error of options that break a rule") {
-    const Subscription subscription =
-        client.Read({.channel = "no spaces"}, recorder.Callbacks());
+    const Reading subscription =
+        Subscribe(client, {.channel = "no spaces"}, recorder.Callbacks());
     CHECK(absl::IsInvalidArgument(subscription.Wait()));
-    const Subscription limited = client.Read({.limit = 0}, {});
+    const Reading limited = Subscribe(client, {.limit = 0}, {});
     CHECK(absl::IsInvalidArgument(limited.Wait()));
   }
   SUBCASE("the server's error") {
-    const Subscription subscription =
-        client.Read({.start = Start::At(7)}, recorder.Callbacks());
+    const Reading subscription =
+        Subscribe(client, {.start = Start::At(7)}, recorder.Callbacks());
     CHECK(absl::IsOutOfRange(subscription.Wait()));
   }
   SUBCASE("UNAVAILABLE when there is no server, and that is to be the end") {
     Client nowhere =
-        Client::Connect({.target = "127.0.0.1:1", .retry = kNoRetry});
-    const Subscription subscription = nowhere.Read({}, recorder.Callbacks());
+        Client::Connect(AsTested({.target = "127.0.0.1:1", .retry = kNoRetry}));
+    const Reading subscription = Subscribe(nowhere, {}, recorder.Callbacks());
     CHECK(absl::IsUnavailable(subscription.Wait()));
   }
   REQUIRE(recorder.AwaitEnd());
@@ -261,7 +294,8 @@ TEST_CASE_FIXTURE(Fixture, "no callback runs once Cancel has returned") {
   std::thread sender([&] {
     while (!stop) SendMany(client, "m", 50);
   });
-  for (int round = 0; round < 100; ++round) {
+  const int rounds = WithCompanions() ? 40 : 100;
+  for (int round = 0; round < rounds; ++round) {
     std::atomic<bool> cancelled = false;
     std::atomic<int> after_cancel = 0;
     std::atomic<int> ends = 0;
@@ -276,7 +310,8 @@ TEST_CASE_FIXTURE(Fixture, "no callback runs once Cancel has returned") {
       note();
       ++ends;
     };
-    const Subscription subscription = client.Read(
+    const Reading subscription = Subscribe(
+        client,
         {.start = round % 2 == 0 ? Start::Earliest() : Start::NewOnly()},
         std::move(callbacks));
     for (int spin = 0; spin < round * 20; ++spin) std::this_thread::yield();
@@ -292,27 +327,28 @@ TEST_CASE_FIXTURE(Fixture, "no callback runs once Cancel has returned") {
 TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
   auto client = std::make_shared<Client>(Connect());
   Client outside = Connect();
-  auto subscription = std::make_shared<Subscription>();
+  auto subscription = std::make_shared<Reading>();
   Recorder nested;
   absl::Notification ready;
   absl::Notification ended;
   absl::Status end;
   SUBCASE("Send, SendAsync, Flush, Read and the calls") {
-    auto inner = std::make_shared<Subscription>();
-    *subscription = client->Read(
-        {}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-             .on_message =
-                 [&](const Message& message) {
-                   if (message.text != "go") return;
-                   CHECK(client->Send({.text = "a"}).ok());
-                   client->SendAsync({.text = "b"});
-                   CHECK(client->Flush() == absl::OkStatus());
-                   CHECK(client->Ping().ok());
-                   *inner = client->Read({.start = Start::Earliest()},
-                                         nested.Callbacks());
-                   CHECK(absl::IsFailedPrecondition(inner->Wait()));
-                   ended.Notify();
-                 }});
+    auto inner = std::make_shared<Reading>();
+    *subscription = Subscribe(
+        *client, {},
+        {.on_joined = [&](const Joined&) { ready.Notify(); },
+         .on_message =
+             [&](const Message& message) {
+               if (message.text != "go") return;
+               CHECK(client->Send({.text = "a"}).ok());
+               client->SendAsync({.text = "b"});
+               CHECK(client->Flush() == absl::OkStatus());
+               CHECK(client->Ping().ok());
+               *inner = Subscribe(*client, {.start = Start::Earliest()},
+                                  nested.Callbacks());
+               CHECK(absl::IsFailedPrecondition(inner->Wait()));
+               ended.Notify();
+             }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     CHECK(outside.Send({.text = "go"}).ok());
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -322,17 +358,18 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
   SUBCASE("Cancel") {
     std::atomic<int> messages = 0;
     *subscription =
-        client->Read({}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-                          .on_message =
-                              [&](const Message&) {
-                                ++messages;
-                                subscription->Cancel();
-                              },
-                          .on_end =
-                              [&](const absl::Status& status) {
-                                end = status;
-                                ended.Notify();
-                              }});
+        Subscribe(*client, {},
+                  {.on_joined = [&](const Joined&) { ready.Notify(); },
+                   .on_message =
+                       [&](const Message&) {
+                         ++messages;
+                         subscription->Cancel();
+                       },
+                   .on_end =
+                       [&](const absl::Status& status) {
+                         end = status;
+                         ended.Notify();
+                       }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     SendMany(outside, "m", 10);
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -340,14 +377,15 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
     CHECK(messages == 1);
   }
   SUBCASE("the end of the subscription") {
-    *subscription = client->Read(
-        {}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-             .on_message = [&](const Message&) { *subscription = {}; },
-             .on_end =
-                 [&](const absl::Status& status) {
-                   end = status;
-                   ended.Notify();
-                 }});
+    *subscription =
+        Subscribe(*client, {},
+                  {.on_joined = [&](const Joined&) { ready.Notify(); },
+                   .on_message = [&](const Message&) { *subscription = {}; },
+                   .on_end =
+                       [&](const absl::Status& status) {
+                         end = status;
+                         ended.Notify();
+                       }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     CHECK(outside.Send({.text = "m"}).ok());
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -355,13 +393,14 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
   }
   SUBCASE("the end of the client") {
     *subscription =
-        client->Read({}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-                          .on_message = [&](const Message&) { client.reset(); },
-                          .on_end =
-                              [&](const absl::Status& status) {
-                                end = status;
-                                ended.Notify();
-                              }});
+        Subscribe(*client, {},
+                  {.on_joined = [&](const Joined&) { ready.Notify(); },
+                   .on_message = [&](const Message&) { client.reset(); },
+                   .on_end =
+                       [&](const absl::Status& status) {
+                         end = status;
+                         ended.Notify();
+                       }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     CHECK(outside.Send({.text = "m"}).ok());
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -369,17 +408,18 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
   }
   SUBCASE("the end of another subscription") {
     // One thread: waiting for the other one's end would wait for ever.
-    client = std::make_shared<Client>(
-        Client::Connect({.target = server->address(), .callback_threads = 1}));
+    client = std::make_shared<Client>(Client::Connect(
+        AsTested({.target = server->address(), .callback_threads = 1})));
     auto other =
-        std::make_shared<Subscription>(client->Read({}, nested.Callbacks()));
+        std::make_shared<Reading>(Subscribe(*client, {}, nested.Callbacks()));
     *subscription =
-        client->Read({}, {.on_joined = [&](const Joined&) { ready.Notify(); },
-                          .on_message =
-                              [&](const Message&) {
-                                *other = {};
-                                ended.Notify();
-                              }});
+        Subscribe(*client, {},
+                  {.on_joined = [&](const Joined&) { ready.Notify(); },
+                   .on_message =
+                       [&](const Message&) {
+                         *other = {};
+                         ended.Notify();
+                       }});
     REQUIRE(ready.WaitForNotificationWithTimeout(kDeadline));
     CHECK(outside.Send({.text = "m"}).ok());
     REQUIRE(ended.WaitForNotificationWithTimeout(kDeadline));
@@ -392,7 +432,7 @@ TEST_CASE_FIXTURE(Fixture, "everything may be called from inside a callback") {
 TEST_CASE_FIXTURE(Fixture, "a position resumes right after it") {
   Client client = Connect();
   Recorder first;
-  Subscription subscription = client.Read({}, first.Callbacks());
+  Reading subscription = Subscribe(client, {}, first.Callbacks());
   REQUIRE(first.AwaitJoined());
   std::optional<Position> position = subscription.position();
   REQUIRE(position.has_value());
@@ -401,9 +441,9 @@ TEST_CASE_FIXTURE(Fixture, "a position resumes right after it") {
     subscription = {};
     SendMany(client, "m", 3);
     Recorder second;
-    const Subscription resumed =
-        client.Read({.start = Start::After(*position), .until_caught_up = true},
-                    second.Callbacks());
+    const Reading resumed = Subscribe(
+        client, {.start = Start::After(*position), .until_caught_up = true},
+        second.Callbacks());
     CHECK(resumed.Wait() == absl::OkStatus());
     CHECK(second.events().texts() ==
           std::vector<std::string>{"m1", "m2", "m3"});
@@ -418,9 +458,9 @@ TEST_CASE_FIXTURE(Fixture, "a position resumes right after it") {
     CHECK(position->sequence == 2);
     SendMany(client, "n", 2);
     Recorder second;
-    const Subscription resumed =
-        client.Read({.start = Start::After(*position), .until_caught_up = true},
-                    second.Callbacks());
+    const Reading resumed = Subscribe(
+        client, {.start = Start::After(*position), .until_caught_up = true},
+        second.Callbacks());
     CHECK(resumed.Wait() == absl::OkStatus());
     CHECK(second.events().texts() == std::vector<std::string>{"n1", "n2"});
   }
@@ -434,9 +474,9 @@ TEST_CASE_FIXTURE(Fixture, "a position of another log begins with a gap") {
   const Position foreign = {info->epoch + 1, 70};
   Recorder recorder;
   SUBCASE("by default") {
-    const Subscription subscription =
-        client.Read({.start = Start::After(foreign), .until_caught_up = true},
-                    recorder.Callbacks());
+    const Reading subscription = Subscribe(
+        client, {.start = Start::After(foreign), .until_caught_up = true},
+        recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
     const Recorder::Events events = recorder.events();
     CHECK(events.gaps == std::vector<Gap>{{71, 1, Gap::Reason::kNewEpoch}});
@@ -444,8 +484,9 @@ TEST_CASE_FIXTURE(Fixture, "a position of another log begins with a gap") {
     CHECK(events.joined->epoch == info->epoch);
   }
   SUBCASE("and is refused if strict") {
-    const Subscription subscription = client.Read(
-        {.start = Start::After(foreign), .strict = true}, recorder.Callbacks());
+    const Reading subscription =
+        Subscribe(client, {.start = Start::After(foreign), .strict = true},
+                  recorder.Callbacks());
     CHECK(absl::IsOutOfRange(subscription.Wait()));
   }
 }
@@ -453,13 +494,13 @@ TEST_CASE_FIXTURE(Fixture, "a position of another log begins with a gap") {
 TEST_CASE_FIXTURE(Fixture, "a channel can be read before it exists") {
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription =
-      client.Read({.channel = "later"}, recorder.Callbacks());
+  const Reading subscription =
+      Subscribe(client, {.channel = "later"}, recorder.Callbacks());
   REQUIRE(recorder.AwaitCaughtUp());
   CHECK(absl::IsNotFound(client.GetChannel("later").status()));
   REQUIRE(client.Send({.channel = "later", .text = "now"}).ok());
   REQUIRE(recorder.AwaitMessages(1));
-  CHECK(client.GetChannel("later")->readers == 1);
+  CHECK(AwaitReaders(client, "later", 1));
 }
 
 TEST_CASE_FIXTURE(Fixture,
@@ -467,8 +508,8 @@ TEST_CASE_FIXTURE(Fixture,
   Client client = Connect();
   SendMany(client, "m", 5);
   Recorder live;
-  const Subscription subscription =
-      client.Read({.start = Start::Earliest()}, live.Callbacks());
+  const Reading subscription =
+      Subscribe(client, {.start = Start::Earliest()}, live.Callbacks());
   REQUIRE(live.AwaitMessages(5));
   REQUIRE(client.DeleteChannel("general") == absl::OkStatus());
   CHECK(absl::IsNotFound(client.DeleteChannel("general")));
@@ -477,12 +518,15 @@ TEST_CASE_FIXTURE(Fixture,
   REQUIRE(live.AwaitMessages(6));
   CHECK(live.events().gaps.empty());
   Recorder late;
-  const Subscription reread = client.Read(
-      {.start = Start::At(2), .until_caught_up = true}, late.Callbacks());
+  const Reading reread =
+      Subscribe(client, {.start = Start::At(2), .until_caught_up = true},
+                late.Callbacks());
   CHECK(reread.Wait() == absl::OkStatus());
   CHECK(late.events().gaps == std::vector<Gap>{{2, 6, Gap::Reason::kDeleted}});
   CHECK(late.events().sequences() == std::vector<std::uint64_t>{6});
 }
+
+TEST_SUITE_END();
 
 }  // namespace
 }  // namespace messenger::test::client_read_test

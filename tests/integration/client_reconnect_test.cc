@@ -10,12 +10,15 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "integration/subscribe.h"
 #include "messenger/server.h"
 #include "messenger/testing.h"
 #include "support/recorder.h"
 
 namespace messenger::test::client_reconnect_test {
 namespace {
+
+TEST_SUITE_BEGIN("subscriptions");
 
 using std::chrono::milliseconds;
 using Kind = SubscriptionState::Kind;
@@ -27,7 +30,7 @@ constexpr RetryOptions kSoon = {.initial_backoff = milliseconds(1),
 class Fixture {
  public:
   Client Connect() {
-    return Client::Connect({.target = address_, .retry = kSoon});
+    return Client::Connect(AsTested({.target = address_, .retry = kSoon}));
   }
 
   void Stop() {
@@ -85,7 +88,7 @@ TEST_CASE_FIXTURE(Fixture,
                   "without a hole and without a repetition") {
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
   std::uint64_t sent = 0;
   for (int round = 0; round < 10; ++round) {
@@ -109,7 +112,7 @@ TEST_CASE_FIXTURE(Fixture,
                   "when") {
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   const auto await = [&](Kind kind) {
     return recorder.AwaitEvents([kind](const Recorder::Events& events) {
       return !events.states.empty() && events.states.back().kind == kind;
@@ -159,8 +162,8 @@ TEST_CASE_FIXTURE(Fixture, "a subscription can begin before its server") {
   Stop();
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription =
-      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  const Reading subscription =
+      Subscribe(client, {.start = Start::Earliest()}, recorder.Callbacks());
   REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
     return !events.states.empty() &&
            events.states.back().kind == Kind::kWaiting;
@@ -174,7 +177,7 @@ TEST_CASE_FIXTURE(Fixture, "a subscription can begin before its server") {
 TEST_CASE_FIXTURE(Fixture, "on_joined is called once, however often it joins") {
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitCaughtUp());
   Restart();
   REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
@@ -197,8 +200,8 @@ TEST_CASE_FIXTURE(Fixture, "a limit counts over all connections") {
     reached.Notify();
     go_on.WaitForNotification();
   };
-  const Subscription subscription =
-      client.Read({.start = Start::At(4), .limit = 12}, std::move(callbacks));
+  const Reading subscription = Subscribe(
+      client, {.start = Start::At(4), .limit = 12}, std::move(callbacks));
   REQUIRE(reached.WaitForNotificationWithTimeout(kDeadline));
   Restart();
   go_on.Notify();
@@ -229,9 +232,9 @@ TEST_CASE_FIXTURE(Fixture,
     reached.Notify();
     go_on.WaitForNotification();
   };
-  const Subscription subscription =
-      client.Read({.start = Start::Earliest(), .until_caught_up = true},
-                  std::move(callbacks));
+  const Reading subscription =
+      Subscribe(client, {.start = Start::Earliest(), .until_caught_up = true},
+                std::move(callbacks));
   REQUIRE(reached.WaitForNotificationWithTimeout(kDeadline));
   Restart();
   SendMany(50);
@@ -247,7 +250,7 @@ TEST_CASE_FIXTURE(Fixture, "another log is told of with a gap") {
   Recorder recorder;
   std::optional<Position> at_gap;
   std::optional<Joined> joined_at_gap;
-  auto subscription = std::make_shared<Subscription>();
+  auto subscription = std::make_shared<Reading>();
   absl::Notification assigned;
   ReadCallbacks callbacks = recorder.Callbacks();
   callbacks.on_gap =
@@ -258,7 +261,7 @@ TEST_CASE_FIXTURE(Fixture, "another log is told of with a gap") {
         record(gap);
       };
   *subscription =
-      client.Read({.start = Start::Earliest()}, std::move(callbacks));
+      Subscribe(client, {.start = Start::Earliest()}, std::move(callbacks));
   assigned.Notify();
   REQUIRE(recorder.AwaitMessages(5));
   RestartWithAnotherLog();
@@ -279,8 +282,9 @@ TEST_CASE_FIXTURE(Fixture, "a strict reader ends where others get a gap") {
   SendMany(5);
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription = client.Read(
-      {.start = Start::Earliest(), .strict = true}, recorder.Callbacks());
+  const Reading subscription =
+      Subscribe(client, {.start = Start::Earliest(), .strict = true},
+                recorder.Callbacks());
   REQUIRE(recorder.AwaitMessages(5));
   SUBCASE("in another log") {
     RestartWithAnotherLog();
@@ -307,8 +311,8 @@ TEST_CASE_FIXTURE(Fixture, "a bookmark brings a new program to where it was") {
   {
     Client client = Connect();
     Recorder recorder;
-    const Subscription subscription = client.Read(
-        {.start = Start::Earliest(), .limit = 3}, recorder.Callbacks());
+    const Reading subscription = Subscribe(
+        client, {.start = Start::Earliest(), .limit = 3}, recorder.Callbacks());
     CHECK(subscription.Wait() == absl::OkStatus());
     REQUIRE(subscription.bookmark().has_value());
     stored = subscription.bookmark()->ToString();
@@ -318,23 +322,24 @@ TEST_CASE_FIXTURE(Fixture, "a bookmark brings a new program to where it was") {
   REQUIRE(bookmark.ok());
   Client client = Connect();
   Recorder recorder;
-  const Subscription subscription =
-      client.Read({.channel = bookmark->channel,
-                   .start = Start::After(bookmark->position),
-                   .until_caught_up = true},
-                  recorder.Callbacks());
+  const Reading subscription =
+      Subscribe(client,
+                {.channel = bookmark->channel,
+                 .start = Start::After(bookmark->position),
+                 .until_caught_up = true},
+                recorder.Callbacks());
   CHECK(subscription.Wait() == absl::OkStatus());
   CHECK(recorder.events().sequences() == std::vector<std::uint64_t>{4, 5});
 }
 
 TEST_CASE_FIXTURE(Fixture, "it can be told when to give up") {
   Client client =
-      Client::Connect({.target = address_,
-                       .retry = {.initial_backoff = milliseconds(1),
-                                 .max_backoff = milliseconds(5),
-                                 .give_up_after = milliseconds(50)}});
+      Client::Connect(AsTested({.target = address_,
+                                .retry = {.initial_backoff = milliseconds(1),
+                                          .max_backoff = milliseconds(5),
+                                          .give_up_after = milliseconds(50)}}));
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
   Restart();
   REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
@@ -349,17 +354,18 @@ TEST_CASE_FIXTURE(Fixture, "notices tell when the server goes and comes back") {
   absl::Mutex mu;
   absl::CondVar changed;
   std::vector<std::string> notices;
-  Client client = Client::Connect({.target = address_,
-                                   .retry = kSoon,
-                                   .on_notice = [&](std::string_view notice) {
-                                     absl::MutexLock lock(&mu);
-                                     notices.emplace_back(notice);
-                                     changed.SignalAll();
-                                   }});
+  Client client =
+      Client::Connect(AsTested({.target = address_,
+                                .retry = kSoon,
+                                .on_notice = [&](std::string_view notice) {
+                                  absl::MutexLock lock(&mu);
+                                  notices.emplace_back(notice);
+                                  changed.SignalAll();
+                                }}));
   Recorder recorder;
   // The server is away once for all of them.
-  const Subscription one = client.Read({}, recorder.Callbacks());
-  const Subscription two = client.Read({}, {});
+  const Reading one = Subscribe(client, {}, recorder.Callbacks());
+  const Reading two = Subscribe(client, {}, {});
   REQUIRE(recorder.AwaitJoined());
   Stop();
   REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
@@ -374,18 +380,19 @@ TEST_CASE_FIXTURE(Fixture, "notices tell when the server goes and comes back") {
 
 TEST_CASE("a client that pings as often as it may is not sent away") {
   const auto server = *Server::Start({.listen = "127.0.0.1:0"});
-  Client client = Client::Connect({.target = server->address(),
-                                   .retry = kSoon,
-                                   .keepalive_time = milliseconds(100),
-                                   .keepalive_timeout = milliseconds(5000)});
+  Client client =
+      Client::Connect(AsTested({.target = server->address(),
+                                .retry = kSoon,
+                                .keepalive_time = milliseconds(100),
+                                .keepalive_timeout = milliseconds(5000)}));
   Recorder idle;
-  const Subscription subscription =
-      client.Read({.heartbeat_interval = milliseconds(0)}, idle.Callbacks());
+  const Reading subscription = Subscribe(
+      client, {.heartbeat_interval = milliseconds(0)}, idle.Callbacks());
   // Tells the time, on a connection of its own.
-  Client another = Client::Connect({.target = server->address()});
+  Client another = Client::Connect(AsTested({.target = server->address()}));
   Recorder clock;
-  const Subscription beats = another.Read(
-      {.heartbeat_interval = milliseconds(1000)}, clock.Callbacks());
+  const Reading beats = Subscribe(
+      another, {.heartbeat_interval = milliseconds(1000)}, clock.Callbacks());
   REQUIRE(clock.AwaitEvents([](const Recorder::Events& events) {
     return events.heartbeats.size() >= 2;
   }));
@@ -399,7 +406,7 @@ TEST_CASE("a silent connection is noticed within 2.5 heartbeats") {
       testing::TestServer::Start(
           {.service = {.min_heartbeat_interval = milliseconds(1)}})
           .value();
-  Client client = server->Connect({.retry = kSoon});
+  Client client = server->Connect(AsTested({.retry = kSoon}));
   Recorder recorder;
   absl::Mutex mu;
   std::chrono::steady_clock::time_point last_sign;
@@ -412,8 +419,8 @@ TEST_CASE("a silent connection is noticed within 2.5 heartbeats") {
     }
     record(head);
   };
-  const Subscription subscription =
-      client.Read({.heartbeat_interval = kHeartbeat}, std::move(callbacks));
+  const Reading subscription = Subscribe(
+      client, {.heartbeat_interval = kHeartbeat}, std::move(callbacks));
   REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
     return events.heartbeats.size() >= 3;
   }));
@@ -513,25 +520,28 @@ TEST_CASE_FIXTURE(Fixture, "callbacks run where the program says") {
   std::vector<std::thread::id> threads;
   absl::Notification sent;
   {
-    Client client = Client::Connect({.target = address_, .executor = executor});
+    Client client =
+        Client::Connect(AsTested({.target = address_, .executor = executor}));
     client.SendAsync({.text = "x"}, [&](const absl::StatusOr<Receipt>& r) {
       CHECK(r.ok());
       threads.push_back(std::this_thread::get_id());
       sent.Notify();
     });
     REQUIRE(sent.WaitForNotificationWithTimeout(kDeadline));
-    const Subscription subscription =
-        client.Read({.start = Start::Earliest(), .limit = 1},
-                    {.on_message = [&](const Message&) {
-                      threads.push_back(std::this_thread::get_id());
-                      // Its only thread, which nobody may wait for here.
-                      CHECK(client.Send({.text = "y"}).ok());
-                    }});
+    const Reading subscription =
+        Subscribe(client, {.start = Start::Earliest(), .limit = 1},
+                  {.on_message = [&](const Message&) {
+                    threads.push_back(std::this_thread::get_id());
+                    // Its only thread, which nobody may wait for here.
+                    CHECK(client.Send({.text = "y"}).ok());
+                  }});
     CHECK(subscription.Wait() == absl::OkStatus());
   }
   CHECK(threads ==
         std::vector<std::thread::id>{executor->thread(), executor->thread()});
 }
+
+TEST_SUITE_END();
 
 }  // namespace
 }  // namespace messenger::test::client_reconnect_test

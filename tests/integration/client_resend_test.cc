@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "integration/subscribe.h"
 #include "messenger/testing.h"
 #include "support/no_retry.h"
 #include "support/recorder.h"
@@ -273,20 +274,22 @@ void DestroyPromptly(std::unique_ptr<Client> client) {
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
 }
 
-TEST_CASE("a client ends promptly whatever it waits for") {
+TEST_CASE("a client ends promptly whatever it waits for" *
+          doctest::test_suite("subscriptions")) {
   const auto log = std::make_shared<TestLog>();
   const auto server = TestServer::Start({.log = log}).value();
   Recorder recorder;
   Results results;
-  ClientOptions options = {.retry = kMuchLater, .max_in_flight_messages = 10};
+  const ClientOptions options =
+      AsTested({.retry = kMuchLater, .max_in_flight_messages = 10});
   const auto use = [&](Client& client) {
     for (int i = 0; i < 10; ++i) {
       client.SendAsync({.text = "x"}, results.Next());
     }
-    return client.Read({}, recorder.Callbacks());
+    return Subscribe(client, {}, recorder.Callbacks());
   };
   std::unique_ptr<Client> client;
-  Subscription subscription;
+  Reading subscription;
   SUBCASE("for nothing") {
     client = std::make_unique<Client>(server->Connect(options));
   }
@@ -325,16 +328,19 @@ TEST_CASE("a client ends promptly whatever it waits for") {
   log->Release();
 }
 
-TEST_CASE("clients come and go by the thousand, in every state") {
+// Companions would be waited for each time that nobody answers.
+TEST_CASE("clients come and go by the thousand, in every state" *
+          doctest::skip(WithCompanions()) *
+          doctest::test_suite("subscriptions")) {
   constexpr int kClients = kSanitized ? 10'000 : 1'000;
   const auto server = TestServer::Start().value();
   for (int i = 0; i < kClients; ++i) {
     if (i % 50 == 10) server->proxy().Set({.refuse_connections = true});
     if (i % 50 == 20) server->proxy().Set({.stall_to_client = true});
     if (i % 50 == 30) server->proxy().Set({});
-    Client client = server->Connect({.retry = kSoon});
+    Client client = server->Connect(AsTested({.retry = kSoon}));
     if (i % 2 == 0) client.SendAsync({.text = "x"});
-    const Subscription subscription = client.Read({}, {});
+    const Reading subscription = Subscribe(client, {}, {});
     if (i % 50 > 30 && i % 3 == 0) client.Flush().IgnoreError();
     if (i % 5 == 0) subscription.Cancel();
   }

@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
+#include "integration/subscribe.h"
 #include "messenger/client.h"
 #include "rpc/bytes.h"
 #include "support/recorder.h"
@@ -27,6 +28,8 @@
 
 namespace messenger::test::client_retry_test {
 namespace {
+
+TEST_SUITE_BEGIN("subscriptions");
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -88,14 +91,15 @@ class Fixture {
   }
 
   Client Connect(const RetryOptions& retry) {
-    return Client::Connect({.target = "127.0.0.1:" + std::to_string(port_),
-                            .retry = retry,
-                            .on_notice =
-                                [this](std::string_view notice) {
-                                  absl::MutexLock lock(&mu_);
-                                  notices_.emplace_back(notice);
-                                },
-                            .send_timeout = seconds(15)});
+    return Client::Connect(
+        AsTested({.target = "127.0.0.1:" + std::to_string(port_),
+                  .retry = retry,
+                  .on_notice =
+                      [this](std::string_view notice) {
+                        absl::MutexLock lock(&mu_);
+                        notices_.emplace_back(notice);
+                      },
+                  .send_timeout = seconds(15)}));
   }
 
   std::vector<std::string> notices() {
@@ -138,8 +142,8 @@ TEST_CASE_FIXTURE(Fixture,
 void CheckGivenUp(Fixture& fixture) {
   Client client = fixture.Connect(kBriefly);
   Recorder recorder;
-  const Subscription subscription =
-      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  const Reading subscription =
+      Subscribe(client, {.start = Start::Earliest()}, recorder.Callbacks());
   CHECK(absl::IsUnavailable(subscription.Wait()));
   const Recorder::Events events = recorder.events();
   CHECK(events.joins == 1);
@@ -165,17 +169,19 @@ TEST_CASE(
 
 TEST_CASE("the first try is given up in time, too") {
   const TcpListener mute;  // connects, and says nothing
-  Client client =
-      Client::Connect({.target = "127.0.0.1:" + std::to_string(mute.port()),
-                       .retry = {.give_up_after = seconds(1)},
-                       .send_timeout = std::chrono::minutes(5),
-                       .call_timeout = std::chrono::minutes(5)});
+  Client client = Client::Connect(
+      AsTested({.target = "127.0.0.1:" + std::to_string(mute.port()),
+                .retry = {.give_up_after = seconds(1)},
+                .send_timeout = std::chrono::minutes(5),
+                .call_timeout = std::chrono::minutes(5)}));
   const auto start = std::chrono::steady_clock::now();
-  const Subscription subscription = client.Read({}, {});
+  const Reading subscription = Subscribe(client, {}, {});
   CHECK(absl::IsUnavailable(client.Send({.text = "x"}).status()));
   CHECK(absl::IsUnavailable(subscription.Wait()));
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));
 }
+
+TEST_SUITE_END();
 
 }  // namespace
 }  // namespace messenger::test::client_retry_test

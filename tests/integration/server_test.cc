@@ -16,6 +16,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "integration/subscribe.h"
 #include "log/durable/durable_log.h"
 #include "messenger/grpc.h"
 #include "support/bytes.h"
@@ -215,40 +216,43 @@ TEST_CASE("health checks: who watches hears of the end, and delays it not") {
   CHECK(watch.Read() == std::nullopt);
 }
 
-TEST_CASE("a local client needs no port") {
+TEST_CASE("a local client needs no port" *
+          doctest::test_suite("subscriptions")) {
   auto server = Server::Start({.listen = ""});
   REQUIRE(server.ok());
   CHECK((*server)->port() == 0);
-  Client client = (*server)->LocalClient();
+  Client client = (*server)->LocalClient(AsTested({}));
   CHECK(client.Send({.text = "hello"}).ok());
   Recorder recorder;
-  const Subscription subscription = client.Read(
-      {.start = Start::Earliest(), .limit = 1}, recorder.Callbacks());
+  const Reading subscription = Subscribe(
+      client, {.start = Start::Earliest(), .limit = 1}, recorder.Callbacks());
   CHECK(subscription.Wait() == absl::OkStatus());
   CHECK(recorder.events().texts() == std::vector<std::string>{"hello"});
 }
 
-TEST_CASE("a local client outlives its server") {
+TEST_CASE("a local client outlives its server" *
+          doctest::test_suite("subscriptions")) {
   auto server = *Server::Start({.listen = ""});
-  Client client = server->LocalClient();
+  Client client = server->LocalClient(AsTested({}));
   REQUIRE(client.Send({.text = "x"}).ok());
   const auto check = [&](Client& c) {
     CHECK(absl::IsUnavailable(c.Send({.text = "x"}).status()));
     CHECK(absl::IsUnavailable(c.Ping().status()));
-    CHECK(absl::IsUnavailable(c.Read({}, {}).Wait()));
+    CHECK(absl::IsUnavailable(Subscribe(c, {}, {}).Wait()));
     c.SendAsync({.text = "x"});
     CHECK(absl::IsUnavailable(c.Flush()));
   };
   server->Shutdown();
   check(client);
-  Client too_late = server->LocalClient();
+  Client too_late = server->LocalClient(AsTested({}));
   check(too_late);
   server.reset();
   check(client);
   check(too_late);
 }
 
-TEST_CASE("the service joins a gRPC server that is there already") {
+TEST_CASE("the service joins a gRPC server that is there already" *
+          doctest::test_suite("subscriptions")) {
   auto service = Service::Create(*OpenLog("memory:"));
   REQUIRE(service.ok());
   grpc::ServerBuilder builder;
@@ -261,7 +265,7 @@ TEST_CASE("the service joins a gRPC server that is there already") {
   Client client = Client::Connect(
       {.target = "127.0.0.1:" + std::to_string(port), .retry = kNoRetry});
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
   CHECK(client.Send({.text = "embedded"}).ok());
   CHECK(recorder.AwaitMessages(1));
@@ -315,34 +319,36 @@ TEST_CASE("a service of a gRPC server tells whether it takes messages") {
   await({true, false, true, false});
 }
 
-TEST_CASE("servers that share a log serve the same messages") {
+TEST_CASE("servers that share a log serve the same messages" *
+          doctest::test_suite("subscriptions")) {
   auto log = *OpenLog("memory:");
   auto a = *Server::Start({.listen = "", .log = log});
   auto b = *Server::Start({.listen = "", .log = log});
-  Client reader = a->LocalClient();
+  Client reader = a->LocalClient(AsTested({}));
   Recorder recorder;
-  const Subscription subscription = reader.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(reader, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
   CHECK(b->LocalClient().Send({.text = "over there"}).ok());
   CHECK(recorder.AwaitMessages(1));
 }
 
-TEST_CASE("a shutdown ends readers wherever they are") {
+TEST_CASE("a shutdown ends readers wherever they are" *
+          doctest::test_suite("subscriptions")) {
   auto log = std::make_shared<TestLog>();
   auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
-  Client client =
-      Client::Connect({.target = server->address(), .retry = kNoRetry});
+  Client client = Client::Connect(
+      AsTested({.target = server->address(), .retry = kNoRetry}));
   Recorder parked;
   Recorder reading;
   Recorder idle_heartbeat;
-  const Subscription a = client.Read({}, parked.Callbacks());
-  const Subscription b =
-      client.Read({.heartbeat_interval = std::chrono::seconds(1)},
-                  idle_heartbeat.Callbacks());
+  const Reading a = Subscribe(client, {}, parked.Callbacks());
+  const Reading b =
+      Subscribe(client, {.heartbeat_interval = std::chrono::seconds(1)},
+                idle_heartbeat.Callbacks());
   REQUIRE(parked.AwaitJoined());
   REQUIRE(idle_heartbeat.AwaitJoined());
   log->Hold();
-  const Subscription c = client.Read({}, reading.Callbacks());
+  const Reading c = Subscribe(client, {}, reading.Callbacks());
   REQUIRE(log->AwaitPending(1));
   std::thread releaser([&] {
     // The parked ones end at once; the one that reads, when the log answers.
@@ -376,21 +382,22 @@ TEST_CASE("a shutdown completes the sends that were accepted") {
   CHECK(log->GetChannel("general")->head == 1);
 }
 
-TEST_CASE("a shutdown is over by its deadline, whatever hangs") {
+TEST_CASE("a shutdown is over by its deadline, whatever hangs" *
+          doctest::test_suite("subscriptions")) {
   auto log = std::make_shared<TestLog>();
   auto server = *Server::Start({.listen = "127.0.0.1:0", .log = log});
   // A reader that takes nothing any more: its callback blocks.
-  auto reader = std::make_unique<Client>(
-      Client::Connect({.target = server->address(), .retry = kNoRetry}));
+  auto reader = std::make_unique<Client>(Client::Connect(
+      AsTested({.target = server->address(), .retry = kNoRetry})));
   absl::Notification blocked;
   absl::Notification unblock;
-  const Subscription stuck = reader->Read(
-      {.start = Start::Earliest()}, {.on_message = [&](const Message& message) {
-        if (message.sequence != 1) return;
-        blocked.Notify();
-        unblock.WaitForNotification();
-      }});
-  Client client = Client::Connect({.target = server->address()});
+  const Reading stuck = Subscribe(*reader, {.start = Start::Earliest()},
+                                  {.on_message = [&](const Message& message) {
+                                    if (message.sequence != 1) return;
+                                    blocked.Notify();
+                                    unblock.WaitForNotification();
+                                  }});
+  Client client = Client::Connect(AsTested({.target = server->address()}));
   const std::string text(100'000, 'x');
   for (int i = 0; i < 300; ++i) client.SendAsync({.text = text});
   CHECK(client.Flush() == absl::OkStatus());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "integration/subscribe.h"
 #include "messenger/client.h"
 #include "messenger/server.h"
 #include "messenger/testing.h"
@@ -47,12 +48,12 @@ std::unique_ptr<TestServer> Serve() {
 Client Connect(const TestServer& server) {
   const ClientOptions defaults;
   return server.Connect(
-      {.retry = {.initial_backoff = milliseconds(1),
-                 .max_backoff = milliseconds(20)},
-       .send_timeout = milliseconds(0),
-       .call_timeout = Scaled(defaults.call_timeout),
-       .keepalive_time = Scaled(defaults.keepalive_time),
-       .keepalive_timeout = Scaled(defaults.keepalive_timeout)});
+      AsTested({.retry = {.initial_backoff = milliseconds(1),
+                          .max_backoff = milliseconds(20)},
+                .send_timeout = milliseconds(0),
+                .call_timeout = Scaled(defaults.call_timeout),
+                .keepalive_time = Scaled(defaults.keepalive_time),
+                .keepalive_timeout = Scaled(defaults.keepalive_timeout)}));
 }
 
 ReadOptions Everything(std::string channel) {
@@ -95,14 +96,15 @@ void CheckPassed(std::uint64_t passed, std::uint64_t payload) {
   CHECK(passed < 2 * payload + kMiB);
 }
 
-TEST_CASE("on a slow line a reader gets a large backlog, once") {
+TEST_CASE("on a slow line a reader gets a large backlog, once" *
+          doctest::test_suite("subscriptions")) {
   const auto server = Serve();
   Fill(*server, "c", 3'000, 1'000);
   server->proxy().Set({.bytes_per_second = kSlow});
   Client client = Connect(*server);
   Count count;
-  const Subscription subscription =
-      client.Read(Everything("c"), count.Callbacks());
+  const Reading subscription =
+      Subscribe(client, Everything("c"), count.Callbacks());
   CHECK(subscription.Wait() == absl::OkStatus());
   CHECK(count.last == 3'000);
   CHECK(count.wrong == 0);
@@ -110,18 +112,20 @@ TEST_CASE("on a slow line a reader gets a large backlog, once") {
   CheckPassed(server->proxy().counters().bytes_to_client, 3'000'000);
 }
 
-TEST_CASE("readers that share a slow line all get on") {
+TEST_CASE("readers that share a slow line all get on" *
+          doctest::test_suite("subscriptions")) {
   constexpr int kReaders = 5;
   const auto server = Serve();
   Fill(*server, "c", 700, 1'000);
   server->proxy().Set({.bytes_per_second = 2 * kSlow});
   std::vector<Count> counts(kReaders);
   Client client = Connect(*server);
-  std::vector<Subscription> subscriptions;
+  std::vector<Reading> subscriptions;
   for (Count& count : counts) {
-    subscriptions.push_back(client.Read(Everything("c"), count.Callbacks()));
+    subscriptions.push_back(
+        Subscribe(client, Everything("c"), count.Callbacks()));
   }
-  for (const Subscription& subscription : subscriptions) {
+  for (const Reading& subscription : subscriptions) {
     CHECK(subscription.Wait() == absl::OkStatus());
   }
   for (const Count& count : counts) {
@@ -132,19 +136,20 @@ TEST_CASE("readers that share a slow line all get on") {
               std::uint64_t{kReaders} * 700'000);
 }
 
-TEST_CASE("a line that is full is not taken for one that is silent") {
+TEST_CASE("a line that is full is not taken for one that is silent" *
+          doctest::test_suite("subscriptions")) {
   const auto server = Serve();
   Fill(*server, "c", 3'000, 1'000);
   server->proxy().Set({.bytes_per_second = kSlow});
   Client client = Connect(*server);
   Count count;
-  const Subscription subscription =
-      client.Read(Everything("c"), count.Callbacks());
+  const Reading subscription =
+      Subscribe(client, Everything("c"), count.Callbacks());
   // Heartbeats, and another that joins, come by the same connection.
   Recorder waiting;
   ReadOptions options = Everything("empty");
   options.until_caught_up = false;
-  const Subscription other = client.Read(options, waiting.Callbacks());
+  const Reading other = Subscribe(client, options, waiting.Callbacks());
   CHECK(waiting.AwaitJoined());
   CHECK(subscription.Wait() == absl::OkStatus());
   CHECK(waiting.AwaitEvents(
@@ -154,29 +159,60 @@ TEST_CASE("a line that is full is not taken for one that is silent") {
   CheckPassed(server->proxy().counters().bytes_to_client, 3'000'000);
 }
 
-TEST_CASE("messages of the largest size get through a slow line") {
+TEST_CASE("messages of the largest size get through a slow line to a reader" *
+          doctest::test_suite("subscriptions")) {
   const auto server = Serve();
   Client client = Connect(*server);
-  SUBCASE("to a reader") {
-    // Slower than a frame that is not announced may be.
-    server->proxy().Set({.bytes_per_second = kSlow * 4 / 5});
-    Fill(*server, "c", 3, kMiB - 10);
-    Count count;
-    const Subscription subscription =
-        client.Read(Everything("c"), count.Callbacks());
-    CHECK(subscription.Wait() == absl::OkStatus());
-    CHECK(count.last == 3);
-    CHECK(count.wrong == 0);
-    CheckPassed(server->proxy().counters().bytes_to_client, 3 * kMiB);
+  // Slower than a frame that is not announced may be.
+  server->proxy().Set({.bytes_per_second = kSlow * 4 / 5});
+  Fill(*server, "c", 3, kMiB - 10);
+  Count count;
+  const Reading subscription =
+      Subscribe(client, Everything("c"), count.Callbacks());
+  CHECK(subscription.Wait() == absl::OkStatus());
+  CHECK(count.last == 3);
+  CHECK(count.wrong == 0);
+  CheckPassed(server->proxy().counters().bytes_to_client, 3 * kMiB);
+}
+
+TEST_CASE("messages of the largest size get through a slow line to a server") {
+  const auto server = Serve();
+  Client client = Connect(*server);
+  server->proxy().Set({.bytes_per_second = kSlow});
+  const std::string text(kMiB - 10, 'x');
+  for (int i = 0; i < 3; ++i) client.SendAsync({.text = text});
+  CHECK(client.Flush() == absl::OkStatus());
+  CHECK(server->LocalClient().GetChannel("")->head == 3);
+  CheckPassed(server->proxy().counters().bytes_to_server, 3 * kMiB);
+}
+
+TEST_CASE("what is new passes a slow line once for all who share it" *
+          doctest::test_suite("subscriptions")) {
+  constexpr int kReaders = 5;
+  const auto server = Serve();
+  Client client = Connect(*server);
+  std::vector<Recorder> recorders(kReaders);
+  std::vector<Reading> subscriptions;
+  ReadOptions options = Everything("c");
+  options.until_caught_up = false;
+  for (Recorder& recorder : recorders) {
+    subscriptions.push_back(Subscribe(client, options, recorder.Callbacks()));
   }
-  SUBCASE("from a sender") {
-    server->proxy().Set({.bytes_per_second = kSlow});
-    const std::string text(kMiB - 10, 'x');
-    for (int i = 0; i < 3; ++i) client.SendAsync({.text = text});
-    CHECK(client.Flush() == absl::OkStatus());
-    CHECK(server->LocalClient().GetChannel("")->head == 3);
-    CheckPassed(server->proxy().counters().bytes_to_server, 3 * kMiB);
+  for (Recorder& recorder : recorders) REQUIRE(recorder.AwaitCaughtUp());
+  const std::uint64_t streams = TailsOfThisRun() == Tails::kOff ? kReaders : 1;
+  Client local = server->LocalClient();
+  // The channel is there with its first message.
+  Fill(*server, "c", 1, 1);
+  REQUIRE(AwaitReaders(local, "c", streams));
+  server->proxy().Set({.bytes_per_second = kSlow});
+  const std::uint64_t before = server->proxy().counters().bytes_to_client;
+  Fill(*server, "c", 700, 1'000);
+  for (Recorder& recorder : recorders) {
+    REQUIRE(recorder.AwaitMessages(701));
+    CHECK(recorder.events().gaps.empty());
   }
+  CheckPassed(server->proxy().counters().bytes_to_client - before,
+              streams * 700'000);
 }
 
 TEST_CASE("what is sent over a slow line is stored once, and acknowledged") {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "integration/subscribe.h"
 #include "messenger/client.h"
 #include "messenger/server.h"
 #include "messenger/v1/messenger.pb.h"
@@ -57,8 +58,8 @@ struct Use {
   std::function<absl::Status(Client&)> run;
 };
 
-absl::Status ReadToEnd(Client& client, ReadOptions options = {}) {
-  return client.Read(std::move(options), {}).Wait();
+absl::Status ReadToEnd(Client& client, const ReadOptions& options = {}) {
+  return Subscribe(client, options, {}).Wait();
 }
 
 std::vector<Use> UnaryUses() {
@@ -81,11 +82,13 @@ std::vector<Use> AllUses() {
 // ---------------------------------------------------------------------------
 // Something else listens there
 
-TEST_CASE("another gRPC service on the port is named, and waited out") {
+TEST_CASE("another gRPC service on the port is named, and waited out" *
+          doctest::test_suite("subscriptions")) {
   auto stranger = std::make_unique<FakeServer>(Foreign);
   const std::string address = stranger->address();
   {
-    Client client = Client::Connect({.target = address, .retry = kNoRetry});
+    Client client =
+        Client::Connect(AsTested({.target = address, .retry = kNoRetry}));
     for (const Use& use : AllUses()) {
       CAPTURE(use.name);
       const absl::Status status = use.run(client);
@@ -96,9 +99,10 @@ TEST_CASE("another gRPC service on the port is named, and waited out") {
     }
     CHECK(absl::IsUnimplemented(client.CheckHealth()));
   }
-  Client client = Client::Connect({.target = address, .retry = kSoon});
+  Client client =
+      Client::Connect(AsTested({.target = address, .retry = kSoon}));
   Recorder recorder;
-  const Subscription subscription = client.Read({}, recorder.Callbacks());
+  const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   absl::StatusOr<Receipt> receipt;
   std::thread sender([&] { receipt = client.Send({.text = "hello"}); });
   CHECK(recorder.AwaitEvents([](const Recorder::Events& events) {
@@ -113,13 +117,15 @@ TEST_CASE("another gRPC service on the port is named, and waited out") {
   CHECK(client.Ping().ok());
 }
 
-TEST_CASE("a port that says nothing is named, with how long was waited") {
+TEST_CASE("a port that says nothing is named, with how long was waited" *
+          doctest::test_suite("subscriptions")) {
   // The kernel takes the connections.
   const TcpListener listener;
   const std::string address = fmt::format("127.0.0.1:{}", listener.port());
-  Client client = Client::Connect({.target = address,
-                                   .retry = kNoRetry,
-                                   .call_timeout = milliseconds(200)});
+  Client client =
+      Client::Connect(AsTested({.target = address,
+                                .retry = kNoRetry,
+                                .call_timeout = milliseconds(200)}));
   for (const Use& use : UnaryUses()) {
     CAPTURE(use.name);
     const absl::Status status = use.run(client);
@@ -133,7 +139,7 @@ TEST_CASE("a port that says nothing is named, with how long was waited") {
     CHECK(Has(status, address + " has not answered within 2"));
   }
   // A message's own time.
-  Client patient = Client::Connect({.target = address});
+  Client patient = Client::Connect(AsTested({.target = address}));
   const absl::Status late =
       patient.Send({.text = "x"}, {.timeout = milliseconds(50)}).status();
   CHECK(absl::IsDeadlineExceeded(late));
@@ -141,7 +147,8 @@ TEST_CASE("a port that says nothing is named, with how long was waited") {
                       " has not answered within "));
 }
 
-TEST_CASE("what is no gRPC server is UNAVAILABLE, by its address") {
+TEST_CASE("what is no gRPC server is UNAVAILABLE, by its address" *
+          doctest::test_suite("subscriptions")) {
   constexpr std::string_view kTlsAlert = "\x15\x03\x01\x00\x02\x02\x46";
   const std::string garbage(1000, '\xff');
   for (const std::string_view said :
@@ -161,7 +168,8 @@ TEST_CASE("what is no gRPC server is UNAVAILABLE, by its address") {
       }
     });
     const std::string address = fmt::format("127.0.0.1:{}", listener.port());
-    Client client = Client::Connect({.target = address, .retry = kNoRetry});
+    Client client =
+        Client::Connect(AsTested({.target = address, .retry = kNoRetry}));
     for (const Use& use : AllUses()) {
       CAPTURE(use.name);
       const absl::Status status = use.run(client);
@@ -178,7 +186,8 @@ TEST_CASE("what is no gRPC server is UNAVAILABLE, by its address") {
 // ---------------------------------------------------------------------------
 // Answers that are too large, or packed
 
-TEST_CASE("a compressed answer is refused, and not unpacked") {
+TEST_CASE("a compressed answer is refused, and not unpacked" *
+          doctest::test_suite("subscriptions")) {
   // 20 MB of zeros make 20 KB.
   std::string bomb;
   bomb.resize(20'000'000);
@@ -188,8 +197,8 @@ TEST_CASE("a compressed answer is refused, and not unpacked") {
         .push_back(bomb);
     return answer;
   });
-  Client client =
-      Client::Connect({.target = server.address(), .retry = kNoRetry});
+  Client client = Client::Connect(
+      AsTested({.target = server.address(), .retry = kNoRetry}));
   for (const Use& use : AllUses()) {
     CAPTURE(use.name);
     const absl::Status status = use.run(client);
@@ -200,7 +209,8 @@ TEST_CASE("a compressed answer is refused, and not unpacked") {
   }
 }
 
-TEST_CASE("an answer that is larger than any server's is not taken") {
+TEST_CASE("an answer that is larger than any server's is not taken" *
+          doctest::test_suite("subscriptions")) {
   std::atomic<std::size_t> size{0};
   const FakeServer server([&](const std::string& method) {
     FakeAnswer answer;
@@ -208,8 +218,8 @@ TEST_CASE("an answer that is larger than any server's is not taken") {
         .emplace_back(size.load(), '\0');
     return answer;
   });
-  Client client =
-      Client::Connect({.target = server.address(), .retry = kNoRetry});
+  Client client = Client::Connect(
+      AsTested({.target = server.address(), .retry = kNoRetry}));
   for (const Use& use : AllUses()) {
     CAPTURE(use.name);
     const std::string_view name = use.name;
@@ -223,13 +233,14 @@ TEST_CASE("an answer that is larger than any server's is not taken") {
   }
 }
 
-TEST_CASE("the text of an error is cut") {
+TEST_CASE("the text of an error is cut" *
+          doctest::test_suite("subscriptions")) {
   const FakeServer server([](const std::string& /*method*/) {
     return FakeAnswer{.end = grpc::Status(grpc::StatusCode::NOT_FOUND,
                                           std::string(6'000, 'x'))};
   });
-  Client client =
-      Client::Connect({.target = server.address(), .retry = kNoRetry});
+  Client client = Client::Connect(
+      AsTested({.target = server.address(), .retry = kNoRetry}));
   for (const Use& use : AllUses()) {
     CAPTURE(use.name);
     const absl::Status status = use.run(client);
@@ -238,13 +249,14 @@ TEST_CASE("the text of an error is cut") {
   }
 }
 
-TEST_CASE("trailers without end break the call, and are no refusal") {
+TEST_CASE("trailers without end break the call, and are no refusal" *
+          doctest::test_suite("subscriptions")) {
   const FakeServer server([](const std::string& /*method*/) {
     return FakeAnswer{.end = grpc::Status(grpc::StatusCode::NOT_FOUND,
                                           std::string(100'000, 'x'))};
   });
-  Client client =
-      Client::Connect({.target = server.address(), .retry = kNoRetry});
+  Client client = Client::Connect(
+      AsTested({.target = server.address(), .retry = kNoRetry}));
   for (const Use& use : AllUses()) {
     CAPTURE(use.name);
     const absl::Status status = use.run(client);
@@ -262,6 +274,7 @@ struct FrameNumbers {
   std::uint64_t next = 1;
   std::optional<std::uint64_t> head = 10;
   std::optional<std::uint64_t> heartbeat_seconds = 1;
+  bool caught_up = false;
 };
 
 std::string Frame(const FrameNumbers& numbers) {
@@ -269,6 +282,7 @@ std::string Frame(const FrameNumbers& numbers) {
   frame.set_epoch(numbers.epoch);
   frame.set_next_sequence(numbers.next);
   if (numbers.head) frame.set_head(*numbers.head);
+  frame.set_caught_up(numbers.caught_up);
   if (numbers.heartbeat_seconds) {
     frame.mutable_heartbeat_interval()->set_seconds(
         static_cast<std::int64_t>(*numbers.heartbeat_seconds));
@@ -287,7 +301,10 @@ std::string GapFrame(std::uint64_t first, std::uint64_t next,
   return frame.SerializeAsString();
 }
 
-TEST_CASE("a frame that cannot be is asked for once more, then DATA_LOSS") {
+// Companions would ask, too.
+TEST_CASE("a frame that cannot be is asked for once more, then DATA_LOSS" *
+          doctest::skip(WithCompanions()) *
+          doctest::test_suite("subscriptions")) {
   struct Lie {
     const char* name;
     std::vector<std::string> frames;
@@ -315,7 +332,7 @@ TEST_CASE("a frame that cannot be is asked for once more, then DATA_LOSS") {
       return FakeAnswer{.after_request = lie.frames, .end = std::nullopt};
     });
     Client client =
-        Client::Connect({.target = server.address(), .retry = kSoon});
+        Client::Connect(AsTested({.target = server.address(), .retry = kSoon}));
     const absl::Status status = ReadToEnd(client, {.start = Start::Earliest()});
     CAPTURE(TextOf(status));
     CHECK(absl::IsDataLoss(status));
@@ -324,7 +341,45 @@ TEST_CASE("a frame that cannot be is asked for once more, then DATA_LOSS") {
   }
 }
 
-TEST_CASE("who claims that a reader has caught up, and has not, is not heard") {
+// Companions would ask, too.
+TEST_CASE("all who share a stream are told that its frames cannot be" *
+          doctest::skip(WithCompanions()) *
+          doctest::test_suite("subscriptions")) {
+  constexpr std::size_t kReaders = 8;
+  std::atomic<std::size_t> calls{0};
+  const FakeServer server([&](const std::string& /*method*/) {
+    ++calls;
+    return FakeAnswer{
+        .after_request = {Frame({.next = 11, .head = 10, .caught_up = true}),
+                          GapFrame(11, 13, 10)},
+        .end = std::nullopt};
+  });
+  Client client =
+      Client::Connect(AsTested({.target = server.address(), .retry = kSoon}));
+  std::vector<Recorder> recorders(kReaders);
+  std::vector<Reading> subscriptions;
+  for (Recorder& recorder : recorders) {
+    subscriptions.push_back(Subscribe(client, {}, recorder.Callbacks()));
+  }
+  for (std::size_t i = 0; i < kReaders; ++i) {
+    const absl::Status status = subscriptions[i].Wait();
+    CAPTURE(TextOf(status));
+    CHECK(absl::IsDataLoss(status));
+    const Recorder::Events events = recorders[i].events();
+    CHECK(events.joins == 1);
+    CHECK(events.caught_up.front() == 10);
+    CHECK(events.gaps.empty());
+  }
+  // Each stream is asked for once more.
+  if (TailsOfThisRun() == Tails::kOff) {
+    CHECK(calls == 2 * kReaders);
+  } else {
+    CHECK(calls < 2 * kReaders);
+  }
+}
+
+TEST_CASE("who claims that a reader has caught up, and has not, is not heard" *
+          doctest::test_suite("subscriptions")) {
   v1::ReadMessagesResponse frame;
   frame.set_epoch(7);
   frame.set_next_sequence(1);
@@ -335,23 +390,24 @@ TEST_CASE("who claims that a reader has caught up, and has not, is not heard") {
         .after_request = {frame.SerializeAsString(), GapFrame(1, 2, 10)},
         .end = std::nullopt};
   });
-  Client client = Client::Connect({.target = server.address()});
+  Client client = Client::Connect(AsTested({.target = server.address()}));
   Recorder recorder;
-  const Subscription subscription =
-      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  const Reading subscription =
+      Subscribe(client, {.start = Start::Earliest()}, recorder.Callbacks());
   CHECK(recorder.AwaitEvents(
       [](const Recorder::Events& events) { return events.gaps.size() == 1; }));
   CHECK(recorder.events().caught_up.empty());
 }
 
-TEST_CASE("a server that does not promise heartbeats is not waited for") {
+TEST_CASE("a server that does not promise heartbeats is not waited for" *
+          doctest::test_suite("subscriptions")) {
   const FakeServer server([](const std::string& /*method*/) {
     return FakeAnswer{
         .after_request = {Frame({.heartbeat_seconds = std::nullopt})},
         .end = std::nullopt};
   });
-  Client client =
-      Client::Connect({.target = server.address(), .retry = kNoRetry});
+  Client client = Client::Connect(
+      AsTested({.target = server.address(), .retry = kNoRetry}));
   const absl::Status status = ReadToEnd(
       client,
       {.start = Start::Earliest(), .heartbeat_interval = milliseconds(100)});

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "integration/subscribe.h"
 #include "messenger/client.h"
 #include "support/recorder.h"
 #include "support/tcp_socket.h"
@@ -404,12 +405,13 @@ ServerOptions Lively() {
 constexpr RetryOptions kSoon = {.initial_backoff = milliseconds(5),
                                 .max_backoff = milliseconds(50)};
 
-TEST_CASE("a subscription goes on when the server is back") {
+TEST_CASE("a subscription goes on when the server is back" *
+          doctest::test_suite("subscriptions")) {
   const auto server = TestServer::Start(Lively()).value();
-  Client client = server->Connect({.retry = kSoon});
+  Client client = server->Connect(AsTested({.retry = kSoon}));
   Recorder recorder;
-  const Subscription read =
-      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  const Reading read =
+      Subscribe(client, {.start = Start::Earliest()}, recorder.Callbacks());
   CHECK(server->LocalClient().Send({.text = "before"}).ok());
   REQUIRE(recorder.AwaitMessages(1));
   SUBCASE("after Kill") {
@@ -426,12 +428,13 @@ TEST_CASE("a subscription goes on when the server is back") {
   CHECK(recorder.events().ends.empty());
 }
 
-TEST_CASE("a subscription is told that the log is another one") {
+TEST_CASE("a subscription is told that the log is another one" *
+          doctest::test_suite("subscriptions")) {
   const auto server = TestServer::Start(Lively()).value();
-  Client client = server->Connect({.retry = kSoon});
+  Client client = server->Connect(AsTested({.retry = kSoon}));
   Recorder recorder;
-  const Subscription read =
-      client.Read({.start = Start::Earliest()}, recorder.Callbacks());
+  const Reading read =
+      Subscribe(client, {.start = Start::Earliest()}, recorder.Callbacks());
   CHECK(server->LocalClient().Send({.text = "before"}).ok());
   REQUIRE(recorder.AwaitMessages(1));
   CHECK(server->RestartWithNewLog().ok());
@@ -443,11 +446,13 @@ TEST_CASE("a subscription is told that the log is another one") {
   CHECK(events.messages[1].epoch != events.messages[0].epoch);
 }
 
-TEST_CASE("a subscription notices a stall, and connects again") {
+TEST_CASE("a subscription notices a stall, and connects again" *
+          doctest::test_suite("subscriptions")) {
   const auto server = TestServer::Start(Lively()).value();
-  Client client = server->Connect({.retry = kSoon});
+  Client client = server->Connect(AsTested({.retry = kSoon}));
   Recorder recorder;
-  const Subscription read = client.Read(
+  const Reading read = Subscribe(
+      client,
       {.start = Start::Earliest(), .heartbeat_interval = milliseconds(20)},
       recorder.Callbacks());
   CHECK(server->LocalClient().Send({.text = "before"}).ok());
