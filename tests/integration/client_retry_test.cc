@@ -7,8 +7,10 @@
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -17,10 +19,12 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "base/status.h"
 #include "integration/subscribe.h"
 #include "messenger/client.h"
 #include "rpc/bytes.h"
+#include "support/fake_server.h"
 #include "support/recorder.h"
 #include "support/tcp_socket.h"
 #include "wire/read.h"
@@ -165,6 +169,46 @@ TEST_CASE(
     "given up in time") {
   Fixture fixture(Fixture::Joined(/*head=*/0));
   CheckGivenUp(fixture);
+}
+
+// The server answers one call after the other as it is told to here.
+TEST_CASE("who has lost its own stream waits, and does not go over to another" *
+          doctest::skip(WithCompanions())) {
+  std::atomic<int> calls{0};
+  const std::string join = wire::EncodeFrameHeader(Fixture::Joined(/*head=*/0));
+  const std::string heartbeat = wire::EncodeFrameHeader(
+      {.next_sequence = 1, .head = 0, .caught_up = true});
+  const FakeServer server([&](const std::string& /*method*/) {
+    FakeAnswer answer = {.after_request = {join}, .end = std::nullopt};
+    ++calls;
+    if (calls == 1) answer.after_request.push_back(heartbeat);
+    if (calls == 2) answer.end = {grpc::StatusCode::UNAVAILABLE, kWhy};
+    return answer;
+  });
+  Client client = Client::Connect(
+      AsTested({.target = server.address(),
+                .retry = {.initial_backoff = milliseconds(500)}}));
+  absl::Notification blocked;
+  absl::Notification go_on;
+  // Nobody can share its stream while its callback runs.
+  const Reading first =
+      Subscribe(client, {}, {.on_heartbeat = [&](std::uint64_t /*head*/) {
+                  blocked.Notify();
+                  go_on.WaitForNotification();
+                }});
+  REQUIRE(blocked.WaitForNotificationWithTimeout(kDeadline));
+  Recorder recorder;
+  const Reading second = Subscribe(client, {}, recorder.Callbacks());
+  REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
+    return !events.states.empty() &&
+           events.states.back().kind == SubscriptionState::Kind::kWaiting;
+  }));
+  go_on.Notify();
+  REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
+    return events.caught_up.size() == 2;
+  }));
+  CHECK(second.state().kind == SubscriptionState::Kind::kCaughtUp);
+  CHECK(calls == 3);
 }
 
 TEST_CASE("the first try is given up in time, too") {

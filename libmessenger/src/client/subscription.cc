@@ -215,6 +215,8 @@ void Subscription::Impl::Handle(const std::shared_ptr<const FeedEvent>& event) {
       break;
     case FeedEvent::Kind::kWaiting:
       quiet_ = false;
+      // Nor may it go over to the tail: it has to be told that it is back.
+      caught_up_ = false;
       SetState({.kind = SubscriptionState::Kind::kWaiting,
                 .reason = event->status,
                 .next_try = event->next_try,
