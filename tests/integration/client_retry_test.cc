@@ -211,6 +211,25 @@ TEST_CASE("who has lost its own stream waits, and does not go over to another" *
   CHECK(calls == 3);
 }
 
+TEST_CASE(
+    "who begins to read while others have tried for long has its own time") {
+  constexpr milliseconds kTime(1000);
+  Fixture fixture(Fixture::Joined(/*head=*/0));
+  Client client = fixture.Connect({.initial_backoff = milliseconds(1),
+                                   .max_backoff = milliseconds(20),
+                                   .give_up_after = kTime});
+  const auto start = std::chrono::steady_clock::now();
+  Recorder others;
+  const Reading before = Subscribe(client, {}, others.Callbacks());
+  REQUIRE(others.AwaitEvents([&](const Recorder::Events& /*events*/) {
+    return std::chrono::steady_clock::now() - start > kTime / 2;
+  }));
+  const auto begin = std::chrono::steady_clock::now();
+  const Reading after = Subscribe(client, {}, {});
+  CHECK(absl::IsUnavailable(after.Wait()));
+  CHECK(std::chrono::steady_clock::now() - begin >= kTime);
+}
+
 TEST_CASE("the first try is given up in time, too") {
   const TcpListener mute;  // connects, and says nothing
   Client client = Client::Connect(

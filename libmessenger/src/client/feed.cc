@@ -212,7 +212,10 @@ void Feed::Tell(std::shared_ptr<const FeedEvent> event) {
     const bool is_frame = event->kind == FeedEvent::Kind::kFrame;
     if (is_frame) {
       --undecoded_frames_;
-      at_head_ = event->frame.header.caught_up && next_sequence_ > head_;
+      // Who follows has a time of its own to try for, which must not be used up
+      // by what has kept failing here.
+      at_head_ = event->frame.header.caught_up && next_sequence_ > head_ &&
+                 backoff_.failed_tries() == 0;
       told_epoch_ = epoch_;
       told_next_ = next_sequence_;
     } else {
@@ -519,9 +522,14 @@ absl::Status Feed::DecodeMessages(const wire::Frame& frame,
   return absl::OkStatus();
 }
 
+bool Feed::HasStood() const {
+  return caught_up_since_ &&
+         Timers::Clock::now() - *caught_up_since_ > context_.retry.max_backoff;
+}
+
 void Feed::NoteProgress(bool messages, bool caught_up) {
-  if (messages) backoff_.Progressed();
   if (caught_up && !caught_up_since_) caught_up_since_ = Timers::Clock::now();
+  if (messages || HasStood()) backoff_.Progressed();
   if ((messages || caught_up) && !std::exchange(progressed_, true)) {
     context_.connector->ReportBack();
   }
@@ -575,11 +583,7 @@ bool Feed::MayRetry(const absl::Status& reason) {
 
 void Feed::Retry(const absl::Status& reason) {
   const Timers::TimePoint now = Timers::Clock::now();
-  // Where there was nothing to read, it has stood long enough to have worked.
-  if (caught_up_since_ &&
-      now - *caught_up_since_ > context_.retry.max_backoff) {
-    backoff_.Progressed();
-  }
+  if (HasStood()) backoff_.Progressed();
   const std::optional<std::chrono::nanoseconds> wait = backoff_.Failed(now);
   if (!wait) return End(reason);
   context_.connector->ReportAway(reason);

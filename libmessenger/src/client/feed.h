@@ -204,6 +204,9 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   absl::Status DecodeMessages(const wire::Frame& frame, DecodedFrame* decoded);
   // Whether a frame with this header can come next.
   absl::Status CheckHeader(const wire::FrameHeader& header) const;
+  // Where there was nothing to read, the call has stood for long enough to have
+  // worked.
+  bool HasStood() const;
   void NoteProgress(bool messages, bool caught_up);
   void Tell(std::shared_ptr<const FeedEvent> event) ABSL_LOCKS_EXCLUDED(mu_);
   void OnCallEnd(const absl::Status& status,
