@@ -211,6 +211,64 @@ TEST_CASE("who has lost its own stream waits, and does not go over to another" *
   CHECK(calls == 3);
 }
 
+// The servers answer one call after the other as they are told to here.
+TEST_CASE("who has more than the stream that it shares is joined where it is" *
+          doctest::skip(TailsOfThisRun() != Tails::kDefault)) {
+  const std::string empty =
+      wire::EncodeFrameHeader(Fixture::Joined(/*head=*/0));
+  const std::string join = wire::EncodeFrameHeader(Fixture::Joined(/*head=*/1));
+  const std::string gap =
+      wire::EncodeFrameHeader({.next_sequence = 2,
+                               .head = 1,
+                               .caught_up = true,
+                               .gap = Gap{1, 2, Gap::Reason::kDeleted}});
+  std::atomic<int> calls{0};
+  auto server = std::make_unique<FakeServer>([&](const std::string& /*m*/) {
+    FakeAnswer answer = {.end = std::nullopt};
+    if (++calls == 1) {
+      answer.after_request = {empty};
+    } else {
+      answer.after_request = {join, gap};
+    }
+    return answer;
+  });
+  const std::string address = server->address();
+  Client client = Client::Connect({.target = address,
+                                   .retry = {.initial_backoff = milliseconds(1),
+                                             .max_backoff = milliseconds(20)},
+                                   .callback_threads = 1});
+  Recorder behind;
+  const Reading first = Subscribe(client, {}, behind.Callbacks());
+  REQUIRE(behind.AwaitCaughtUp());
+  Recorder recorder;
+  const Reading second =
+      Subscribe(client, {.start = Start::Earliest()}, recorder.Callbacks());
+  REQUIRE(recorder.AwaitCaughtUp());
+  CHECK(recorder.events().joined->next_sequence == 1);
+  // When the callback thread does something else, it has gone over to the first
+  // one's stream, which knows of nothing.
+  absl::Notification gone_over;
+  client.SendAsync({.channel = "no name"},
+                   [&](const auto& /*receipt*/) { gone_over.Notify(); });
+  REQUIRE(gone_over.WaitForNotificationWithTimeout(kDeadline));
+  server.reset();
+  server = std::make_unique<FakeServer>(
+      [&](const std::string& /*method*/) {
+        return FakeAnswer{.after_request = {join}, .end = std::nullopt};
+      },
+      address);
+  const auto joins = [](const Recorder::Events& events) {
+    return std::count_if(events.states.begin(), events.states.end(),
+                         [](const SubscriptionState& state) {
+                           return state.kind ==
+                                  SubscriptionState::Kind::kJoined;
+                         });
+  };
+  REQUIRE(recorder.AwaitEvents(
+      [&](const Recorder::Events& events) { return joins(events) == 2; }));
+  CHECK(recorder.events().states.back().joined->next_sequence == 2);
+}
+
 TEST_CASE(
     "who begins to read while others have tried for long has its own time") {
   constexpr milliseconds kTime(1000);

@@ -267,12 +267,15 @@ std::optional<Gap> Subscription::Impl::GapFor(const DecodedFrame& frame) const {
 
 void Subscription::Impl::Join(const DecodedFrame& frame, bool gap_follows) {
   const wire::FrameHeader& header = frame.header;
-  const Joined joined = {.epoch = header.epoch,
-                         .next_sequence = header.next_sequence,
-                         .head = head_};
   const bool first = next_sequence_ == 0;
   // Another log has another head.
   const bool begins = first || header.epoch != epoch_;
+  // It may have more than the feed had.
+  const bool goes_on = !begins && !gap_follows;
+  const Joined joined = {
+      .epoch = header.epoch,
+      .next_sequence = goes_on ? next_sequence_ : header.next_sequence,
+      .head = head_};
   if (begins) first_head_ = joined.head;
   epoch_ = header.epoch;
   if (!gap_follows) {
