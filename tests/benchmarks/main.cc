@@ -30,6 +30,7 @@ struct Entry {
 constexpr auto kScenarios = std::to_array<Entry>({
     {"replay", RunReplay},
     {"fan-out", RunFanOut},
+    {"tails", RunTails},
     {"unary", RunUnarySend},
     {"batched", RunBatchedSend},
     {"latency", RunLatency},

@@ -17,6 +17,8 @@ and in order, and fails loudly otherwise; none fails for being slow.
 Scenarios:
   replay   a reader from the oldest message until it has caught up
   fan-out  one sender, and 1 to 1000 live readers: flat out, and paced bursts
+  tails    10,000 subscriptions of one client that share a stream: joining,
+           memory, flat out, and with some that take nothing
   idle     what a reader costs that waits: server memory
   unary    SendMessage calls and Client::Send, with their round trips
   batched  SendAsync flat out: acknowledged messages per second
@@ -34,7 +36,7 @@ and, for replay, the generated stub of a plain gRPC client.)";
 
 constexpr const char* kFooter = R"(
 Examples:
-  messenger_bench                                everything: about 5 minutes
+  messenger_bench                                everything: about 6 minutes
   messenger_bench --only replay,unary --seconds 2
   messenger_bench --only fan-out --readers 100 --connections 100
   messenger_bench --json > figures.json
@@ -45,9 +47,9 @@ clients and server share its cores.)";
 void AddOptions(CLI::App& app, Options* options) {
   app.add_option("--only", options->only, "Scenarios to run; default: all")
       ->delimiter(',')
-      ->check(
-          CLI::IsMember({"replay", "fan-out", "idle", "unary", "batched",
-                         "latency", "durable", "commit", "channels", "reopen"}))
+      ->check(CLI::IsMember({"replay", "fan-out", "tails", "idle", "unary",
+                             "batched", "latency", "durable", "commit",
+                             "channels", "reopen"}))
       ->option_text("NAME,...");
   app.add_option("--seconds", options->seconds,
                  "How long each timed case sends")
@@ -112,6 +114,11 @@ void AddOptions(CLI::App& app, Options* options) {
       ->add_option("--burst-messages", options->burst_messages,
                    "Messages in each burst")
       ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+
+  scenario("tails")
+      ->add_option("--tails", options->tails, "Subscriptions")
+      ->check(CLI::Range(2, 100'000))
       ->capture_default_str();
 
   scenario("idle")

@@ -29,6 +29,8 @@ struct Options {
   int bursts_per_second = 100;
   int burst_messages = 16;
 
+  int tails = 10'000;
+
   int idle_readers = 1000;
 
   int outstanding = 64;

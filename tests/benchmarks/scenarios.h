@@ -9,6 +9,7 @@ namespace messenger::bench {
 
 Scenario RunReplay(const Setting& setting);
 Scenario RunFanOut(const Setting& setting);
+Scenario RunTails(const Setting& setting);
 Scenario RunIdle(const Setting& setting);
 Scenario RunUnarySend(const Setting& setting);
 Scenario RunBatchedSend(const Setting& setting);

@@ -36,7 +36,8 @@ script/bootstrap bench)";
 
 constexpr const char* kTables = R"(
 Tables:
-  fan-out      live, to 1, 10 and 100 readers with each system's client library
+  fan-out      live, to 1, 10 and 100 readers with each system's client library,
+               on one connection and on 4
   fan-out-raw  the same, to 100 and 1000 that only count bytes
   sizes        live, texts of 16 bytes to 1 MB
   replay       2,000,000 stored messages to one callback

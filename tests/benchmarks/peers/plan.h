@@ -45,6 +45,7 @@ struct Limit {
 struct Table {
   std::string name;
   std::string about;
+  std::string note;  // what one must know to compare the rows
   std::vector<Row> rows;
   std::vector<Goal> goals;
   std::vector<Limit> limits;

@@ -58,17 +58,19 @@ std::string LineName(const std::string& system) {
   return "NATS core";
 }
 
-// One line for each system, of a figure against what `x` makes of a run.
+// One line for each system and suffix, of a figure against what `x` makes of a
+// run.
 void Collect(const std::vector<TableResults>& results, const char* table,
              const char* figure,
              const std::function<double(const RunOptions&)>& x,
-             const std::string& suffix, Lines* lines) {
+             const std::function<std::string(const RunOptions&)>& suffix,
+             Lines* lines) {
   for (const TableResults& result : results) {
     if (result.table->name != table) continue;
     for (const Row& row : result.table->rows) {
       const Series* const series = result.Find(row.name, figure);
       if (series == nullptr || row.run.system == "bare") continue;
-      (*lines)[LineName(row.run.system) + suffix][x(row.run)] =
+      (*lines)[LineName(row.run.system) + suffix(row.run)][x(row.run)] =
           Median(series->values);
     }
   }
@@ -84,15 +86,20 @@ void Plot(const std::vector<TableResults>& results,
   const auto rate = [](const RunOptions& run) {
     return static_cast<double>(run.rate);
   };
+  const auto library = [](const RunOptions& run) {
+    return fmt::format(", client library, {} connection{}", run.connections,
+                       run.connections == 1 ? "" : "s");
+  };
+  const auto raw = [](const RunOptions&) { return std::string(", raw sinks"); };
   Plan throughput = {.file = "throughput",
                      .title = "Live fan-out at saturation",
                      .x = "readers",
                      .y = "deliveries/s",
                      .log_y = true,
                      .lines = {}};
-  Collect(results, "fan-out", "deliveries", readers, ", client libraries",
+  Collect(results, "fan-out", "deliveries", readers, library,
           &throughput.lines);
-  Collect(results, "fan-out-raw", "deliveries", readers, ", raw sinks",
+  Collect(results, "fan-out-raw", "deliveries", readers, raw,
           &throughput.lines);
   Plan memory = {.file = "memory",
                  .title = "Memory of the server in live fan-out",
@@ -100,10 +107,8 @@ void Plot(const std::vector<TableResults>& results,
                  .y = "MB",
                  .log_y = false,
                  .lines = {}};
-  Collect(results, "fan-out", "server memory", readers, ", client libraries",
-          &memory.lines);
-  Collect(results, "fan-out-raw", "server memory", readers, ", raw sinks",
-          &memory.lines);
+  Collect(results, "fan-out", "server memory", readers, library, &memory.lines);
+  Collect(results, "fan-out-raw", "server memory", readers, raw, &memory.lines);
   Plan latency = {.file = "latency",
                   .title = "From the send to the callback",
                   .x = "messages a second",
@@ -111,8 +116,12 @@ void Plot(const std::vector<TableResults>& results,
                   .log_y = true,
                   .lines = {}};
   for (const char* percentile : {"p50", "p99", "p99.9"}) {
-    Collect(results, "latency", percentile, rate,
-            fmt::format(", {}", percentile), &latency.lines);
+    Collect(
+        results, "latency", percentile, rate,
+        [percentile](const RunOptions&) {
+          return fmt::format(", {}", percentile);
+        },
+        &latency.lines);
   }
   for (const Plan* plan : {&throughput, &memory, &latency}) {
     if (Draw(*plan, directory)) continue;

@@ -105,6 +105,7 @@ Conditions GatherPeerConditions(const PeerOptions& options) {
 nlohmann::ordered_json ToJson(const TableResults& results) {
   nlohmann::ordered_json table = {{"name", results.table->name},
                                   {"about", results.table->about},
+                                  {"note", results.table->note},
                                   {"rows", nlohmann::json::array()},
                                   {"ratios", nlohmann::json::array()}};
   for (const Row& row : results.table->rows) {
@@ -161,6 +162,7 @@ std::string ToMarkdown(const TableResults& results) {
     }
     out += "\n";
   }
+  if (!table.note.empty()) out += fmt::format("\n{}\n", table.note);
   if (!table.goals.empty() || !table.limits.empty()) {
     out += "\n| compared | figure | ratio | goal |  |\n|---|---|--:|--:|---|\n";
   }
