@@ -103,7 +103,8 @@ class Tails {
   };
 
   std::size_t NotFed() const {
-    return static_cast<std::size_t>(of_.not_pulled + of_.blocked);
+    return static_cast<std::size_t>(of_.not_pulled) +
+           static_cast<std::size_t>(of_.blocked);
   }
   bool IsPulled(std::size_t i) const {
     return i < static_cast<std::size_t>(of_.not_pulled);

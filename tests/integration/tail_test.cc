@@ -171,6 +171,9 @@ struct Fixture {
 
 struct Reader {
   Reader() = default;
+  ~Reader() = default;
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
   Reader(Reader&&) = default;
   Reader& operator=(Reader&& other) noexcept {
     subscription = std::move(other.subscription);
@@ -181,7 +184,7 @@ struct Reader {
   std::unique_ptr<Model> model = std::make_unique<Model>();
   Subscription subscription;  // first to go
 
-  static Reader Of(Client& client, ReadOptions options = {}) {
+  static Reader Of(Client& client, const ReadOptions& options = {}) {
     Reader reader;
     reader.subscription = client.Read(options, reader.model->Callbacks());
     return reader;
@@ -608,7 +611,7 @@ TEST_CASE_FIXTURE(Fixture, "who is pulled can be asked for without waiting") {
   Send(1000);
   REQUIRE(all.WaitForNotificationWithTimeout(kDeadline));
   absl::Notification refused;
-  subscription.NextAsync([&](absl::StatusOr<ReadFrame> frame) {
+  subscription.NextAsync([&](const absl::StatusOr<ReadFrame>& frame) {
     CHECK(absl::IsFailedPrecondition(frame.status()));
     refused.Notify();
   });

@@ -109,6 +109,8 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   // limit, until_caught_up and strict are not the server's business.
   Feed(std::shared_ptr<Feeds> feeds, const ReadOptions& options, bool plain);
   ~Feed();
+  Feed(const Feed&) = delete;
+  Feed& operator=(const Feed&) = delete;
 
   const ReadOptions& options() const { return options_; }
   bool plain() const { return plain_; }

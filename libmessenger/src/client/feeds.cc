@@ -73,8 +73,9 @@ std::shared_ptr<Feed> Feeds::Follow(const std::shared_ptr<Follower>& follower,
     // Unless those who are joining are let in before.
     context_.timers->Schedule(Timers::Clock::now() + kLongestGathering,
                               [weak = weak_from_this(), key = KeyOf(options)] {
-                                if (const auto self = weak.lock())
+                                if (const auto self = weak.lock()) {
                                   self->StartGathered(key);
+                                }
                               });
   }
   return feed;

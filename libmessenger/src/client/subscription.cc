@@ -145,8 +145,8 @@ bool Subscription::Impl::Run() {
   return over_ && pull_;
 }
 
-bool Subscription::Impl::FollowFeed(bool wanted) {
-  const Feed::Taken taken = feed_->Take(this, wanted);
+bool Subscription::Impl::FollowFeed(bool frames) {
+  const Feed::Taken taken = feed_->Take(this, frames);
   if (taken.expelled) {
     GoOnAlone();
     return false;
@@ -157,7 +157,7 @@ bool Subscription::Impl::FollowFeed(bool wanted) {
     if (pull_ && pull_->in_hand) return false;
     if (feed_->Done(this)) return true;
   }
-  if (wanted) LookForTail();
+  if (frames) LookForTail();
   return false;
 }
 

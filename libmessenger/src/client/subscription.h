@@ -34,6 +34,8 @@ class Subscription::Impl final
   // Is pulled.
   Impl(std::shared_ptr<Feeds> feeds, ReadOptions options);
   ~Impl() override;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   // Ends at once with `status` unless that is OK. Call it once.
   void Start(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
