@@ -21,12 +21,12 @@ class Blame {
     constexpr int kMost = 4;
     const std::int64_t left = blame_ - (look - look_);
     look_ = look;
-    blame_ = static_cast<int>(std::max<std::int64_t>(left, 0)) + 2;
+    blame_ = std::max<std::int64_t>(left, 0) + 2;
     return blame_ > kMost;
   }
 
  private:
-  int blame_ = 0;
+  std::int64_t blame_ = 0;
   std::int64_t look_ = 0;
 };
 
