@@ -283,8 +283,9 @@ class Subscription {
           std::nullopt) const;
 
   // The same without blocking: `done` is called once, on a callback thread, and
-  // may call NextAsync again. After Cancel it is called with CANCELLED.
-  // FAILED_PRECONDITION is told before this returns.
+  // may call NextAsync again. After Cancel it is called with CANCELLED. What is
+  // FAILED_PRECONDITION, and what comes after the end, may be told before this
+  // returns.
   void NextAsync(NextCallback done) const;
 
   // The last position delivered; before the first message, the one that was

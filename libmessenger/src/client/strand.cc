@@ -3,10 +3,10 @@
 namespace messenger {
 
 void Strand::Post(absl::AnyInvocable<void()> task) {
-  {
-    absl::MutexLock lock(&mu_);
-    tasks_.push_back(std::move(task));
-  }
+  // Under the lock, so that the task does not run before: it may be what the
+  // end of the client waits for, after which nothing is run any more.
+  absl::MutexLock lock(&mu_);
+  tasks_.push_back(std::move(task));
   queue_->MakeReady(shared_from_this());
 }
 

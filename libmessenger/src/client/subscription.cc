@@ -83,7 +83,9 @@ void Subscription::Impl::Start(const absl::Status& status) {
 }
 
 void Subscription::Impl::StartCancel() {
-  if (cancelled_.exchange(true)) return;
+  // Under the lock: see Strand::Post.
+  absl::MutexLock lock(&mu_);
+  if (end_ || cancelled_.exchange(true)) return;
   feeds_->context().queue->MakeReady(shared_from_this());
 }
 
@@ -442,7 +444,12 @@ absl::StatusOr<ReadFrame> Subscription::Impl::Next(
 
 void Subscription::Impl::NextAsync(NextCallback done) {
   if (absl::Status s = Want(&done); !s.ok()) return done(std::move(s));
-  feeds_->context().queue->MakeReady(shared_from_this());
+  {
+    // Under the lock: see Strand::Post.
+    absl::MutexLock lock(&mu_);
+    if (!end_) return feeds_->context().queue->MakeReady(shared_from_this());
+  }
+  feeds_->context().queue->RunNow(shared_from_this());
 }
 
 bool Subscription::Impl::IsPulled() {
