@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <stdexcept>
@@ -14,9 +15,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kChannels = 4;
 // Clients share a network, as those of one machine do.
 constexpr std::size_t kClientsPerProxy = 4;
+// One of them is disturbed at a time; there are so many that each has its rest.
+constexpr std::size_t kFewestProxies = 6;
 
 // How long a server may take to listen.
 constexpr milliseconds kPatience{60'000};
@@ -48,10 +50,11 @@ ChaosTest::ChaosTest(const ChaosOptions& options, std::string directory)
     : options_(options),
       directory_(std::move(directory)),
       random_(options.seed),
-      channels_(Names("channel-", kChannels)),
+      channels_(Names("channel-", options.channels)),
       names_(Names("p", options.producers)),
       network_(std::max<std::size_t>(
-                   2, (options.producers + options.readers) / kClientsPerProxy),
+                   kFewestProxies,
+                   (options.producers + options.readers) / kClientsPerProxy),
                random_.Next()) {
   history_.channels = channels_;
 }
@@ -148,21 +151,49 @@ ClientOptions ChaosTest::OptionsOf(std::size_t client) const {
 }
 
 void ChaosTest::StartReaders() {
-  const std::vector<std::string> names = Names("r", options_.readers);
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    readers_.push_back(Client::Connect(OptionsOf(i)));
-    for (std::size_t channel = 0; channel < channels_.size(); ++channel) {
+  using Way = Reader::Way;
+  constexpr std::array kWays = {Way::kOneByOne, Way::kTogether, Way::kOneByOne,
+                                Way::kPulled};
+  for (std::size_t i = 0; i < options_.readers; ++i) {
+    ClientOptions options = OptionsOf(i);
+    // Some are for those that stall.
+    if (options_.restless) options.callback_threads = 4;
+    const Client client = Client::Connect(options);
+    for (std::size_t n = 0; n < channels_.size() * options_.subscriptions;
+         ++n) {
+      const std::size_t channel = n % channels_.size();
+      const std::size_t number = n / channels_.size();
       const Plant plant = recorders_.empty() ? options_.plant : Plant::kNothing;
-      recorders_.push_back(
-          std::make_unique<Recorder>(names[i], channel, names_, plant));
-      subscriptions_.push_back(
-          readers_.back().Read({.channel = channels_[channel],
-                                .start = Start::Earliest(),
-                                // The least that a server allows by default.
-                                .heartbeat_interval = std::chrono::seconds(1)},
-                               recorders_.back()->Callbacks()));
+      recorders_.push_back(std::make_unique<Recorder>(
+          fmt::format("r{}.{}", i + 1, number + 1), channel, names_, plant));
+      readers_.push_back(std::make_unique<Reader>(
+          client, channels_[channel],
+          options_.restless ? kWays[number % kWays.size()] : Way::kOneByOne,
+          recorders_.back().get()));
     }
   }
+}
+
+void ChaosTest::DisturbReader() {
+  const std::size_t number = random_.Between(0, readers_.size() - 1);
+  if (random_.OneIn(3)) {
+    readers_[number]->BeginAnew();
+    ++begun_anew_;
+  } else {
+    recorders_[number]->Stall(milliseconds(random_.Between(20, 1000)));
+    ++stalls_;
+  }
+}
+
+void ChaosTest::LookAtStreams() {
+  // It does not answer.
+  if (hangs_until_ != Clock::time_point::max()) return;
+  Client client =
+      Client::Connect({.target = fmt::format("127.0.0.1:{}", server_->port())});
+  const auto channel = client.GetChannel(channels_.front());
+  if (!channel.ok()) return;
+  if (channel->readers == options_.readers) ++looks_at_one_;
+  if (channel->readers > options_.readers) ++looks_at_more_;
 }
 
 void ChaosTest::StartSenders() {
@@ -190,6 +221,8 @@ void ChaosTest::Disturb() {
   };
   Clock::time_point next_fault = next(10, 200);
   Clock::time_point next_restart = next(500, 2000);
+  Clock::time_point next_reader =
+      options_.restless ? next(10, 200) : Clock::time_point::max();
   const milliseconds planned(
       options_.rate == 0 ? 0 : options_.messages * 1000 / options_.rate);
   const Clock::time_point give_up = Clock::now() + 2 * planned + kLate;
@@ -206,6 +239,11 @@ void ChaosTest::Disturb() {
     if (now >= next_fault) {
       network_.Disturb();
       next_fault = next(10, 200);
+    }
+    if (now >= next_reader) {
+      DisturbReader();
+      LookAtStreams();
+      next_reader = next(10, 200);
     }
     if (now >= hangs_until_) EndHang();
     if (now >= next_restart) {
@@ -241,9 +279,7 @@ void ChaosTest::Settle() {
   for (const auto& sender : senders_) {
     history_.producers.push_back(sender->Take());
   }
-  for (const Subscription& subscription : subscriptions_) {
-    subscription.Cancel();
-  }
+  readers_.clear();
   senders_.clear();
 }
 
@@ -286,6 +322,13 @@ std::vector<ChaosTest::Row> ChaosTest::Rows() const {
   std::vector<Row> rows = {{kills_, "kills of the server"},
                            {stops_, "ends of it with SIGTERM"},
                            {hangs_, "hangs of it"}};
+  if (options_.restless) {
+    rows.insert(rows.end(),
+                {{stalls_, "stalls of readers"},
+                 {begun_anew_, "reads ended, and begun anew"},
+                 {looks_at_one_, "looks at which each client had one stream"},
+                 {looks_at_more_, "looks at which they had more"}});
+  }
   for (std::size_t i = 0; i < Network::kFaults; ++i) {
     const auto fault = static_cast<Network::Fault>(i);
     rows.push_back({network_.count(fault), Network::NameOf(fault)});
@@ -301,7 +344,7 @@ bool ChaosTest::PrintTotals() const {
   Print(fmt::format(
       "{} messages sent in {:.1f} s ({:.0f}/s), all there after {:.1f} s "
       "more\n"
-      "{} acknowledged, {} stored, {} received by {} readers, {:.1f} MB\n",
+      "{} acknowledged, {} stored, {} received by {} clients, {:.1f} MB\n",
       options_.messages, Seconds(under_load_),
       static_cast<double>(options_.messages) / Seconds(under_load_),
       Seconds(settling_), verdict_.acknowledged, verdict_.stored,

@@ -58,6 +58,10 @@ class ChaosTest {
   ClientOptions OptionsOf(std::size_t client) const;
   void StartReaders();
   void StartSenders();
+  // If they are restless: one of the readers stalls, or begins anew.
+  void DisturbReader();
+  // How many streams the server has for them.
+  void LookAtStreams();
 
   // ---- The run
   // Until all is sent.
@@ -76,10 +80,9 @@ class ChaosTest {
   Network network_;
   std::unique_ptr<ServerProcess> server_;
 
-  // Of all readers, channel by channel.
+  // Of all clients that read, channel by channel.
   std::vector<std::unique_ptr<Recorder>> recorders_;
-  std::vector<Client> readers_;
-  std::vector<Subscription> subscriptions_;
+  std::vector<std::unique_ptr<Reader>> readers_;  // for one recorder each
   std::vector<std::unique_ptr<Sender>> senders_;
 
   History history_;
@@ -87,6 +90,11 @@ class ChaosTest {
   std::uint64_t kills_ = 0;
   std::uint64_t stops_ = 0;
   std::uint64_t hangs_ = 0;
+  std::uint64_t stalls_ = 0;
+  std::uint64_t begun_anew_ = 0;
+  // Looks at which each client that reads had one stream, or more than that.
+  std::uint64_t looks_at_one_ = 0;
+  std::uint64_t looks_at_more_ = 0;
   Clock::time_point hangs_until_ = Clock::time_point::max();
   Clock::time_point began_;
   Clock::duration under_load_{};

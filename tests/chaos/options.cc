@@ -21,8 +21,10 @@ with what everybody has seen.
 
 Prints how often what has happened, and how long readers took to go on. When a
 promise was not kept, it prints what the clients have seen there, keeps the
-directory, and exits with 1. The long run is
-  messenger_chaos_test --server messenger-server --messages 1000000 --rate 6000)";
+directory, and exits with 1. The long runs are
+  messenger_chaos_test --server messenger-server --messages 1000000 --rate 6000
+  messenger_chaos_test --server messenger-server --messages 400000 --rate 6000
+      --channels 1 --readers 2 --subscriptions 8 --restless)";
 
 const std::map<std::string, Plant> kPlants = {{"lose", Plant::kLose},
                                               {"repeat", Plant::kRepeat},
@@ -54,6 +56,18 @@ std::optional<ChaosOptions> ParseChaosOptions(int argc, char** argv,
                  "How many clients read, each all channels")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  app.add_option("--channels", options.channels, "How many channels there are")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--subscriptions", options.subscriptions,
+                 "How many subscriptions a client has to each channel: they "
+                 "share streams")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_flag("--restless", options.restless,
+               "Subscriptions stall now and then, so that the others go on "
+               "without them, or are ended and begun anew; some are pulled, "
+               "or get messages together");
   app.add_option("--seed", options.seed,
                  "Repeats the choices of a run, though not its timing; "
                  "default: another one each time");

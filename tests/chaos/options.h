@@ -15,6 +15,10 @@ struct ChaosOptions {
   std::uint64_t rate = 2'500;  // messages a second, of all producers; 0: any
   std::uint64_t producers = 8;
   std::uint64_t readers = 16;
+  std::uint64_t channels = 4;
+  std::uint64_t subscriptions = 1;  // of each reader, to each channel
+  // Readers stall now and then, and begin anew.
+  bool restless = false;
   std::uint64_t seed = 0;
   Plant plant = Plant::kNothing;
   // That something never happened is a failure.

@@ -19,19 +19,35 @@ Recorder::Recorder(std::string reader, std::size_t channel,
 ReadCallbacks Recorder::Callbacks() {
   ReadCallbacks callbacks;
   callbacks.on_message = [this](const Message& message) { OnMessage(message); };
-  callbacks.on_gap = [this](const Gap& gap) {
-    absl::MutexLock lock(&mu_);
-    if (taken_) return;
-    reading_.events.push_back({.sequence = gap.first_missing,
-                               .time = static_cast<std::int64_t>(gap.next),
-                               .kind = Event::Kind::kGap,
-                               .reason = gap.reason});
-  };
+  callbacks.on_gap = [this](const Gap& gap) { OnGap(gap); };
   callbacks.on_state = [this](const SubscriptionState& state) {
     OnState(state);
   };
   callbacks.on_end = [this](const absl::Status& status) { OnEnd(status); };
   return callbacks;
+}
+
+bool Recorder::OnFrame(const absl::StatusOr<ReadFrame>& frame) {
+  if (!frame.ok() || frame->ended) {
+    OnEnd(frame.status());
+    return false;
+  }
+  if (frame->joined) {
+    absl::MutexLock lock(&mu_);
+    ++joins_;
+  }
+  if (frame->gap) OnGap(*frame->gap);
+  for (const Message& message : frame->messages) OnMessage(message);
+  return true;
+}
+
+void Recorder::OnGap(const Gap& gap) {
+  absl::MutexLock lock(&mu_);
+  if (taken_) return;
+  reading_.events.push_back({.sequence = gap.first_missing,
+                             .time = static_cast<std::int64_t>(gap.next),
+                             .kind = Event::Kind::kGap,
+                             .reason = gap.reason});
 }
 
 void Recorder::OnMessage(const Message& message) {
@@ -63,6 +79,30 @@ void Recorder::OnMessage(const Message& message) {
     resume_times_.push_back(Clock::now() - *restart_);
     restart_.reset();
   }
+  const auto goes_on = [this] {
+    mu_.AssertHeld();
+    return taken_ || Clock::now() >= stalls_until_;
+  };
+  while (!goes_on()) {
+    changed_.WaitWithTimeout(&mu_,
+                             absl::FromChrono(stalls_until_ - Clock::now()));
+  }
+}
+
+void Recorder::Stall(std::chrono::milliseconds time) {
+  absl::MutexLock lock(&mu_);
+  stalls_until_ = Clock::now() + time;
+}
+
+void Recorder::EndStall() {
+  absl::MutexLock lock(&mu_);
+  stalls_until_ = {};
+  changed_.SignalAll();
+}
+
+void Recorder::ExpectEnd() {
+  absl::MutexLock lock(&mu_);
+  end_expected_ = true;
 }
 
 void Recorder::PlantFault() {
@@ -97,6 +137,7 @@ void Recorder::OnState(const SubscriptionState& state) {
 
 void Recorder::OnEnd(const absl::Status& status) {
   absl::MutexLock lock(&mu_);
+  if (std::exchange(end_expected_, false) && absl::IsCancelled(status)) return;
   ended_ = true;
   changed_.SignalAll();
   if (!taken_) reading_.end = status;
@@ -116,6 +157,7 @@ bool Recorder::AwaitSequence(std::uint64_t sequence,
 Reading Recorder::Take() {
   absl::MutexLock lock(&mu_);
   taken_ = true;
+  changed_.SignalAll();
   return std::move(reading_);
 }
 
@@ -133,6 +175,54 @@ std::vector<Clock::duration> Recorder::resume_times() const {
 std::uint64_t Recorder::joins() const {
   absl::MutexLock lock(&mu_);
   return joins_;
+}
+
+Reader::Reader(Client client, std::string channel, Way way, Recorder* recorder)
+    : client_(std::move(client)),
+      channel_(std::move(channel)),
+      way_(way),
+      recorder_(recorder) {
+  Begin();
+}
+
+void Reader::Begin() {
+  const ReadOptions options = {.channel = channel_,
+                               .start = start_,
+                               // The least that a server allows by default.
+                               .heartbeat_interval = std::chrono::seconds(1)};
+  if (way_ == Way::kPulled) {
+    subscription_ = client_.Pull(options);
+    puller_ = std::thread([this] {
+      while (recorder_->OnFrame(subscription_.Next())) {
+      }
+    });
+    return;
+  }
+  ReadCallbacks callbacks = recorder_->Callbacks();
+  if (way_ == Way::kTogether) {
+    callbacks.on_messages = [each = std::move(callbacks.on_message)](
+                                std::span<const Message> messages) mutable {
+      for (const Message& message : messages) each(message);
+    };
+    callbacks.on_message = nullptr;
+  }
+  subscription_ = client_.Read(options, std::move(callbacks));
+}
+
+void Reader::BeginAnew() {
+  recorder_->ExpectEnd();
+  End();
+  // It may not have joined since it last began.
+  if (const std::optional<Bookmark> bookmark = subscription_.bookmark()) {
+    start_ = Start::After(bookmark->position);
+  }
+  Begin();
+}
+
+void Reader::End() {
+  recorder_->EndStall();
+  subscription_.Cancel();
+  if (puller_.joinable()) puller_.join();
 }
 
 }  // namespace messenger::test::chaos

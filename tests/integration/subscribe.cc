@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <functional>
 #include <ostream>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,19 +82,23 @@ class Witness : public std::enable_shared_from_this<Witness> {
   bool has(const Place& place) const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
     return deliveries_.contains(place);
   }
-  bool JoinedAfter(const Place& place) const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-    return joined_ && joined_->epoch == place.first &&
-           joined_->next_sequence > place.second;
-  }
   const absl::Mutex& mu() const ABSL_LOCK_RETURNED(mu_) { return mu_; }
 
   struct Account {
-    std::optional<Place> begin;  // where it joined first
+    std::set<std::uint64_t> epochs;
     std::optional<Place> last;
     absl::flat_hash_map<Place, Delivery> deliveries;
     std::vector<std::string> faults;
   };
   Account Take();
+  // Whether it has joined after all that the other one has got.
+  bool JoinedAfter(const Account& other) const ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+    if (!joined_) return false;
+    if (joined_->epoch != other.last->first) {
+      return !other.epochs.contains(joined_->epoch);
+    }
+    return joined_->next_sequence > other.last->second;
+  }
 
  private:
   // One callback.
@@ -328,7 +333,10 @@ Witness::Account Witness::Take() {
   Account account = {.last = last_,
                      .deliveries = std::move(deliveries_),
                      .faults = std::move(faults_)};
-  if (joined_) account.begin = {joined_->epoch, joined_->next_sequence};
+  if (joined_) account.epochs.insert(joined_->epoch);
+  for (const auto& [place, delivery] : account.deliveries) {
+    account.epochs.insert(place.first);
+  }
   return account;
 }
 
@@ -372,14 +380,14 @@ class Companion {
         kSettling);
   }
 
-  // Waits until it has got this; false if it did not in time, though its
+  // Waits until it has come as far; false if it did not in time, though its
   // connection is there.
-  bool Await(const Place& place) {
+  bool Await(const Witness::Account& reading) {
     return witness_->AwaitCondition(
-        [this, place] {
+        [this, &reading] {
           witness_->mu().AssertReaderHeld();
-          return witness_->has(place) || witness_->JoinedAfter(place) ||
-                 IsAway();
+          return !reading.last || witness_->has(*reading.last) ||
+                 witness_->JoinedAfter(reading) || IsAway();
         },
         kDeadline);
   }
@@ -508,7 +516,7 @@ Reading::~Reading() {
   CheckNone(reading.faults);
   std::vector<Witness::Account> accounts;
   for (const auto& companion : all_->companions) {
-    const bool there = !reading.last || companion->Await(*reading.last);
+    const bool there = companion->Await(reading);
     accounts.push_back(companion->End());
     const Witness::Account& account = accounts.back();
     CheckNone(account.faults);
