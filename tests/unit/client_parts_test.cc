@@ -175,8 +175,8 @@ TEST_CASE("run queue: an entry that blocks holds nobody up") {
     bool Run() override { return run_(); }
     std::function<bool()> run_;
   };
-  const auto queue =
-      std::make_shared<RunQueue>(std::make_shared<ThreadPool>(2));
+  const auto pool = std::make_shared<ThreadPool>(2);
+  const auto queue = std::make_shared<RunQueue>(pool);
   absl::Notification release;
   absl::Notification others;
   std::atomic<int> turns{0};
@@ -197,6 +197,7 @@ TEST_CASE("run queue: an entry that blocks holds nobody up") {
   queue->MakeReady(entries);
   CHECK(others.WaitForNotificationWithTimeout(kDeadline));
   release.Notify();
+  pool->Stop();  // who was blocked still looks at what is on this stack
 }
 
 TEST_CASE("run queue: an entry is run on one thread at a time") {
