@@ -51,6 +51,7 @@ int main() {
   Use(SendOptions{.timeout = {}});
   Use(ReadOptions{.channel = name}, ReadOptions{.skip_damaged = true});
   Use(Joined{.epoch = 1}, Joined{.head = 1});
+  Use(ReadFrame{.joined = Joined()}, ReadFrame{.owner = nullptr});
   Use(SubscriptionState{.reason = {}}, SubscriptionState{.joined = Joined()});
   Use(ReadCallbacks{.on_joined = [](const Joined&) {}},
       ReadCallbacks{.on_end = [](const absl::Status&) {}});
