@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "fuzz/protobuf.h"
+#include "log/durable/checkpoint.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/segment_format.h"
 #include "messenger/storage/v1/checkpoint.pb.h"
@@ -63,7 +64,9 @@ void SealEntries(char* bytes, std::size_t size) {
 void SealCheckpoint(std::string& bytes) {
   bytes.resize(std::max(bytes.size(), kCheckpointHeaderSize));
   PutMagic(bytes, 0, "MSGRCKP1");
-  PutLittleEndian<std::uint32_t>(&bytes[8], 1);
+  if (GetLittleEndian<std::uint32_t>(&bytes[8]) != 1) {
+    PutLittleEndian<std::uint32_t>(&bytes[8], kCheckpointVersion);
+  }
   PutLittleEndian<std::uint32_t>(&bytes[12], 0);
   PutLittleEndian<std::uint64_t>(&bytes[16],
                                  bytes.size() - kCheckpointHeaderSize);

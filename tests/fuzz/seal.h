@@ -13,7 +13,7 @@ namespace messenger::fuzz {
 // The messages of the entries that the bytes begin with, among other fields.
 void SealEntries(char* bytes, std::size_t size);
 
-// Header, and checksum of the body.
+// Header, and checksum of the body. A checkpoint of version 1 remains one.
 void SealCheckpoint(std::string& bytes);
 // The key that the checkpoint says, 0 if it cannot be parsed.
 std::uint64_t KeyOf(std::string_view checkpoint);
