@@ -21,6 +21,9 @@ if(MESSENGER_BUILD_APPS OR MESSENGER_BUILD_BENCHMARKS)
   find_package(CLI11 CONFIG REQUIRED) # libcli11-dev
   find_package(nlohmann_json CONFIG REQUIRED) # nlohmann-json3-dev
 endif()
+if(MESSENGER_BUILD_APPS)
+  find_package(Boost 1.81 REQUIRED) # libboost1.81-dev: headers only
+endif()
 if(MESSENGER_BUILD_TESTS)
   find_package(doctest CONFIG REQUIRED) # doctest-dev
   # protobuf-compiler-grpc

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -18,6 +17,7 @@
 #include "common/bytes.h"
 #include "common/exit_code.h"
 #include "common/json.h"
+#include "common/message_json.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
 
@@ -39,10 +39,6 @@ Output:
            on one line for each channel)";
 
 using Row = std::array<std::string, 6>;
-
-std::uint64_t MessageCount(const ChannelInfo& channel) {
-  return channel.head + 1 - channel.first_sequence;
-}
 
 Row MakeRow(const ChannelInfo& channel) {
   return {PrintableField(channel.name), std::to_string(channel.first_sequence),
@@ -69,17 +65,6 @@ void PrintTable(const std::vector<ChannelInfo>& channels, std::string* out) {
   }
 }
 
-void PrintJson(const ChannelInfo& channel, std::string* out) {
-  AppendLine({{"channel", channel.name},
-              {"epoch", EpochString(channel.epoch)},
-              {"first_sequence", channel.first_sequence},
-              {"head", channel.head},
-              {"messages", MessageCount(channel)},
-              {"bytes", channel.bytes},
-              {"readers", channel.readers}},
-             out);
-}
-
 // All channels, or only the one that is named.
 absl::StatusOr<std::vector<ChannelInfo>> List(Client& client,
                                               const std::string& name) {
@@ -96,7 +81,9 @@ int RunChannels(const std::string& name, const CommonOptions& common,
   if (!channels.ok()) return Fail(channels.status(), common.server);
   std::string& out = context.output.buffer();
   if (common.json) {
-    for (const ChannelInfo& channel : *channels) PrintJson(channel, &out);
+    for (const ChannelInfo& channel : *channels) {
+      AppendLine(ChannelJson(channel), &out);
+    }
   } else {
     PrintTable(*channels, &out);
   }

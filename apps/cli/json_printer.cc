@@ -2,6 +2,7 @@
 
 #include "cli/printer.h"
 #include "common/json.h"
+#include "common/message_json.h"
 #include "common/time.h"
 
 namespace messenger::app {
@@ -12,28 +13,11 @@ class JsonPrinter final : public Printer {
   explicit JsonPrinter(std::string channel) : channel_(std::move(channel)) {}
 
   void Print(const Message& message, std::string* out) override {
-    Json attributes = Json::array();
-    for (const Attribute& attribute : message.attributes) {
-      attributes.push_back(
-          {{"name", attribute.name}, {"value", attribute.value}});
-    }
-    AppendLine({{"channel", message.channel},
-                {"epoch", EpochString(message.epoch)},
-                {"sequence", message.sequence},
-                {"send_time", TimeString(message.send_time)},
-                {"author", message.author},
-                {"text", message.text},
-                {"attributes", std::move(attributes)}},
-               out);
+    AppendLine(MessageJson(message, TimeString(message.send_time)), out);
   }
 
   bool PrintGap(const Gap& gap, std::string* out) override {
-    AppendLine({{"gap",
-                 {{"channel", channel_},
-                  {"first_missing", gap.first_missing},
-                  {"next", gap.next},
-                  {"reason", ToString(gap.reason)}}}},
-               out);
+    AppendLine({{"gap", GapJson(channel_, gap)}}, out);
     return true;
   }
 

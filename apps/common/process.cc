@@ -1,5 +1,7 @@
 #include "common/process.h"
 
+#include <sys/resource.h>
+
 #include <cstdlib>
 
 #include "absl/synchronization/mutex.h"
@@ -15,6 +17,13 @@ void SetUpProcess() {
   // Debian builds absl with its search for lock cycles, in every lock of gRPC's
   // as well. It is for tests; here it only costs.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+}
+
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace messenger::app

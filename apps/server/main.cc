@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <sys/resource.h>
 
 #include <chrono>
 #include <cstdio>
@@ -14,13 +13,13 @@
 #include "common/duration.h"
 #include "common/exit_code.h"
 #include "common/interrupt.h"
+#include "common/notice_printer.h"
 #include "common/process.h"
 #include "common/standard_streams.h"
 #include "messenger/log.h"
 #include "messenger/printable.h"
 #include "messenger/server.h"
 #include "messenger/version.h"
-#include "server/notice_printer.h"
 #include "server/options.h"
 
 namespace messenger::app {
@@ -40,16 +39,6 @@ void EnableReflection() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 }
 
-// Programs begin with a low limit of descriptors for the sake of those that
-// select(), which nothing here does. What cannot be raised stays as it was: the
-// server derives its bound for connections from what there is.
-void RaiseDescriptorLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
   PrintError(kProgram,
              fmt::format("{}: draining for at most {}; a second signal exits "
@@ -67,7 +56,7 @@ int Main(int argc, char** argv) {
 
   RaiseDescriptorLimit();
   Interrupt interrupt;
-  NoticePrinter notices;
+  NoticePrinter notices(kProgram);
   const auto print = [&notices](std::string_view notice) {
     notices.Print(notice);
   };

@@ -1,4 +1,4 @@
-#include "server/notice_printer.h"
+#include "common/notice_printer.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +13,8 @@ constexpr std::size_t kMaxWaiting = 1000;
 
 }  // namespace
 
-NoticePrinter::NoticePrinter() : thread_([this] { Run(); }) {}
+NoticePrinter::NoticePrinter(std::string_view program)
+    : program_(program), thread_([this] { Run(); }) {}
 
 NoticePrinter::~NoticePrinter() {
   {
@@ -48,7 +49,7 @@ void NoticePrinter::Run() {
       notice = std::move(notices_.front());
       notices_.pop_front();
     }
-    PrintError("messenger-server", notice);
+    PrintError(program_, notice);
   }
 }
 

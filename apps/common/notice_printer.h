@@ -1,4 +1,4 @@
-// What the log and the server have to say, on stderr.
+// What a program has to say while it runs, on stderr.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,8 @@ namespace messenger::app {
 // Thread safety: all members may be called from any thread.
 class NoticePrinter {
  public:
-  NoticePrinter();
+  // `program` stands before each notice; it must outlive this.
+  explicit NoticePrinter(std::string_view program);
   // Waits until all is printed.
   ~NoticePrinter();
   NoticePrinter(const NoticePrinter&) = delete;
@@ -35,6 +36,7 @@ class NoticePrinter {
   std::deque<std::string> notices_ ABSL_GUARDED_BY(mu_);
   std::size_t left_out_ ABSL_GUARDED_BY(mu_) = 0;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
+  const std::string_view program_;
   std::thread thread_;
 };
 

@@ -1,0 +1,68 @@
+#include "gateway/event_text.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+#include "common/json.h"
+#include "common/message_json.h"
+#include "common/time.h"
+#include "gateway/read_query.h"
+
+namespace messenger::app {
+namespace {
+
+// JSON on one line has no line breaks, which would end the data.
+void AppendEvent(std::string_view type, const Json& data, std::string* out) {
+  if (!type.empty()) out->append("event: ").append(type).push_back('\n');
+  out->append("data: ");
+  AppendLine(data, out);
+  out->push_back('\n');
+}
+
+void AppendId(const Position& position, std::string* out) {
+  fmt::format_to(std::back_inserter(*out), "id: {}\n",
+                 PositionString(position));
+}
+
+}  // namespace
+
+void AppendEvents(std::string_view channel, const ReadFrame& frame,
+                  std::string* out) {
+  // Before the id of what comes after it: who loses the connection in between
+  // is told of it again.
+  if (frame.gap) AppendEvent("gap", GapJson(channel, *frame.gap), out);
+  if (frame.joined) {
+    AppendId({.epoch = frame.joined->epoch,
+              .sequence = frame.joined->next_sequence - 1},
+             out);
+    AppendEvent("joined",
+                {{"epoch", EpochString(frame.joined->epoch)},
+                 {"next", frame.joined->next_sequence},
+                 {"head", frame.joined->head}},
+                out);
+  }
+  for (const Message& message : frame.messages) {
+    AppendId(message.position(), out);
+    AppendEvent({}, MessageJson(message, FormatTime(message.send_time)), out);
+  }
+  if (frame.caught_up) {
+    AppendEvent("caught-up", {{"head", *frame.caught_up}}, out);
+  }
+  if (frame.heartbeat) {
+    AppendEvent("heartbeat", {{"head", *frame.heartbeat}}, out);
+  }
+}
+
+void AppendProblemEvent(const Problem& problem, std::string* out) {
+  out->append("event: problem\ndata: ");
+  // One line, that ends with a line break.
+  out->append(ToResponse(problem).body);
+  out->push_back('\n');
+}
+
+void AppendRetry(std::chrono::milliseconds retry, std::string* out) {
+  fmt::format_to(std::back_inserter(*out), "retry: {}\n\n", retry.count());
+}
+
+}  // namespace messenger::app

@@ -1,0 +1,68 @@
+#include "gateway/gateway.h"
+
+#include <boost/asio/post.hpp>
+#include <cstddef>
+#include <utility>
+
+namespace messenger::app {
+namespace {
+
+// Threads for the calls that block, and how many of these may be under way.
+constexpr int kBlockingThreads = 4;
+constexpr int kMaxBlockingCalls = 64;
+// They make the texts of events.
+constexpr int kCallbackThreads = 2;
+
+// The window of the client has room for more than that, so that a request is
+// refused as a whole, and before anything of it is sent.
+constexpr std::size_t kMaxMessages = 32'768;
+constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
+
+ClientOptions OptionsOfClient(const GatewayOptions& options) {
+  return {.target = options.server,
+          .callback_threads = kCallbackThreads,
+          .on_notice = options.on_notice,
+          .max_in_flight_messages = 2 * kMaxMessages,
+          .max_in_flight_bytes = 4 * kMaxBytes,
+          .when_full = WhenFull::kRefuse,
+          .send_timeout = options.timeout,
+          .call_timeout = options.timeout};
+}
+
+}  // namespace
+
+Gateway::Gateway(GatewayOptions options, boost::asio::any_io_executor executor)
+    : options_(std::move(options)),
+      executor_(std::move(executor)),
+      messages_(kMaxMessages),
+      bytes_(kMaxBytes),
+      blocking_(kBlockingThreads),
+      cancelling_(1),
+      postbox_(options_.postbox),
+      client_(Client::Connect(OptionsOfClient(options_))),
+      reader_(&client_, &postbox_, options_.on_notice) {}
+
+Gateway::~Gateway() {
+  blocking_.join();
+  cancelling_.join();
+}
+
+bool Gateway::RunBlocking(absl::AnyInvocable<void()> call) {
+  if (++blocking_calls_ > kMaxBlockingCalls) {
+    --blocking_calls_;
+    return false;
+  }
+  boost::asio::post(blocking_, [this, call = std::move(call)]() mutable {
+    call();
+    --blocking_calls_;
+  });
+  return true;
+}
+
+void Gateway::CancelSoon(std::shared_ptr<const Subscription> subscription) {
+  boost::asio::post(cancelling_, [subscription = std::move(subscription)] {
+    subscription->Cancel();
+  });
+}
+
+}  // namespace messenger::app

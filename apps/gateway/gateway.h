@@ -1,0 +1,77 @@
+// What the answers to all requests share: the client, the postbox, and the
+// threads for calls that block.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "gateway/budget.h"
+#include "gateway/drain_list.h"
+#include "gateway/postbox.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+
+struct GatewayOptions {
+  std::string server = "localhost:51075";
+  // How long a request waits for the server before it is 503.
+  std::chrono::milliseconds timeout = std::chrono::seconds(10);
+  PostboxLimits postbox = {};
+  // Told what an operator should know; called from any thread.
+  std::function<void(std::string_view)> on_notice = nullptr;
+};
+
+// Thread safety: all members may be called from any thread. What runs on
+// `executor` must have ended before it is destroyed.
+class Gateway {
+ public:
+  Gateway(GatewayOptions options, boost::asio::any_io_executor executor);
+  ~Gateway();
+
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  Client& client() { return client_; }
+  Postbox& postbox() { return postbox_; }
+  const PostboxReader& postbox_reader() const { return reader_; }
+  const std::shared_ptr<DrainList>& drain_list() { return drain_list_; }
+  std::chrono::milliseconds timeout() const { return options_.timeout; }
+  const boost::asio::any_io_executor& executor() const { return executor_; }
+  // For messages on their way to the server, and their bytes.
+  Budget& messages() { return messages_; }
+  Budget& bytes() { return bytes_; }
+
+  // Runs a call of the client that blocks on a thread for such. False if too
+  // many wait for one: then it will not run.
+  bool RunBlocking(absl::AnyInvocable<void()> call);
+
+  // Cancels a subscription soon. (Cancel waits for callbacks.) Both are kept
+  // until then.
+  void CancelSoon(std::shared_ptr<const Subscription> subscription);
+
+  // Ends what waits for messages.
+  void Drain() { drain_list_->Drain(); }
+
+ private:
+  const GatewayOptions options_;
+  const boost::asio::any_io_executor executor_;
+  const std::shared_ptr<DrainList> drain_list_ = std::make_shared<DrainList>();
+  Budget messages_;
+  Budget bytes_;
+  std::atomic<int> blocking_calls_ = 0;
+  // The last callbacks of the client may still post to them.
+  boost::asio::thread_pool blocking_;
+  boost::asio::thread_pool cancelling_;
+  Postbox postbox_;
+  Client client_;
+  PostboxReader reader_;
+};
+
+}  // namespace messenger::app

@@ -1,0 +1,28 @@
+// What answers the requests; the Router says which of them.
+#pragma once
+
+#include "gateway/gateway.h"
+#include "gateway/http.h"
+
+namespace messenger::app {
+
+// Each answers once, on any thread, and does not block. The path has been
+// checked, the name of the channel included.
+
+void PostSendMessage(Gateway* gateway, Request request, Respond respond);
+void PostGetAndFlushMessages(Gateway* gateway, Request request,
+                             Respond respond);
+
+void PostMessages(Gateway* gateway, Request request, Respond respond);
+void GetMessages(Gateway* gateway, Request request, Respond respond);
+void GetStream(Gateway* gateway, Request request, Respond respond);
+
+void GetChannels(Gateway* gateway, Request request, Respond respond);
+void GetChannel(Gateway* gateway, Request request, Respond respond);
+void DeleteChannel(Gateway* gateway, Request request, Respond respond);
+
+void GetOpenApi(Gateway* gateway, Request request, Respond respond);
+void GetHealthz(Gateway* gateway, Request request, Respond respond);
+void GetReadyz(Gateway* gateway, Request request, Respond respond);
+
+}  // namespace messenger::app

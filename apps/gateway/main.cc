@@ -1,0 +1,123 @@
+// messenger-gateway: the log over HTTP.
+#include <fmt/format.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "common/duration.h"
+#include "common/exit_code.h"
+#include "common/interrupt.h"
+#include "common/notice_printer.h"
+#include "common/process.h"
+#include "common/standard_streams.h"
+#include "gateway/gateway.h"
+#include "gateway/http_server.h"
+#include "gateway/options.h"
+#include "gateway/origin_guard.h"
+#include "gateway/router.h"
+#include "messenger/printable.h"
+#include "messenger/version.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr std::string_view kProgram = "messenger-gateway";
+
+// They only move bytes, and never block.
+constexpr int kIoThreads = 2;
+
+// The threads of a context; they end with it.
+class IoThreads {
+ public:
+  explicit IoThreads(boost::asio::io_context& io)
+      : io_(io), work_(boost::asio::make_work_guard(io)) {
+    for (int i = 0; i < kIoThreads; ++i) {
+      threads_.emplace_back([&io] { io.run(); });
+    }
+  }
+
+  ~IoThreads() {
+    work_.reset();
+    io_.stop();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  IoThreads(const IoThreads&) = delete;
+  IoThreads& operator=(const IoThreads&) = delete;
+
+ private:
+  boost::asio::io_context& io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type>
+      work_;
+  std::vector<std::thread> threads_;
+};
+
+void Drain(HttpServer& server, Gateway& gateway,
+           std::chrono::nanoseconds timeout, int signal) {
+  PrintError(kProgram,
+             fmt::format("{}: draining for at most {}; a second signal exits "
+                         "at once",
+                         NameOfSignal(signal), FormatDuration(timeout)));
+  server.Drain();
+  gateway.Drain();
+  if (!server.WaitUntilEmpty(timeout)) {
+    PrintError(kProgram, "some requests were cut off");
+  }
+}
+
+int Main(int argc, char** argv) {
+  SetUpProcess();
+  int exit_code = kOk;
+  const auto command = ParseGatewayCommand(argc, argv, &exit_code);
+  if (!command) return exit_code;
+
+  RaiseDescriptorLimit();
+  Interrupt interrupt;
+  NoticePrinter notices(kProgram);
+  command->gateway.on_notice = [&notices](std::string_view notice) {
+    notices.Print(notice);
+  };
+  // In this order: what waits in the context may still be of the gateway.
+  boost::asio::io_context io;
+  const OriginGuard guard(command->allowed_hosts, command->cors_origins);
+  Gateway gateway(command->gateway, io.get_executor());
+  const Router router(&gateway, &guard);
+  const auto server =
+      HttpServer::Start(io, command->listen, command->limits, router);
+  if (!server.ok()) {
+    PrintError(kProgram, std::string(server.status().message()));
+    return kFailed;
+  }
+  interrupt.Defer();
+  const IoThreads threads(io);
+  // What is sent through it as soon as it listens should be in its postbox. It
+  // begins without its server, too.
+  gateway.postbox_reader().WaitUntilJoined(std::chrono::seconds(1));
+  std::fputs(
+      fmt::format("{} {} listening on {} (server {})\n", kProgram, kVersion,
+                  (*server)->address(), Printable(command->gateway.server))
+          .c_str(),
+      stdout);
+  std::fflush(stdout);
+
+  const int signal = interrupt.Wait();
+  Drain(**server, gateway, command->drain_timeout, signal);
+  PrintError(kProgram, "stopped");
+  return kOk;
+}
+
+}  // namespace
+}  // namespace messenger::app
+
+// NOLINTNEXTLINE(bugprone-exception-escape): a bug; it should end the program
+int main(int argc, char** argv) {
+  return messenger::app::Main(argc, argv);
+}

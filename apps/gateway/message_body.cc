@@ -1,0 +1,200 @@
+#include "gateway/message_body.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+#include "common/json.h"
+
+namespace messenger::app {
+namespace {
+
+// An array of messages, with an array of attributes, which are objects.
+constexpr int kMaxDepth = 4;
+// JSON takes many times its length when it is taken apart. A request of 1000
+// messages with 20 attributes each has 63,000 values.
+constexpr int kMaxValues = 100'000;
+
+Problem WrongType(std::string field, const Json& value,
+                  std::string_view wanted) {
+  return {.detail = fmt::format("{}: is of type {}, must be {}", field,
+                                value.type_name(), wanted),
+          .field = std::move(field),
+          .value = value.is_structured() ? Json(value.type_name()) : value,
+          .limit = wanted};
+}
+
+std::variant<Json, Problem> ParseJson(std::string_view body) {
+  int values = 0;
+  bool too_deep = false;
+  // What is not kept costs no memory; so the parser goes on to the end.
+  const auto keep = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep |= depth > kMaxDepth;
+    return depth <= kMaxDepth && ++values <= 2 * kMaxValues;
+  };
+  try {
+    Json json = Json::parse(body, keep);
+    if (too_deep) {
+      return Problem{.detail = fmt::format(
+                         "the body is nested deeper than {} levels", kMaxDepth),
+                     .limit = kMaxDepth};
+    }
+    // Twice: it tells of the keys, and of both ends of an array or object.
+    if (values > 2 * kMaxValues) {
+      return Problem{.detail = fmt::format("the body has more than {} values",
+                                           kMaxValues),
+                     .limit = kMaxValues};
+    }
+    return json;
+  } catch (const Json::exception& error) {
+    std::string_view what = error.what();
+    what.remove_prefix(std::min(what.find("] ") + 2, what.size()));
+    return Problem{.detail = fmt::format("the body is not JSON in UTF-8: {}",
+                                         what)};
+  }
+}
+
+// Moves a string out of the value of a field.
+std::optional<Problem> TakeString(std::string field, Json& value, Text* text) {
+  if (!value.is_string()) return WrongType(std::move(field), value, "a string");
+  *text = std::move(value.get_ref<std::string&>());
+  return std::nullopt;
+}
+
+Problem Unknown(const std::string& prefix, const std::string& key,
+                std::string_view known) {
+  return {.detail = fmt::format("{}{}: is not known; there are {}", prefix, key,
+                                known),
+          .field = prefix + key,
+          .limit = known};
+}
+
+std::optional<Problem> TakeAttribute(const std::string& field, Json& json,
+                                     NewAttribute* attribute) {
+  if (!json.is_object()) return WrongType(field, json, "an object");
+  const std::string prefix = field + ".";
+  for (auto& [key, value] : json.items()) {
+    std::optional<Problem> problem;
+    if (key == "name") {
+      problem = TakeString(prefix + key, value, &attribute->name);
+    } else if (key == "value") {
+      problem = TakeString(prefix + key, value, &attribute->value);
+    } else {
+      problem = Unknown(prefix, key, "name and value");
+    }
+    if (problem) return problem;
+  }
+  return std::nullopt;
+}
+
+std::optional<Problem> TakeAttributes(const std::string& field, Json& json,
+                                      std::vector<NewAttribute>* attributes) {
+  if (!json.is_array()) return WrongType(field, json, "an array");
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    if (auto problem = TakeAttribute(fmt::format("{}[{}]", field, i), json[i],
+                                     &attributes->emplace_back())) {
+      return problem;
+    }
+  }
+  return std::nullopt;
+}
+
+// `prefix` stands before the names of fields: "[3].", or nothing.
+std::optional<Problem> TakeMessage(const std::string& prefix, Json& json,
+                                   NewMessage* message) {
+  for (auto& [key, value] : json.items()) {
+    std::optional<Problem> problem;
+    if (key == "author") {
+      problem = TakeString(prefix + key, value, &message->author);
+    } else if (key == "text") {
+      problem = TakeString(prefix + key, value, &message->text);
+    } else if (key == "attributes") {
+      problem = TakeAttributes(prefix + key, value, &message->attributes);
+    } else {
+      problem = Unknown(prefix, key, "author, text and attributes");
+    }
+    if (problem) return problem;
+  }
+  return std::nullopt;
+}
+
+// The library's rules. Its texts begin with the field: "channel: …".
+std::optional<Problem> CheckRules(const std::string& prefix,
+                                  const NewMessage& message) {
+  const absl::Status status = CheckMessage(message);
+  if (status.ok()) return std::nullopt;
+  Problem problem = ProblemOf(status);
+  const std::size_t colon = problem.detail.find(": ");
+  if (colon == std::string::npos) {
+    problem.detail = prefix + problem.detail;
+    return problem;
+  }
+  problem.field = problem.detail.substr(0, colon);
+  if (problem.field == "channel") {
+    problem.value = std::string(std::string_view(message.channel));
+  } else {
+    problem.field = prefix + problem.field;
+    problem.detail = prefix + problem.detail;
+  }
+  return problem;
+}
+
+}  // namespace
+
+std::variant<MessageBody, Problem> ParseMessageBody(
+    std::string_view body, const std::string& channel) {
+  auto parsed = ParseJson(body);
+  if (auto* problem = std::get_if<Problem>(&parsed)) return std::move(*problem);
+  Json& json = std::get<Json>(parsed);
+  MessageBody result{.is_array = json.is_array()};
+  if (!json.is_object() && !json.is_array()) {
+    return WrongType("body", json, "an object, or an array of objects");
+  }
+  const std::size_t count = result.is_array ? json.size() : 1;
+  if (count == 0 || count > kMaxMessagesOfRequest) {
+    return Problem{.detail = fmt::format("the body has {} messages, must have "
+                                         "1 to {}",
+                                         count, kMaxMessagesOfRequest),
+                   .field = "body",
+                   .value = count,
+                   .limit = kMaxMessagesOfRequest};
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    Json& one = result.is_array ? json[i] : json;
+    const std::string place = result.is_array ? fmt::format("[{}]", i) : "";
+    if (!one.is_object()) return WrongType(place, one, "an object");
+    const std::string prefix = result.is_array ? place + "." : "";
+    NewMessage& message = result.messages.emplace_back();
+    message.channel = channel;
+    if (auto problem = TakeMessage(prefix, one, &message)) return *problem;
+    if (auto problem = CheckRules(prefix, message)) return *problem;
+  }
+  return result;
+}
+
+std::variant<MessageBody, Problem> ParsePostboxBody(std::string_view body) {
+  auto parsed = ParseJson(body);
+  if (auto* problem = std::get_if<Problem>(&parsed)) return std::move(*problem);
+  Json& json = std::get<Json>(parsed);
+  if (!json.is_object()) return WrongType("body", json, "an object");
+  NewMessage message;
+  for (const auto& [name, text] :
+       {std::pair<const char*, Text*>("author", &message.author),
+        std::pair<const char*, Text*>("text", &message.text)}) {
+    const auto found = json.find(name);
+    if (found == json.end()) {
+      return Problem{.detail = fmt::format("{}: is missing", name),
+                     .field = name};
+    }
+    if (auto problem = TakeString(name, *found, text)) return *problem;
+  }
+  if (auto problem = CheckRules("", message)) return *problem;
+  MessageBody result;
+  result.messages.push_back(std::move(message));
+  return result;
+}
+
+}  // namespace messenger::app

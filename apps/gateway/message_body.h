@@ -1,0 +1,32 @@
+// Messages to send, as the body of a request has them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "gateway/problem.h"
+#include "messenger/message.h"
+
+namespace messenger::app {
+
+// Most messages of one request.
+inline constexpr std::size_t kMaxMessagesOfRequest = 1000;
+
+struct MessageBody {
+  std::vector<NewMessage> messages = {};
+  // Whether they came as an array.
+  bool is_array = false;
+};
+
+// {"author": "ann", "text": "hello", "attributes": [{"name": …, "value": …}]},
+// each of them optional, or an array of these. All of them can be sent to
+// `channel`, or none is taken: the problem names the field.
+std::variant<MessageBody, Problem> ParseMessageBody(std::string_view body,
+                                                    const std::string& channel);
+
+// As the original took it: one object, of which only author and text count.
+std::variant<MessageBody, Problem> ParsePostboxBody(std::string_view body);
+
+}  // namespace messenger::app

@@ -1,0 +1,184 @@
+#include "gateway/message_page.h"
+
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "common/json.h"
+#include "common/message_json.h"
+#include "common/time.h"
+#include "gateway/drain_list.h"
+#include "gateway/problem.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+namespace {
+
+// Of texts: a page ends with the message that reaches it.
+constexpr std::size_t kMaxPageBytes = std::size_t{4} << 20;
+
+class PageReader final : public Drainable,
+                         public std::enable_shared_from_this<PageReader> {
+ public:
+  PageReader(Gateway* gateway, std::string channel, const ReadQuery& query,
+             Respond respond)
+      : gateway_(gateway),
+        drain_list_(gateway->drain_list()),
+        channel_(std::move(channel)),
+        query_(query),
+        subscription_(
+            std::make_shared<const Subscription>(gateway->client().Pull(
+                {.channel = channel_,
+                 .start = query.start,
+                 .limit = query.limit}))),
+        timer_(gateway->executor()),
+        respond_(std::move(respond)) {}
+
+  ~PageReader() override { drain_list_->Remove(this); }
+
+  PageReader(const PageReader&) = delete;
+  PageReader& operator=(const PageReader&) = delete;
+
+  void Begin() {
+    drain_list_->Add(shared_from_this());
+    {
+      absl::MutexLock lock(&mu_);
+      // The server must have answered within the timeout in any case.
+      timer_.expires_after(std::max<std::chrono::milliseconds>(
+          query_.wait, gateway_->timeout()));
+      timer_.async_wait([self = shared_from_this()](auto error) {
+        if (!error) self->Drain();
+      });
+    }
+    Next();
+  }
+
+  // Answers with what there is.
+  void Drain() override {
+    {
+      absl::MutexLock lock(&mu_);
+      // Afterwards, the state is only that it was cancelled.
+      const SubscriptionState state = subscription_->state();
+      if (absl::IsUnavailable(state.reason)) why_not_ = state.reason;
+    }
+    gateway_->CancelSoon(subscription_);
+  }
+
+ private:
+  // Only one call of Next and OnFrame at a time, one after the other.
+  void Next() {
+    subscription_->NextAsync(
+        [self = shared_from_this()](absl::StatusOr<ReadFrame> frame) {
+          self->OnFrame(std::move(frame));
+        });
+  }
+
+  void OnFrame(absl::StatusOr<ReadFrame> frame) {
+    if (!frame.ok()) {
+      Finish(frame.status());
+      return;
+    }
+    if (frame->ended) {
+      Finish(absl::OkStatus());
+      return;
+    }
+    Take(*frame);
+    const bool has_something = !messages_.empty() || !gaps_.empty();
+    if (full_ || (caught_up_ && (has_something || query_.wait.count() == 0))) {
+      Finish(absl::OkStatus());
+    } else {
+      Next();
+    }
+  }
+
+  void Take(const ReadFrame& frame) {
+    if (frame.joined) {
+      next_ = {.epoch = frame.joined->epoch,
+               .sequence = frame.joined->next_sequence - 1};
+      head_ = frame.joined->head;
+    }
+    if (frame.gap) gaps_.push_back(GapJson(channel_, *frame.gap));
+    for (const Message& message : frame.messages) {
+      if (full_) return;
+      messages_.push_back(MessageJson(message, FormatTime(message.send_time)));
+      next_ = message.position();
+      head_ = std::max(head_, message.sequence);
+      bytes_ += message.text.size() + message.author.size();
+      full_ = messages_.size() >= query_.limit || bytes_ >= kMaxPageBytes;
+    }
+    if (frame.caught_up) {
+      caught_up_ = true;
+      head_ = *frame.caught_up;
+    }
+  }
+
+  void Finish(const absl::Status& status) {
+    {
+      absl::MutexLock lock(&mu_);
+      timer_.cancel();
+    }
+    // Else it would go on reading ahead until it is destroyed.
+    gateway_->CancelSoon(subscription_);
+    respond_(Answer(status));
+  }
+
+  Response Answer(const absl::Status& status) {
+    if (!next_) {
+      // It was the time that is up, or the drain.
+      if (absl::IsCancelled(status)) {
+        absl::MutexLock lock(&mu_);
+        return ToResponse(ProblemOf(why_not_));
+      }
+      Problem problem = ProblemOf(status);
+      if (absl::IsOutOfRange(status)) {
+        problem.field = "from";
+        problem.value = query_.start.number;
+      }
+      return ToResponse(problem);
+    }
+    if (!status.ok() && !absl::IsCancelled(status) && messages_.empty()) {
+      return ToResponse(ProblemOf(status));
+    }
+    return JsonResponse({{"channel", channel_},
+                         {"messages", std::move(messages_)},
+                         {"gaps", std::move(gaps_)},
+                         {"next", PositionString(*next_)},
+                         {"head", head_},
+                         {"caught_up", next_->sequence >= head_}});
+  }
+
+  Gateway* const gateway_;
+  const std::shared_ptr<DrainList> drain_list_;
+  const std::string channel_;
+  const ReadQuery query_;
+  const std::shared_ptr<const Subscription> subscription_;
+  absl::Mutex mu_;
+  boost::asio::steady_timer timer_ ABSL_GUARDED_BY(mu_);
+  // Why there is no answer, if there is none.
+  absl::Status why_not_ ABSL_GUARDED_BY(mu_) =
+      absl::UnavailableError("the server did not answer in time");
+  Respond respond_;
+  Json messages_ = Json::array();
+  Json gaps_ = Json::array();
+  std::size_t bytes_ = 0;
+  std::optional<Position> next_;
+  std::uint64_t head_ = 0;
+  bool full_ = false;
+  bool caught_up_ = false;
+};
+
+}  // namespace
+
+void ReadPage(Gateway* gateway, const std::string& channel,
+              const ReadQuery& query, Respond respond) {
+  std::make_shared<PageReader>(gateway, channel, query, std::move(respond))
+      ->Begin();
+}
+
+}  // namespace messenger::app

@@ -1,0 +1,17 @@
+// The answer to GET /v1/channels/{channel}/messages: a page of messages.
+#pragma once
+
+#include <string>
+
+#include "gateway/gateway.h"
+#include "gateway/http.h"
+#include "gateway/read_query.h"
+
+namespace messenger::app {
+
+// {"channel","messages":[…],"gaps":[…],"next","head","caught_up"}: what is there,
+// or, with a wait, what comes first. `next` is where to go on, as `after`.
+void ReadPage(Gateway* gateway, const std::string& channel,
+              const ReadQuery& query, Respond respond);
+
+}  // namespace messenger::app

@@ -1,0 +1,223 @@
+#include "gateway/options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <cstdlib>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/command_line.h"
+#include "messenger/address.h"
+#include "messenger/version.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr std::uint16_t kDefaultHttpPort = 8080;
+
+constexpr const char* kFooter =
+    R"(Examples:
+  messenger-gateway
+      Serve the log of the messenger-server on this machine on
+      http://localhost:8080, for programs of this machine only.
+  messenger-gateway --server log.example:51075 --listen 0.0.0.0:8080 \
+      --allow-host chat.example
+      For a network, which knows it as chat.example.
+
+  curl -d '{{"author":"ann","text":"hello"}}' \
+      localhost:8080/v1/channels/general/messages
+      Send a message; an array sends several.
+  curl 'localhost:8080/v1/channels/general/messages?last=10'
+      Read the last ten. from=SEQUENCE or earliest, since=TIME and
+      after=EPOCH:SEQUENCE begin elsewhere; the answer's "next" is where to go on;
+      wait=30 waits for a message if there is none.
+  curl -N 'localhost:8080/v1/channels/general/stream?from=earliest'
+      Follow the channel as server-sent events. A browser that reconnects sends
+      Last-Event-ID, and misses nothing.
+  curl localhost:8080/v1/channels
+      List the channels.
+  curl localhost:8080/openapi.json
+      The description of all of it (OpenAPI 3.1).
+
+The postbox, for clients of the original messenger, holds what arrives in the
+channel general while the gateway runs:
+  POST /sendMessage          {{"author","text"}} -> {{"sendTime"}}
+  POST /getAndFlushMessages  -> [{{"author","text","sendTime"}},...]
+A fetched message is gone, even if the answer got lost on its way, and all
+callers share one postbox. To miss nothing, read by position, as above.
+
+When it listens, it prints one line on stdout:
+  messenger-gateway {} listening on 127.0.0.1:8080 (server localhost:51075)
+Everything else goes to stderr. It begins without its server, too, and waits for
+it: requests are answered with 503 meanwhile, and streams stay open.
+
+Who may use it:
+  There are no passwords. It listens on this machine only unless --listen says
+  otherwise. Programs may use it; of web pages, those that it serves itself and
+  those that --cors-origin names. It answers when it is called localhost, by an
+  address, or by a name that --allow-host gives.
+
+Health:
+  /healthz  200 while it runs
+  /readyz   200 while its server takes messages, else 503
+
+Signals:
+  SIGTERM, SIGINT   Drain: accept nothing more, answer the requests that were
+                    sent, end the streams with a hint when to come back, and exit
+                    with 0. A second signal exits at once.
+  SIGHUP            The same, when the terminal closes; a second one changes
+                    nothing. Under nohup it is ignored.
+
+Exit codes:
+  0        drained after a signal
+  1        failed, for example because the address is in use
+  2        wrong usage
+  130,143  ended at once by a second SIGINT, SIGTERM; 129 by SIGHUP before it
+           listens
+
+Environment:
+  MESSENGER_SERVER_ADDR   the server if there is no --server
+                          (default localhost)
+  MESSENGER_HTTP_PORT     port to listen on if there is no --listen
+                          (default 8080))";
+
+// CLI11 takes an empty answer for valid.
+std::string MessageOf(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
+std::string CheckServer(const std::string& server) {
+  return MessageOf(ParseTarget(server).status());
+}
+
+std::string CheckListen(const std::string& address) {
+  return MessageOf(ParseAddress(address).status());
+}
+
+const char* Variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr || *value == '\0' ? nullptr : value;
+}
+
+// Where to listen without --listen; INVALID_ARGUMENT names the variable.
+absl::StatusOr<std::string> DefaultListen() {
+  Address address = {.host = "127.0.0.1", .port = kDefaultHttpPort};
+  if (const char* const variable = Variable("MESSENGER_HTTP_PORT")) {
+    const absl::StatusOr<std::uint16_t> port = ParsePort(variable);
+    if (!port.ok()) {
+      return absl::InvalidArgumentError(fmt::format(
+          "MESSENGER_HTTP_PORT: {}", MessageOf(port.status())));
+    }
+    address.port = *port;
+  }
+  return address.ToString();
+}
+
+void AddOptions(CLI::App& app, GatewayCommand* command) {
+  app.add_option("--server", command->gateway.server,
+                 "The server's address, port 51075 if there is none\n"
+                 "(default $MESSENGER_SERVER_ADDR, else localhost)")
+      ->option_text("HOST[:PORT]")
+      ->check(CheckServer);
+  app.add_option("--listen", command->listen,
+                 "Address to listen on; port 0 takes a free one\n"
+                 "(default 127.0.0.1:$MESSENGER_HTTP_PORT)")
+      ->option_text("HOST:PORT")
+      ->check(CheckListen);
+  app.add_option("--allow-host", command->allowed_hosts,
+                 "Answer when called by this name, too; repeatable.\n"
+                 "Other names are refused, since a page could have\n"
+                 "its own name lead here (DNS rebinding)")
+      ->option_text("NAME")
+      ->expected(1)
+      ->take_all()
+      ->check(CheckHostOption);
+  app.add_option("--cors-origin", command->cors_origins,
+                 "Let pages of this origin use it; repeatable\n"
+                 "(default: only its own)")
+      ->option_text("ORIGIN")
+      ->expected(1)
+      ->take_all()
+      ->check(CheckOriginOption);
+  AddDuration(app, "--timeout", &command->timeout,
+              "How long a request waits for the server before it\n"
+              "is answered with 503, at least 1ms (default 10s)");
+  app.add_option("--postbox-messages", command->gateway.postbox.max_messages,
+                 "Most messages in the postbox; the oldest are dropped\n"
+                 "first, and the next fetch says how many, in the\n"
+                 "header Messenger-Dropped (default 10000)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
+  AddSize(app, "--postbox-bytes", &command->gateway.postbox.max_bytes,
+          "Most bytes of authors and texts in it (default 16Mi)");
+  app.add_option("--max-connections", command->limits.max_connections,
+                 "Most connections; one more is answered with 503\n"
+                 "(default 10000)")
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
+  AddSize(app, "--max-body-bytes", &command->limits.max_body_bytes,
+          "Most bytes of the body of a request (default 8Mi)");
+  AddDuration(app, "--request-timeout", &command->limits.request_timeout,
+              "Longest time for a request to arrive, from its first\n"
+              "byte to its last (default 30s)");
+  AddDuration(app, "--idle-timeout", &command->limits.idle_timeout,
+              "Close a connection without a request after this\n"
+              "time (default 75s)");
+  AddDuration(app, "--write-timeout", &command->limits.write_timeout,
+              "Close a connection that does not take its answer, or\n"
+              "an event, within this time (default 30s)");
+  AddDuration(app, "--drain-timeout", &command->drain_timeout,
+              "Longest time that a drain may take (default 5s)");
+}
+
+}  // namespace
+
+std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
+                                                    const char* const* argv,
+                                                    int* exit_code) {
+  auto command = std::make_unique<GatewayCommand>();
+  const char* const server = Variable("MESSENGER_SERVER_ADDR");
+  command->gateway.server = server == nullptr ? "localhost" : server;
+  CLI::App app(
+      "Serve a messenger-server's channels over HTTP: a JSON API,\n"
+      "server-sent events, and a postbox.",
+      "messenger-gateway");
+  SetUp(app);
+  app.footer(fmt::format(kFooter, kVersion));
+  AddOptions(app, command.get());
+  if (const auto code = Parse(app, argc, argv)) {
+    *exit_code = *code;
+    return nullptr;
+  }
+  // What --server said has been checked.
+  auto target = ParseTarget(command->gateway.server);
+  if (!target.ok()) {
+    *exit_code = UsageError(app, fmt::format("MESSENGER_SERVER_ADDR: {}",
+                                             MessageOf(target.status())));
+    return nullptr;
+  }
+  command->gateway.server = *std::move(target);
+  if (command->listen.empty()) {
+    auto listen = DefaultListen();
+    if (!listen.ok()) {
+      *exit_code = UsageError(app, MessageOf(listen.status()));
+      return nullptr;
+    }
+    command->listen = *std::move(listen);
+  }
+  using std::chrono::milliseconds;
+  constexpr std::chrono::hours kMost(24);
+  const auto timeout = std::chrono::ceil<milliseconds>(command->timeout);
+  if (timeout < milliseconds(1) || timeout > kMost) {
+    *exit_code = UsageError(
+        app, fmt::format("--timeout: {} ms is not between 1 ms and 24 hours",
+                         timeout.count()));
+    return nullptr;
+  }
+  command->gateway.timeout = timeout;
+  return command;
+}
+
+}  // namespace messenger::app

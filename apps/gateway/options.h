@@ -1,0 +1,30 @@
+// The command line of messenger-gateway.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/gateway.h"
+#include "gateway/http_server.h"
+
+namespace messenger::app {
+
+struct GatewayCommand {
+  std::string listen = {};
+  GatewayOptions gateway = {};
+  HttpLimits limits = {};
+  std::vector<std::string> allowed_hosts = {};
+  std::vector<std::string> cors_origins = {};
+  std::chrono::nanoseconds timeout = GatewayOptions().timeout;  // for `gateway`
+  std::chrono::nanoseconds drain_timeout = std::chrono::seconds(5);
+};
+
+// Reads the command line and the environment. Null if the program should end
+// with `*exit_code`: help was printed, or an error.
+std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
+                                                    const char* const* argv,
+                                                    int* exit_code);
+
+}  // namespace messenger::app

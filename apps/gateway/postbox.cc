@@ -1,0 +1,113 @@
+#include "gateway/postbox.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "common/time.h"
+
+namespace messenger::app {
+
+bool Postbox::Put(const Message& message) {
+  absl::MutexLock lock(&mu_);
+  const bool had_dropped = dropped_ > 0;
+  Entry& entry = entries_.emplace_back(
+      Entry{.author = std::string(message.author),
+            .text = std::string(message.text),
+            .send_time = message.send_time});
+  bytes_ += entry.bytes();
+  while (entries_.size() > limits_.max_messages ||
+         (bytes_ > limits_.max_bytes && entries_.size() > 1)) {
+    bytes_ -= entries_.front().bytes();
+    entries_.pop_front();
+    ++dropped_;
+  }
+  return dropped_ > 0 && !had_dropped;
+}
+
+PostboxContents Postbox::Flush() {
+  std::deque<Entry> entries;
+  PostboxContents contents;
+  {
+    absl::MutexLock lock(&mu_);
+    entries.swap(entries_);
+    bytes_ = 0;
+    contents.dropped = std::exchange(dropped_, 0);
+  }
+  for (Entry& entry : entries) {
+    contents.messages.push_back({{"author", std::move(entry.author)},
+                                 {"text", std::move(entry.text)},
+                                 {"sendTime", FormatTime(entry.send_time)}});
+  }
+  return contents;
+}
+
+PostboxReader::PostboxReader(Client* client, Postbox* postbox, Notice notice)
+    : client_(client), postbox_(postbox), notice_(std::move(notice)) {
+  absl::MutexLock lock(&mu_);
+  Read(Start::NewOnly());
+}
+
+PostboxReader::~PostboxReader() {
+  Subscription subscription;
+  {
+    absl::MutexLock lock(&mu_);
+    stopped_ = true;
+    subscription = std::move(subscription_);
+  }
+}
+
+bool PostboxReader::joined() const {
+  absl::MutexLock lock(&mu_);
+  return joined_;
+}
+
+void PostboxReader::WaitUntilJoined(std::chrono::milliseconds timeout) const {
+  absl::MutexLock lock(&mu_);
+  mu_.AwaitWithTimeout(absl::Condition(&joined_), absl::FromChrono(timeout));
+}
+
+void PostboxReader::Read(Start start) {
+  subscription_ = client_->Read(
+      {.channel = std::string(kDefaultChannel),
+       .start = start,
+       .skip_damaged = true},
+      {.on_joined =
+           [this](const Joined&) {
+             absl::MutexLock lock(&mu_);
+             joined_ = true;
+           },
+       .on_message =
+           [this](const Message& message) {
+             if (!postbox_->Put(message)) return;
+             notice_(
+                 "the postbox is full: its oldest messages are dropped until "
+                 "somebody fetches it with /getAndFlushMessages");
+           },
+       .on_gap =
+           [this](const Gap& gap) {
+             notice_(fmt::format(
+                 "the postbox misses messages from {} on; it goes on with {} "
+                 "({})",
+                 gap.first_missing, gap.next, ToString(gap.reason)));
+           },
+       .on_end = [this](const absl::Status& status) { OnEnd(status); }});
+}
+
+// The client waits for a server that is away. What ends the reading is an
+// answer, such as that it has too many readers, or a damaged message.
+void PostboxReader::OnEnd(const absl::Status& status) {
+  if (absl::IsCancelled(status)) return;
+  notice_(fmt::format("the postbox cannot read on, and tries again: {}",
+                      std::string(status.message())));
+  absl::MutexLock lock(&mu_);
+  // Not at once, again and again. Only the destructor changes it.
+  mu_.AwaitWithTimeout(absl::Condition(&stopped_), absl::Seconds(1));
+  if (stopped_) return;
+  const std::optional<Position> position = subscription_.position();
+  Read(position ? Start::After(*position) : Start::NewOnly());
+}
+
+}  // namespace messenger::app

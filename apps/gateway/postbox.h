@@ -1,0 +1,94 @@
+// The postbox: what has arrived in the channel "general" and was not fetched.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "common/json.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+
+struct PostboxLimits {
+  std::size_t max_messages = 10'000;
+  // Of authors and texts.
+  std::size_t max_bytes = std::size_t{16} << 20;
+};
+
+struct PostboxContents {
+  // [{"author","text","sendTime"},…]: the form that the original had.
+  Json messages = Json::array();
+  // Dropped since the last Flush, as there was no room; they were older.
+  std::uint64_t dropped = 0;
+};
+
+// Thread safety: all members may be called from any thread.
+class Postbox {
+ public:
+  explicit Postbox(PostboxLimits limits) : limits_(limits) {}
+
+  Postbox(const Postbox&) = delete;
+  Postbox& operator=(const Postbox&) = delete;
+
+  // Puts a message in. If it is full, the oldest ones are dropped for it; true
+  // for the first ones since the last Flush.
+  bool Put(const Message& message);
+
+  // Takes out what is there.
+  PostboxContents Flush();
+
+ private:
+  struct Entry {
+    std::string author;
+    std::string text;
+    Timestamp send_time;
+
+    std::size_t bytes() const { return author.size() + text.size(); }
+  };
+
+  const PostboxLimits limits_;
+  absl::Mutex mu_;
+  std::deque<Entry> entries_ ABSL_GUARDED_BY(mu_);
+  std::size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  std::uint64_t dropped_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+// Reads the channel into the postbox, from now on and for as long as it lives.
+//
+// Thread safety: `joined` and `WaitUntilJoined` may be called from any thread.
+class PostboxReader {
+ public:
+  using Notice = std::function<void(std::string_view)>;
+
+  // All of them must outlive it.
+  PostboxReader(Client* client, Postbox* postbox, Notice notice);
+  ~PostboxReader();
+
+  PostboxReader(const PostboxReader&) = delete;
+  PostboxReader& operator=(const PostboxReader&) = delete;
+
+  // Whether it has stood in the channel: every later message comes.
+  bool joined() const;
+  void WaitUntilJoined(std::chrono::milliseconds timeout) const;
+
+ private:
+  void Read(Start start) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnEnd(const absl::Status& status);
+
+  Client* const client_;
+  Postbox* const postbox_;
+  const Notice notice_;
+  mutable absl::Mutex mu_;
+  bool joined_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  Subscription subscription_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace messenger::app

@@ -1,0 +1,36 @@
+// Errors as HTTP tells them: application/problem+json (RFC 9457).
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/json.h"
+#include "gateway/http.h"
+
+namespace messenger::app {
+
+struct Problem {
+  int status = 400;
+  // A sentence: what is wrong, and the limit.
+  std::string detail = {};
+  // What is wrong with which value, if it is about one: "limit", "[3].author".
+  std::string field = {};
+  Json value = nullptr;
+  Json limit = nullptr;
+  // Anything else that a program may want to know, by name.
+  Json more = Json::object();
+  // For one of 503. Seconds.
+  int retry_after = 1;
+};
+
+Response ToResponse(const Problem& problem);
+
+// An error of the client library. What was asked for wrongly is 4xx; that the
+// server is away, or has no room, 503 with Retry-After: the same request may
+// succeed later; that it says what it should not, 502.
+Problem ProblemOf(const absl::Status& status);
+
+// Answers with a JSON value.
+Response JsonResponse(const Json& json, int status = 200);
+
+}  // namespace messenger::app

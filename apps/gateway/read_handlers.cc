@@ -1,0 +1,172 @@
+// The handlers that only look: at messages, channels, and the gateway itself.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "common/json.h"
+#include "common/message_json.h"
+#include "gateway/event_stream.h"
+#include "gateway/handlers.h"
+#include "gateway/message_page.h"
+#include "gateway/openapi.h"
+#include "gateway/problem.h"
+#include "gateway/read_query.h"
+
+namespace messenger::app {
+namespace {
+
+constexpr std::size_t kDefaultChannels = 1000;
+constexpr std::size_t kMaxChannels = 10'000;
+
+const std::string& ChannelOf(const Request& request) {
+  return request.target.segments[2];
+}
+
+Timestamp Now() {
+  return std::chrono::time_point_cast<Timestamp::duration>(
+      std::chrono::system_clock::now());
+}
+
+// Answers with what `call` returns; it may block.
+void RespondBlocking(Gateway* gateway, Respond respond,
+                     absl::AnyInvocable<Response()> call) {
+  const auto answer = std::make_shared<Respond>(std::move(respond));
+  if (!gateway->RunBlocking([answer, call = std::move(call)]() mutable {
+        (*answer)(call());
+      })) {
+    (*answer)(ToResponse(
+        {.status = 503,
+         .detail = "too many calls wait for the server; try again"}));
+  }
+}
+
+Response ListPage(const std::vector<ChannelInfo>& channels,
+                  const std::string& after, std::size_t limit) {
+  auto first = std::upper_bound(
+      channels.begin(), channels.end(), after,
+      [](const std::string& name, const ChannelInfo& channel) {
+        return name < channel.name;
+      });
+  Json page = Json::array();
+  for (; first != channels.end() && page.size() < limit; ++first) {
+    page.push_back(ChannelJson(*first));
+  }
+  Json next = nullptr;
+  if (first != channels.end()) next = page.back()["channel"];
+  return JsonResponse({{"channels", std::move(page)}, {"next", next}});
+}
+
+}  // namespace
+
+void PostGetAndFlushMessages(Gateway* gateway, Request /*request*/,
+                             Respond respond) {
+  PostboxContents contents = gateway->postbox().Flush();
+  Response response = JsonResponse(contents.messages);
+  // The array is the original's; there is no place in it for that.
+  if (contents.dropped > 0) {
+    response.headers.push_back({.name = "Messenger-Dropped",
+                                .value = std::to_string(contents.dropped)});
+  }
+  respond(std::move(response));
+}
+
+void GetMessages(Gateway* gateway, Request request, Respond respond) {
+  const auto query = ParsePageQuery(request.target, Now());
+  if (const auto* problem = std::get_if<Problem>(&query)) {
+    respond(ToResponse(*problem));
+    return;
+  }
+  ReadPage(gateway, ChannelOf(request), std::get<ReadQuery>(query),
+           std::move(respond));
+}
+
+void GetStream(Gateway* gateway, Request request, Respond respond) {
+  const auto query = ParseStreamQuery(request, Now());
+  if (const auto* problem = std::get_if<Problem>(&query)) {
+    respond(ToResponse(*problem));
+    return;
+  }
+  Response response{.content_type = "text/event-stream"};
+  // nginx would gather it before it hands it on.
+  response.headers.push_back({.name = "X-Accel-Buffering", .value = "no"});
+  if (request.method != "HEAD") {
+    response.stream = EventStream::Make(gateway, ChannelOf(request),
+                                        std::get<ReadQuery>(query).start);
+  }
+  respond(std::move(response));
+}
+
+void GetChannels(Gateway* gateway, Request request, Respond respond) {
+  auto made = QueryFields::Make(request.target, "after limit");
+  std::size_t limit = kDefaultChannels;
+  std::optional<Problem> problem;
+  if (auto* wrong = std::get_if<Problem>(&made)) {
+    problem = std::move(*wrong);
+  } else {
+    problem =
+        std::get<QueryFields>(made).Number("limit", 1, kMaxChannels, &limit);
+  }
+  if (problem) {
+    respond(ToResponse(*problem));
+    return;
+  }
+  std::string after = std::get<QueryFields>(made).Find("after").value_or("");
+  RespondBlocking(gateway, std::move(respond),
+                  [gateway, limit, after = std::move(after)] {
+                    const auto channels = gateway->client().ListChannels();
+                    return channels.ok()
+                               ? ListPage(*channels, after, limit)
+                               : ToResponse(ProblemOf(channels.status()));
+                  });
+}
+
+void GetChannel(Gateway* gateway, Request request, Respond respond) {
+  RespondBlocking(gateway, std::move(respond),
+                  [gateway, channel = ChannelOf(request)] {
+                    const auto info = gateway->client().GetChannel(channel);
+                    return info.ok() ? JsonResponse(ChannelJson(*info))
+                                     : ToResponse(ProblemOf(info.status()));
+                  });
+}
+
+void DeleteChannel(Gateway* gateway, Request request, Respond respond) {
+  RespondBlocking(
+      gateway, std::move(respond), [gateway, channel = ChannelOf(request)] {
+        const absl::Status status = gateway->client().DeleteChannel(channel);
+        return status.ok() ? Response{.status = 204, .content_type = {}}
+                           : ToResponse(ProblemOf(status));
+      });
+}
+
+void GetOpenApi(Gateway* /*gateway*/, Request /*request*/, Respond respond) {
+  respond(Response{.body = std::string(kOpenApi)});
+}
+
+void GetHealthz(Gateway* /*gateway*/, Request /*request*/, Respond respond) {
+  respond(JsonResponse({{"status", "alive"}}));
+}
+
+void GetReadyz(Gateway* gateway, Request /*request*/, Respond respond) {
+  RespondBlocking(gateway, std::move(respond), [gateway] {
+    absl::Status status = gateway->client().CheckHealth();
+    if (status.ok() && gateway->drain_list()->drained()) {
+      status = absl::UnavailableError("the gateway is draining");
+    }
+    if (status.ok() && !gateway->postbox_reader().joined()) {
+      status = absl::UnavailableError("the postbox has not joined yet");
+    }
+    if (!status.ok()) {
+      Problem problem = ProblemOf(status);
+      problem.status = 503;
+      return ToResponse(problem);
+    }
+    return JsonResponse({{"status", "ready"}});
+  });
+}
+
+}  // namespace messenger::app

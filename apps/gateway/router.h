@@ -1,0 +1,34 @@
+// What the gateway serves: which path is answered by what.
+#pragma once
+
+#include <optional>
+
+#include "gateway/gateway.h"
+#include "gateway/http.h"
+#include "gateway/origin_guard.h"
+
+namespace messenger::app {
+
+// Thread safety: all members may be called from any thread.
+class Router {
+ public:
+  // Both must outlive it.
+  Router(Gateway* gateway, const OriginGuard* guard)
+      : gateway_(gateway), guard_(guard) {}
+
+  // The answer to a request that needs no look at its body: it is refused, is
+  // for nothing that is there, or asks what may be asked.
+  std::optional<Response> AnswerHead(const Request& head) const;
+
+  // Answers a request to which AnswerHead had no answer.
+  void Answer(Request request, Respond respond) const;
+
+  // What each answer to this request has.
+  Headers CommonHeaders(const Headers& request) const;
+
+ private:
+  Gateway* const gateway_;
+  const OriginGuard* const guard_;
+};
+
+}  // namespace messenger::app

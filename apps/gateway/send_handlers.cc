@@ -1,0 +1,142 @@
+// The handlers that send.
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "common/json.h"
+#include "common/time.h"
+#include "gateway/handlers.h"
+#include "gateway/message_body.h"
+#include "gateway/problem.h"
+#include "messenger/client.h"
+
+namespace messenger::app {
+namespace {
+
+using Receipts = std::vector<absl::StatusOr<Receipt>>;
+using Finish = absl::AnyInvocable<void(Receipts)>;
+
+// Messages on their way, until the last of them has its receipt.
+struct Sending {
+  Sending(Gateway* gateway, std::size_t count, Finish done)
+      : messages(&gateway->messages()),
+        bytes(&gateway->bytes()),
+        receipts(count, absl::UnknownError("not sent")),
+        left(count),
+        finish(std::move(done)) {}
+
+  Budget::Claim messages;
+  Budget::Claim bytes;
+  Receipts receipts;
+  std::atomic<std::size_t> left;
+  Finish finish;
+};
+
+// Sends all of them, or none if too many are on their way: then it returns the
+// problem, and `finish` is not called.
+std::optional<Problem> SendAll(Gateway* gateway,
+                               const std::vector<NewMessage>& messages,
+                               std::size_t bytes, Finish finish) {
+  const auto sending = std::make_shared<Sending>(gateway, messages.size(),
+                                                 std::move(finish));
+  if (!sending->messages.Add(messages.size()) || !sending->bytes.Add(bytes)) {
+    return Problem{.status = 503,
+                   .detail = "too many messages are on their way to the "
+                             "server; nothing was sent"};
+  }
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    gateway->client().SendAsync(
+        messages[i], [sending, i](absl::StatusOr<Receipt> receipt) {
+          sending->receipts[i] = std::move(receipt);
+          if (--sending->left == 0) {
+            sending->finish(std::move(sending->receipts));
+          }
+        });
+  }
+  return std::nullopt;
+}
+
+Json ReceiptJson(const std::string& channel, const Receipt& receipt) {
+  return {{"channel", channel},
+          {"epoch", EpochString(receipt.position.epoch)},
+          {"sequence", receipt.position.sequence},
+          {"send_time", FormatTime(receipt.send_time)}};
+}
+
+Problem ProblemOfSend(const absl::Status& status) {
+  Problem problem = ProblemOf(status);
+  problem.more["may_be_stored"] = MayBeStored(status);
+  return problem;
+}
+
+Response AnswerOne(const std::string& channel,
+                   const absl::StatusOr<Receipt>& receipt) {
+  if (!receipt.ok()) return ToResponse(ProblemOfSend(receipt.status()));
+  return JsonResponse(ReceiptJson(channel, *receipt), 201);
+}
+
+// An array of receipts; or, with the first error, what became of each message.
+Response AnswerAll(const std::string& channel, const Receipts& receipts) {
+  std::optional<Problem> problem;
+  bool may_be_stored = false;
+  Json json = Json::array();
+  for (const auto& receipt : receipts) {
+    json.push_back(receipt.ok() ? ReceiptJson(channel, *receipt) : nullptr);
+    if (receipt.ok()) continue;
+    may_be_stored |= MayBeStored(receipt.status());
+    if (!problem) problem = ProblemOfSend(receipt.status());
+  }
+  if (!problem) return JsonResponse(json, 201);
+  problem->more["may_be_stored"] = may_be_stored;
+  problem->more["receipts"] = std::move(json);
+  return ToResponse(*problem);
+}
+
+}  // namespace
+
+void PostMessages(Gateway* gateway, Request request, Respond respond) {
+  const std::string& channel = request.target.segments[2];
+  auto parsed = ParseMessageBody(request.body, channel);
+  if (const auto* problem = std::get_if<Problem>(&parsed)) {
+    respond(ToResponse(*problem));
+    return;
+  }
+  const auto& body = std::get<MessageBody>(parsed);
+  // Whichever of the two it is that answers.
+  const auto answer = std::make_shared<Respond>(std::move(respond));
+  const auto problem = SendAll(
+      gateway, body.messages, request.body.size(),
+      [answer, channel, is_array = body.is_array](const Receipts& receipts) {
+        (*answer)(is_array ? AnswerAll(channel, receipts)
+                           : AnswerOne(channel, receipts.front()));
+      });
+  if (problem) (*answer)(ToResponse(*problem));
+}
+
+void PostSendMessage(Gateway* gateway, Request request, Respond respond) {
+  auto parsed = ParsePostboxBody(request.body);
+  if (const auto* problem = std::get_if<Problem>(&parsed)) {
+    respond(ToResponse(*problem));
+    return;
+  }
+  const auto& body = std::get<MessageBody>(parsed);
+  const auto answer = std::make_shared<Respond>(std::move(respond));
+  const auto problem = SendAll(
+      gateway, body.messages, request.body.size(),
+      [answer](const Receipts& receipts) {
+        const auto& receipt = receipts.front();
+        (*answer)(receipt.ok() ? JsonResponse({{"sendTime",
+                                                FormatTime(receipt->send_time)}})
+                               : ToResponse(ProblemOfSend(receipt.status())));
+      });
+  if (problem) (*answer)(ToResponse(*problem));
+}
+
+}  // namespace messenger::app
