@@ -169,6 +169,12 @@ absl::Status CheckFraming(const Headers& headers, bool is_http_1_0) {
     return absl::InvalidArgumentError(fmt::format(
         "Content-Length: {} of them, at most 1", lengths.size()));
   }
+  if (!lengths.empty() &&
+      lengths.front().find_first_not_of("0123456789") !=
+          std::string_view::npos) {
+    return absl::InvalidArgumentError(fmt::format(
+        "Content-Length: '{}' is no number", lengths.front()));
+  }
   if (!codings.empty() && !lengths.empty()) {
     return absl::InvalidArgumentError(
         "Transfer-Encoding and Content-Length: only one of them");

@@ -14,7 +14,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
@@ -31,6 +30,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/duration.h"
 #include "gateway/budget.h"
 #include "gateway/problem.h"
 #include "messenger/address.h"
@@ -86,20 +86,18 @@ std::string HeadOf(const Response& response, const Incoming& incoming,
   return head;
 }
 
-// What a request is answered that cannot be read.
+Response AnswerToTimeout(const HttpLimits& limits) {
+  const std::chrono::duration<double> timeout = limits.request_timeout;
+  return ToResponse(
+      {.status = 408,
+       .detail = fmt::format("the request was not there in full after {}",
+                             FormatDuration(limits.request_timeout)),
+       .limit = timeout.count()});
+}
+
+// Nothing if nobody is there any more.
 std::optional<Response> AnswerToError(const beast::error_code& error,
                                       const HttpLimits& limits) {
-  if (error == beast::error::timeout) {
-    return ToResponse(
-        {.status = 408,
-         .detail = fmt::format(
-             "the request was not there in full after {} ms",
-             std::chrono::floor<std::chrono::milliseconds>(
-                 limits.request_timeout)
-                 .count()),
-         .limit = std::chrono::duration<double>(limits.request_timeout)
-                      .count()});
-  }
   if (error == http::error::header_limit ||
       error == http::error::buffer_overflow) {
     return ToResponse(
@@ -118,7 +116,7 @@ std::optional<Response> AnswerToError(const beast::error_code& error,
       error == http::error::partial_message ||
       error.category() !=
           http::make_error_code(http::error::bad_method).category()) {
-    return std::nullopt;  // nobody is there
+    return std::nullopt;
   }
   return ToResponse({.status = 400,
                      .detail = "the request is not HTTP/1.1: " +
@@ -209,7 +207,9 @@ class Sessions {
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(tcp::socket socket, std::shared_ptr<Sessions> sessions)
-      : stream_(std::move(socket)), sessions_(std::move(sessions)) {}
+      : socket_(std::move(socket)),
+        timer_(socket_.get_executor()),
+        sessions_(std::move(sessions)) {}
 
   net::awaitable<void> Run() {
     const auto self = shared_from_this();
@@ -218,22 +218,61 @@ class Session : public std::enable_shared_from_this<Session> {
       while (goes_on) goes_on = co_await Exchange();
       sessions_->Remove(this);
     } else {
-      co_await Write({}, ToResponse({.status = 503,
-                                     .detail = "too many connections"}));
+      const Incoming nothing;
+      co_await Write(nothing, ToResponse({.status = 503,
+                                          .detail = "too many connections"}));
     }
+    Disarm();
     beast::error_code ignored;
-    stream_.socket().close(ignored);
+    socket_.close(ignored);
   }
 
   void DrainSoon() {
-    net::post(stream_.get_executor(), [self = shared_from_this()] {
+    net::post(socket_.get_executor(), [self = shared_from_this()] {
       if (!self->is_idle_) return;
       beast::error_code ignored;
-      self->stream_.socket().cancel(ignored);
+      self->socket_.cancel(ignored);
     });
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  // From now on, what takes longer is cancelled, until Disarm or another Arm.
+  void Arm(std::chrono::nanoseconds timeout) {
+    // More would overflow.
+    constexpr std::chrono::hours kMost(24 * 365);
+    timed_out_ = false;
+    deadline_ = Clock::now() + std::min<std::chrono::nanoseconds>(timeout, kMost);
+    timer_.expires_at(deadline_);
+    AwaitDeadline();
+  }
+
+  void Disarm() {
+    timed_out_ = false;
+    deadline_ = Clock::time_point::max();
+    timer_.cancel();
+  }
+
+  void AwaitDeadline() {
+    timer_.async_wait([weak = weak_from_this()](beast::error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || Clock::now() < self->deadline_) return;
+      self->timed_out_ = true;
+      beast::error_code ignored;
+      self->socket_.cancel(ignored);
+      // It may have been between two operations, and the next one begin now.
+      self->timer_.expires_after(std::chrono::milliseconds(100));
+      self->AwaitDeadline();
+    });
+  }
+
+  // What is answered to a request that cannot be read.
+  std::optional<Response> AnswerToFailure(const beast::error_code& error) const {
+    return timed_out_ ? AnswerToTimeout(sessions_->limits())
+                      : AnswerToError(error, sessions_->limits());
+  }
+
   // One request and its answer; false if the connection ends.
   net::awaitable<bool> Exchange() {
     if (!co_await AwaitFirstByte()) co_return false;
@@ -247,7 +286,7 @@ class Session : public std::enable_shared_from_this<Session> {
       co_return false;
     }
     if (!incoming.request) co_return false;
-    stream_.expires_never();
+    Disarm();
     Response response = co_await AwaitAnswer(sessions_->router(),
                                              *std::move(incoming.request));
     incoming.keep_alive = incoming.keep_alive && !sessions_->draining();
@@ -255,16 +294,16 @@ class Session : public std::enable_shared_from_this<Session> {
       co_await WriteStream(incoming, std::move(response));
       co_return false;
     }
-    co_return co_await Write(incoming, std::move(response)) &&
-        incoming.keep_alive;
+    const bool is_taken = co_await Write(incoming, std::move(response));
+    co_return is_taken && incoming.keep_alive;
   }
 
   net::awaitable<bool> AwaitFirstByte() {
     if (buffer_.size() > 0) co_return true;
     is_idle_ = true;
     if (sessions_->draining()) co_return false;
-    stream_.expires_after(sessions_->limits().idle_timeout);
-    const auto [error, size] = co_await stream_.async_read_some(
+    Arm(sessions_->limits().idle_timeout);
+    const auto [error, size] = co_await socket_.async_read_some(
         buffer_.prepare(kReadBytes), kAwait);
     buffer_.commit(size);
     is_idle_ = false;
@@ -278,11 +317,11 @@ class Session : public std::enable_shared_from_this<Session> {
     http::request_parser<http::string_body> parser;
     parser.header_limit(static_cast<std::uint32_t>(limits.max_header_bytes));
     parser.body_limit(limits.max_body_bytes);
-    stream_.expires_after(limits.request_timeout);
+    Arm(limits.request_timeout);
     auto [error, _] =
-        co_await http::async_read_header(stream_, buffer_, parser, kAwait);
+        co_await http::async_read_header(socket_, buffer_, parser, kAwait);
     if (error) {
-      incoming.refusal = AnswerToError(error, limits);
+      incoming.refusal = AnswerToFailure(error);
       co_return incoming;
     }
     Request request = HeadOfRequest(parser, &incoming);
@@ -297,9 +336,9 @@ class Session : public std::enable_shared_from_this<Session> {
     std::size_t taken = 0;
     while (!parser.is_done()) {
       auto [body_error, size] =
-          co_await http::async_read_some(stream_, buffer_, parser, kAwait);
+          co_await http::async_read_some(socket_, buffer_, parser, kAwait);
       if (body_error) {
-        incoming.refusal = AnswerToError(body_error, limits);
+        incoming.refusal = AnswerToFailure(body_error);
         co_return incoming;
       }
       const std::size_t now = parser.get().body().size();
@@ -351,7 +390,7 @@ class Session : public std::enable_shared_from_this<Session> {
     }
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     const auto [error, _] = co_await net::async_write(
-        stream_, net::buffer(kContinue.data(), kContinue.size()), kAwait);
+        socket_, net::buffer(kContinue.data(), kContinue.size()), kAwait);
     co_return !error;
   }
 
@@ -366,8 +405,9 @@ class Session : public std::enable_shared_from_this<Session> {
   // Each piece, however large, has the whole time.
   template <typename Buffers>
   net::awaitable<bool> WriteInTime(const Buffers& buffers) {
-    stream_.expires_after(sessions_->limits().write_timeout);
-    const auto [error, _] = co_await net::async_write(stream_, buffers, kAwait);
+    Arm(sessions_->limits().write_timeout);
+    const auto [error, _] = co_await net::async_write(socket_, buffers, kAwait);
+    Disarm();
     co_return !error;
   }
 
@@ -377,8 +417,8 @@ class Session : public std::enable_shared_from_this<Session> {
     response.stream = body;
     const std::string head = HeadOf(response, incoming, /*keep_alive=*/false);
     // From now on, a read waits for the end of the connection.
-    stream_.expires_never();
-    net::co_spawn(stream_.get_executor(), AwaitHangUp(shared_from_this(), body),
+    Disarm();
+    net::co_spawn(socket_.get_executor(), AwaitHangUp(shared_from_this(), body),
                   net::detached);
     bool is_taken = co_await WriteInTime(net::buffer(head));
     while (true) {
@@ -395,17 +435,17 @@ class Session : public std::enable_shared_from_this<Session> {
       co_await WriteInTime(net::buffer(kLastChunk.data(), kLastChunk.size()));
     }
     beast::error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-    stream_.socket().cancel(ignored);
+    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    socket_.cancel(ignored);
   }
 
   net::awaitable<bool> WritePiece(const std::string& piece, bool is_http_1_0) {
     const std::string size = fmt::format("{:x}\r\n", piece.size());
     const std::array<net::const_buffer, 3> chunk = {
         net::buffer(size), net::buffer(piece), net::buffer("\r\n", 2)};
-    const std::array<net::const_buffer, 1> plain = {net::buffer(piece)};
-    co_return is_http_1_0 ? co_await WriteInTime(plain)
-                          : co_await WriteInTime(chunk);
+    // Not as one expression: g++ 12 would await both of them.
+    if (is_http_1_0) co_return co_await WriteInTime(net::buffer(piece));
+    co_return co_await WriteInTime(chunk);
   }
 
   // What comes while a stream is sent can only be its end: nobody may ask for
@@ -413,7 +453,7 @@ class Session : public std::enable_shared_from_this<Session> {
   static net::awaitable<void> AwaitHangUp(std::shared_ptr<Session> self,
                                           std::shared_ptr<BodyStream> body) {
     std::array<char, 1> byte{};
-    co_await self->stream_.async_read_some(net::buffer(byte), kAwait);
+    co_await self->socket_.async_read_some(net::buffer(byte), kAwait);
     body->Cancel();
   }
 
@@ -422,11 +462,11 @@ class Session : public std::enable_shared_from_this<Session> {
   net::awaitable<void> Linger() {
     constexpr std::size_t kMost = std::size_t{16} << 20;
     beast::error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    socket_.shutdown(tcp::socket::shutdown_send, ignored);
     buffer_.clear();
-    stream_.expires_after(std::chrono::seconds(2));
+    Arm(std::chrono::seconds(2));
     for (std::size_t taken = 0; taken < kMost;) {
-      const auto [error, size] = co_await stream_.async_read_some(
+      const auto [error, size] = co_await socket_.async_read_some(
           buffer_.prepare(kReadBytes), kAwait);
       if (error) co_return;
       taken += size;
@@ -435,7 +475,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
   static constexpr std::size_t kReadBytes = 4096;
 
-  beast::tcp_stream stream_;
+  tcp::socket socket_;
+  net::steady_timer timer_;
+  Clock::time_point deadline_ = Clock::time_point::max();
+  bool timed_out_ = false;
   // Its budget, too, until the context destroys what was cut off.
   const std::shared_ptr<Sessions> sessions_;
   beast::flat_buffer buffer_;

@@ -31,8 +31,8 @@ constexpr const char* kFooter =
       Send a message; an array sends several.
   curl 'localhost:8080/v1/channels/general/messages?last=10'
       Read the last ten. from=SEQUENCE or earliest, since=TIME and
-      after=EPOCH:SEQUENCE begin elsewhere; the answer's "next" is where to go on;
-      wait=30 waits for a message if there is none.
+      after=EPOCH:SEQUENCE begin elsewhere; the answer's "next" is where to go
+      on; wait=30 waits for a message if there is none.
   curl -N 'localhost:8080/v1/channels/general/stream?from=earliest'
       Follow the channel as server-sent events. A browser that reconnects sends
       Last-Event-ID, and misses nothing.
@@ -65,8 +65,8 @@ Health:
 
 Signals:
   SIGTERM, SIGINT   Drain: accept nothing more, answer the requests that were
-                    sent, end the streams with a hint when to come back, and exit
-                    with 0. A second signal exits at once.
+                    sent, end the streams with a hint when to come back, and
+                    exit with 0. A second signal exits at once.
   SIGHUP            The same, when the terminal closes; a second one changes
                     nothing. Under nohup it is ignored.
 

@@ -1,0 +1,786 @@
+#!/usr/bin/env python3
+"""messenger-gateway, as its callers meet it.
+
+    gateway_test.py SERVER_PROGRAM GATEWAY_PROGRAM
+
+Everything is real: the programs, sockets, signals. What is waited for is an
+event, with a deadline.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SERVER, GATEWAY = sys.argv[1:3]
+DEADLINE = 30
+
+
+def until(condition, what):
+    """Waits for what no event tells of: the state of another process."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        select.select([], [], [], 0.02)
+    raise AssertionError(f"not within {DEADLINE} s: {what}")
+
+
+class Program:
+    """A server or gateway that has said that it listens."""
+
+    def __init__(self, *command, environment=None):
+        self.stderr = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr,
+            text=True, env={**os.environ, **(environment or {})})
+        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE)
+        line = self.process.stdout.readline() if ready else ""
+        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", line)
+        if not found:
+            self.process.kill()
+            raise AssertionError(f"{command[0]} does not listen: {line}{self.said()}")
+        self.port = int(found.group(1))
+
+    def said(self):
+        self.stderr.seek(0)
+        return self.stderr.read()
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(DEADLINE)
+        self.process.stdout.close()
+        return code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop(signal.SIGKILL)
+        self.stderr.close()
+
+
+def start_server(port=0, log="memory:"):
+    return Program(SERVER, "--listen", f"127.0.0.1:{port}", "--log", log)
+
+
+def start_gateway(server, *options, port=0):
+    return Program(GATEWAY, "--server", f"127.0.0.1:{server.port}",
+                   "--listen", f"127.0.0.1:{port}", "--timeout", "2s", *options)
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def type(self):
+        return self.headers["Content-Type"]
+
+
+def call(gateway, method, path, body=None, headers=None):
+    if body is not None and not isinstance(body, (bytes, str)):
+        body = json.dumps(body)
+    if isinstance(body, str):
+        body = body.encode()
+    with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)) as connection:
+        connection.request(method, path, body, headers or {})
+        return Answer(connection.getresponse())
+
+
+def raw(gateway, data, shut=False):
+    """All that is answered to these bytes until the connection is closed."""
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(data)
+        if shut:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := connection.recv(65536):
+                answer += piece
+        return answer
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1]) if answer else None
+
+
+def send(gateway, text, channel="general", author="ann"):
+    answer = call(gateway, "POST", f"/v1/channels/{channel}/messages",
+                  {"author": author, "text": text})
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+class Stream:
+    """Server-sent events, as a browser reads them."""
+
+    def __init__(self, gateway, channel, query="", last_id=None):
+        self.connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        self.connection.request("GET", f"/v1/channels/{channel}/stream{query}", headers=headers)
+        self.response = self.connection.getresponse()
+        assert self.response.status == 200, self.response.read()
+        assert self.response.headers["Content-Type"] == "text/event-stream"
+        self.last_id = last_id
+        self.retry = None
+
+    def next(self):
+        """(type, data) of the next event; None at the end."""
+        kind, data = "message", []
+        while True:
+            line = self.response.readline().decode()
+            if not line:
+                return None
+            line = line.rstrip("\n")
+            name, _, value = line.partition(": ")
+            if name == "id":
+                self.last_id = value
+            elif name == "event":
+                kind = value
+            elif name == "data":
+                data.append(value)
+            elif name == "retry":
+                self.retry = int(value)
+            elif line == "" and data:
+                return kind, json.loads("\n".join(data))
+
+    def until(self, kind):
+        """The data of the next event of this type, and of the messages before."""
+        messages = []
+        while event := self.next():
+            if event[0] == kind:
+                return event[1], messages
+            if event[0] == "message":
+                messages.append(event[1])
+        raise AssertionError(f"ended before an event {kind}")
+
+    def texts(self, count):
+        return [self.until("message")[0]["text"] for _ in range(count)]
+
+    def close(self):
+        self.response.close()
+        self.connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def fits(schema, value, document, where="$"):
+    """What of JSON Schema openapi.json uses; yields what does not fit."""
+    known = {"$ref", "type", "required", "properties", "additionalProperties", "items", "oneOf",
+             "const", "pattern", "format", "minLength", "minimum", "maximum", "minItems",
+             "maxItems", "description", "default"}
+    if unknown := set(schema) - known:
+        yield f"{where}: the test does not know {unknown}"
+    if "$ref" in schema:
+        target = document
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        yield from fits(target, value, document, where)
+        return
+    if "oneOf" in schema:
+        if sum(not list(fits(one, value, document)) for one in schema["oneOf"]) != 1:
+            yield f"{where}: {value} is not one of {schema['oneOf']}"
+    if "const" in schema and schema["const"] != value:
+        yield f"{where}: {value} is not {schema['const']}"
+    types = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int,
+             "null": type(None)}
+    if "type" in schema:
+        names = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+        if type(value) not in [types[name] for name in names]:
+            yield f"{where}: {value} is no {names}"
+            return
+    if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        yield f"{where}: {value} is not {schema['pattern']}"
+    if isinstance(value, int) and value < schema.get("minimum", value):
+        yield f"{where}: {value} is too small"
+    if isinstance(value, dict):
+        for name in schema.get("required", []):
+            if name not in value:
+                yield f"{where}: has no {name}"
+        for name, one in value.items():
+            if name in schema.get("properties", {}):
+                yield from fits(schema["properties"][name], one, document, f"{where}.{name}")
+            elif schema.get("additionalProperties") is False:
+                yield f"{where}: has {name}"
+    if isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from fits(schema.get("items", {}), one, document, f"{where}[{index}]")
+
+
+class PostboxTest(unittest.TestCase):
+    def test_two_users_chat_as_with_the_original(self):
+        with start_server() as server:
+            address = {"MESSENGER_SERVER_ADDR": f"127.0.0.1:{server.port}",
+                       "MESSENGER_HTTP_PORT": "0"}
+            with start_gateway(server) as early:
+                old = call(early, "POST", "/sendMessage", {"author": "old", "text": "before"})
+                self.assertEqual(old.status, 200)
+                with Program(GATEWAY, environment=address) as ann, \
+                        Program(GATEWAY, environment=address) as bob:
+                    self.chat(ann, bob)
+
+    def chat(self, ann, bob):
+        sent = []
+        for gateway, author, text in [(ann, "ann", "hello"), (bob, "bob", "Grüße 世界 😀"),
+                                      (ann, "ann", ""), (bob, "", "a\nb\u2028\x00")]:
+            # Both forms of JSON, any Content-Type, or none.
+            body = json.dumps({"author": author, "text": text}, ensure_ascii=author == "ann")
+            answer = call(gateway, "POST", "/sendMessage", body,
+                          {"Content-Type": "text/plain"} if author == "ann" else {})
+            self.assertEqual(answer.status, 200, answer.body)
+            self.assertEqual(list(answer.json), ["sendTime"])
+            self.assertRegex(answer.json["sendTime"], r"^\d{4}-\d\d-\d\dT[0-9:.]+Z$")
+            sent.append({"author": author, "text": text, "sendTime": answer.json["sendTime"]})
+        for gateway in (ann, bob):
+            got = []
+
+            def flush():
+                answer = call(gateway, "POST", "/getAndFlushMessages")
+                self.assertEqual(answer.status, 200)
+                self.assertIsNone(answer.headers["Messenger-Dropped"])
+                got.extend(answer.json)
+                return len(got) >= len(sent)
+
+            until(flush, "the postbox has all messages")
+            self.assertEqual(got, sent)
+            self.assertEqual(call(gateway, "POST", "/getAndFlushMessages").json, [])
+
+    def test_it_is_bounded_and_says_what_it_dropped(self):
+        with start_server() as server, \
+                start_gateway(server, "--postbox-messages", "3") as gateway, \
+                Stream(gateway, "general") as stream:
+            stream.until("caught-up")
+            call(gateway, "POST", "/v1/channels/general/messages",
+                 [{"text": str(i)} for i in range(10)])
+            until(lambda: "the postbox is full" in gateway.said(), "a notice")
+            got, dropped = [], 0
+
+            def flush():
+                nonlocal dropped
+                answer = call(gateway, "POST", "/getAndFlushMessages")
+                dropped += int(answer.headers["Messenger-Dropped"] or 0)
+                got.extend(message["text"] for message in answer.json)
+                return dropped + len(got) == 10
+
+            until(flush, "all messages are there or dropped")
+            self.assertEqual(got, sorted(got))
+            self.assertEqual(got[-1], "9")
+
+    def test_wrong_requests_say_what_is_wrong(self):
+        with start_server() as server, start_gateway(server) as gateway:
+            for body, field in [("{}", "author"), ('{"author":"a"}', "text"),
+                                ('{"author":1,"text":"b"}', "author"), ("[]", "body")]:
+                answer = call(gateway, "POST", "/sendMessage", body)
+                self.assertEqual((answer.status, answer.json["field"]), (400, field))
+            self.assertEqual(call(gateway, "GET", "/getAndFlushMessages").status, 405)
+            self.assertEqual(call(gateway, "POST", "/getAndFlushMessages").json, [])
+
+
+class ApiTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = start_server()
+        cls.gateway = start_gateway(cls.server, "--request-timeout", "1s", "--max-body-bytes", "2Mi",
+                                    "--cors-origin", "https://chat.example",
+                                    "--allow-host", "gate.example")
+        cls.document = call(cls.gateway, "GET", "/openapi.json").json
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.gateway.process.poll() is None, cls.gateway.said()
+        code = cls.gateway.stop()
+        cls.server.stop()
+        assert code == 0, code
+
+    def check(self, method, path, template, body=None, status=200):
+        """Calls it, and holds the answer against the document."""
+        answer = call(self.gateway, method, path, body)
+        self.assertEqual(answer.status, status, answer.body)
+        described = self.document["paths"][template][method.lower()]["responses"][str(status)]
+        content = described.get("content")
+        if content is None:
+            self.assertEqual(answer.body, b"")
+            return None
+        self.assertEqual(list(content), [answer.type])
+        wrong = list(fits(content[answer.type]["schema"], answer.json, self.document))
+        self.assertEqual(wrong, [])
+        for name in described.get("headers", {}):
+            self.assertTrue(name == "Messenger-Dropped" or name in answer.headers, name)
+        return answer.json
+
+    def problem(self, method, path, body, field, status=400):
+        answer = call(self.gateway, method, path, body)
+        self.assertEqual(answer.status, status, answer.body)
+        self.assertEqual(answer.type, "application/problem+json")
+        self.assertEqual(
+            list(fits({"$ref": "#/components/schemas/Problem"}, answer.json, self.document)), [])
+        self.assertEqual(answer.json.get("field"), field, answer.body)
+        return answer.json
+
+    def test_answers_are_as_the_document_says(self):
+        messages, one = "/v1/channels/{channel}/messages", "/v1/channels/{channel}"
+        path = "/v1/channels/api/messages"
+        receipt = self.check("POST", path, messages, {"author": "ann", "text": "1"}, 201)
+        receipts = self.check(
+            "POST", path, messages,
+            [{"text": "2", "attributes": [{"name": "a", "value": "b"}, {"name": "a", "value": ""}]},
+             {"author": "\u202e\x1b[2J<b>", "text": "3"}, {}], 201)
+        self.assertEqual([r["sequence"] for r in [receipt, *receipts]], [1, 2, 3, 4])
+        page = self.check("GET", path + "?from=1", messages)
+        self.assertEqual([m["text"] for m in page["messages"]], ["1", "2", "3", ""])
+        self.assertEqual(page["messages"][0]["send_time"], receipt["send_time"])
+        self.assertEqual(page["messages"][1]["attributes"],
+                         [{"name": "a", "value": "b"}, {"name": "a", "value": ""}])
+        self.assertEqual(page["messages"][2]["author"], "\u202e\x1b[2J<b>")
+        self.assertTrue(page["caught_up"])
+        self.check("GET", "/v1/channels", "/v1/channels")
+        info = self.check("GET", "/v1/channels/api", one)
+        self.assertEqual((info["messages"], info["head"]), (4, 4))
+        self.check("DELETE", "/v1/channels/api", one, None, 204)
+        self.check("GET", "/v1/channels/api", one, None, 404)
+        self.check("DELETE", "/v1/channels/api", one, None, 404)
+        # Told as a gap, not passed over.
+        page = self.check("GET", f"{path}?after={receipt['epoch']}:1", messages)
+        self.assertEqual([gap["reason"] for gap in page["gaps"]], ["deleted"])
+        self.check("GET", path + "?from=99", messages, None, 400)
+        self.check("POST", path, messages, "{", 400)
+        for path in ("/healthz", "/readyz", "/openapi.json"):
+            self.check("GET", path, path)
+        self.check("POST", "/sendMessage", "/sendMessage", {"author": "a", "text": "b"})
+        self.check("POST", "/getAndFlushMessages", "/getAndFlushMessages")
+
+    def test_pages_follow_each_other(self):
+        for i in range(25):
+            send(self.gateway, str(i), "pages")
+        path, query, got = "/v1/channels/pages/messages?limit=10", "&from=earliest", []
+        while True:
+            page = call(self.gateway, "GET", path + query).json
+            got += [int(message["text"]) for message in page["messages"]]
+            if page["caught_up"]:
+                break
+            query = "&after=" + page["next"]
+        self.assertEqual(got, list(range(25)))
+        last = call(self.gateway, "GET", "/v1/channels/pages/messages?last=2").json
+        self.assertEqual([m["text"] for m in last["messages"]], ["23", "24"])
+        since = last["messages"][0]["send_time"]
+        again = call(self.gateway, "GET", f"/v1/channels/pages/messages?since={since}").json
+        self.assertEqual(again["messages"][-1], last["messages"][-1])
+        listed, after = [], ""
+        while after is not None:
+            page = call(self.gateway, "GET", f"/v1/channels?limit=1&after={after}").json
+            listed += [channel["channel"] for channel in page["channels"]]
+            after = page["next"]
+        self.assertEqual(listed, sorted(set(listed)))
+        self.assertIn("pages", listed)
+
+    def test_a_long_poll_waits_for_a_message(self):
+        send(self.gateway, "first", "poll")
+        page = call(self.gateway, "GET", "/v1/channels/poll/messages").json
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=DEADLINE)
+        connection.request("GET", f"/v1/channels/poll/messages?after={page['next']}&wait=60")
+        until(lambda: call(self.gateway, "GET", "/v1/channels/poll").json["readers"] == 1,
+              "the poll reads")
+        send(self.gateway, "second", "poll")
+        answer = Answer(connection.getresponse())
+        self.assertEqual([m["text"] for m in answer.json["messages"]], ["second"])
+        # The same connection goes on.
+        connection.request("GET", "/healthz")
+        self.assertEqual(Answer(connection.getresponse()).status, 200)
+        connection.close()
+
+    def test_what_cannot_be_parsed_says_why(self):
+        path = "/v1/channels/wrong/messages"
+        for body, field in [
+                ("", None), ("{", None), ('{"text":"\\ud800"}', None), (b'{"text":"\xff"}', None),
+                ("[" * 100_000, None), ('{"text":' + "[" * 100 + "]" * 100 + "}", None),
+                ('{"text":1e999}', None), ("nul", None), ("{} {}", None),
+                ("[" + "[]," * 300_000 + "[]]", None), ("1", "body"), ("[]", "body"),
+                ([{}] * 1001, "body"), ({"text": None}, "text"), ({"text": ["a"]}, "text"),
+                ({"autor": "a"}, "autor"), ([{}, {"author": {}}], "[1].author"), ([1], "[0]"),
+                ({"attributes": {}}, "attributes"),
+                ({"attributes": [{"name": "a"}, {"name": 1}]}, "attributes[1].name"),
+                ({"attributes": [{"name": "", "value": ""}]}, "attributes[0].name"),
+                ({"text": "x" * 1_100_000}, "message")]:
+            with self.subTest(body=str(body)[:40]):
+                self.problem("POST", path, body, field)
+        self.problem("GET", "/v1/channels/wrong", None, None, 404)
+
+    def test_wrong_paths_and_queries_say_why(self):
+        for name in ("a%20b", "", "x" * 129, "%ff", "a%2fb", "gr%C3%BC"):
+            self.problem("GET", f"/v1/channels/{name}", None, "channel")
+            self.problem("POST", f"/v1/channels/{name}/messages", {}, "channel")
+        for query, field in [("limit=0", "limit"), ("limit=1001", "limit"), ("wait=61", "wait"),
+                             ("limit=x", "limit"), ("from=0", "from"), ("from=-1", "from"),
+                             ("since=yesterday", "since"), ("last=1e3", "last"),
+                             ("after=1", "after"), ("after=0:1", "after"),
+                             ("from=1&last=1", "last"), ("limit=1&limit=2", "limit"),
+                             ("form=1", "form"), ("%zz=1", None), ("from=99999999", "from")]:
+            with self.subTest(query=query):
+                self.problem("GET", "/v1/channels/general/messages?" + query, None, field)
+        for bad in ("x", "1", "0:1", "1:x"):
+            answer = call(self.gateway, "GET", "/v1/channels/general/stream", None,
+                          {"Last-Event-ID": bad})
+            self.assertEqual((answer.status, answer.json["field"]), (400, "Last-Event-ID"))
+        self.problem("GET", "/v2", None, None, 404)
+
+    def test_methods(self):
+        answer = call(self.gateway, "PUT", "/v1/channels/general/messages")
+        self.assertEqual((answer.status, answer.headers["Allow"]),
+                         (405, "GET, HEAD, POST, OPTIONS"))
+        answer = call(self.gateway, "OPTIONS", "/v1/channels/general")
+        self.assertEqual((answer.status, answer.headers["Allow"]),
+                         (204, "GET, HEAD, DELETE, OPTIONS"))
+        for path in ("/healthz", "/v1/channels", "/v1/channels/general/stream"):
+            head = call(self.gateway, "HEAD", path)
+            self.assertEqual((head.status, head.body), (200, b""))
+
+    def test_pages_of_others_are_refused(self):
+        own = f"http://127.0.0.1:{self.gateway.port}"
+        for headers, status in [
+                ({}, 200), ({"Origin": own}, 200), ({"Sec-Fetch-Site": "same-origin"}, 200),
+                ({"Sec-Fetch-Site": "none"}, 200), ({"Origin": "https://chat.example"}, 200),
+                ({"Origin": "https://chat.example", "Sec-Fetch-Site": "cross-site"}, 200),
+                ({"Host": "localhost:1"}, 200), ({"Host": "[::1]:1"}, 200),
+                ({"Host": "GATE.example"}, 200), ({"Host": "gate.example."}, 200),
+                ({"Host": "gate.example", "Origin": "https://gate.example"}, 200),
+                ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403),
+                ({"Origin": "http://127.0.0.1:1"}, 403), ({"Origin": "http://chat.example"}, 403),
+                ({"Sec-Fetch-Site": "cross-site"}, 403), ({"Sec-Fetch-Site": "same-site"}, 403),
+                ({"Host": "evil.example"}, 421), ({"Host": "127.0.0.1.evil.example"}, 421),
+                ({"Host": "evil.example", "Origin": "http://evil.example"}, 421),
+                ({"Host": "localhost.evil.example:8080"}, 421), ({"Host": "1.2.3"}, 421)]:
+            for method, path in (("POST", "/getAndFlushMessages"),
+                                 ("GET", "/v1/channels/general/messages")):
+                with self.subTest(headers=headers, path=path):
+                    answer = call(self.gateway, method, path, None, headers)
+                    self.assertEqual(answer.status, status, answer.body)
+                    allowed = headers.get("Origin") == "https://chat.example"
+                    self.assertEqual(answer.headers["Access-Control-Allow-Origin"],
+                                     "https://chat.example" if allowed else None)
+                    self.assertIn("frame-ancestors 'none'",
+                                  answer.headers["Content-Security-Policy"])
+        preflight = {"Access-Control-Request-Method": "DELETE", "Origin": "https://chat.example"}
+        answer = call(self.gateway, "OPTIONS", "/v1/channels/general", None, preflight)
+        self.assertEqual(answer.status, 204)
+        self.assertIn("DELETE", answer.headers["Access-Control-Allow-Methods"])
+        preflight["Origin"] = "http://evil.example"
+        answer = call(self.gateway, "OPTIONS", "/v1/channels/general", None, preflight)
+        self.assertEqual(answer.status, 403)
+
+    def test_shapes_that_smuggle_are_refused(self):
+        head = b"POST /v1/channels/smuggle/messages HTTP/1.1\r\nHost: localhost\r\n"
+        next_one = b"POST /v1/channels/smuggled/messages HTTP/1.1\r\nHost: localhost\r\n" \
+                   b"Content-Length: 2\r\n\r\n{}"
+        for fields in [b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+                       b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+                       b"Content-Length: 2, 2\r\n\r\n{}", b"Content-Length: +2\r\n\r\n{}",
+                       b"Content-Length: -1\r\n\r\n{}", b"Content-Length: 0x2\r\n\r\n{}",
+                       b"Content-Length: 99999999999999999999\r\n\r\n{}",
+                       b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                       b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                       b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                       b"Transfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                       b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"
+                       b"2\r\n{}\r\n0\r\n\r\n",
+                       b"Transfer-Encoding : chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                       b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+                       b"Host: localhost\r\nContent-Length: 2\r\n\r\n{}"]:
+            with self.subTest(fields=fields):
+                answer = raw(self.gateway, head + fields + next_one)
+                self.assertIn(status_of(answer), (400, 413), answer)
+                self.assertEqual(answer.count(b"HTTP/1.1 "), 1, answer)
+        for request in [b"POST /v1/channels/smuggle/messages HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+                        b"GET /healthz HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                        b"GET  /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                        b"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n",
+                        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+                        b"GET /healthz\r\n\r\n",
+                        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nA\x00b: c\r\n\r\n"]:
+            with self.subTest(request=request):
+                answer = raw(self.gateway, request, shut=True)
+                self.assertIn(status_of(answer), (400,), answer)
+        for channel in ("smuggle", "smuggled"):
+            self.assertEqual(call(self.gateway, "GET", f"/v1/channels/{channel}").status, 404)
+        # What is right, in one piece and pipelined.
+        good = head.replace(b"smuggle", b"pipelined")
+        answer = raw(self.gateway,
+                     good + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" +
+                     good + b"Content-Length: 2\r\n\r\n{}" +
+                     good + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
+        self.assertEqual(answer.count(b"HTTP/1.1 201 "), 3, answer)
+
+    def test_what_is_too_large_or_too_slow_is_refused(self):
+        answer = call(self.gateway, "POST", "/v1/channels/large/messages", b" " * (3 << 20))
+        self.assertEqual((answer.status, answer.json["limit"]), (413, 2 << 20))
+        chunk = b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
+        answer = raw(self.gateway, b"POST /v1/channels/large/messages HTTP/1.1\r\nHost: localhost\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\n" + 3 * chunk)
+        self.assertEqual(status_of(answer), 413)
+        for header in (b"X: " + b"x" * 20_000, b"\r\n".join([b"X: y"] * 5000)):
+            answer = raw(self.gateway,
+                         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
+            self.assertEqual(status_of(answer), 431)
+        answer = raw(self.gateway, b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertIn(status_of(answer), (400, 431))
+        # Who begins, and does not go on.
+        for begin in (b"GET /healthz HTTP/1.1\r\nHost: loc",
+                      b"POST /sendMessage HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"):
+            answer = raw(self.gateway, begin)
+            self.assertEqual(status_of(answer), 408, answer)
+
+    def test_a_client_may_ask_before_it_sends_its_body(self):
+        head = b"POST /v1/channels/expect/messages HTTP/1.1\r\nHost: localhost\r\n" \
+               b"Connection: close\r\nContent-Length: 2\r\n"
+        answer = raw(self.gateway, head + b"Expect: 100-continue\r\n\r\n{}")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 "), answer)
+        self.assertEqual(status_of(raw(self.gateway, head + b"Expect: more\r\n\r\n{}")), 417)
+
+    def test_http_1_0_gets_a_stream_that_ends_with_the_connection(self):
+        send(self.gateway, "old", "http10")
+        with socket.create_connection(("127.0.0.1", self.gateway.port), DEADLINE) as connection:
+            connection.sendall(b"GET /v1/channels/http10/stream?from=1 HTTP/1.0\r\n\r\n")
+            got = b""
+            while b"caught-up" not in got:
+                piece = connection.recv(65536)
+                self.assertTrue(piece, got)
+                got += piece
+        self.assertNotIn(b"chunked", got)
+        self.assertIn(b"\r\n\r\nretry: 2000\n\nid: ", got)
+
+
+class StreamTest(unittest.TestCase):
+    def test_events_and_resuming_by_id(self):
+        with start_server() as server, start_gateway(server) as gateway:
+            send(gateway, "1")
+            send(gateway, "2")
+            with Stream(gateway, "general", "?from=earliest") as stream:
+                joined, _ = stream.until("joined")
+                self.assertEqual((joined["next"], joined["head"]), (1, 2))
+                first, _ = stream.until("message")
+                self.assertEqual((first["text"], stream.last_id), ("1", first["epoch"] + ":1"))
+                head, messages = stream.until("caught-up")
+                self.assertEqual((head, [m["text"] for m in messages]), ({"head": 2}, ["2"]))
+                last_id = stream.last_id
+                send(gateway, "3")
+                self.assertEqual(stream.texts(1), ["3"])
+            # The id counts, not the URL, which is the same as before.
+            with Stream(gateway, "general", "?from=earliest", last_id) as stream:
+                self.assertEqual(stream.texts(1), ["3"])
+            # Nothing is missed, even if there was no message yet.
+            with Stream(gateway, "general") as stream:
+                stream.until("caught-up")
+                last_id = stream.last_id
+            send(gateway, "4")
+            with Stream(gateway, "general", "", last_id) as stream:
+                self.assertEqual(stream.texts(1), ["4"])
+            with Stream(gateway, "general", "", "1234:9") as stream:
+                gap, _ = stream.until("gap")
+                self.assertEqual(gap["reason"], "new_epoch")
+                self.assertEqual(stream.texts(4), ["1", "2", "3", "4"])
+
+    def test_it_rides_out_a_restart_of_the_server(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = f"file:{folder}/log"
+            with start_server(log=log) as server:
+                port = server.port
+                with start_gateway(server) as gateway, Stream(gateway, "general") as stream:
+                    stream.until("caught-up")
+                    send(gateway, "1")
+                    self.assertEqual(stream.texts(1), ["1"])
+                    server.stop()
+                    self.away(gateway)
+                    with start_server(port, log):
+                        until(lambda: call(gateway, "GET", "/readyz").status == 200, "it is back")
+                        send(gateway, "2")
+                        self.assertEqual(stream.texts(1), ["2"])
+                        flushed = []
+
+                        def flush():
+                            flushed.extend(call(gateway, "POST", "/getAndFlushMessages").json)
+                            return len(flushed) >= 2
+
+                        until(flush, "the postbox has both")
+                        self.assertEqual([m["text"] for m in flushed], ["1", "2"])
+
+    def away(self, gateway):
+        """The server is away: answers are 503, and say when to try again."""
+        for method, path, body in [("GET", "/v1/channels", None), ("GET", "/readyz", None),
+                                   ("GET", "/v1/channels/general", None),
+                                   ("DELETE", "/v1/channels/general", None),
+                                   ("GET", "/v1/channels/general/messages", None),
+                                   ("POST", "/v1/channels/other/messages", [{}, {}])]:
+            answer = call(gateway, method, path, body)
+            self.assertEqual((answer.status, answer.type), (503, "application/problem+json"), path)
+            self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        self.assertEqual(answer.json["receipts"], [None, None])
+        self.assertIs(answer.json["may_be_stored"], False)
+        self.assertEqual(call(gateway, "GET", "/healthz").status, 200)
+
+    def test_it_resumes_over_a_restart_of_the_gateway(self):
+        with start_server() as server:
+            with start_gateway(server) as gateway:
+                port = gateway.port
+                with Stream(gateway, "general", "?from=earliest") as stream:
+                    send(gateway, "1")
+                    self.assertEqual(stream.texts(1), ["1"])
+                    stream.retry = None
+                    gateway.process.send_signal(signal.SIGTERM)
+                    while stream.next():
+                        pass
+                    self.assertGreaterEqual(stream.retry, 1000)
+                    last_id = stream.last_id
+                self.assertEqual(gateway.process.wait(DEADLINE), 0)
+            with start_gateway(server) as other:
+                send(other, "2")
+            with start_gateway(server, port=port) as gateway, \
+                    Stream(gateway, "general", "?from=earliest", last_id) as stream:
+                send(gateway, "3")
+                self.assertEqual(stream.texts(2), ["2", "3"])
+
+    def test_streams_of_a_channel_cost_the_server_one_reader(self):
+        count = 250
+        with start_server() as server, start_gateway(server) as gateway, \
+                contextlib.ExitStack() as stack:
+            send(gateway, "before", "crowd")
+            streams = [stack.enter_context(Stream(gateway, "crowd")) for _ in range(count)]
+            for stream in streams:
+                stream.until("caught-up")
+            threads = len(os.listdir(f"/proc/{gateway.process.pid}/task"))
+            self.assertLess(threads, 50)
+            # One that reads nothing, and one that has gone.
+            streams.pop().close()
+            streams.pop()
+            until(lambda: call(gateway, "GET", "/v1/channels/crowd").json["readers"] == 1,
+                  "all of them share one reader")
+            for i in range(20):
+                send(gateway, str(i), "crowd")
+            for stream in streams:
+                self.assertEqual(stream.texts(20), [str(i) for i in range(20)])
+            self.assertEqual(call(gateway, "GET", "/v1/channels/crowd").json["readers"], 1)
+            self.assertEqual(len(os.listdir(f"/proc/{gateway.process.pid}/task")), threads)
+
+    def test_a_stream_that_takes_nothing_is_cut_off_and_delays_nobody(self):
+        with start_server() as server, \
+                start_gateway(server, "--write-timeout", "1s") as gateway, \
+                Stream(gateway, "bulk") as good:
+            good.until("caught-up")
+            with socket.socket() as stalled:
+                stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                stalled.connect(("127.0.0.1", gateway.port))
+                stalled.settimeout(DEADLINE)
+                stalled.sendall(b"GET /v1/channels/bulk/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                self.assertTrue(stalled.recv(16))
+                text = "x" * 500_000
+                for i in range(24):
+                    send(gateway, f"{i} {text}", "bulk")
+                    self.assertEqual(good.texts(1)[0].split()[0], str(i))
+                # Only what the kernels hold has been sent; then comes the end.
+                taken = 0
+                with contextlib.suppress(ConnectionError):
+                    until(lambda: self.is_closed(gateway, stalled), "the gateway gives it up")
+                    while piece := stalled.recv(1 << 20):
+                        taken += len(piece)
+                self.assertLess(taken, 12_000_000)
+
+    @staticmethod
+    def is_closed(gateway, connection):
+        """Whether the gateway has no socket for it any more."""
+        port = f"{connection.getsockname()[1]:04X}"
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            rows = [line.split() for line in table][1:]
+        return not any(row[2].endswith(":" + port) and
+                       row[1].endswith(f":{gateway.port:04X}") and row[3] == "01" for row in rows)
+
+
+class ProgramTest(unittest.TestCase):
+    def run_program(self, *options, environment=None):
+        return subprocess.run([GATEWAY, *options], capture_output=True, text=True, check=False,
+                              timeout=DEADLINE, stdin=subprocess.DEVNULL,
+                              env={**os.environ, **(environment or {})})
+
+    def test_help_and_wrong_usage(self):
+        done = self.run_program("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("POST /getAndFlushMessages", done.stdout)
+        self.assertLessEqual(max(map(len, done.stdout.splitlines())), 80)
+        for options, environment, named in [
+                (["--listen", "nowhere"], {}, "nowhere"), (["--server", "a:b"], {}, "a:b"),
+                (["--cors-origin", "chat.example"], {}, "chat.example"),
+                (["--allow-host", "http://a"], {}, "http://a"), (["--timeout", "0s"], {}, "--timeout"),
+                ([], {"MESSENGER_HTTP_PORT": "x"}, "MESSENGER_HTTP_PORT"),
+                ([], {"MESSENGER_SERVER_ADDR": "a b"}, "MESSENGER_SERVER_ADDR")]:
+            done = self.run_program(*options, environment=environment)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+            self.assertIn(named, done.stderr)
+
+    def test_an_address_in_use_is_an_error(self):
+        with start_server() as server, start_gateway(server) as gateway:
+            done = self.run_program("--listen", f"127.0.0.1:{gateway.port}")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("Address already in use", done.stderr)
+
+    def test_signals_drain(self):
+        with start_server() as server:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                with start_gateway(server) as gateway, Stream(gateway, "general") as stream:
+                    stream.until("caught-up")
+                    idle = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
+                    idle.request("GET", "/healthz")
+                    Answer(idle.getresponse())
+                    poll = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
+                    poll.request("GET", "/v1/channels/empty/messages?wait=60")
+                    with Stream(gateway, "empty") as beside:
+                        beside.until("caught-up")
+                    self.assertEqual(gateway.stop(number), 0)
+                    while stream.next():
+                        pass
+                    answer = Answer(poll.getresponse())
+                    self.assertEqual((answer.status, answer.json["messages"]), (200, []))
+                    idle.close()
+                    poll.close()
+                    self.assertIn("stopped", gateway.said())
+
+    def test_it_begins_without_its_server(self):
+        with start_server() as server:
+            pass  # a port on which nobody listens
+        with start_gateway(server) as gateway:
+            self.assertEqual(call(gateway, "GET", "/readyz").status, 503)
+            self.assertEqual(call(gateway, "GET", "/healthz").status, 200)
+            with start_server(server.port):
+                until(lambda: call(gateway, "GET", "/readyz").status == 200, "it is ready")
+                send(gateway, "hello")
+
+    def test_connections_are_bounded(self):
+        with start_server() as server, \
+                start_gateway(server, "--max-connections", "2") as gateway:
+            with Stream(gateway, "general"), Stream(gateway, "general"):
+                self.assertEqual(status_of(raw(gateway, b"")), 503)
+            until(lambda: call(gateway, "GET", "/healthz").status == 200, "there is room again")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[3:]])
