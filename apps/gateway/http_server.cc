@@ -221,6 +221,7 @@ class Session : public std::enable_shared_from_this<Session> {
       const Incoming nothing;
       co_await Write(nothing, ToResponse({.status = 503,
                                           .detail = "too many connections"}));
+      co_await Linger();
     }
     Disarm();
     beast::error_code ignored;

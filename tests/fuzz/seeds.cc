@@ -405,6 +405,38 @@ void AddRest(const Corpora& corpora) {
               std::string(1, '\0') + frame.SerializeAsString());
 }
 
+// As http_request_fuzz.cc takes it apart.
+std::string HttpRequest(std::string_view url, std::string_view headers,
+                        std::string_view body) {
+  std::string request(1, static_cast<char>(url.size()));
+  request.append(url);
+  request.push_back(static_cast<char>(headers.size()));
+  request.append(headers);
+  return request.append(body);
+}
+
+void AddHttpRequests(const Corpora& corpora) {
+  constexpr std::string_view kHost = "Host: localhost:8080\n";
+  const auto add = [&corpora](std::string_view name, std::string_view url,
+                              std::string_view headers, std::string_view body) {
+    corpora.Add("http_request", name, HttpRequest(url, headers, body));
+  };
+  add("page", "/v1/channels/a%20b/messages?from=7&limit=10&wait=1", kHost,
+      R"({"author":"ann","text":"\u00fc","attributes":[]})");
+  add("since", "/?since=2024-05-14T10:00:00Z",
+      "Host: chat.example\nOrigin: https://page.example\n"
+      "Access-Control-Request-Method: GET",
+      R"([{"text":"a","attributes":[{"name":"n","value":"v"}]},{}])");
+  add("after", "/?after=123:45", "Host: [::1]:80\nOrigin: http://[::1]",
+      R"({"author":1})");
+  add("resume", "/?from=earliest", "Host: 127.0.0.1\nLast-Event-ID: 9:8",
+      R"({"autor":"ann"})");
+  add("last", "http://host/x?last=3&last=4",
+      "Host: evil.example\nSec-Fetch-Site: cross-site", "[[[[[[1]]]]]]");
+  add("framing", "/?x=+%", "Content-Length: 1\nTransfer-Encoding: chunked",
+      "{\"text\":\"\xff\"}");
+}
+
 }  // namespace
 }  // namespace messenger::fuzz
 
@@ -416,5 +448,6 @@ int main(int argc, char** argv) {
   messenger::fuzz::AddSends(corpora);
   messenger::fuzz::AddReads(corpora);
   messenger::fuzz::AddRest(corpora);
+  messenger::fuzz::AddHttpRequests(corpora);
   return 0;
 }

@@ -21,6 +21,9 @@ constexpr auto kTargets = std::to_array<Target>({
     {"channel_request", FuzzChannelRequest},
     {"checkpoint", FuzzCheckpoint},
     {"frame", FuzzFrame},
+#ifdef MESSENGER_FUZZ_APPS
+    {"http_request", FuzzHttpRequest},
+#endif
     {"journal_reader", FuzzJournalReader},
     {"log_directory", FuzzLogDirectory},
     {"read_request", FuzzReadRequest},

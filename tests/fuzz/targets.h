@@ -12,6 +12,8 @@ namespace messenger::fuzz {
 void FuzzChannelRequest(Input input);
 void FuzzCheckpoint(Input input);
 void FuzzFrame(Input input);
+// Only where the programs are built.
+void FuzzHttpRequest(Input input);
 void FuzzJournalReader(Input input);
 void FuzzLogDirectory(Input input);
 void FuzzReadRequest(Input input);

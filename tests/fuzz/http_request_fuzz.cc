@@ -1,0 +1,127 @@
+// What the gateway takes apart itself: the target of a request, its headers, the
+// JSON of its body.
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "common/json.h"
+#include "fuzz/check.h"
+#include "fuzz/targets.h"
+#include "gateway/http.h"
+#include "gateway/message_body.h"
+#include "gateway/origin_guard.h"
+#include "gateway/problem.h"
+#include "gateway/read_query.h"
+#include "messenger/message.h"
+
+namespace messenger::fuzz {
+namespace http_request_fuzz {
+namespace {
+
+using app::Json;
+
+// An answer that is JSON, whatever was wrong.
+void CheckProblem(const app::Problem& problem) {
+  Check(problem.status >= 400 && problem.status < 600, "a problem of no error");
+  Check(!problem.detail.empty(), "a problem without words");
+  const app::Response response = app::ToResponse(problem);
+  Check(Json::parse(response.body).at("status") == problem.status,
+        "a problem with another status");
+}
+
+void CheckBody(std::string_view body) {
+  auto parsed = app::ParseMessageBody(body, "fuzz");
+  if (const auto* const problem = std::get_if<app::Problem>(&parsed)) {
+    CheckProblem(*problem);
+    return;
+  }
+  const auto& messages = std::get<app::MessageBody>(parsed).messages;
+  const Json json = Json::parse(body);
+  Check(json.is_array() ? json.size() == messages.size() : messages.size() == 1,
+        "another number of messages");
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    CheckOk(CheckMessage(messages[i]), "a message that cannot be sent");
+    const Json& one = json.is_array() ? json[i] : json;
+    Check(one.value("text", "") == std::string_view(messages[i].text) &&
+              one.value("author", "") == std::string_view(messages[i].author),
+          "another text");
+  }
+}
+
+template <typename Parsed>
+void CheckQuery(const Parsed& parsed) {
+  if (const auto* const problem = std::get_if<app::Problem>(&parsed)) {
+    CheckProblem(*problem);
+    return;
+  }
+  const auto& query = std::get<app::ReadQuery>(parsed);
+  Check(query.limit >= 1 && query.limit <= app::kMaxPage, "a limit too large");
+  Check(query.wait <= app::kMaxWait, "a wait too long");
+  Check(query.start.kind != Start::Kind::kSequence || query.start.number > 0,
+        "a sequence 0");
+}
+
+// Lines "name: value".
+app::Headers ParseHeaders(std::string_view text) {
+  app::Headers headers;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::size_t colon = std::min(line.find(": "), line.size());
+    headers.push_back(
+        {.name = std::string(line.substr(0, colon)),
+         .value =
+             std::string(line.substr(std::min(colon + 2, line.size())))});
+  }
+  return headers;
+}
+
+void CheckHeaders(const app::Headers& headers) {
+  const app::OriginGuard guard({"chat.example"}, {"https://page.example"});
+  if (const auto problem = guard.Check(headers)) {
+    CheckProblem(*problem);
+  } else {
+    const auto origin = app::FindHeader(headers, "Origin");
+    Check(!origin || origin->starts_with("http"), "an origin that is no page's");
+  }
+  for (const app::Header& header : guard.CorsHeaders(headers)) {
+    Check(header.value.find('\n') == std::string::npos, "a header of others");
+  }
+  if (app::CheckFraming(headers, /*is_http_1_0=*/false).ok()) {
+    Check(app::FindHeaders(headers, "Content-Length").size() +
+                  app::FindHeaders(headers, "Transfer-Encoding").size() <=
+              1,
+          "two ends");
+  }
+}
+
+void Run(Input input) {
+  const std::string_view url = input.Bytes(input.Byte());
+  const std::string_view lines = input.Bytes(input.Byte());
+  app::Request request{.headers = ParseHeaders(lines)};
+  CheckHeaders(request.headers);
+  if (auto target = app::ParseRequestTarget(url); target.ok()) {
+    Check(!target->segments.empty(), "a path without segments");
+    request.target = *std::move(target);
+    CheckQuery(app::ParsePageQuery(request.target, Timestamp{}));
+    CheckQuery(app::ParseStreamQuery(request, Timestamp{}));
+  }
+  const std::string_view body = input.Rest();
+  CheckBody(body);
+  const auto postbox = app::ParsePostboxBody(body);
+  if (const auto* const problem = std::get_if<app::Problem>(&postbox)) {
+    CheckProblem(*problem);
+  }
+}
+
+}  // namespace
+}  // namespace http_request_fuzz
+
+void FuzzHttpRequest(Input input) {
+  http_request_fuzz::Run(input);
+}
+
+}  // namespace messenger::fuzz
