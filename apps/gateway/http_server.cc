@@ -218,9 +218,11 @@ class Session : public std::enable_shared_from_this<Session> {
       while (goes_on) goes_on = co_await Exchange();
       sessions_->Remove(this);
     } else {
+      // Not within the call: g++ 12 would destroy what is made there twice.
       const Incoming nothing;
-      co_await Write(nothing, ToResponse({.status = 503,
-                                          .detail = "too many connections"}));
+      Response refusal = ToResponse(
+          {.status = 503, .detail = "too many connections; try again"});
+      co_await Write(nothing, std::move(refusal));
       co_await Linger();
     }
     Disarm();
@@ -558,8 +560,9 @@ class Server final : public HttpServer {
 
   net::awaitable<void> Accept(tcp::acceptor& acceptor) {
     while (!sessions_->draining()) {
+      const auto new_strand = net::make_strand(io_);
       auto [error, socket] =
-          co_await acceptor.async_accept(net::make_strand(io_), kAwait);
+          co_await acceptor.async_accept(new_strand, kAwait);
       if (error == net::error::operation_aborted ||
           error == net::error::bad_descriptor) {
         co_return;
