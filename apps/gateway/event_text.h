@@ -13,7 +13,8 @@ namespace messenger::app {
 // Appends the events of a frame:
 //
 //   gap        as GapJson
-//   joined     {"epoch","next","head"}; its id is the position joined at, so that
+//   joined     {"epoch","next","head"}; its id is the position joined at, so
+//   that
 //              who comes back misses nothing even before the first message
 //   message    as MessageJson, with its position as the id; without "event:",
 //              since it is the type that an event has if none is named

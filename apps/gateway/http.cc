@@ -3,22 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
+#include <system_error>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 
 namespace messenger::app {
 namespace {
 
-char Lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-std::optional<unsigned> HexDigit(char c) {
-  if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
-  c = Lower(c);
-  if (c >= 'a' && c <= 'f') return static_cast<unsigned>(c - 'a') + 10U;
-  return std::nullopt;
+// The byte that two hexadecimal digits stand for.
+std::optional<unsigned char> ParseByte(std::string_view digits) {
+  unsigned char byte = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [rest, error] = std::from_chars(digits.data(), end, byte, 16);
+  if (digits.size() != 2 || error != std::errc() || rest != end) {
+    return std::nullopt;
+  }
+  return byte;
 }
 
 absl::StatusOr<std::string> Decode(std::string_view text, bool is_query) {
@@ -30,16 +34,13 @@ absl::StatusOr<std::string> Decode(std::string_view text, bool is_query) {
     } else if (text[i] != '%') {
       decoded.push_back(text[i]);
     } else {
-      const auto high =
-          i + 2 < text.size() ? HexDigit(text[i + 1]) : std::nullopt;
-      const auto low =
-          i + 2 < text.size() ? HexDigit(text[i + 2]) : std::nullopt;
-      if (!high || !low) {
+      const auto byte = ParseByte(text.substr(i + 1, 2));
+      if (!byte) {
         return absl::InvalidArgumentError(fmt::format(
             "the URL has a '%' without two hexadecimal digits after it: '{}'",
             text));
       }
-      decoded.push_back(static_cast<char>(*high << 4U | *low));
+      decoded.push_back(static_cast<char>(*byte));
       i += 2;
     }
   }
@@ -68,8 +69,7 @@ absl::Status ParseQuery(std::string_view query, Target* target) {
     const std::size_t equals = std::min(field.find('='), field.size());
     auto name = Decode(field.substr(0, equals), /*is_query=*/true);
     if (!name.ok()) return name.status();
-    auto value =
-        Decode(field.substr(std::min(equals + 1, field.size())), true);
+    auto value = Decode(field.substr(std::min(equals + 1, field.size())), true);
     if (!value.ok()) return value.status();
     target->query.emplace_back(*std::move(name), *std::move(value));
   }
@@ -79,8 +79,8 @@ absl::Status ParseQuery(std::string_view query, Target* target) {
 }  // namespace
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return Lower(x) == Lower(y); });
+  return absl::EqualsIgnoreCase(absl::string_view(a.data(), a.size()),
+                                absl::string_view(b.data(), b.size()));
 }
 
 std::vector<std::string_view> FindHeaders(const Headers& headers,
@@ -166,14 +166,13 @@ absl::Status CheckFraming(const Headers& headers, bool is_http_1_0) {
   const auto codings = FindHeaders(headers, "Transfer-Encoding");
   const auto hosts = FindHeaders(headers, "Host");
   if (lengths.size() > 1) {
-    return absl::InvalidArgumentError(fmt::format(
-        "Content-Length: {} of them, at most 1", lengths.size()));
+    return absl::InvalidArgumentError(
+        fmt::format("Content-Length: {} of them, at most 1", lengths.size()));
   }
-  if (!lengths.empty() &&
-      lengths.front().find_first_not_of("0123456789") !=
-          std::string_view::npos) {
-    return absl::InvalidArgumentError(fmt::format(
-        "Content-Length: '{}' is no number", lengths.front()));
+  if (!lengths.empty() && lengths.front().find_first_not_of("0123456789") !=
+                              std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        fmt::format("Content-Length: '{}' is no number", lengths.front()));
   }
   if (!codings.empty() && !lengths.empty()) {
     return absl::InvalidArgumentError(

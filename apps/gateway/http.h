@@ -32,8 +32,8 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 
 // What a request asks for: "/v1/channels/a%20b?limit=3".
 struct Target {
-  std::string path = {};                    // as it was sent: "/v1/channels/a%20b"
-  std::vector<std::string> segments = {};   // decoded: "v1", "channels", "a b"
+  std::string path = {};  // as it was sent: "/v1/channels/a%20b"
+  std::vector<std::string> segments = {};  // decoded: "v1", "channels", "a b"
   std::vector<std::pair<std::string, std::string>> query = {};  // decoded
 };
 

@@ -1,7 +1,11 @@
 #include "gateway/http_server.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
@@ -18,9 +22,6 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <algorithm>
-#include <array>
-#include <atomic>
 #include <optional>
 #include <set>
 #include <utility>
@@ -31,6 +32,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/duration.h"
+#include "common/event.h"
 #include "gateway/budget.h"
 #include "gateway/problem.h"
 #include "messenger/address.h"
@@ -118,16 +120,15 @@ std::optional<Response> AnswerToError(const beast::error_code& error,
           http::make_error_code(http::error::bad_method).category()) {
     return std::nullopt;
   }
-  return ToResponse({.status = 400,
-                     .detail = "the request is not HTTP/1.1: " +
-                               error.message()});
+  return ToResponse(
+      {.status = 400,
+       .detail = "the request is not HTTP/1.1: " + error.message()});
 }
 
 // Suspends until the router has answered.
 net::awaitable<Response> AwaitAnswer(const Router& router, Request request) {
   const auto start = [&router, &request](auto done) {
-    const auto shared =
-        std::make_shared<decltype(done)>(std::move(done));
+    const auto shared = std::make_shared<decltype(done)>(std::move(done));
     router.Answer(std::move(request), [shared](Response response) {
       const auto executor = net::get_associated_executor(*shared);
       net::post(executor, [shared, response = std::move(response)]() mutable {
@@ -144,8 +145,7 @@ net::awaitable<Response> AwaitAnswer(const Router& router, Request request) {
 net::awaitable<std::optional<std::string>> AwaitPiece(BodyStream& stream) {
   using Piece = std::optional<std::string>;
   const auto start = [&stream](auto done) {
-    const auto shared =
-        std::make_shared<decltype(done)>(std::move(done));
+    const auto shared = std::make_shared<decltype(done)>(std::move(done));
     stream.Next([shared](Piece piece) {
       const auto executor = net::get_associated_executor(*shared);
       net::post(executor, [shared, piece = std::move(piece)]() mutable {
@@ -174,7 +174,7 @@ class Sessions {
   // False if there are too many.
   bool Add(Session* session) {
     absl::MutexLock lock(&mu_);
-    if (sessions_.size() >= limits_.max_connections) return false;
+    if (draining_ || sessions_.size() >= limits_.max_connections) return false;
     sessions_.insert(session);
     return true;
   }
@@ -182,16 +182,15 @@ class Sessions {
   void Remove(Session* session) {
     absl::MutexLock lock(&mu_);
     sessions_.erase(session);
+    if (draining_ && sessions_.empty()) empty_.Set();
   }
 
   void Drain();
 
   bool WaitUntilEmpty(std::chrono::nanoseconds timeout) {
-    absl::MutexLock lock(&mu_);
-    return mu_.AwaitWithTimeout(
-        absl::Condition(
-            +[](std::set<Session*>* all) { return all->empty(); }, &sessions_),
-        absl::FromChrono(timeout));
+    return WaitForAny({{empty_.fd(), POLLIN}},
+                      std::chrono::ceil<std::chrono::milliseconds>(timeout))
+        .has_value();
   }
 
  private:
@@ -199,6 +198,7 @@ class Sessions {
   const Router& router_;
   Budget bodies_;
   std::atomic<bool> draining_ = false;
+  Event empty_;  // after the drain
   absl::Mutex mu_;
   std::set<Session*> sessions_ ABSL_GUARDED_BY(mu_);
 };
@@ -246,7 +246,8 @@ class Session : public std::enable_shared_from_this<Session> {
     // More would overflow.
     constexpr std::chrono::hours kMost(24 * 365);
     timed_out_ = false;
-    deadline_ = Clock::now() + std::min<std::chrono::nanoseconds>(timeout, kMost);
+    deadline_ =
+        Clock::now() + std::min<std::chrono::nanoseconds>(timeout, kMost);
     timer_.expires_at(deadline_);
     AwaitDeadline();
   }
@@ -271,7 +272,8 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   // What is answered to a request that cannot be read.
-  std::optional<Response> AnswerToFailure(const beast::error_code& error) const {
+  std::optional<Response> AnswerToFailure(
+      const beast::error_code& error) const {
     return timed_out_ ? AnswerToTimeout(sessions_->limits())
                       : AnswerToError(error, sessions_->limits());
   }
@@ -290,15 +292,15 @@ class Session : public std::enable_shared_from_this<Session> {
     }
     if (!incoming.request) co_return false;
     Disarm();
-    Response response = co_await AwaitAnswer(sessions_->router(),
-                                             *std::move(incoming.request));
+    Response response =
+        co_await AwaitAnswer(sessions_->router(), *std::move(incoming.request));
     incoming.keep_alive = incoming.keep_alive && !sessions_->draining();
     if (response.stream) {
       co_await WriteStream(incoming, std::move(response));
       co_return false;
     }
     const bool is_taken = co_await Write(incoming, std::move(response));
-    co_return is_taken && incoming.keep_alive;
+    co_return is_taken&& incoming.keep_alive;
   }
 
   net::awaitable<bool> AwaitFirstByte() {
@@ -306,8 +308,8 @@ class Session : public std::enable_shared_from_this<Session> {
     is_idle_ = true;
     if (sessions_->draining()) co_return false;
     Arm(sessions_->limits().idle_timeout);
-    const auto [error, size] = co_await socket_.async_read_some(
-        buffer_.prepare(kReadBytes), kAwait);
+    const auto [error, size] =
+        co_await socket_.async_read_some(buffer_.prepare(kReadBytes), kAwait);
     buffer_.commit(size);
     is_idle_ = false;
     co_return !error;
@@ -318,7 +320,7 @@ class Session : public std::enable_shared_from_this<Session> {
     const Router& router = sessions_->router();
     Incoming incoming;
     http::request_parser<http::string_body> parser;
-    parser.header_limit(static_cast<std::uint32_t>(limits.max_header_bytes));
+    parser.header_limit(limits.max_header_bytes);
     parser.body_limit(limits.max_body_bytes);
     Arm(limits.request_timeout);
     auto [error, _] =
@@ -330,8 +332,8 @@ class Session : public std::enable_shared_from_this<Session> {
     Request request = HeadOfRequest(parser, &incoming);
     incoming.common = router.CommonHeaders(request.headers);
     if (!incoming.refusal) incoming.refusal = router.AnswerHead(request);
-    if (!incoming.refusal && parser.content_length().value_or(0) >
-                                 limits.max_body_bytes) {
+    if (!incoming.refusal &&
+        parser.content_length().value_or(0) > limits.max_body_bytes) {
       incoming.refusal = AnswerToError(http::error::body_limit, limits);
     }
     if (incoming.refusal) co_return incoming;
@@ -357,8 +359,8 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   // Takes the header over; `incoming->refusal` says what is wrong with it.
-  static Request HeadOfRequest(
-      http::request_parser<http::string_body>& parser, Incoming* incoming) {
+  static Request HeadOfRequest(http::request_parser<http::string_body>& parser,
+                               Incoming* incoming) {
     const auto& head = parser.get();
     Request request{.method = std::string(head.method_string())};
     for (const auto& field : head) {
@@ -368,8 +370,7 @@ class Session : public std::enable_shared_from_this<Session> {
     incoming->is_head = request.method == "HEAD";
     incoming->is_http_1_0 = head.version() < 11;
     incoming->keep_alive = parser.keep_alive();
-    absl::Status status =
-        CheckFraming(request.headers, incoming->is_http_1_0);
+    absl::Status status = CheckFraming(request.headers, incoming->is_http_1_0);
     if (status.ok()) {
       auto target = ParseRequestTarget(
           std::string_view(head.target().data(), head.target().size()));
@@ -469,8 +470,8 @@ class Session : public std::enable_shared_from_this<Session> {
     buffer_.clear();
     Arm(std::chrono::seconds(2));
     for (std::size_t taken = 0; taken < kMost;) {
-      const auto [error, size] = co_await socket_.async_read_some(
-          buffer_.prepare(kReadBytes), kAwait);
+      const auto [error, size] =
+          co_await socket_.async_read_some(buffer_.prepare(kReadBytes), kAwait);
       if (error) co_return;
       taken += size;
     }
@@ -492,6 +493,7 @@ void Sessions::Drain() {
   draining_ = true;
   absl::MutexLock lock(&mu_);
   for (Session* const session : sessions_) session->DrainSoon();
+  if (sessions_.empty()) empty_.Set();
 }
 
 class Server final : public HttpServer {
@@ -549,7 +551,8 @@ class Server final : public HttpServer {
     beast::error_code error;
     tcp::acceptor acceptor(net::make_strand(io_));
     acceptor.open(endpoint.protocol(), error);
-    if (!error) acceptor.set_option(net::socket_base::reuse_address(true), error);
+    if (!error)
+      acceptor.set_option(net::socket_base::reuse_address(true), error);
     if (!error) acceptor.bind(endpoint, error);
     if (!error) {
       acceptor.listen(net::socket_base::max_listen_connections, error);
@@ -561,8 +564,7 @@ class Server final : public HttpServer {
   net::awaitable<void> Accept(tcp::acceptor& acceptor) {
     while (!sessions_->draining()) {
       const auto new_strand = net::make_strand(io_);
-      auto [error, socket] =
-          co_await acceptor.async_accept(new_strand, kAwait);
+      auto [error, socket] = co_await acceptor.async_accept(new_strand, kAwait);
       if (error == net::error::operation_aborted ||
           error == net::error::bad_descriptor) {
         co_return;
@@ -578,8 +580,8 @@ class Server final : public HttpServer {
       const auto strand = socket.get_executor();
       const auto session =
           std::make_shared<Session>(std::move(socket), sessions_);
-      net::co_spawn(strand, [session] { return session->Run(); },
-                    net::detached);
+      net::co_spawn(
+          strand, [session] { return session->Run(); }, net::detached);
     }
   }
 

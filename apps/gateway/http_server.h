@@ -16,7 +16,7 @@ namespace messenger::app {
 
 struct HttpLimits {
   std::size_t max_connections = 10'000;
-  std::size_t max_header_bytes = std::size_t{16} << 10;
+  std::uint32_t max_header_bytes = 16 << 10;
   std::size_t max_body_bytes = std::size_t{8} << 20;
   // Of the bodies of all requests together that have not been answered.
   std::size_t max_bodies_bytes = std::size_t{128} << 20;

@@ -44,16 +44,16 @@ std::variant<Json, Problem> ParseJson(std::string_view body) {
     }
     // Twice: it tells of the keys, and of both ends of an array or object.
     if (values > 2 * kMaxValues) {
-      return Problem{.detail = fmt::format("the body has more than {} values",
-                                           kMaxValues),
-                     .limit = kMaxValues};
+      return Problem{
+          .detail = fmt::format("the body has more than {} values", kMaxValues),
+          .limit = kMaxValues};
     }
     return json;
   } catch (const Json::exception& error) {
     std::string_view what = error.what();
     what.remove_prefix(std::min(what.find("] ") + 2, what.size()));
-    return Problem{.detail = fmt::format("the body is not JSON in UTF-8: {}",
-                                         what)};
+    return Problem{.detail =
+                       fmt::format("the body is not JSON in UTF-8: {}", what)};
   }
 }
 

@@ -32,11 +32,10 @@ class PageReader final : public Drainable,
         drain_list_(gateway->drain_list()),
         channel_(std::move(channel)),
         query_(query),
-        subscription_(
-            std::make_shared<const Subscription>(gateway->client().Pull(
-                {.channel = channel_,
-                 .start = query.start,
-                 .limit = query.limit}))),
+        subscription_(std::make_shared<const Subscription>(
+            gateway->client().Pull({.channel = channel_,
+                                    .start = query.start,
+                                    .limit = query.limit}))),
         timer_(gateway->executor()),
         respond_(std::move(respond)) {}
 

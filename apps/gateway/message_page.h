@@ -9,8 +9,9 @@
 
 namespace messenger::app {
 
-// {"channel","messages":[…],"gaps":[…],"next","head","caught_up"}: what is there,
-// or, with a wait, what comes first. `next` is where to go on, as `after`.
+// {"channel","messages":[…],"gaps":[…],"next","head","caught_up"}: what is
+// there, or, with a wait, what comes first. `next` is where to go on, as
+// `after`.
 void ReadPage(Gateway* gateway, const std::string& channel,
               const ReadQuery& query, Respond respond);
 

@@ -107,8 +107,8 @@ absl::StatusOr<std::string> DefaultListen() {
   if (const char* const variable = Variable("MESSENGER_HTTP_PORT")) {
     const absl::StatusOr<std::uint16_t> port = ParsePort(variable);
     if (!port.ok()) {
-      return absl::InvalidArgumentError(fmt::format(
-          "MESSENGER_HTTP_PORT: {}", MessageOf(port.status())));
+      return absl::InvalidArgumentError(
+          fmt::format("MESSENGER_HTTP_PORT: {}", MessageOf(port.status())));
     }
     address.port = *port;
   }

@@ -66,8 +66,8 @@ OriginGuard::OriginGuard(std::vector<std::string> hosts,
                          std::vector<std::string> origins)
     : hosts_(std::move(hosts)), origins_(std::move(origins)) {}
 
-// A page that has its own name lead here (DNS rebinding) is called by that name;
-// an address is nobody's name.
+// A page that has its own name lead here (DNS rebinding) is called by that
+// name; an address is nobody's name.
 bool OriginGuard::IsAllowedHost(std::string_view host) const {
   std::string_view name = Split(host).host;
   if (name.ends_with('.')) name.remove_suffix(1);
@@ -90,8 +90,9 @@ std::optional<Problem> OriginGuard::Check(const Headers& headers) const {
   if (!host.empty() && !IsAllowedHost(host)) {
     return Problem{
         .status = 421,
-        .detail = "this gateway is not known by that name; --allow-host lets "
-                  "it be called so",
+        .detail =
+            "this gateway is not known by that name; --allow-host lets "
+            "it be called so",
         .field = "Host",
         .value = std::string(host)};
   }
@@ -99,8 +100,9 @@ std::optional<Problem> OriginGuard::Check(const Headers& headers) const {
   for (const std::string_view origin : origins) {
     if (!IsAllowedOrigin(origin) && !IsSameOrigin(origin, host)) {
       return Problem{.status = 403,
-                     .detail = "pages of another origin may not use this "
-                               "gateway; --cors-origin lets them",
+                     .detail =
+                         "pages of another origin may not use this "
+                         "gateway; --cors-origin lets them",
                      .field = "Origin",
                      .value = std::string(origin)};
     }
@@ -121,8 +123,8 @@ Headers OriginGuard::CorsHeaders(const Headers& request) const {
   Headers headers = {{.name = "Vary", .value = "Origin"}};
   const auto origin = FindHeader(request, "Origin");
   if (!origin || !IsAllowedOrigin(*origin)) return headers;
-  headers.push_back({.name = "Access-Control-Allow-Origin",
-                     .value = std::string(*origin)});
+  headers.push_back(
+      {.name = "Access-Control-Allow-Origin", .value = std::string(*origin)});
   headers.push_back({.name = "Access-Control-Expose-Headers",
                      .value = "Allow, Retry-After, Messenger-Dropped"});
   if (FindHeader(request, "Access-Control-Request-Method")) {
@@ -156,9 +158,10 @@ std::string CheckOriginOption(const std::string& origin) {
 std::string CheckHostOption(const std::string& host) {
   const auto parsed = ParseAddress(host + ":1");
   if (parsed.ok()) return {};
-  return fmt::format("'{}' is no name of a host; use, for example, "
-                     "chat.example, without a port",
-                     host);
+  return fmt::format(
+      "'{}' is no name of a host; use, for example, "
+      "chat.example, without a port",
+      host);
 }
 
 }  // namespace messenger::app

@@ -1,8 +1,9 @@
 // Which pages may talk to the gateway.
 //
 // It takes any Content-Type, as the original did, so that a browser asks no
-// leave before it sends somebody else's page's request; and it has no passwords.
-// What stands between a page and the messages is where the page is from.
+// leave before it sends somebody else's page's request; and it has no
+// passwords. What stands between a page and the messages is where the page is
+// from.
 #pragma once
 
 #include <optional>

@@ -1,11 +1,11 @@
 #include "gateway/postbox.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <optional>
 #include <utility>
 
-#include "absl/time/time.h"
 #include "common/time.h"
 
 namespace messenger::app {
@@ -13,10 +13,10 @@ namespace messenger::app {
 bool Postbox::Put(const Message& message) {
   absl::MutexLock lock(&mu_);
   const bool had_dropped = dropped_ > 0;
-  Entry& entry = entries_.emplace_back(
-      Entry{.author = std::string(message.author),
-            .text = std::string(message.text),
-            .send_time = message.send_time});
+  Entry& entry =
+      entries_.emplace_back(Entry{.author = std::string(message.author),
+                                  .text = std::string(message.text),
+                                  .send_time = message.send_time});
   bytes_ += entry.bytes();
   while (entries_.size() > limits_.max_messages ||
          (bytes_ > limits_.max_bytes && entries_.size() > 1)) {
@@ -55,18 +55,13 @@ PostboxReader::~PostboxReader() {
   {
     absl::MutexLock lock(&mu_);
     stopped_ = true;
+    stop_event_.Set();
     subscription = std::move(subscription_);
   }
 }
 
-bool PostboxReader::joined() const {
-  absl::MutexLock lock(&mu_);
-  return joined_;
-}
-
 void PostboxReader::WaitUntilJoined(std::chrono::milliseconds timeout) const {
-  absl::MutexLock lock(&mu_);
-  mu_.AwaitWithTimeout(absl::Condition(&joined_), absl::FromChrono(timeout));
+  WaitForAny({{joined_event_.fd(), POLLIN}}, timeout);
 }
 
 void PostboxReader::Read(Start start) {
@@ -76,8 +71,8 @@ void PostboxReader::Read(Start start) {
        .skip_damaged = true},
       {.on_joined =
            [this](const Joined&) {
-             absl::MutexLock lock(&mu_);
              joined_ = true;
+             joined_event_.Set();
            },
        .on_message =
            [this](const Message& message) {
@@ -102,9 +97,9 @@ void PostboxReader::OnEnd(const absl::Status& status) {
   if (absl::IsCancelled(status)) return;
   notice_(fmt::format("the postbox cannot read on, and tries again: {}",
                       std::string(status.message())));
+  // Not at once, again and again.
+  WaitForAny({{stop_event_.fd(), POLLIN}}, std::chrono::seconds(1));
   absl::MutexLock lock(&mu_);
-  // Not at once, again and again. Only the destructor changes it.
-  mu_.AwaitWithTimeout(absl::Condition(&stopped_), absl::Seconds(1));
   if (stopped_) return;
   const std::optional<Position> position = subscription_.position();
   Read(position ? Start::After(*position) : Start::NewOnly());

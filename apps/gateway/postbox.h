@@ -1,6 +1,7 @@
 // The postbox: what has arrived in the channel "general" and was not fetched.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "common/event.h"
 #include "common/json.h"
 #include "messenger/client.h"
 
@@ -75,7 +77,7 @@ class PostboxReader {
   PostboxReader& operator=(const PostboxReader&) = delete;
 
   // Whether it has stood in the channel: every later message comes.
-  bool joined() const;
+  bool joined() const { return joined_; }
   void WaitUntilJoined(std::chrono::milliseconds timeout) const;
 
  private:
@@ -85,8 +87,10 @@ class PostboxReader {
   Client* const client_;
   Postbox* const postbox_;
   const Notice notice_;
-  mutable absl::Mutex mu_;
-  bool joined_ ABSL_GUARDED_BY(mu_) = false;
+  std::atomic<bool> joined_ = false;
+  Event joined_event_;
+  Event stop_event_;
+  absl::Mutex mu_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   Subscription subscription_ ABSL_GUARDED_BY(mu_);
 };

@@ -36,9 +36,8 @@ Timestamp Now() {
 void RespondBlocking(Gateway* gateway, Respond respond,
                      absl::AnyInvocable<Response()> call) {
   const auto answer = std::make_shared<Respond>(std::move(respond));
-  if (!gateway->RunBlocking([answer, call = std::move(call)]() mutable {
-        (*answer)(call());
-      })) {
+  if (!gateway->RunBlocking(
+          [answer, call = std::move(call)]() mutable { (*answer)(call()); })) {
     (*answer)(ToResponse(
         {.status = 503,
          .detail = "too many calls wait for the server; try again"}));
@@ -47,11 +46,11 @@ void RespondBlocking(Gateway* gateway, Respond respond,
 
 Response ListPage(const std::vector<ChannelInfo>& channels,
                   const std::string& after, std::size_t limit) {
-  auto first = std::upper_bound(
-      channels.begin(), channels.end(), after,
-      [](const std::string& name, const ChannelInfo& channel) {
-        return name < channel.name;
-      });
+  auto first =
+      std::upper_bound(channels.begin(), channels.end(), after,
+                       [](const std::string& name, const ChannelInfo& channel) {
+                         return name < channel.name;
+                       });
   Json page = Json::array();
   for (; first != channels.end() && page.size() < limit; ++first) {
     page.push_back(ChannelJson(*first));
@@ -116,13 +115,12 @@ void GetChannels(Gateway* gateway, Request request, Respond respond) {
     return;
   }
   std::string after = std::get<QueryFields>(made).Find("after").value_or("");
-  RespondBlocking(gateway, std::move(respond),
-                  [gateway, limit, after = std::move(after)] {
-                    const auto channels = gateway->client().ListChannels();
-                    return channels.ok()
-                               ? ListPage(*channels, after, limit)
-                               : ToResponse(ProblemOf(channels.status()));
-                  });
+  RespondBlocking(
+      gateway, std::move(respond), [gateway, limit, after = std::move(after)] {
+        const auto channels = gateway->client().ListChannels();
+        return channels.ok() ? ListPage(*channels, after, limit)
+                             : ToResponse(ProblemOf(channels.status()));
+      });
 }
 
 void GetChannel(Gateway* gateway, Request request, Respond respond) {

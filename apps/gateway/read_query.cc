@@ -116,11 +116,11 @@ std::variant<QueryFields, Problem> QueryFields::Make(const Target& target,
   for (const auto& [name, value] : target.query) {
     const std::string word = " " + name + " ";
     if ((" " + std::string(known) + " ").find(word) == std::string::npos) {
-      return Problem{.detail = fmt::format("{}: is not known; there are: {}",
-                                           name, known),
-                     .field = name,
-                     .value = value,
-                     .limit = known};
+      return Problem{
+          .detail = fmt::format("{}: is not known; there are: {}", name, known),
+          .field = name,
+          .value = value,
+          .limit = known};
     }
     if (fields.Find(name)) {
       return Problem{.detail = fmt::format("{}: may be there once", name),

@@ -44,12 +44,13 @@ struct Sending {
 std::optional<Problem> SendAll(Gateway* gateway,
                                const std::vector<NewMessage>& messages,
                                std::size_t bytes, Finish finish) {
-  const auto sending = std::make_shared<Sending>(gateway, messages.size(),
-                                                 std::move(finish));
+  const auto sending =
+      std::make_shared<Sending>(gateway, messages.size(), std::move(finish));
   if (!sending->messages.Add(messages.size()) || !sending->bytes.Add(bytes)) {
     return Problem{.status = 503,
-                   .detail = "too many messages are on their way to the "
-                             "server; nothing was sent"};
+                   .detail =
+                       "too many messages are on their way to the "
+                       "server; nothing was sent"};
   }
   for (std::size_t i = 0; i < messages.size(); ++i) {
     gateway->client().SendAsync(
@@ -132,9 +133,10 @@ void PostSendMessage(Gateway* gateway, Request request, Respond respond) {
       gateway, body.messages, request.body.size(),
       [answer](const Receipts& receipts) {
         const auto& receipt = receipts.front();
-        (*answer)(receipt.ok() ? JsonResponse({{"sendTime",
-                                                FormatTime(receipt->send_time)}})
-                               : ToResponse(ProblemOfSend(receipt.status())));
+        (*answer)(
+            receipt.ok()
+                ? JsonResponse({{"sendTime", FormatTime(receipt->send_time)}})
+                : ToResponse(ProblemOfSend(receipt.status())));
       });
   if (problem) (*answer)(ToResponse(*problem));
 }

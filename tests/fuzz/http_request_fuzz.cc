@@ -1,5 +1,5 @@
-// What the gateway takes apart itself: the target of a request, its headers, the
-// JSON of its body.
+// What the gateway takes apart itself: the target of a request, its headers,
+// the JSON of its body.
 #include <algorithm>
 #include <cstddef>
 #include <string>
@@ -73,8 +73,7 @@ app::Headers ParseHeaders(std::string_view text) {
     const std::size_t colon = std::min(line.find(": "), line.size());
     headers.push_back(
         {.name = std::string(line.substr(0, colon)),
-         .value =
-             std::string(line.substr(std::min(colon + 2, line.size())))});
+         .value = std::string(line.substr(std::min(colon + 2, line.size())))});
   }
   return headers;
 }
@@ -85,7 +84,8 @@ void CheckHeaders(const app::Headers& headers) {
     CheckProblem(*problem);
   } else {
     const auto origin = app::FindHeader(headers, "Origin");
-    Check(!origin || origin->starts_with("http"), "an origin that is no page's");
+    Check(!origin || origin->starts_with("http"),
+          "an origin that is no page's");
   }
   for (const app::Header& header : guard.CorsHeaders(headers)) {
     Check(header.value.find('\n') == std::string::npos, "a header of others");

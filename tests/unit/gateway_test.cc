@@ -30,13 +30,13 @@ TEST_CASE("gateway: the target of a request is taken apart, then decoded") {
   REQUIRE(target.ok());
   CHECK(target->path == "/a%2fb//c");
   CHECK(target->segments == Strings{"a/b", "", "c"});
-  CHECK(target->query == std::vector<std::pair<std::string, std::string>>{
-                             {"x", "1 2"}, {"y", "&"}, {"z", ""}, {"", ""},
-                             {"x", "+"}});
+  CHECK(target->query ==
+        std::vector<std::pair<std::string, std::string>>{
+            {"x", "1 2"}, {"y", "&"}, {"z", ""}, {"", ""}, {"x", "+"}});
   CHECK(ParseRequestTarget("http://host:80/a?b")->segments == Strings{"a"});
   CHECK(ParseRequestTarget("http://host")->path == "/");
-  for (const char* const wrong : {"", "*", "a", "host:80", "/%", "/%4", "/%4g",
-                                  "/a?%", "ftp://host/"}) {
+  for (const char* const wrong :
+       {"", "*", "a", "host:80", "/%", "/%4", "/%4g", "/a?%", "ftp://host/"}) {
     CAPTURE(wrong);
     CHECK(!ParseRequestTarget(wrong).ok());
   }
@@ -208,11 +208,12 @@ TEST_CASE("gateway: a stream resumes after the last event, whatever its URL") {
   request.headers = {{.name = "last-event-id", .value = "5:6"}};
   CHECK(start().position == Position{.epoch = 5, .sequence = 6});
   request.headers.front().value = "5:";
-  CHECK(std::holds_alternative<Problem>(
-      ParseStreamQuery(request, Timestamp{})));
+  CHECK(
+      std::holds_alternative<Problem>(ParseStreamQuery(request, Timestamp{})));
 }
 
-TEST_CASE("gateway: a frame is events, and a gap comes before what follows it") {
+TEST_CASE(
+    "gateway: a frame is events, and a gap comes before what follows it") {
   const std::array messages = {Message{.channel = "c",
                                        .epoch = 7,
                                        .sequence = 3,
