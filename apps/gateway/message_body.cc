@@ -31,9 +31,11 @@ std::variant<Json, Problem> ParseJson(std::string_view body) {
   int values = 0;
   bool too_deep = false;
   // What is not kept costs no memory; so the parser goes on to the end.
-  const auto keep = [&](int depth, Json::parse_event_t, Json&) {
-    too_deep |= depth > kMaxDepth;
-    return depth <= kMaxDepth && ++values <= 2 * kMaxValues;
+  using Event = Json::parse_event_t;
+  const auto keep = [&](int depth, Event event, Json&) {
+    too_deep |= depth >= kMaxDepth &&
+                (event == Event::object_start || event == Event::array_start);
+    return ++values <= 2 * kMaxValues && !too_deep;
   };
   try {
     Json json = Json::parse(body, keep);
