@@ -42,6 +42,7 @@ EventStream::~EventStream() {
 
 void EventStream::Next(Piece done) {
   std::optional<std::string> piece;
+  bool asks = false;
   {
     absl::MutexLock lock(&mu_);
     if (!ended_) {
@@ -54,17 +55,18 @@ void EventStream::Next(Piece done) {
         AppendRetry(kRetry, &piece.emplace());
       } else {
         done_ = std::move(done);
+        asks = true;
       }
     }
   }
-  if (done) {
+  if (asks) {
+    subscription_->NextAsync(
+        [self = shared_from_this()](absl::StatusOr<ReadFrame> frame) {
+          self->OnFrame(std::move(frame));
+        });
+  } else {
     done(std::move(piece));
-    return;
   }
-  subscription_->NextAsync(
-      [self = shared_from_this()](absl::StatusOr<ReadFrame> frame) {
-        self->OnFrame(std::move(frame));
-      });
 }
 
 void EventStream::OnFrame(absl::StatusOr<ReadFrame> frame) {

@@ -9,20 +9,20 @@ namespace messenger::app {
 // Each answers once, on any thread, and does not block. The path has been
 // checked, the name of the channel included.
 
-void PostSendMessage(Gateway* gateway, Request request, Respond respond);
-void PostGetAndFlushMessages(Gateway* gateway, Request request,
+void PostSendMessage(Gateway* gateway, const Request& request, Respond respond);
+void PostGetAndFlushMessages(Gateway* gateway, const Request& request,
                              Respond respond);
 
-void PostMessages(Gateway* gateway, Request request, Respond respond);
-void GetMessages(Gateway* gateway, Request request, Respond respond);
-void GetStream(Gateway* gateway, Request request, Respond respond);
+void PostMessages(Gateway* gateway, const Request& request, Respond respond);
+void GetMessages(Gateway* gateway, const Request& request, Respond respond);
+void GetStream(Gateway* gateway, const Request& request, Respond respond);
 
-void GetChannels(Gateway* gateway, Request request, Respond respond);
-void GetChannel(Gateway* gateway, Request request, Respond respond);
-void DeleteChannel(Gateway* gateway, Request request, Respond respond);
+void GetChannels(Gateway* gateway, const Request& request, Respond respond);
+void GetChannel(Gateway* gateway, const Request& request, Respond respond);
+void DeleteChannel(Gateway* gateway, const Request& request, Respond respond);
 
-void GetOpenApi(Gateway* gateway, Request request, Respond respond);
-void GetHealthz(Gateway* gateway, Request request, Respond respond);
-void GetReadyz(Gateway* gateway, Request request, Respond respond);
+void GetOpenApi(Gateway* gateway, const Request& request, Respond respond);
+void GetHealthz(Gateway* gateway, const Request& request, Respond respond);
+void GetReadyz(Gateway* gateway, const Request& request, Respond respond);
 
 }  // namespace messenger::app

@@ -129,7 +129,7 @@ std::optional<Response> AnswerToError(const beast::error_code& error,
 net::awaitable<Response> AwaitAnswer(const Router& router, Request request) {
   const auto start = [&router, &request](auto done) {
     const auto shared = std::make_shared<decltype(done)>(std::move(done));
-    router.Answer(std::move(request), [shared](Response response) {
+    router.Answer(request, [shared](Response response) {
       const auto executor = net::get_associated_executor(*shared);
       net::post(executor, [shared, response = std::move(response)]() mutable {
         (*shared)(std::move(response));
@@ -215,7 +215,9 @@ class Session : public std::enable_shared_from_this<Session> {
     const auto self = shared_from_this();
     if (sessions_->Add(this)) {
       bool goes_on = true;
-      while (goes_on) goes_on = co_await Exchange();
+      while (goes_on) {
+        goes_on = co_await Exchange();
+      }
       sessions_->Remove(this);
     } else {
       // Not within the call: g++ 12 would destroy what is made there twice.
@@ -448,7 +450,9 @@ class Session : public std::enable_shared_from_this<Session> {
     const std::array<net::const_buffer, 3> chunk = {
         net::buffer(size), net::buffer(piece), net::buffer("\r\n", 2)};
     // Not as one expression: g++ 12 would await both of them.
-    if (is_http_1_0) co_return co_await WriteInTime(net::buffer(piece));
+    if (is_http_1_0) {
+      co_return co_await WriteInTime(net::buffer(piece));
+    }
     co_return co_await WriteInTime(chunk);
   }
 
@@ -551,8 +555,9 @@ class Server final : public HttpServer {
     beast::error_code error;
     tcp::acceptor acceptor(net::make_strand(io_));
     acceptor.open(endpoint.protocol(), error);
-    if (!error)
+    if (!error) {
       acceptor.set_option(net::socket_base::reuse_address(true), error);
+    }
     if (!error) acceptor.bind(endpoint, error);
     if (!error) {
       acceptor.listen(net::socket_base::max_listen_connections, error);

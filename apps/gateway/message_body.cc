@@ -78,7 +78,7 @@ std::optional<Problem> TakeAttribute(const std::string& field, Json& json,
                                      NewAttribute* attribute) {
   if (!json.is_object()) return WrongType(field, json, "an object");
   const std::string prefix = field + ".";
-  for (auto& [key, value] : json.items()) {
+  for (const auto& [key, value] : json.items()) {
     std::optional<Problem> problem;
     if (key == "name") {
       problem = TakeString(prefix + key, value, &attribute->name);
@@ -107,7 +107,7 @@ std::optional<Problem> TakeAttributes(const std::string& field, Json& json,
 // `prefix` stands before the names of fields: "[3].", or nothing.
 std::optional<Problem> TakeMessage(const std::string& prefix, Json& json,
                                    NewMessage* message) {
-  for (auto& [key, value] : json.items()) {
+  for (const auto& [key, value] : json.items()) {
     std::optional<Problem> problem;
     if (key == "author") {
       problem = TakeString(prefix + key, value, &message->author);

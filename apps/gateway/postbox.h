@@ -35,6 +35,7 @@ struct PostboxContents {
 class Postbox {
  public:
   explicit Postbox(PostboxLimits limits) : limits_(limits) {}
+  ~Postbox() = default;
 
   Postbox(const Postbox&) = delete;
   Postbox& operator=(const Postbox&) = delete;

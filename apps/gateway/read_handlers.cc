@@ -62,7 +62,7 @@ Response ListPage(const std::vector<ChannelInfo>& channels,
 
 }  // namespace
 
-void PostGetAndFlushMessages(Gateway* gateway, Request /*request*/,
+void PostGetAndFlushMessages(Gateway* gateway, const Request& /*request*/,
                              Respond respond) {
   PostboxContents contents = gateway->postbox().Flush();
   Response response = JsonResponse(contents.messages);
@@ -74,7 +74,7 @@ void PostGetAndFlushMessages(Gateway* gateway, Request /*request*/,
   respond(std::move(response));
 }
 
-void GetMessages(Gateway* gateway, Request request, Respond respond) {
+void GetMessages(Gateway* gateway, const Request& request, Respond respond) {
   const auto query = ParsePageQuery(request.target, Now());
   if (const auto* problem = std::get_if<Problem>(&query)) {
     respond(ToResponse(*problem));
@@ -84,7 +84,7 @@ void GetMessages(Gateway* gateway, Request request, Respond respond) {
            std::move(respond));
 }
 
-void GetStream(Gateway* gateway, Request request, Respond respond) {
+void GetStream(Gateway* gateway, const Request& request, Respond respond) {
   const auto query = ParseStreamQuery(request, Now());
   if (const auto* problem = std::get_if<Problem>(&query)) {
     respond(ToResponse(*problem));
@@ -100,7 +100,7 @@ void GetStream(Gateway* gateway, Request request, Respond respond) {
   respond(std::move(response));
 }
 
-void GetChannels(Gateway* gateway, Request request, Respond respond) {
+void GetChannels(Gateway* gateway, const Request& request, Respond respond) {
   auto made = QueryFields::Make(request.target, "after limit");
   std::size_t limit = kDefaultChannels;
   std::optional<Problem> problem;
@@ -123,7 +123,7 @@ void GetChannels(Gateway* gateway, Request request, Respond respond) {
       });
 }
 
-void GetChannel(Gateway* gateway, Request request, Respond respond) {
+void GetChannel(Gateway* gateway, const Request& request, Respond respond) {
   RespondBlocking(gateway, std::move(respond),
                   [gateway, channel = ChannelOf(request)] {
                     const auto info = gateway->client().GetChannel(channel);
@@ -132,7 +132,7 @@ void GetChannel(Gateway* gateway, Request request, Respond respond) {
                   });
 }
 
-void DeleteChannel(Gateway* gateway, Request request, Respond respond) {
+void DeleteChannel(Gateway* gateway, const Request& request, Respond respond) {
   RespondBlocking(
       gateway, std::move(respond), [gateway, channel = ChannelOf(request)] {
         const absl::Status status = gateway->client().DeleteChannel(channel);
@@ -141,15 +141,17 @@ void DeleteChannel(Gateway* gateway, Request request, Respond respond) {
       });
 }
 
-void GetOpenApi(Gateway* /*gateway*/, Request /*request*/, Respond respond) {
+void GetOpenApi(Gateway* /*gateway*/, const Request& /*request*/,
+                Respond respond) {
   respond(Response{.body = std::string(kOpenApi)});
 }
 
-void GetHealthz(Gateway* /*gateway*/, Request /*request*/, Respond respond) {
+void GetHealthz(Gateway* /*gateway*/, const Request& /*request*/,
+                Respond respond) {
   respond(JsonResponse({{"status", "alive"}}));
 }
 
-void GetReadyz(Gateway* gateway, Request /*request*/, Respond respond) {
+void GetReadyz(Gateway* gateway, const Request& /*request*/, Respond respond) {
   RespondBlocking(gateway, std::move(respond), [gateway] {
     absl::Status status = gateway->client().CheckHealth();
     if (status.ok() && gateway->drain_list()->drained()) {

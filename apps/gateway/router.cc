@@ -17,7 +17,8 @@
 namespace messenger::app {
 namespace {
 
-using Handler = void (*)(Gateway* gateway, Request request, Respond respond);
+using Handler = void (*)(Gateway* gateway, const Request& request,
+                         Respond respond);
 
 struct Route {
   std::string_view method;
@@ -119,13 +120,13 @@ std::optional<Response> Router::AnswerHead(const Request& head) const {
   return std::nullopt;
 }
 
-void Router::Answer(Request request, Respond respond) const {
+void Router::Answer(const Request& request, Respond respond) const {
   const auto route = std::find_if(
       Routes().begin(), Routes().end(), [&request](const Route& one) {
         return Matches(one, request.target.segments) &&
                Takes(one, request.method);
       });
-  route->handler(gateway_, std::move(request), std::move(respond));
+  route->handler(gateway_, request, std::move(respond));
 }
 
 Headers Router::CommonHeaders(const Headers& request) const {

@@ -21,7 +21,7 @@ class Router {
   std::optional<Response> AnswerHead(const Request& head) const;
 
   // Answers a request to which AnswerHead had no answer.
-  void Answer(Request request, Respond respond) const;
+  void Answer(const Request& request, Respond respond) const;
 
   // What each answer to this request has.
   Headers CommonHeaders(const Headers& request) const;

@@ -102,7 +102,7 @@ Response AnswerAll(const std::string& channel, const Receipts& receipts) {
 
 }  // namespace
 
-void PostMessages(Gateway* gateway, Request request, Respond respond) {
+void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
   const std::string& channel = request.target.segments[2];
   auto parsed = ParseMessageBody(request.body, channel);
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
@@ -121,7 +121,8 @@ void PostMessages(Gateway* gateway, Request request, Respond respond) {
   if (problem) (*answer)(ToResponse(*problem));
 }
 
-void PostSendMessage(Gateway* gateway, Request request, Respond respond) {
+void PostSendMessage(Gateway* gateway, const Request& request,
+                     Respond respond) {
   auto parsed = ParsePostboxBody(request.body);
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     respond(ToResponse(*problem));
