@@ -2,8 +2,11 @@
 #include <fmt/format.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string_view>
@@ -39,12 +42,33 @@ void EnableReflection() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 }
 
+// gRPC waits for the end of each call, and one for which it could start no
+// thread has none. The kernel's timer needs no thread. What was acknowledged is
+// on disk already.
+void ExitIfNotDrainedWithin(std::chrono::nanoseconds timeout) {
+  constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24);
+  constexpr auto kForTheEndOfCalls = std::chrono::seconds(10);
+  const auto on_alarm = [](int /*signal*/) {
+    constexpr std::string_view kText =
+        "messenger-server: a call has not ended, though it was cancelled: "
+        "exiting without\n";
+    static_cast<void>(!write(STDERR_FILENO, kText.data(), kText.size()));
+    _exit(kFailed);
+  };
+  static_cast<void>(std::signal(SIGALRM, on_alarm));
+  const auto longest = std::min(timeout, kLongest) + kForTheEndOfCalls;
+  using AlarmSeconds = std::chrono::duration<unsigned>;
+  alarm(std::chrono::ceil<AlarmSeconds>(longest).count());
+}
+
 void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
+  ExitIfNotDrainedWithin(timeout);
   PrintError(kProgram,
              fmt::format("{}: draining for at most {}; a second signal exits "
                          "at once",
                          NameOfSignal(signal), FormatDuration(timeout)));
   server.Shutdown(std::chrono::ceil<std::chrono::milliseconds>(timeout));
+  alarm(0);
 }
 
 int Main(int argc, char** argv) {

@@ -63,7 +63,8 @@ Signals:
 Exit codes:
   0        drained after a signal
   1        failed, for example because the address is in use; then no log is
-           opened or created
+           opened or created; or calls did not end within 10 s of being
+           cancelled, after the drain timeout
   2        wrong usage
   130,143  ended at once by a second SIGINT, SIGTERM; 129 by SIGHUP before it
            listens

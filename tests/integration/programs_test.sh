@@ -8,7 +8,7 @@ proto=$(readlink -f "$(dirname "$0")/../../proto")
 source "$(dirname "$0")/../support/programs.sh"
 
 has_reader() {
-  "$cli" channels --channel "$1" --json | grep -q '"readers":1'
+  "$cli" channels --channel "$1" "${@:2}" --json | grep -q '"readers":1'
 }
 
 has_head() {
@@ -269,6 +269,27 @@ kill -HUP $other
 wait $other
 is "SIGHUP: exit code" $? 0
 has "SIGHUP drains" "$(cat err)" '^messenger-server: SIGHUP: draining'
+
+# A drain that gRPC does not end is ended by an alarm: here before its time.
+"$server" --listen 127.0.0.1:0 --log memory: --drain-timeout 10m >out 2>err &
+other=$!
+await "a third server listens" grep -q listening out
+address=$(sed -n 's/.*listening on \([^ ]*\).*/\1/p' out)
+"$cli" send --server "$address" hello >/dev/null
+"$cli" read --server "$address" >/dev/null 2>&1 &
+reader=$!
+await "the reader of the third stands" has_reader general --server "$address"
+kill -STOP $reader
+head -c 4000000 /dev/zero | tr '\0' x | fold -w 1000000 |
+  "$cli" send --server "$address" - >/dev/null
+kill -TERM $other
+await "the third drains" grep -q draining err
+kill -ALRM $other
+wait $other
+is "a drain without end: exit code" $? 1
+has "a drain without end" "$(cat err)" 'a call has not ended'
+kill -KILL $reader
+wait $reader
 
 # SIGTERM drains: readers are told, and the server exits with 0.
 "$cli" read --channel general --give-up-after 0s 2>err &
