@@ -6,14 +6,17 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "integration/subscribe.h"
+#include "messenger/server.h"
 #include "messenger/testing.h"
 #include "support/no_retry.h"
 #include "support/recorder.h"
 #include "support/sanitized.h"
+#include "support/temporary_directory.h"
 #include "support/test_log.h"
 
 namespace messenger::test::client_resend_test {
@@ -113,6 +116,55 @@ TEST_CASE(
   for (const auto& [channel, texts] : sent) {
     CHECK(Stored(*server, channel) == texts);
   }
+}
+
+TEST_CASE("a producer of the caller's own is stored once, through any client") {
+  const TemporaryDirectory directory;
+  const std::string log = "file:" + directory.path() + "/log";
+  constexpr ProducerId kProducer = {1, 2, 3};
+  auto server = *Server::Start(
+      {.listen = "127.0.0.1:0", .open_log = [&] { return OpenLog(log); }});
+  const std::string address = server->address();
+  Client first = Client::Connect({.target = address});
+  const NewMessage one = {.channel = "outbox",
+                          .author = "ann",
+                          .text = "1",
+                          .attributes = {{.name = "a", .value = "b"}}};
+  const auto receipt = first.SendAs(kProducer, 1, one);
+  REQUIRE(receipt.ok());
+  CHECK_FALSE(receipt->duplicate);
+
+  server.reset();
+  const auto late = first.SendAs(kProducer, 2, {.channel = "outbox"});
+  CHECK(absl::IsUnavailable(late.status()));
+  CHECK(MayBeStored(late.status()));
+
+  server = *Server::Start(
+      {.listen = address, .open_log = [&] { return OpenLog(log); }});
+  Client second = Client::Connect({.target = address});
+  const auto again = second.SendAs(kProducer, 1, one);
+  REQUIRE(again.ok());
+  CHECK(again->duplicate);
+  CHECK(again->position == receipt->position);
+  CHECK(again->send_time == receipt->send_time);
+
+  // Another message with its number, a hole, and what is no producer.
+  for (const auto& [number, text] :
+       {std::pair<std::uint64_t, const char*>(1, "2"), {3, "3"}}) {
+    const auto refused =
+        second.SendAs(kProducer, number, {.channel = "outbox", .text = text});
+    CHECK(absl::IsFailedPrecondition(refused.status()));
+    CHECK_FALSE(MayBeStored(refused.status()));
+  }
+  CHECK(absl::IsInvalidArgument(second.SendAs(kProducer, 0, one).status()));
+  CHECK(absl::IsInvalidArgument(second.SendAs({}, 1, one).status()));
+  CHECK(absl::IsInvalidArgument(
+      second.SendAs(kProducer, 2, {.channel = "no/name"}).status()));
+  const auto next = second.SendAs(kProducer, 2, {.channel = "outbox"});
+  REQUIRE(next.ok());
+  CHECK_FALSE(next->duplicate);
+  CHECK(next->position.sequence == 2);
+  CHECK(second.GetChannel("outbox")->head == 2);
 }
 
 TEST_CASE("results come in the order of the sends, also after a break") {

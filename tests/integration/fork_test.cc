@@ -185,6 +185,8 @@ class Everything {
     found->Expect(result.has_value(), "SendAsync has not told");
     if (result) found->ExpectRefused(result->status(), "SendAsync");
     client.SendAsync({.text = "x"});
+    found->ExpectRefused(client.SendAs({1}, 1, {.text = "x"}).status(),
+                         "SendAs");
     found->ExpectRefused(client.Flush(), "Flush");
     found->ExpectRefused(client.ListChannels().status(), "ListChannels");
     found->ExpectRefused(client.GetChannel("").status(), "GetChannel");

@@ -390,6 +390,24 @@ class Client {
   void SendAsync(const NewMessage& message, SendCallback done = nullptr,
                  SendOptions options = {});
 
+  // Sends one message as a producer of the caller's own, whose id and numbers
+  // it keeps itself: so its messages are stored once even if it crashes while
+  // it sends, or sends through another client then. `producer_sequence` counts
+  // its messages to the channel from 1, without holes; it waits for each
+  // receipt before it sends the next one. Whoever keeps all three before the
+  // call, in a database for example, sends the message again with the same
+  // number until there is a receipt, which says whether it is a duplicate.
+  //
+  // One try; blocks for at most ClientOptions::call_timeout. INVALID_ARGUMENT,
+  // or RESOURCE_EXHAUSTED: it is refused and not stored. FAILED_PRECONDITION:
+  // the number was used for another message, or does not follow the last one
+  // that the server remembers (see LogOptions::producer_idle_timeout). After
+  // another error, such as UNAVAILABLE, send it again. Not for many messages a
+  // second, for which SendAsync is made.
+  absl::StatusOr<Receipt> SendAs(const ProducerId& producer_id,
+                                 std::uint64_t producer_sequence,
+                                 const NewMessage& message);
+
   // Waits until all messages sent before by this client are acknowledged or
   // have failed. Their `done` may still be about to run: see FlushCallbacks.
   // OK, or the first error of a SendAsync since the last Flush.

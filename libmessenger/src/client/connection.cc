@@ -43,8 +43,9 @@ std::string AnswerLimits() {
                        R"("maxResponseMessageBytes": {}}})",
                        service, method, bytes);
   };
-  return fmt::format(R"({{"methodConfig": [{}, {}, {}, {}, {}]}})",
+  return fmt::format(R"({{"methodConfig": [{}, {}, {}, {}, {}, {}]}})",
                      limit(kServiceName, "SendMessages", kMaxReceiptsBytes),
+                     limit(kServiceName, "SendMessage", kMaxAnswerBytes),
                      limit(kServiceName, "ListChannels", kMaxAnswerBytes),
                      limit(kServiceName, "GetChannel", kMaxAnswerBytes),
                      limit(kServiceName, "DeleteChannel", kMaxAnswerBytes),
