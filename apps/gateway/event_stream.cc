@@ -25,19 +25,19 @@ std::shared_ptr<EventStream> EventStream::Make(Gateway* gateway,
                                                const std::string& channel,
                                                Start start) {
   auto stream = std::make_shared<EventStream>(gateway, channel, start);
-  stream->drain_list_->Add(stream);
+  stream->waiters_->Add(stream);
   return stream;
 }
 
 EventStream::EventStream(Gateway* gateway, std::string channel, Start start)
     : gateway_(gateway),
-      drain_list_(gateway->drain_list()),
+      waiters_(gateway->waiters()),
       channel_(std::move(channel)),
       subscription_(std::make_shared<const Subscription>(
           gateway->client().Pull({.channel = channel_, .start = start}))) {}
 
 EventStream::~EventStream() {
-  drain_list_->Remove(this);
+  waiters_->Remove(this);
 }
 
 void EventStream::Next(Piece done) {
@@ -45,49 +45,74 @@ void EventStream::Next(Piece done) {
   bool asks = false;
   {
     absl::MutexLock lock(&mu_);
-    if (!ended_) {
-      if (draining_) {
-        ended_ = true;
-        AppendRetry(RandomRetry(), &piece.emplace());
-      } else if (!begun_) {
-        // At once, so that the browser knows that it is connected.
-        begun_ = true;
-        AppendRetry(kRetry, &piece.emplace());
-      } else {
-        done_ = std::move(done);
-        asks = true;
-      }
+    if (frame_) {
+      piece = Take(*std::exchange(frame_, std::nullopt));
+    } else if (!ended_ && draining_) {
+      ended_ = true;
+      AppendRetry(RandomRetry(), &piece.emplace());
+    } else if (!ended_ && !begun_) {
+      // At once, so that the browser knows that it is connected.
+      begun_ = true;
+      AppendRetry(kRetry, &piece.emplace());
+    } else if (!ended_ && !notice_.empty()) {
+      piece = std::exchange(notice_, {});
+    } else if (!ended_) {
+      asks = !std::exchange(asked_, true);
+      done_ = std::move(done);
     }
   }
-  if (asks) {
-    subscription_->NextAsync(
-        [self = shared_from_this()](absl::StatusOr<ReadFrame> frame) {
-          self->OnFrame(std::move(frame));
-        });
-  } else {
-    done(std::move(piece));
-  }
+  if (done) done(std::move(piece));
+  if (!asks) return;
+  subscription_->NextAsync(
+      [self = shared_from_this()](absl::StatusOr<ReadFrame> frame) {
+        self->OnFrame(std::move(frame));
+      });
 }
 
 void EventStream::OnFrame(absl::StatusOr<ReadFrame> frame) {
   std::optional<std::string> piece;
-  if (frame.ok() && !frame->ended) {
-    AppendEvents(channel_, *frame, &piece.emplace());
-  }
   Piece done;
   {
     absl::MutexLock lock(&mu_);
-    if (!piece) {
-      ended_ = true;
-      if (draining_) {
-        AppendRetry(RandomRetry(), &piece.emplace());
-      } else if (!frame.ok() && !absl::IsCancelled(frame.status())) {
-        AppendProblemEvent(ProblemOf(frame.status()), &piece.emplace());
-      }
+    asked_ = false;
+    if (!done_) {
+      frame_ = std::move(frame);
+      return;
     }
+    piece = Take(std::move(frame));
     done = std::move(done_);
   }
   done(std::move(piece));
+}
+
+std::optional<std::string> EventStream::Take(absl::StatusOr<ReadFrame> frame) {
+  std::optional<std::string> piece;
+  if (frame.ok() && !frame->ended) {
+    AppendEvents(channel_, *frame, &piece.emplace());
+    return piece;
+  }
+  ended_ = true;
+  if (draining_) {
+    AppendRetry(RandomRetry(), &piece.emplace());
+  } else if (!frame.ok() && !absl::IsCancelled(frame.status())) {
+    AppendProblemEvent(ProblemOf(frame.status()), &piece.emplace());
+  }
+  return piece;
+}
+
+void EventStream::OnServerAway(const std::string& reason) {
+  std::string notice;
+  AppendWaiting(reason, &notice);
+  Piece done;
+  {
+    absl::MutexLock lock(&mu_);
+    if (done_) {
+      done = std::move(done_);
+    } else {
+      notice_ = std::move(notice);
+    }
+  }
+  if (done) done(std::move(notice));
 }
 
 void EventStream::Cancel() {

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "gateway/drain_list.h"
 #include "gateway/gateway.h"
 #include "gateway/http.h"
+#include "gateway/waiters.h"
 #include "messenger/client.h"
 
 namespace messenger::app {
@@ -16,7 +17,7 @@ namespace messenger::app {
 // It asks for a frame when the one before has been sent: a browser that takes
 // nothing costs one frame, and holds back nobody.
 class EventStream final : public BodyStream,
-                          public Drainable,
+                          public Waiter,
                           public std::enable_shared_from_this<EventStream> {
  public:
   static std::shared_ptr<EventStream> Make(Gateway* gateway,
@@ -31,19 +32,30 @@ class EventStream final : public BodyStream,
   void Next(Piece done) override;
   void Cancel() override;
   void Drain() override;
+  void OnServerAway(const std::string& reason) override;
 
  private:
   void OnFrame(absl::StatusOr<ReadFrame> frame);
+  // What is to be said of it; nothing at the end.
+  std::optional<std::string> Take(absl::StatusOr<ReadFrame> frame)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Gateway* const gateway_;
-  const std::shared_ptr<DrainList> drain_list_;
+  const std::shared_ptr<Waiters> waiters_;
   const std::string channel_;
   const std::shared_ptr<const Subscription> subscription_;
   absl::Mutex mu_;
   bool begun_ ABSL_GUARDED_BY(mu_) = false;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  // Waits for a piece, if there is one.
   Piece done_ ABSL_GUARDED_BY(mu_);
+  // Something to say between two frames.
+  std::string notice_ ABSL_GUARDED_BY(mu_);
+  // The next frame has been asked for; it may come while nobody waits for it,
+  // since the notice was taken.
+  bool asked_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<absl::StatusOr<ReadFrame>> frame_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace messenger::app

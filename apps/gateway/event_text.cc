@@ -54,6 +54,10 @@ void AppendEvents(std::string_view channel, const ReadFrame& frame,
   }
 }
 
+void AppendWaiting(std::string_view reason, std::string* out) {
+  AppendEvent("waiting", {{"reason", reason}}, out);
+}
+
 void AppendProblemEvent(const Problem& problem, std::string* out) {
   out->append("event: problem\ndata: ");
   // One line, that ends with a line break.

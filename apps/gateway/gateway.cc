@@ -2,7 +2,11 @@
 
 #include <boost/asio/post.hpp>
 #include <cstddef>
+#include <optional>
+#include <string>
 #include <utility>
+
+#include "gateway/problem.h"
 
 namespace messenger::app {
 namespace {
@@ -40,23 +44,30 @@ Gateway::Gateway(GatewayOptions options, boost::asio::any_io_executor executor)
       cancelling_(1),
       postbox_(options_.postbox),
       client_(Client::Connect(OptionsOfClient(options_))),
-      reader_(&client_, &postbox_, options_.on_notice) {}
+      reader_(&client_, &postbox_, options_.on_notice,
+              [this](const std::optional<std::string>& reason) {
+                waiters_->SetServerAway(reason);
+              }) {}
 
 Gateway::~Gateway() {
   blocking_.join();
   cancelling_.join();
 }
 
-bool Gateway::RunBlocking(absl::AnyInvocable<void()> call) {
+void Gateway::RespondBlocking(Respond respond,
+                              absl::AnyInvocable<Response()> call) {
   if (++blocking_calls_ > kMaxBlockingCalls) {
     --blocking_calls_;
-    return false;
+    respond(ToResponse(
+        {.status = 503,
+         .detail = "too many calls wait for the server; try again"}));
+    return;
   }
-  boost::asio::post(blocking_, [this, call = std::move(call)]() mutable {
-    call();
+  boost::asio::post(blocking_, [this, respond = std::move(respond),
+                                call = std::move(call)]() mutable {
+    respond(call());
     --blocking_calls_;
   });
-  return true;
 }
 
 void Gateway::CancelSoon(std::shared_ptr<const Subscription> subscription) {

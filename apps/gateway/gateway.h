@@ -13,8 +13,9 @@
 
 #include "absl/functional/any_invocable.h"
 #include "gateway/budget.h"
-#include "gateway/drain_list.h"
+#include "gateway/http.h"
 #include "gateway/postbox.h"
+#include "gateway/waiters.h"
 #include "messenger/client.h"
 
 namespace messenger::app {
@@ -41,28 +42,28 @@ class Gateway {
   Client& client() { return client_; }
   Postbox& postbox() { return postbox_; }
   const PostboxReader& postbox_reader() const { return reader_; }
-  const std::shared_ptr<DrainList>& drain_list() { return drain_list_; }
+  const std::shared_ptr<Waiters>& waiters() { return waiters_; }
   std::chrono::milliseconds timeout() const { return options_.timeout; }
   const boost::asio::any_io_executor& executor() const { return executor_; }
   // For messages on their way to the server, and their bytes.
   Budget& messages() { return messages_; }
   Budget& bytes() { return bytes_; }
 
-  // Runs a call of the client that blocks on a thread for such. False if too
-  // many wait for one: then it will not run.
-  bool RunBlocking(absl::AnyInvocable<void()> call);
+  // Answers with what `call` returns, which may block: on a thread for such
+  // calls. If too many wait for one, the answer is that.
+  void RespondBlocking(Respond respond, absl::AnyInvocable<Response()> call);
 
   // Cancels a subscription soon. (Cancel waits for callbacks.) Both are kept
   // until then.
   void CancelSoon(std::shared_ptr<const Subscription> subscription);
 
   // Ends what waits for messages.
-  void Drain() { drain_list_->Drain(); }
+  void Drain() { waiters_->Drain(); }
 
  private:
   const GatewayOptions options_;
   const boost::asio::any_io_executor executor_;
-  const std::shared_ptr<DrainList> drain_list_ = std::make_shared<DrainList>();
+  const std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();
   Budget messages_;
   Budget bytes_;
   std::atomic<int> blocking_calls_ = 0;

@@ -13,8 +13,8 @@
 #include "common/json.h"
 #include "common/message_json.h"
 #include "common/time.h"
-#include "gateway/drain_list.h"
 #include "gateway/problem.h"
+#include "gateway/waiters.h"
 #include "messenger/client.h"
 
 namespace messenger::app {
@@ -23,13 +23,13 @@ namespace {
 // Of texts: a page ends with the message that reaches it.
 constexpr std::size_t kMaxPageBytes = std::size_t{4} << 20;
 
-class PageReader final : public Drainable,
+class PageReader final : public Waiter,
                          public std::enable_shared_from_this<PageReader> {
  public:
   PageReader(Gateway* gateway, std::string channel, const ReadQuery& query,
              Respond respond)
       : gateway_(gateway),
-        drain_list_(gateway->drain_list()),
+        waiters_(gateway->waiters()),
         channel_(std::move(channel)),
         query_(query),
         subscription_(std::make_shared<const Subscription>(
@@ -39,13 +39,13 @@ class PageReader final : public Drainable,
         timer_(gateway->executor()),
         respond_(std::move(respond)) {}
 
-  ~PageReader() override { drain_list_->Remove(this); }
+  ~PageReader() override { waiters_->Remove(this); }
 
   PageReader(const PageReader&) = delete;
   PageReader& operator=(const PageReader&) = delete;
 
   void Begin() {
-    drain_list_->Add(shared_from_this());
+    waiters_->Add(shared_from_this());
     {
       absl::MutexLock lock(&mu_);
       // The server must have answered within the timeout in any case.
@@ -68,6 +68,9 @@ class PageReader final : public Drainable,
     }
     gateway_->CancelSoon(subscription_);
   }
+
+  // It goes on waiting, and says so at the end.
+  void OnServerAway(const std::string& /*reason*/) override {}
 
  private:
   // Only one call of Next and OnFrame at a time, one after the other.
@@ -153,7 +156,7 @@ class PageReader final : public Drainable,
   }
 
   Gateway* const gateway_;
-  const std::shared_ptr<DrainList> drain_list_;
+  const std::shared_ptr<Waiters> waiters_;
   const std::string channel_;
   const ReadQuery query_;
   const std::shared_ptr<const Subscription> subscription_;

@@ -130,8 +130,9 @@ Headers OriginGuard::CorsHeaders(const Headers& request) const {
   if (FindHeader(request, "Access-Control-Request-Method")) {
     headers.push_back({.name = "Access-Control-Allow-Methods",
                        .value = "GET, HEAD, POST, DELETE"});
-    headers.push_back({.name = "Access-Control-Allow-Headers",
-                       .value = "Content-Type, Last-Event-ID"});
+    headers.push_back(
+        {.name = "Access-Control-Allow-Headers",
+         .value = "Content-Type, Idempotency-Key, Last-Event-ID"});
     headers.push_back({.name = "Access-Control-Max-Age", .value = "600"});
   }
   return headers;

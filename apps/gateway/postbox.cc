@@ -44,8 +44,12 @@ PostboxContents Postbox::Flush() {
   return contents;
 }
 
-PostboxReader::PostboxReader(Client* client, Postbox* postbox, Notice notice)
-    : client_(client), postbox_(postbox), notice_(std::move(notice)) {
+PostboxReader::PostboxReader(Client* client, Postbox* postbox, Notice notice,
+                             ServerAway server_away)
+    : client_(client),
+      postbox_(postbox),
+      notice_(std::move(notice)),
+      server_away_(std::move(server_away)) {
   absl::MutexLock lock(&mu_);
   Read(Start::NewOnly());
 }
@@ -88,7 +92,16 @@ void PostboxReader::Read(Start start) {
                  "({})",
                  gap.first_missing, gap.next, ToString(gap.reason)));
            },
+       .on_state = [this](const SubscriptionState& state) { OnState(state); },
        .on_end = [this](const absl::Status& status) { OnEnd(status); }});
+}
+
+void PostboxReader::OnState(const SubscriptionState& state) {
+  if (state.kind == SubscriptionState::Kind::kWaiting) {
+    server_away_(std::string(state.reason.message()));
+  } else if (state.kind == SubscriptionState::Kind::kJoined) {
+    server_away_(std::nullopt);
+  }
 }
 
 // The client waits for a server that is away. What ends the reading is an

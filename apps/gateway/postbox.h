@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -69,9 +70,12 @@ class Postbox {
 class PostboxReader {
  public:
   using Notice = std::function<void(std::string_view)>;
+  // Why the server cannot be reached; nothing: it can.
+  using ServerAway = std::function<void(const std::optional<std::string>&)>;
 
   // All of them must outlive it.
-  PostboxReader(Client* client, Postbox* postbox, Notice notice);
+  PostboxReader(Client* client, Postbox* postbox, Notice notice,
+                ServerAway server_away);
   ~PostboxReader();
 
   PostboxReader(const PostboxReader&) = delete;
@@ -83,11 +87,13 @@ class PostboxReader {
 
  private:
   void Read(Start start) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnState(const SubscriptionState& state);
   void OnEnd(const absl::Status& status);
 
   Client* const client_;
   Postbox* const postbox_;
   const Notice notice_;
+  const ServerAway server_away_;
   std::atomic<bool> joined_ = false;
   Event joined_event_;
   Event stop_event_;

@@ -32,18 +32,6 @@ Timestamp Now() {
       std::chrono::system_clock::now());
 }
 
-// Answers with what `call` returns; it may block.
-void RespondBlocking(Gateway* gateway, Respond respond,
-                     absl::AnyInvocable<Response()> call) {
-  const auto answer = std::make_shared<Respond>(std::move(respond));
-  if (!gateway->RunBlocking(
-          [answer, call = std::move(call)]() mutable { (*answer)(call()); })) {
-    (*answer)(ToResponse(
-        {.status = 503,
-         .detail = "too many calls wait for the server; try again"}));
-  }
-}
-
 Response ListPage(const std::vector<ChannelInfo>& channels,
                   const std::string& after, std::size_t limit) {
   auto first =
@@ -115,8 +103,8 @@ void GetChannels(Gateway* gateway, const Request& request, Respond respond) {
     return;
   }
   std::string after = std::get<QueryFields>(made).Find("after").value_or("");
-  RespondBlocking(
-      gateway, std::move(respond), [gateway, limit, after = std::move(after)] {
+  gateway->RespondBlocking(
+      std::move(respond), [gateway, limit, after = std::move(after)] {
         const auto channels = gateway->client().ListChannels();
         return channels.ok() ? ListPage(*channels, after, limit)
                              : ToResponse(ProblemOf(channels.status()));
@@ -124,17 +112,17 @@ void GetChannels(Gateway* gateway, const Request& request, Respond respond) {
 }
 
 void GetChannel(Gateway* gateway, const Request& request, Respond respond) {
-  RespondBlocking(gateway, std::move(respond),
-                  [gateway, channel = ChannelOf(request)] {
-                    const auto info = gateway->client().GetChannel(channel);
-                    return info.ok() ? JsonResponse(ChannelJson(*info))
-                                     : ToResponse(ProblemOf(info.status()));
-                  });
+  gateway->RespondBlocking(
+      std::move(respond), [gateway, channel = ChannelOf(request)] {
+        const auto info = gateway->client().GetChannel(channel);
+        return info.ok() ? JsonResponse(ChannelJson(*info))
+                         : ToResponse(ProblemOf(info.status()));
+      });
 }
 
 void DeleteChannel(Gateway* gateway, const Request& request, Respond respond) {
-  RespondBlocking(
-      gateway, std::move(respond), [gateway, channel = ChannelOf(request)] {
+  gateway->RespondBlocking(
+      std::move(respond), [gateway, channel = ChannelOf(request)] {
         const absl::Status status = gateway->client().DeleteChannel(channel);
         return status.ok() ? Response{.status = 204, .content_type = {}}
                            : ToResponse(ProblemOf(status));
@@ -152,9 +140,9 @@ void GetHealthz(Gateway* /*gateway*/, const Request& /*request*/,
 }
 
 void GetReadyz(Gateway* gateway, const Request& /*request*/, Respond respond) {
-  RespondBlocking(gateway, std::move(respond), [gateway] {
+  gateway->RespondBlocking(std::move(respond), [gateway] {
     absl::Status status = gateway->client().CheckHealth();
-    if (status.ok() && gateway->drain_list()->drained()) {
+    if (status.ok() && gateway->waiters()->drained()) {
       status = absl::UnavailableError("the gateway is draining");
     }
     if (status.ok() && !gateway->postbox_reader().joined()) {

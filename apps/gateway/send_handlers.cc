@@ -1,9 +1,16 @@
 // The handlers that send.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <atomic>
+#include <boost/uuid/name_generator_sha1.hpp>
+#include <boost/uuid/uuid.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -68,7 +75,8 @@ Json ReceiptJson(const std::string& channel, const Receipt& receipt) {
   return {{"channel", channel},
           {"epoch", EpochString(receipt.position.epoch)},
           {"sequence", receipt.position.sequence},
-          {"send_time", FormatTime(receipt.send_time)}};
+          {"send_time", FormatTime(receipt.send_time)},
+          {"duplicate", receipt.duplicate}};
 }
 
 Problem ProblemOfSend(const absl::Status& status) {
@@ -100,6 +108,72 @@ Response AnswerAll(const std::string& channel, const Receipts& receipts) {
   return ToResponse(*problem);
 }
 
+// What makes a request that is repeated the same one.
+// https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header
+constexpr std::string_view kIdempotencyKey = "Idempotency-Key";
+
+std::optional<Problem> CheckKey(const std::vector<std::string_view>& keys,
+                                const MessageBody& body) {
+  constexpr std::size_t kMostBytes = 255;
+  Problem problem{.field = std::string(kIdempotencyKey),
+                  .value = std::string(keys.front())};
+  if (keys.size() > 1) {
+    problem.limit = 1;
+    problem.detail = "Idempotency-Key: may be there once";
+  } else if (keys.front().empty() || keys.front().size() > kMostBytes) {
+    problem.limit = kMostBytes;
+    problem.detail = fmt::format(
+        "Idempotency-Key: has {} bytes, must have 1 "
+        "to {}",
+        keys.front().size(), kMostBytes);
+  } else if (body.is_array) {
+    problem.detail = "Idempotency-Key: is for one message, not for an array";
+  } else {
+    return std::nullopt;
+  }
+  return problem;
+}
+
+// The key stands for a producer that sends this one message. So the log itself
+// knows a message again that is sent once more, whatever was restarted.
+ProducerId ProducerOf(std::string_view key) {
+  // Of our own, at random: names of other kinds are not keys.
+  constexpr boost::uuids::uuid kNamespace = {
+      {0x5b, 0x0e, 0x0a, 0x6d, 0x2c, 0x3f, 0x4e, 0x86, 0x9d, 0x41, 0x7a, 0xe8,
+       0x13, 0x62, 0xf5, 0xb0}};
+  const auto name =
+      boost::uuids::name_generator_sha1(kNamespace)(key.data(), key.size());
+  ProducerId id{};
+  std::copy(name.begin(), name.end(), id.begin());
+  return id;
+}
+
+Response AnswerKeyed(const std::string& channel,
+                     const absl::StatusOr<Receipt>& receipt) {
+  if (!absl::IsFailedPrecondition(receipt.status())) {
+    return AnswerOne(channel, receipt);
+  }
+  Problem problem = ProblemOfSend(receipt.status());
+  problem.status = 422;
+  problem.field = kIdempotencyKey;
+  problem.detail = "Idempotency-Key: was used for another message";
+  return ToResponse(problem);
+}
+
+void PostKeyed(Gateway* gateway, std::string_view key, NewMessage message,
+               Respond respond) {
+  // It may be a view.
+  message.channel = std::string(std::string_view(message.channel));
+  gateway->RespondBlocking(
+      std::move(respond),
+      [gateway, producer = ProducerOf(key), message = std::move(message)] {
+        constexpr std::uint64_t kTheOnlyOne = 1;
+        return AnswerKeyed(
+            std::string(std::string_view(message.channel)),
+            gateway->client().SendAs(producer, kTheOnlyOne, message));
+      });
+}
+
 }  // namespace
 
 void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
@@ -109,7 +183,17 @@ void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
     respond(ToResponse(*problem));
     return;
   }
-  const auto& body = std::get<MessageBody>(parsed);
+  auto& body = std::get<MessageBody>(parsed);
+  if (const auto keys = FindHeaders(request.headers, kIdempotencyKey);
+      !keys.empty()) {
+    if (const auto problem = CheckKey(keys, body)) {
+      respond(ToResponse(*problem));
+      return;
+    }
+    PostKeyed(gateway, keys.front(), std::move(body.messages.front()),
+              std::move(respond));
+    return;
+  }
   // Whichever of the two it is that answers.
   const auto answer = std::make_shared<Respond>(std::move(respond));
   const auto problem = SendAll(

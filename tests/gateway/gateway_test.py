@@ -612,7 +612,10 @@ class StreamTest(unittest.TestCase):
                     send(gateway, "1")
                     self.assertEqual(stream.texts(1), ["1"])
                     server.stop()
+                    self.assertIn(str(port), stream.until("waiting")[0]["reason"])
                     self.away(gateway)
+                    with Stream(gateway, "general") as late:
+                        late.until("waiting")
                     with start_server(port, log):
                         until(lambda: call(gateway, "GET", "/readyz").status == 200, "it is back")
                         send(gateway, "2")
@@ -625,6 +628,38 @@ class StreamTest(unittest.TestCase):
 
                         until(flush, "the postbox has both")
                         self.assertEqual([m["text"] for m in flushed], ["1", "2"])
+
+    def test_what_is_repeated_with_its_key_is_stored_once(self):
+        path = "/v1/channels/general/messages"
+        with tempfile.TemporaryDirectory() as folder:
+            log = f"file:{folder}/log"
+            key = {"Idempotency-Key": "8f14e45f-ceea-467f-9e3d-2b7d0f2c11aa"}
+            with start_server(log=log) as server:
+                port = server.port
+                with start_gateway(server) as gateway:
+                    first = call(gateway, "POST", path, {"text": "once"}, key)
+                    self.assertEqual((first.status, first.json["duplicate"]), (201, False))
+                    again = call(gateway, "POST", path, {"text": "once"}, key)
+                    self.assertEqual(again.json, first.json | {"duplicate": True})
+                    # Keys are by channel.
+                    other = call(gateway, "POST", "/v1/channels/x/messages", {"text": "once"}, key)
+                    self.assertEqual((other.status, other.json["duplicate"]), (201, False))
+                    other = call(gateway, "POST", path, {"text": "other"}, key)
+                    self.assertEqual((other.status, other.json["field"]), (422, "Idempotency-Key"))
+                    for wrong, body in [("", {}), ("k" * 256, {}), ("k", [{}])]:
+                        answer = call(gateway, "POST", path, body, {"Idempotency-Key": wrong})
+                        self.assertEqual((answer.status, answer.json["field"]),
+                                         (400, "Idempotency-Key"))
+                    server.process.kill()
+                    server.process.wait()
+                    answer = call(gateway, "POST", path, {"text": "later"}, {"Idempotency-Key": "l"})
+                    self.assertEqual(answer.status, 503)
+                    self.assertIs(answer.json["may_be_stored"], True)
+            with start_server(port, log) as server, start_gateway(server) as gateway:
+                again = call(gateway, "POST", path, {"text": "once"}, key)
+                self.assertEqual(again.json, first.json | {"duplicate": True})
+                page = call(gateway, "GET", path + "?from=1").json
+                self.assertEqual([m["text"] for m in page["messages"]], ["once"])
 
     def away(self, gateway):
         """The server is away: answers are 503, and say when to try again."""
