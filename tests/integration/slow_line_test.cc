@@ -215,6 +215,25 @@ TEST_CASE("what is new passes a slow line once for all who share it" *
               streams * 700'000);
 }
 
+TEST_CASE("large messages one after the other do not cost a connection") {
+  const auto server = Serve();
+  server->proxy().Set({.bytes_per_second = kSlow});
+  Client client = Connect(*server);
+  // While this one has nothing to read, the client pings the server.
+  Recorder waiting;
+  ReadOptions options = Everything("empty");
+  options.until_caught_up = false;
+  const Subscription reader = client.Read(options, waiting.Callbacks());
+  CHECK(waiting.AwaitJoined());
+  // Each takes longer than keepalive_time, so that there are pings, and half of
+  // keepalive_timeout, so that a busy machine may cost some of it.
+  const std::string text(kMiB * 3 / 4, 'x');
+  for (int i = 0; i < 8; ++i) client.SendAsync({.text = text});
+  CHECK(client.Flush() == absl::OkStatus());
+  CHECK(server->LocalClient().GetChannel("")->head == 8);
+  CHECK(server->proxy().counters().connections == 1);
+}
+
 TEST_CASE("what is sent over a slow line is stored once, and acknowledged") {
   const auto server = Serve();
   server->proxy().Set({.bytes_per_second = kSlow});

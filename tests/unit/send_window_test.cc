@@ -115,6 +115,25 @@ TEST_CASE_FIXTURE(Fixture, "window: messages of a channel share a request") {
   CHECK(absl::IsDataLoss(Acknowledge(5, 1)));
 }
 
+TEST_CASE_FIXTURE(Fixture, "window: it knows how much is in flight") {
+  Add("a", std::string(100, '1'));
+  Add("b", std::string(1'000, '2'));
+  const std::size_t first = window.next_bytes();
+  CHECK(first >= 100);
+  CHECK(window.bytes_in_flight() == 0);
+  Write();
+  const std::size_t second = window.next_bytes();
+  CHECK(second >= 1'000);
+  CHECK(window.bytes_in_flight() == first);
+  Write();
+  CHECK(window.bytes_in_flight() == first + second);
+  CHECK(Acknowledge(1, 1).ok());
+  CHECK(window.bytes_in_flight() == second);
+  window.Break();
+  CHECK(window.bytes_in_flight() == 0);
+  CHECK(window.next_bytes() == second);
+}
+
 TEST_CASE_FIXTURE(Fixture, "window: a receipt that cannot be settles nothing") {
   for (const char* text : {"1", "2", "3"}) Add("a", text);
   Add("b", "4");

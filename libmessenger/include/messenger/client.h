@@ -95,8 +95,11 @@ struct ClientOptions {
   // word; readers have heartbeats. On a slow line the ping waits behind what is
   // being sent, and the system gives a connection up on which nothing gets on
   // for as long as the timeout: so it must be longer than the largest message
-  // takes, as it is for 1 MiB at 50 KB/s. Bounds: 100 ms to 24 days. Defaults
-  // 10 s and 30 s.
+  // takes, as it is for 1 MiB at 50 KB/s, and than one that is sent and one
+  // that is read, if both happen at once. A sender has no more on its way than
+  // gets receipts within a quarter of the timeout, but 256 KiB in any case:
+  // with less than 16 round trips, a long line is not filled. Bounds: 100 ms to
+  // 24 days. Defaults 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
   // Whether subscriptions may share a stream: see Client. A program that wants

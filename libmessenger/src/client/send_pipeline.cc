@@ -29,6 +29,10 @@ constexpr std::size_t kMaxBatchBytes = std::size_t{256} << 10;
 // What a request may take, so that its receipts come soon.
 constexpr std::chrono::seconds kQuickRequest(1);
 
+// How many times a quick flight fits into the keepalive timeout. A line can
+// then become a few times slower and still bring a ping's answer in time.
+constexpr int kQuickFlights = 16;
+
 // A few milliseconds late, and cheap: this is done for each message.
 Timers::TimePoint CoarseNow() {
   timespec now{};
@@ -111,6 +115,8 @@ SendPipeline::SendPipeline(std::shared_ptr<Connector> connector,
       strand_(std::make_shared<Strand>(std::move(queue))),
       options_(std::move(options)),
       pace_(kMaxBatchBytes, kQuickRequest),
+      flight_(std::chrono::nanoseconds(options_.keepalive_timeout) /
+              kQuickFlights),
       backoff_(options_.retry) {}
 
 // ---------------------------------------------------------------------------
@@ -204,6 +210,12 @@ absl::Status SendPipeline::AwaitRoom(std::size_t size, TimePoint deadline) {
 // ---------------------------------------------------------------------------
 // Requests go out
 
+bool SendPipeline::MayWrite() const {
+  if (window_.requests_in_flight() == 0) return true;
+  return window_.requests_in_flight() < kMaxRequests &&
+         window_.bytes_in_flight() + window_.next_bytes() <= flight_.bytes();
+}
+
 void SendPipeline::Advance() {
   if (closed_ || retry_timer_ || !window_.queued()) return;
   if (!call_) {
@@ -216,13 +228,14 @@ void SendPipeline::Advance() {
     ArmSilence(now + std::chrono::duration_cast<Timers::Clock::duration>(
                          backoff_.Begin(now, options_.call_timeout)));
   }
-  if (call_->open && call_->answered && !call_->writing &&
-      window_.requests_in_flight() < kMaxRequests) {
+  if (call_->open && call_->answered && !call_->writing && MayWrite()) {
     if (window_.requests_in_flight() == 0) call_->heard = CoarseNow();
     grpc::ByteBuffer request = window_.Write();
     call_->writing = true;
     call_->written = Timers::Clock::now();
     call_->bytes = request.Length();
+    flight_.OnWritten(window_.requests_in_flight(), window_.bytes_in_flight(),
+                      call_->written);
     call_->stream->Write(&request);
     if (!call_->silence_timer) {
       ArmSilence(call_->heard + options_.keepalive_time);
@@ -266,7 +279,10 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
         window_.SetEpoch(parsed->epoch);
       }
       const std::size_t before = window_.messages();
+      const std::size_t requests = window_.requests_in_flight();
       call_->failure = window_.Acknowledge(parsed->receipts, &fates);
+      flight_.OnReceipts(requests - window_.requests_in_flight(),
+                         Timers::Clock::now());
       if (window_.messages() < before) {
         NoteProgress();
         back = !std::exchange(call_->progressed, true);
@@ -379,6 +395,7 @@ void SendPipeline::OnEnd(const absl::Status& status) {
     absl::MutexLock lock(&mu_);
     Fates fates;
     const Call call = *std::exchange(call_, std::nullopt);
+    flight_.OnEnd();
     if (call.silence_timer) timers_->Cancel(*call.silence_timer);
     probe = call.probe;
     if (!call.silent.ok()) reason = call.silent;

@@ -16,6 +16,7 @@
 #include "base/cond_var.h"
 #include "client/backoff.h"
 #include "client/connection.h"
+#include "client/flight.h"
 #include "client/probe.h"
 #include "client/send_window.h"
 #include "client/strand.h"
@@ -91,6 +92,9 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasRoom(std::size_t size) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // Whether another request may be in flight. There must be one in the queue.
+  bool MayWrite() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // Starts whatever can be started now.
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -138,7 +142,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   SendWindow window_ ABSL_GUARDED_BY(mu_);
-  rpc::Pace pace_ ABSL_GUARDED_BY(mu_);
+  rpc::Pace pace_ ABSL_GUARDED_BY(mu_);  // of one request
+  Flight flight_ ABSL_GUARDED_BY(mu_);   // of all that are in flight
   std::optional<Call> call_ ABSL_GUARDED_BY(mu_);
   // Streams and probes, with those that have ended.
   int streams_ ABSL_GUARDED_BY(mu_) = 0;

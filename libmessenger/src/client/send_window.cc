@@ -114,6 +114,7 @@ grpc::ByteBuffer SendWindow::Write() {
     if (channel.open == &batch) channel.open = nullptr;
     batch.encoded = rpc::MakeSlice(std::exchange(batch.messages, {}));
   }
+  bytes_in_flight_ += batch.encoded.size();
   if (batch.first_producer_sequence == 0) Number(batch);
   const std::array<grpc::Slice, 2> slices = {
       rpc::MakeSlice(wire::EncodeSendMessagesHeader(
@@ -186,6 +187,7 @@ absl::Status SendWindow::Acknowledge(const std::vector<wire::ReceiptRun>& runs,
         FindChannel(batch.channel).epoch = run.epoch;
         std::unique_ptr<Batch> done = std::move(in_flight_.front());
         in_flight_.pop_front();
+        bytes_in_flight_ -= done->encoded.size();
         Remove(std::move(done));
       }
     }
@@ -203,6 +205,7 @@ void SendWindow::Break() {
 void SendWindow::Requeue() {
   epoch_ = 0;
   ++stream_;
+  bytes_in_flight_ = 0;
   for (; !in_flight_.empty(); in_flight_.pop_back()) {
     in_flight_.back()->acknowledged = 0;
     queue_.push_front(std::move(in_flight_.back()));

@@ -74,6 +74,12 @@ class SendWindow {
   bool empty() const { return queue_.empty() && in_flight_.empty(); }
   bool queued() const { return !queue_.empty(); }
   std::size_t requests_in_flight() const { return in_flight_.size(); }
+  // Of messages in them.
+  std::size_t bytes_in_flight() const { return bytes_in_flight_; }
+  // Of messages in the request to write next. There must be one in the queue.
+  std::size_t next_bytes() const {
+    return queue_.front()->messages.size() + queue_.front()->encoded.size();
+  }
 
   // `size` is the message's NewMessageSize.
   void Add(std::string_view channel, const NewMessage& message,
@@ -192,6 +198,7 @@ class SendWindow {
   std::uint64_t last_batch_ = 0;
   std::size_t messages_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t bytes_in_flight_ = 0;
 };
 
 // As MayBeStored tells it; and so that it does not, whatever a server has said.
