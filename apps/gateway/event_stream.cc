@@ -41,24 +41,15 @@ EventStream::~EventStream() {
 }
 
 void EventStream::Next(Piece done) {
-  std::optional<std::string> piece;
   bool asks = false;
+  std::optional<std::string> piece;
   {
     absl::MutexLock lock(&mu_);
-    if (frame_) {
-      piece = Take(*std::exchange(frame_, std::nullopt));
-    } else if (!ended_ && draining_) {
-      ended_ = true;
-      AppendRetry(RandomRetry(), &piece.emplace());
-    } else if (!ended_ && !begun_) {
-      // At once, so that the browser knows that it is connected.
-      begun_ = true;
-      AppendRetry(kRetry, &piece.emplace());
-    } else if (!ended_ && !notice_.empty()) {
-      piece = std::exchange(notice_, {});
-    } else if (!ended_) {
+    if (WaitsForFrame()) {
+      done_ = std::exchange(done, nullptr);
       asks = !std::exchange(asked_, true);
-      done_ = std::move(done);
+    } else {
+      piece = TakeNext();
     }
   }
   if (done) done(std::move(piece));
@@ -67,6 +58,26 @@ void EventStream::Next(Piece done) {
       [self = shared_from_this()](absl::StatusOr<ReadFrame> frame) {
         self->OnFrame(std::move(frame));
       });
+}
+
+bool EventStream::WaitsForFrame() const {
+  return begun_ && text_.empty() && !frame_ && !ended_ && !draining_;
+}
+
+std::optional<std::string> EventStream::TakeNext() {
+  if (!text_.empty()) return std::exchange(text_, {});
+  if (frame_) return Take(*std::exchange(frame_, std::nullopt));
+  if (ended_) return std::nullopt;
+  std::string piece;
+  if (draining_) {
+    ended_ = true;
+    AppendRetry(RandomRetry(), &piece);
+  } else {
+    // At once, so that the browser knows that it is connected.
+    begun_ = true;
+    AppendRetry(kRetry, &piece);
+  }
+  return piece;
 }
 
 void EventStream::OnFrame(absl::StatusOr<ReadFrame> frame) {
@@ -80,7 +91,7 @@ void EventStream::OnFrame(absl::StatusOr<ReadFrame> frame) {
       return;
     }
     piece = Take(std::move(frame));
-    done = std::move(done_);
+    done = std::exchange(done_, nullptr);
   }
   done(std::move(piece));
 }
@@ -101,15 +112,19 @@ std::optional<std::string> EventStream::Take(absl::StatusOr<ReadFrame> frame) {
 }
 
 void EventStream::OnServerAway(const std::string& reason) {
+  Piece done;
   std::string notice;
   AppendWaiting(reason, &notice);
-  Piece done;
   {
     absl::MutexLock lock(&mu_);
-    if (done_) {
-      done = std::move(done_);
-    } else {
-      notice_ = std::move(notice);
+    done = std::exchange(done_, nullptr);
+    if (!done) {
+      // In the order in which they came.
+      if (frame_ && frame_->ok() && !(*frame_)->ended) {
+        AppendEvents(channel_, **frame_, &text_);
+        frame_.reset();
+      }
+      text_ += notice;
     }
   }
   if (done) done(std::move(notice));

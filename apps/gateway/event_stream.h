@@ -36,6 +36,9 @@ class EventStream final : public BodyStream,
 
  private:
   void OnFrame(absl::StatusOr<ReadFrame> frame);
+  // Whether there is nothing to say until the next frame; else what it is.
+  bool WaitsForFrame() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::optional<std::string> TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What is to be said of it; nothing at the end.
   std::optional<std::string> Take(absl::StatusOr<ReadFrame> frame)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -50,10 +53,10 @@ class EventStream final : public BodyStream,
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   // Waits for a piece, if there is one.
   Piece done_ ABSL_GUARDED_BY(mu_);
-  // Something to say between two frames.
-  std::string notice_ ABSL_GUARDED_BY(mu_);
+  // Something to say before the next frame.
+  std::string text_ ABSL_GUARDED_BY(mu_);
   // The next frame has been asked for; it may come while nobody waits for it,
-  // since the notice was taken.
+  // since something else was said.
   bool asked_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<absl::StatusOr<ReadFrame>> frame_ ABSL_GUARDED_BY(mu_);
 };

@@ -29,7 +29,7 @@
 namespace messenger::app {
 namespace {
 
-constexpr std::string_view kProgram = "messenger-gateway";
+constexpr std::string_view kGatewayName = "messenger-gateway";
 
 // They only move bytes, and never block.
 constexpr int kIoThreads = 2;
@@ -62,18 +62,18 @@ class IoThreads {
 
 void Drain(HttpServer& server, Gateway& gateway,
            std::chrono::nanoseconds timeout, int signal) {
-  PrintError(kProgram,
+  PrintError(kGatewayName,
              fmt::format("{}: draining for at most {}; a second signal exits "
                          "at once",
                          NameOfSignal(signal), FormatDuration(timeout)));
   server.Drain();
   gateway.Drain();
   if (!server.WaitUntilEmpty(timeout)) {
-    PrintError(kProgram, "some requests were cut off");
+    PrintError(kGatewayName, "some requests were cut off");
   }
 }
 
-int Main(int argc, char** argv) {
+int GatewayMain(int argc, char** argv) {
   SetUpProcess();
   int exit_code = kOk;
   const auto command = ParseGatewayCommand(argc, argv, &exit_code);
@@ -81,7 +81,7 @@ int Main(int argc, char** argv) {
 
   RaiseDescriptorLimit();
   Interrupt interrupt;
-  NoticePrinter notices(kProgram);
+  NoticePrinter notices(kGatewayName);
   command->gateway.on_notice = [&notices](std::string_view notice) {
     notices.Print(notice);
   };
@@ -93,7 +93,7 @@ int Main(int argc, char** argv) {
   const auto server =
       HttpServer::Start(io, command->listen, command->limits, router);
   if (!server.ok()) {
-    PrintError(kProgram, std::string(server.status().message()));
+    PrintError(kGatewayName, std::string(server.status().message()));
     return kFailed;
   }
   interrupt.Defer();
@@ -102,7 +102,7 @@ int Main(int argc, char** argv) {
   // begins without its server, too.
   gateway.postbox_reader().WaitUntilJoined(std::chrono::seconds(1));
   std::fputs(
-      fmt::format("{} {} listening on {} (server {})\n", kProgram, kVersion,
+      fmt::format("{} {} listening on {} (server {})\n", kGatewayName, kVersion,
                   (*server)->address(), Printable(command->gateway.server))
           .c_str(),
       stdout);
@@ -110,7 +110,7 @@ int Main(int argc, char** argv) {
 
   const int signal = interrupt.Wait();
   Drain(**server, gateway, command->drain_timeout, signal);
-  PrintError(kProgram, "stopped");
+  PrintError(kGatewayName, "stopped");
   return kOk;
 }
 
@@ -119,5 +119,5 @@ int Main(int argc, char** argv) {
 
 // NOLINTNEXTLINE(bugprone-exception-escape): a bug; it should end the program
 int main(int argc, char** argv) {
-  return messenger::app::Main(argc, argv);
+  return messenger::app::GatewayMain(argc, argv);
 }

@@ -52,7 +52,8 @@ void ExitIfNotDrainedWithin(std::chrono::nanoseconds timeout) {
     constexpr std::string_view kText =
         "messenger-server: a call has not ended, though it was cancelled: "
         "exiting without\n";
-    static_cast<void>(!write(STDERR_FILENO, kText.data(), kText.size()));
+    const auto written = write(STDERR_FILENO, kText.data(), kText.size());
+    static_cast<void>(written);
     _exit(kFailed);
   };
   static_cast<void>(std::signal(SIGALRM, on_alarm));
