@@ -3,7 +3,7 @@
 
 import { channelNameError, listChannels } from './api.js';
 import { byId, element } from './dom.js';
-import { seen } from './store.js';
+import { seen, visited } from './store.js';
 import { count } from './text.js';
 
 const INTERVAL_MS = 3_000;
@@ -91,7 +91,8 @@ export class ChannelList {
   #take(channels) {
     this.#channels = new Map(channels.map((channel) => [channel.channel, channel]));
     // On the first visit, what has been written before is not news.
-    if (seen.all() === null) {
+    if (!visited.get()) {
+      visited.set();
       seen.advance(Object.fromEntries(channels.map(({ channel, epoch, head }) =>
         [channel, { epoch, sequence: head }])));
     }

@@ -54,8 +54,11 @@ export class LogView {
   // Instead of messages: that they are being loaded, or why there are none.
   showInstead(...nodes) {
     this.#timeline = null;
+    this.#follows = true;
     this.#rows.replaceChildren();
-    this.#pendingRows.replaceChildren();
+    this.#pendingRows.hidden = false;
+    this.#pending = [];
+    this.#showPending();
     this.#top.replaceChildren(...nodes);
     this.#jump.hidden = true;
   }
@@ -69,7 +72,7 @@ export class LogView {
 
   // Messages have been added at the end.
   added(messages) {
-    this.#render(this.#pendingRows, () => this.#pendingNodes());
+    this.#showPending();
     if (this.#follows) {
       if (this.#timeline.trim() > 0) return this.toEnd();
       if (messages.length >= STEP) return this.toEnd();
@@ -88,10 +91,9 @@ export class LogView {
 
   setPending(entries) {
     this.#pending = entries;
-    if (!this.#timeline) return;
-    this.#render(this.#pendingRows, () => this.#pendingNodes());
+    this.#showPending();
     if (this.#follows) this.#scrollToEnd();
-    this.#showTop();
+    if (this.#timeline) this.#showTop();
   }
 
   // From the next message on, they are new.
@@ -175,27 +177,23 @@ export class LogView {
     return Array.from({ length: end - begin }, (_, i) => this.#row(begin + i));
   }
 
-  #pendingNodes() {
-    let previous = this.#timeline.messages.at(-1);
-    return this.#pending.map((entry) => {
+  #showPending() {
+    let previous = this.#timeline?.messages.at(-1);
+    this.#pendingRows.replaceChildren(...this.#pending.map((entry) => {
       const row = pendingRow(entry, previous, {
         onRetry: () => this.#on.retry(entry.id),
         onDiscard: () => this.#on.discard(entry.id),
       });
       previous = entry;
       return row;
-    });
-  }
-
-  #render(parent, nodes) {
-    parent.replaceChildren(...nodes());
+    }));
   }
 
   #showFrom(begin) {
     this.#begin = begin;
     this.#end = Math.min(begin + MOST_ROWS, this.#timeline.messages.length);
     this.#rows.replaceChildren(...this.#newRows(this.#begin, this.#end));
-    this.#render(this.#pendingRows, () => this.#pendingNodes());
+    this.#showPending();
     this.#pendingRows.hidden = this.#end < this.#timeline.messages.length;
     this.#markCurrent();
     this.#showTop();
@@ -254,8 +252,8 @@ export class LogView {
     this.#anchored(() => {
       this.#extend(Math.max(0, this.#begin - STEP), this.#begin);
       this.#dropRows(0, Math.max(0, this.#end - this.#begin - MOST_ROWS));
+      this.#showTop();
     });
-    this.#showTop();
     this.#on.render();
   }
 
@@ -265,8 +263,8 @@ export class LogView {
     this.#anchored(() => {
       this.#extend(this.#end, Math.min(length, this.#end + STEP));
       this.#dropRows(Math.max(0, this.#end - this.#begin - MOST_ROWS), 0);
+      this.#showTop();
     });
-    this.#showTop();
     this.#on.render();
   }
 
@@ -282,10 +280,15 @@ export class LogView {
     this.#begin += added;
     this.#end += added;
     const fromEnd = this.#log.scrollHeight - this.#log.scrollTop;
-    // Its day and author may be those of the one before it now.
-    if (added > 0) this.#rows.firstElementChild?.replaceWith(this.#row(this.#begin));
+    if (added > 0) {
+      // Its day and author may be those of the one before it now.
+      this.#rows.firstElementChild?.replaceWith(this.#row(this.#begin));
+      this.#extend(Math.max(0, this.#begin - STEP), this.#begin);
+    }
     this.#showTop();
     this.#log.scrollTop = this.#log.scrollHeight - fromEnd;
+    this.#dropRows(0, Math.max(0, this.#end - this.#begin - MOST_ROWS));
+    this.#on.render();
     this.#scrolled();
   }
 

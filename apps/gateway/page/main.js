@@ -363,4 +363,5 @@ document.querySelector('.skip-link').addEventListener('click', (event) => {
 
 showName();
 openAddress();
+outbox.wake();
 if (!name.get()) askName();

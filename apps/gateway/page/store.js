@@ -45,10 +45,14 @@ export const outbox = {
   set: (entries) => write(session, 'outbox', entries),
 };
 
-// How far each channel has been read: {channel: {epoch, sequence}}. Null before
-// the first visit.
+// Whether this browser has been here before.
+export const visited = {
+  get: () => read(local, 'visited') ?? false,
+  set: () => write(local, 'visited', true),
+};
+
+// How far each channel has been read: {channel: {epoch, sequence}}.
 export const seen = {
-  all: () => read(local, 'seen'),
   get: (channel) => read(local, 'seen')?.[channel],
   // Another tab may have read further.
   advance(marks) {
