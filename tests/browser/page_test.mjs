@@ -3,11 +3,12 @@
 //   run.sh WORK SERVER GATEWAY [PATTERN]
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, test } from 'node:test';
 
 import {
-  browser, call, cleanUp, complaints, fileLog, live, send, shows, startGateway, startServer, stored, texts, until,
+  AXE_FILE, browser, call, cleanUp, complaints, fileLog, live, screenshots, send, shows, startGateway, startServer, stored, texts, until,
   visit, write,
 } from './harness.mjs';
 
@@ -282,7 +283,7 @@ it('10,000 messages scroll smoothly, with few of them in the document', async ()
   await page.waitForSelector('.start');
   // New ones come without moving anything, and are counted.
   await send(gateway, 'long', { author: 'x', text: 'new' });
-  await until(async () => (await page.textContent('#jump')) === '1 new message', 'the button counts');
+  await until(async () => (await page.textContent('#jump-text')) === '1 new message', 'the button counts');
   assert.equal(await page.$eval('#log', (log) => log.scrollTop), 0);
   // What was loaded is searched, wherever it is.
   await page.keyboard.press('Control+f');
@@ -489,8 +490,11 @@ it('on a narrow screen the list is a drawer', async () => {
   assert.equal(await page.isVisible('#sidebar'), false);
   await page.click('#open-sidebar');
   await page.waitForSelector('#sidebar', { state: 'visible' });
+  // The focus is in it, and cannot leave it for what is behind.
+  assert.ok(await page.evaluate(() => document.activeElement.closest('#sidebar') && document.getElementById('main').inert));
   await page.keyboard.press('Escape');
   await page.waitForSelector('#sidebar', { state: 'hidden' });
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'open-sidebar');
   await page.click('#open-sidebar');
   await page.click('a[href="#/beta"]');
   await page.waitForSelector('#sidebar', { state: 'hidden' });
@@ -670,4 +674,141 @@ it('nothing is asked of another host, and each file says what it is', async () =
   const head = await fetch(`${gateway.url}/`, { method: 'HEAD' });
   assert.equal(head.headers.get('content-length'), String((await first.arrayBuffer()).byteLength));
   assert.equal((await fetch(`${gateway.url}/page/none.js`)).status, 404);
+});
+
+// ---- for all eyes
+
+const SIZES = { narrow: { width: 360, height: 740 }, middle: { width: 768, height: 900 }, wide: { width: 1440, height: 900 } };
+const SCHEMES = ['light', 'dark'];
+
+// What people would write.
+const TALK = [
+  ['Ada Lovelace', 'Morning! The new nodes are up. Notes are at https://wiki.example/nodes (two pages, promise).'],
+  ['Ada Lovelace', 'Could somebody look at the retention settings before we send them traffic?'],
+  ['Edsger', 'On it. Seven days, or by size?'],
+  ['Ada Lovelace', 'By size: 200 GB a channel. Age alone has bitten us before.'],
+  ['بدر الدين', 'صباح الخير! الأرقام من الليلة الماضية جيدة جدا.'],
+  ['Grace Hopper', 'The replay from last night:\n\n  5.8 M messages/s from disk\n  0.17 s until a 5 GB log was open again\n\nNothing lost, nothing twice.'],
+  ['Edsger', '🎉'],
+  ['Grace Hopper', 'I pulled the plug twice while it ran. The readers just went on where they were.'],
+  ['Edsger', 'Settings are in. Have a look at https://wiki.example/retention#size, please.'],
+  ['Ada Lovelace', 'Looks right to me. Shall we?'],
+];
+
+async function talk(gateway) {
+  await send(gateway, 'general', ...TALK.map(([author, text]) => ({ author, text })));
+  for (const [channel, count] of [['alerts', 3], ['deploys', 12], ['incidents-2026-11-28-the-one-with-the-long-name', 1], ['random', 1], ['reading-group', 2]]) {
+    await send(gateway, channel, ...Array.from({ length: count }, (_, i) => ({ author: 'Grace Hopper', text: `${i}` })));
+  }
+}
+
+// Everything that can be on the screen: [name, how to get there].
+const VIEWS = [
+  ['chat', async (page, gateway) => {
+    await send(gateway, 'deploys', ...Array.from({ length: 4 }, () => ({ author: 'Grace Hopper', text: 'done' })));
+    await write(page, 'Yes. Rolling it out now: one node, then the rest.');
+    await page.waitForSelector('.badge', { state: 'attached' });
+    await page.waitForSelector('#rows .state.sent');
+  }],
+  ['search', async (page) => {
+    await page.click('#open-search');
+    await page.fill('#search-text', 'set');
+    await page.waitForSelector('.row.current');
+  }],
+  ['failed', async (page) => {
+    await page.route('**/messages', (route) => route.fulfill({
+      status: 400, contentType: 'application/problem+json', body: JSON.stringify({ detail: 'text: is too long, must have 1048576 bytes at most' }),
+    }));
+    await write(page, 'This one is refused.');
+    await page.waitForSelector('.state.failed');
+  }],
+  ['drawer', async (page) => {
+    if (await page.isVisible('#open-sidebar')) await page.click('#open-sidebar');
+    await page.waitForSelector('#sidebar', { state: 'visible' });
+    await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
+  }],
+  ['find', async (page) => {
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type('re');
+    await page.waitForSelector('.channel.new');
+    await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
+  }],
+  ['name', async (page) => { await page.evaluate(() => document.getElementById('edit-name').click()); }],
+  ['new-channel', async (page) => {
+    await page.evaluate(() => document.getElementById('new-channel').click());
+    await page.fill('#channel-name', 'no blanks');
+    await page.press('#channel-name', 'Enter');
+  }],
+  ['empty', async (page) => {
+    await page.evaluate(() => { location.hash = '#/brand-new'; });
+    await page.waitForSelector('.instead');
+  }],
+  ['wrong-channel', async (page) => {
+    await page.evaluate(() => { location.hash = '#/no such channel'; });
+    await page.waitForSelector('.instead');
+  }],
+  ['unread', async (page, gateway) => {
+    await page.evaluate(() => { location.hash = '#/random'; });
+    await page.waitForSelector('#title:has-text("random")');
+    await send(gateway, 'general', { author: 'Edsger', text: 'Node one has taken its traffic.' }, { author: 'Edsger', text: 'All quiet.' });
+    await page.waitForSelector('a[href="#/general"] .badge', { state: 'attached' });
+    await page.evaluate(() => { location.hash = '#/general'; });
+    await page.waitForSelector('.unread');
+  }],
+  ['away', async (page, gateway, server) => {
+    await server.stop();
+    await page.waitForSelector('#connection[data-state=away]');
+    await write(page, 'Are you still there?');
+    await page.waitForSelector('.state.waiting');
+  }],
+  ['offline', async (page) => {
+    await page.context().setOffline(true);
+    await page.waitForSelector('#connection[data-state=offline]');
+  }],
+  ['unreachable', async (page, gateway, server) => {
+    await server.stop();
+    await page.reload();
+    await page.waitForSelector('.instead');
+  }],
+];
+
+const AXE = readFileSync(AXE_FILE, 'utf8');
+
+// What axe-core finds wrong, as lines.
+async function accessibilityFaults(page) {
+  const { violations } = await page.evaluate(async (source) => {
+    if (!globalThis.axe) (0, eval)(source);
+    return globalThis.axe.run(document, { resultTypes: ['violations'] });
+  }, AXE);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
+}
+
+// Returns what is wrong.
+async function lookAtAll(size, scheme) {
+  const faults = [];
+  const log = fileLog();
+  let { server, gateway } = await start({ log });
+  await talk(gateway);
+  const page = await visit(gateway, {
+    name: 'Ann Droid', viewport: SIZES[size], colorScheme: scheme, bypassCSP: true, reducedMotion: 'reduce',
+  });
+  for (const [view, show] of VIEWS) {
+    await show(page, gateway, server);
+    await page.screenshot({ path: `${screenshots}/${view}-${size}-${scheme}.png` });
+    for (const fault of await accessibilityFaults(page)) faults.push(`${view}, ${size}, ${scheme}: ${fault}`);
+    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) faults.push(`${view}, ${size}: is too wide`);
+    // Back to where it began.
+    await page.unroute('**/messages');
+    await page.context().setOffline(false);
+    if (server.process.exitCode !== null) server = await startServer({ port: server.port, log });
+    await page.evaluate(() => { sessionStorage.clear(); location.hash = '#/general'; });
+    await page.reload();
+    await live(page);
+  }
+  return faults;
+}
+
+it('everything looks right and is accessible, narrow and wide, light and dark', async () => {
+  const all = SCHEMES.flatMap((scheme) => Object.keys(SIZES).map((size) => lookAtAll(size, scheme)));
+  assert.deepEqual((await Promise.all(all)).flat(), []);
 });

@@ -82,8 +82,7 @@ export class LogView {
       this.#on.end();
     } else {
       this.#missed += messages.length;
-      this.#showJump();
-      this.#slideDown();
+      this.#scrolled();
     }
     this.#showTop();
     this.#on.render();
