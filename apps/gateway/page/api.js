@@ -71,12 +71,12 @@ export function streamUrl(channel, after) {
 
 // What is wrong with the name of a channel; empty if nothing.
 export function channelNameError(channel) {
-  if (!channel) return 'A channel needs a name.';
-  if (channel.length > 128) return 'The name is longer than 128 characters.';
+  if (!channel) return 'Enter a name.';
+  if (channel.length > 128) return 'Names have at most 128 characters.';
   if (!/^[A-Za-z0-9._-]+$/.test(channel)) {
-    return 'A name has letters from A to Z, digits, and . _ - only.';
+    return 'Names may contain only A–Z, a–z, digits, dots, dashes and underscores.';
   }
   // Browsers take them for parts of a path.
-  if (/^\.\.?$/.test(channel)) return 'A name of dots alone cannot be opened here.';
+  if (/^\.\.?$/.test(channel)) return 'A name of dots alone cannot be opened in a browser.';
   return '';
 }

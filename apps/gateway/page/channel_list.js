@@ -122,7 +122,7 @@ export class ChannelList {
     if (canBegin) items.push(this.#newItem(wanted));
     this.#replace(items);
     this.#note.hidden = items.length > 0;
-    this.#note.textContent = wanted ? 'No channel has this in its name.' : 'There are no channels yet.';
+    this.#note.textContent = wanted ? 'No matching channels' : 'No channels yet';
   }
 
   // Without a change it stays as it is; the focus stays in any case.
@@ -150,7 +150,7 @@ export class ChannelList {
 
   #newItem(name) {
     return element('li', {}, element('a', { href: href(name), class: 'channel new' },
-      element('span', { class: 'hash', 'aria-hidden': 'true' }, '+'), element('span', { class: 'name' }, 'Begin ', element('bdi', {}, `#${name}`))));
+      element('span', { class: 'hash', 'aria-hidden': 'true' }, '+'), element('span', { class: 'name' }, 'Create ', element('bdi', {}, `#${name}`))));
   }
 
   #links() {

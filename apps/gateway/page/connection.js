@@ -10,14 +10,14 @@ const LABELS = {
   connecting: 'Connecting…',
   live: 'Live',
   offline: 'Offline',
-  away: 'Server away',
+  away: 'Server down',
   lost: 'Reconnecting…',
 };
 
 const BANNERS = {
-  offline: 'You are offline. What you write is sent when you are back.',
-  away: 'The server is away. What you write is sent when it is back.',
-  lost: 'The connection is lost. What you write is sent when it is back.',
+  offline: 'You’re offline. Messages you write will be sent when you’re back.',
+  away: 'The server is down. Messages you write will be sent when it’s back.',
+  lost: 'The connection is lost. Messages you write will be sent when it’s back.',
 };
 
 export class Connection extends EventTarget {

@@ -301,9 +301,9 @@ export class LogView {
     this.#top.replaceChildren(...{
       more: () => [element('p', { class: 'more' }, 'Loading older messages…')],
       empty: () => [element('div', { class: 'instead' }, element('p', { class: 'instead-title' }, channel, ' is empty'),
-        element('p', {}, 'Write the first message, and the channel begins.'))],
+        element('p', {}, 'Write the first message to create the channel.'))],
       cut: () => [element('p', { class: 'start' }, 'Older messages of ', channel, ' are no longer stored.')],
-      start: () => [element('p', { class: 'start' }, 'This is where ', channel, ' begins.')],
+      start: () => [element('p', { class: 'start' }, 'This is the beginning of ', channel, '.')],
     }[state]());
   }
 

@@ -74,7 +74,7 @@ function open(wanted) {
   channels.open = channel;
   if (error) {
     leave();
-    view.showInstead(instead('There is no such channel', error));
+    view.showInstead(instead('This cannot be a channel', error));
     return;
   }
   lastChannel.set(channel);
@@ -117,7 +117,7 @@ async function load(notice = '') {
 function loadFailed(error, notice) {
   const again = () => load(notice);
   connection.report('stream', error.isLost ? 'lost' : 'away', Date.now() + LOAD_AGAIN_MS);
-  view.showInstead(instead('The messages cannot be loaded', `${error.message}.`, button('Try again', again, { class: 'primary' })));
+  view.showInstead(instead('The messages cannot be loaded', error.isTemporary ? 'The server does not answer. This page keeps trying.' : `${error.message}.`, button('Try again', again, { class: 'primary' })));
   showPending();
   loadTimer = setTimeout(again, Math.max(error.retryAfterMs ?? 0, LOAD_AGAIN_MS));
 }
@@ -127,7 +127,7 @@ function follow() {
   stream = new Stream(channel, timeline.position, {
     messages: arrived,
     // Messages are gone, or the log is another one: what is shown may be, too.
-    gap: ({ reason }) => timeline === mine && load(`Messages of this channel were dropped: ${reason.replace('_', ' ')}.`),
+    gap: ({ reason }) => timeline === mine && load(`Messages of this channel are gone (${reason.replace('_', ' ')}).`),
     state: (state, retryAt) => connection.report('stream', state, retryAt),
   });
 }
@@ -355,7 +355,7 @@ for (const close of document.querySelectorAll('[data-close]')) {
 byId('open-sidebar').addEventListener('click', openSidebar);
 byId('close-sidebar').addEventListener('click', closeSidebar);
 byId('scrim').addEventListener('click', closeSidebar);
-byId('channels').addEventListener('click', closeSidebar);
+byId('channels').addEventListener('click', (event) => event.target.closest('a') && closeSidebar());
 document.querySelector('.skip-link').addEventListener('click', (event) => {
   event.preventDefault();
   composer.focus();

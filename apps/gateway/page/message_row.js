@@ -23,7 +23,7 @@ function body(text) {
   const cut = beginning(text);
   node.append(...linkified(cut ?? text));
   if (cut === null) return [node];
-  const more = button('Show all of it', () => {
+  const more = button('Show more', () => {
     node.replaceChildren(...linkified(text));
     more.remove();
   }, { class: 'link-button' });
@@ -83,7 +83,7 @@ export function messageRow(message, previous, { isNew, isLastSent }) {
   return row;
 }
 
-const STATES = { sending: 'Sending…', waiting: 'Waiting for the connection' };
+const STATES = { sending: 'Sending…', waiting: 'Waiting for connection' };
 
 // One that is on its way: see outbox.js.
 export function pendingRow(entry, previous, { onRetry, onDiscard }) {

@@ -2,6 +2,7 @@
 // those that are in the document.
 
 import { byId } from './dom.js';
+import { count } from './text.js';
 
 const escape = (text) => text.replace(/[\\^$.*+?()[\]{}|/-]/gu, '\\$&');
 
@@ -114,6 +115,6 @@ export class Search {
   #showCount() {
     const { length } = this.#found;
     byId('search-count').value = !this.#pattern ? ''
-      : length === 0 ? `None in ${this.#messages().length} messages` : `${this.#at + 1} of ${length}`;
+      : length === 0 ? `No match in ${count(this.#messages().length, 'message', 'messages')}` : `${this.#at + 1} of ${length}`;
   }
 }
