@@ -21,6 +21,9 @@ void GetChannels(Gateway* gateway, const Request& request, Respond respond);
 void GetChannel(Gateway* gateway, const Request& request, Respond respond);
 void DeleteChannel(Gateway* gateway, const Request& request, Respond respond);
 
+void GetPage(Gateway* gateway, const Request& request, Respond respond);
+void GetPageFile(Gateway* gateway, const Request& request, Respond respond);
+
 void GetOpenApi(Gateway* gateway, const Request& request, Respond respond);
 void GetHealthz(Gateway* gateway, const Request& request, Respond respond);
 void GetReadyz(Gateway* gateway, const Request& request, Respond respond);

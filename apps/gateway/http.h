@@ -70,6 +70,7 @@ class BodyStream {
 struct Response {
   int status = 200;
   std::string content_type = "application/json";
+  // In the place of common ones of the same name.
   Headers headers = {};
   std::string body = {};
   // Instead of `body`.

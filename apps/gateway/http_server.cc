@@ -76,11 +76,16 @@ std::string HeadOf(const Response& response, const Incoming& incoming,
   if (!response.content_type.empty()) {
     add("Content-Type", response.content_type);
   }
-  for (const Header& header : incoming.common) add(header.name, header.value);
+  for (const Header& header : incoming.common) {
+    if (!FindHeader(response.headers, header.name)) {
+      add(header.name, header.value);
+    }
+  }
   for (const Header& header : response.headers) add(header.name, header.value);
   if (response.stream && !incoming.is_http_1_0) {
     add("Transfer-Encoding", "chunked");
-  } else if (!response.stream && response.status != 204) {
+  } else if (!response.stream && response.status != 204 &&
+             response.status != 304) {
     add("Content-Length", std::to_string(response.body.size()));
   }
   if (!keep_alive) add("Connection", "close");

@@ -60,6 +60,16 @@ bool IsSameOrigin(std::string_view origin, std::string_view host) {
          port_of(origin_port) == port_of(called_port);
 }
 
+// Whether a browser opens the chat page in a tab of its own: then the page that
+// has the link learns nothing of it. A frame is another destination.
+bool IsVisit(const Request& request) {
+  const auto is = [&request](std::string_view name, std::string_view value) {
+    return FindHeader(request.headers, name) == value;
+  };
+  return request.method == "GET" && request.target.path == "/" &&
+         is("Sec-Fetch-Mode", "navigate") && is("Sec-Fetch-Dest", "document");
+}
+
 }  // namespace
 
 OriginGuard::OriginGuard(std::vector<std::string> hosts,
@@ -85,7 +95,8 @@ bool OriginGuard::IsAllowedOrigin(std::string_view origin) const {
                      });
 }
 
-std::optional<Problem> OriginGuard::Check(const Headers& headers) const {
+std::optional<Problem> OriginGuard::Check(const Request& request) const {
+  const Headers& headers = request.headers;
   const std::string_view host = FindHeader(headers, "Host").value_or("");
   if (!host.empty() && !IsAllowedHost(host)) {
     return Problem{
@@ -109,7 +120,8 @@ std::optional<Problem> OriginGuard::Check(const Headers& headers) const {
   }
   // Of a browser that sends no Origin with it, as for an image or a script.
   const auto site = FindHeader(headers, "Sec-Fetch-Site");
-  if (origins.empty() && site && *site != "same-origin" && *site != "none") {
+  if (origins.empty() && site && *site != "same-origin" && *site != "none" &&
+      !IsVisit(request)) {
     return Problem{.status = 403,
                    .detail = "pages of another site may not use this gateway",
                    .field = "Sec-Fetch-Site",

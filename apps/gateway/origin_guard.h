@@ -25,8 +25,8 @@ class OriginGuard {
 
   // Why the request is refused. Nothing if it is not: it was made by a program
   // (which sends neither Origin nor Sec-Fetch-Site), by a page of this gateway,
-  // or by one that may.
-  std::optional<Problem> Check(const Headers& headers) const;
+  // or by one that may; or somebody has followed a link to the page.
+  std::optional<Problem> Check(const Request& request) const;
 
   // What lets a page of another origin read the answer; empty unless it may.
   Headers CorsHeaders(const Headers& request) const;

@@ -22,7 +22,7 @@ using Handler = void (*)(Gateway* gateway, const Request& request,
 
 struct Route {
   std::string_view method;
-  // The segments of the path; a channel is "*".
+  // The segments of the path; "*" is any name: of a channel, of a file.
   std::vector<std::string_view> path;
   Handler handler;
 };
@@ -37,6 +37,8 @@ const std::vector<Route>& Routes() {
       {"GET", {"v1", "channels", "*", "messages"}, GetMessages},
       {"POST", {"v1", "channels", "*", "messages"}, PostMessages},
       {"GET", {"v1", "channels", "*", "stream"}, GetStream},
+      {"GET", {""}, GetPage},
+      {"GET", {"page", "*"}, GetPageFile},
       {"GET", {"openapi.json"}, GetOpenApi},
       {"GET", {"healthz"}, GetHealthz},
       {"GET", {"readyz"}, GetReadyz},
@@ -87,7 +89,7 @@ std::optional<Problem> CheckChannel(const std::vector<std::string>& segments) {
 }  // namespace
 
 std::optional<Response> Router::AnswerHead(const Request& head) const {
-  if (const auto problem = guard_->Check(head.headers)) {
+  if (const auto problem = guard_->Check(head)) {
     return ToResponse(*problem);
   }
   const std::vector<std::string>& segments = head.target.segments;

@@ -23,7 +23,7 @@ class Router {
   // Answers a request to which AnswerHead had no answer.
   void Answer(const Request& request, Respond respond) const;
 
-  // What each answer to this request has.
+  // What each answer to this request has, unless the answer has its own.
   Headers CommonHeaders(const Headers& request) const;
 
  private:

@@ -78,9 +78,10 @@ app::Headers ParseHeaders(std::string_view text) {
   return headers;
 }
 
-void CheckHeaders(const app::Headers& headers) {
+void CheckHeaders(const app::Request& request) {
+  const app::Headers& headers = request.headers;
   const app::OriginGuard guard({"chat.example"}, {"https://page.example"});
-  if (const auto problem = guard.Check(headers)) {
+  if (const auto problem = guard.Check(request)) {
     CheckProblem(*problem);
   } else {
     const auto origin = app::FindHeader(headers, "Origin");
@@ -102,10 +103,11 @@ void Run(Input input) {
   const std::string_view url = input.Bytes(input.Byte());
   const std::string_view lines = input.Bytes(input.Byte());
   app::Request request{.headers = ParseHeaders(lines)};
-  CheckHeaders(request.headers);
-  if (auto target = app::ParseRequestTarget(url); target.ok()) {
-    Check(!target->segments.empty(), "a path without segments");
-    request.target = *std::move(target);
+  auto target = app::ParseRequestTarget(url);
+  if (target.ok()) request.target = *std::move(target);
+  CheckHeaders(request);
+  if (target.ok()) {
+    Check(!request.target.segments.empty(), "a path without segments");
     CheckQuery(app::ParsePageQuery(request.target, Timestamp{}));
     CheckQuery(app::ParseStreamQuery(request, Timestamp{}));
   }

@@ -70,7 +70,7 @@ TEST_CASE("gateway: a request whose end is in doubt is refused") {
 
 // 0 if it is let through.
 int StatusOf(const OriginGuard& guard, const Headers& headers) {
-  const auto problem = guard.Check(headers);
+  const auto problem = guard.Check({.method = "GET", .headers = headers});
   return problem ? problem->status : 0;
 }
 
@@ -102,6 +102,39 @@ TEST_CASE("gateway: pages of others, and names of others, are refused") {
   for (const char* const wrong : {"", "a.example", "https://", "http://a/b"}) {
     CHECK(!CheckOriginOption(wrong).empty());
   }
+}
+
+TEST_CASE("gateway: a link of another site leads to the page, and nowhere else") {
+  const OriginGuard guard({}, {});
+  const auto follow = [&guard](const char* path, const char* mode,
+                               const char* destination,
+                               const char* method = "GET") {
+    const auto problem = guard.Check(
+        {.method = method,
+         .target = *ParseRequestTarget(path),
+         .headers = {{.name = "Host", .value = "localhost:8080"},
+                     {.name = "Sec-Fetch-Site", .value = "cross-site"},
+                     {.name = "Sec-Fetch-Mode", .value = mode},
+                     {.name = "Sec-Fetch-Dest", .value = destination}}});
+    return problem ? problem->status : 0;
+  };
+  CHECK(follow("/", "navigate", "document") == 0);
+  CHECK(follow("/?a=b", "navigate", "document") == 0);
+  CHECK(follow("/", "navigate", "iframe") == 403);
+  CHECK(follow("/", "navigate", "frame") == 403);
+  CHECK(follow("/", "navigate", "embed") == 403);
+  CHECK(follow("/", "no-cors", "document") == 403);
+  CHECK(follow("/", "cors", "empty") == 403);
+  CHECK(follow("/", "navigate", "document", "POST") == 403);
+  CHECK(follow("/v1/channels", "navigate", "document") == 403);
+  CHECK(follow("/page/main.js", "navigate", "document") == 403);
+  CHECK(follow("//", "navigate", "document") == 403);
+  // By an unknown name, and from a page that has said where it is from.
+  CHECK(StatusOf(guard, {{.name = "Host", .value = "evil.example"},
+                         {.name = "Sec-Fetch-Site", .value = "cross-site"},
+                         {.name = "Sec-Fetch-Mode", .value = "navigate"},
+                         {.name = "Sec-Fetch-Dest", .value = "document"}}) ==
+        421);
 }
 
 TEST_CASE("gateway: only pages that may can read answers") {

@@ -1,0 +1,85 @@
+// The live messages of a channel. An EventSource gives up when it is answered
+// with an error, such as 503; this one comes back, each time a little later, and
+// goes on after the last message that has arrived.
+
+import { streamUrl } from './api.js';
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 15_000;
+const BATCH_MS = 16;
+
+export class Stream {
+  #channel;
+  #after;
+  #on;
+  #source = null;
+  #retryTimer = 0;
+  #batchTimer = 0;
+  #batch = [];
+  #failures = 0;
+
+  // `on.messages(list)`; `on.gap(gap)`, after which the stream is of no use;
+  // `on.state('connecting' | 'live' | 'lost', retryAt)`.
+  constructor(channel, after, on) {
+    this.#channel = channel;
+    this.#after = after;
+    this.#on = on;
+    this.#open();
+  }
+
+  close() {
+    this.#source?.close();
+    this.#source = null;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#batchTimer);
+  }
+
+  // Connects at once, if it waits; `force`: even if it believes that it stands.
+  reconnect(force = false) {
+    if (this.#source && !force) return;
+    this.#flush();
+    this.close();
+    this.#open();
+  }
+
+  #open() {
+    this.#on.state('connecting');
+    const source = new EventSource(streamUrl(this.#channel, this.#after));
+    this.#source = source;
+    source.addEventListener('joined', (event) => {
+      this.#after = event.lastEventId;
+      this.#failures = 0;
+      this.#on.state('live');
+    });
+    source.addEventListener('message', (event) => this.#take(event));
+    source.addEventListener('gap', (event) => {
+      this.#flush();
+      this.#on.gap(JSON.parse(event.data));
+    });
+    source.addEventListener('error', () => this.#lose());
+  }
+
+  #take(event) {
+    this.#after = event.lastEventId;
+    this.#batch.push(JSON.parse(event.data));
+    if (!this.#batchTimer) this.#batchTimer = setTimeout(() => this.#flush(), BATCH_MS);
+  }
+
+  #flush() {
+    clearTimeout(this.#batchTimer);
+    this.#batchTimer = 0;
+    const batch = this.#batch;
+    this.#batch = [];
+    if (batch.length > 0) this.#on.messages(batch);
+  }
+
+  #lose() {
+    this.#flush();
+    this.close();
+    const longest = Math.min(FIRST_WAIT_MS * 2 ** this.#failures++, LONGEST_WAIT_MS);
+    // Those that a restart has sent away do not all come back at once.
+    const wait = longest * (0.5 + Math.random() / 2);
+    this.#retryTimer = setTimeout(() => this.#open(), wait);
+    this.#on.state('lost', Date.now() + wait);
+  }
+}
