@@ -10,8 +10,6 @@ export class ApiError extends Error {
     super(problem.detail ?? (status === 0 ? 'there was no answer' : `HTTP status ${status}`));
     this.status = status;
     this.retryAfterMs = retryAfter * 1000;
-    // Unless the gateway knows better.
-    this.mayBeStored = problem.may_be_stored ?? (status === 0 || status >= 500);
   }
 
   // Nobody is there: not even the gateway, or a proxy says so on its behalf.
@@ -57,10 +55,11 @@ export function readPage(channel, query) {
   return request(`${channelPath(channel)}/messages?${new URLSearchParams(query)}`);
 }
 
-export function sendMessage(channel, message) {
+// `key`: the same for the same message, however often it is sent.
+export function sendMessage(channel, message, key) {
   return request(`${channelPath(channel)}/messages`, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
+    headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
     body: JSON.stringify(message),
   });
 }

@@ -30,7 +30,7 @@ export class LogView {
   // Messages behind this one are new; a line says so.
   #unreadAfter = null;
   #current = null;
-  #lastSentId = null;
+  #lastSent = null;
 
   // `on.older()` loads older messages and resolves to how many there were, or to
   // null if they cannot be had now;
@@ -102,10 +102,12 @@ export class LogView {
   }
 
   // Of what was sent here, the last message has a mark.
-  set lastSentId(id) {
-    if (id === this.#lastSentId) return;
-    this.#lastSentId = id;
+  set lastSent(place) {
+    if (place === this.#lastSent) return;
+    this.#lastSent = place;
     for (const mark of this.#rows.querySelectorAll('.state')) mark.remove();
+    const index = this.#timeline?.messages.findLastIndex((message) => this.#isLastSent(message)) ?? -1;
+    if (index >= this.#begin && index < this.#end) this.#rowOf(index).replaceWith(this.#row(index));
   }
 
   // Older messages may be had again.
@@ -161,6 +163,10 @@ export class LogView {
     if (index >= this.#begin && index < this.#end) this.#rowOf(index).classList.add('current');
   }
 
+  #isLastSent({ epoch, sequence }) {
+    return sequence === this.#lastSent?.sequence && epoch === this.#lastSent.epoch;
+  }
+
   #row(index) {
     const { messages } = this.#timeline;
     const message = messages[index];
@@ -168,7 +174,7 @@ export class LogView {
     const after = this.#unreadAfter;
     return messageRow(message, previous, {
       isNew: after !== null && message.sequence > after && (!previous || previous.sequence <= after),
-      isLastSent: message.id !== undefined && message.id === this.#lastSentId,
+      isLastSent: this.#isLastSent(message),
     });
   }
 

@@ -199,7 +199,7 @@ function send(text) {
     askName();
     return false;
   }
-  outbox.add(channel, name.get(), text, timeline?.position || undefined);
+  outbox.add(channel, name.get(), text);
   view.markUnread(null);
   hasUnreadLine = false;
   view.toEnd();
@@ -208,7 +208,7 @@ function send(text) {
 
 function settleOutbox(messages) {
   outbox.settle(channel, messages, timeline.last);
-  view.lastSentId = outbox.lastSentId;
+  view.lastSent = outbox.lastSent;
 }
 
 function showPending() {
@@ -334,7 +334,12 @@ connection.addEventListener('live', () => {
   outbox.wake();
   view.resume();
 });
-outbox.addEventListener('change', (event) => event.detail === channel && showPending());
+outbox.addEventListener('change', (event) => {
+  if (event.detail !== channel) return;
+  // The answer may come after the message itself.
+  if (timeline?.position) settleOutbox([]);
+  showPending();
+});
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) {
     hasUnreadLine = false;

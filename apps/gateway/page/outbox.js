@@ -1,43 +1,39 @@
 // What was written here and has not been seen in the channel yet.
 //
-// Each message arrives once, whatever happens to the answers. It carries an id,
-// as an attribute. When an attempt ends without a clear answer, the message may
-// have been stored or not; before the next attempt, the outbox reads the channel
-// from where it stood before the first one, and looks for the id. Should an
-// attempt be stored after all behind the next one, readers know the second one
-// by the id, and leave it out (timeline.js).
+// Each message arrives once, whatever happens to the answers: it is sent with a
+// key, by which the log knows it again when it is sent once more.
 
-import { readPage, sendMessage } from './api.js';
+import { sendMessage } from './api.js';
 import { outbox as store } from './store.js';
-import { ID_ATTRIBUTE } from './timeline.js';
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 15_000;
 
 // crypto.randomUUID is there on https and localhost only.
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 export class Outbox extends EventTarget {
   // In order. `state`: 'sending'; 'waiting', until there is a connection;
-  // 'sent'; 'failed', with `error`. `after`: where the channel stood before the
-  // first attempt. `isInDoubt`: an attempt may have been stored.
+  // 'sent', with its place (`epoch`, `sequence`); 'failed', with `error`.
+  // `hasCome`: it has been seen in the channel, and the answer has not.
   #entries = store.get().map((entry) =>
-    entry.state === 'sending' ? { ...entry, state: 'waiting' } : entry);
+    entry.state === 'sending' ? { ...entry, state: 'waiting', hasCome: false } : entry);
   // Channels of which a message is on its way: one at a time keeps the order.
   #busy = new Set();
   #wake = new Map();
-  lastSentId = null;
+  // The place of the last one that was sent.
+  lastSent = null;
 
+  // Those that are not to be seen in the channel yet.
   of(channel) {
-    return this.#entries.filter((entry) => entry.channel === channel);
+    return this.#entries.filter((entry) => entry.channel === channel && !entry.hasCome);
   }
 
-  // `after`: where the channel stands, if that is known.
-  add(channel, author, text, after) {
-    const entry = { id: newId(), channel, author, text, after, time: Date.now(), state: 'sending' };
+  add(channel, author, text) {
+    const entry = { id: newKey(), channel, author, text, time: Date.now(), state: 'sending' };
     this.#entries.push(entry);
     this.#changed(channel);
     this.#run(channel);
@@ -61,13 +57,16 @@ export class Outbox extends EventTarget {
 
   // These messages have come through the channel, which stands at `last`.
   settle(channel, messages, last) {
-    const come = new Set(messages.map(({ id }) => id));
+    const others = [...messages];
     for (const entry of this.of(channel)) {
-      const isBehind = entry.state === 'sent' &&
-        (entry.epoch !== last.epoch || entry.sequence <= last.sequence);
-      if (!isBehind && !come.has(entry.id)) continue;
-      this.lastSentId = entry.id;
-      this.discard(entry.id);
+      if (entry.state === 'sent') {
+        if (entry.epoch !== last.epoch || entry.sequence <= last.sequence) this.discard(entry.id);
+      } else if (entry.state === 'sending') {
+        // Most likely. Should it be another one, the answer will tell.
+        const index = others.findIndex(({ author, text }) => author === entry.author && text === entry.text);
+        if (index >= 0) others.splice(index, 1);
+        entry.hasCome = index >= 0;
+      }
     }
   }
 
@@ -116,41 +115,19 @@ export class Outbox extends EventTarget {
       return { retryAfterMs: LONGEST_WAIT_MS };
     }
     set({ state: 'sending' });
+    const { id, channel, author, text } = entry;
     try {
-      entry.after ??= (await readPage(entry.channel, { last: 0 })).next;
-      const place = (entry.isInDoubt && await this.#findStored(entry)) || await this.#post(entry, set);
-      this.lastSentId = entry.id;
-      set({ state: 'sent', isInDoubt: false, epoch: place.epoch, sequence: place.sequence });
+      const { epoch, sequence } = await sendMessage(channel, { author, text }, id);
+      this.lastSent = { epoch, sequence };
+      set({ state: 'sent', epoch, sequence, hasCome: false });
       return null;
     } catch (error) {
       if (error.isTemporary) {
-        set({ state: 'waiting' });
+        set({ state: 'waiting', hasCome: false });
         return error;
       }
-      set({ state: 'failed', error: error.message });
+      set({ state: 'failed', error: error.message, hasCome: false });
       return null;
-    }
-  }
-
-  async #post({ channel, author, text, id }, set) {
-    // Before the answer: the page may be closed until then.
-    set({ isInDoubt: true });
-    try {
-      return await sendMessage(channel, { author, text, attributes: [{ name: ID_ATTRIBUTE, value: id }] });
-    } catch (error) {
-      set({ isInDoubt: error.mayBeStored });
-      throw error;
-    }
-  }
-
-  async #findStored({ channel, after, id }) {
-    const isIt = ({ attributes }) =>
-      attributes.some(({ name, value }) => name === ID_ATTRIBUTE && value === id);
-    for (;;) {
-      const page = await readPage(channel, { after, limit: 1000 });
-      const found = page.messages.find(isIt);
-      if (found || page.caught_up) return found;
-      after = page.next;
     }
   }
 

@@ -19,7 +19,7 @@ export class Stream {
   #failures = 0;
 
   // `on.messages(list)`; `on.gap(gap)`, after which the stream is of no use;
-  // `on.state('connecting' | 'live' | 'lost', retryAt)`.
+  // `on.state('connecting' | 'live' | 'away' | 'lost', retryAt)`.
   constructor(channel, after, on) {
     this.#channel = channel;
     this.#after = after;
@@ -49,8 +49,12 @@ export class Stream {
     source.addEventListener('joined', (event) => {
       this.#after = event.lastEventId;
       this.#failures = 0;
-      this.#on.state('live');
     });
+    // The server has gone; the gateway waits for it.
+    source.addEventListener('waiting', () => this.#on.state('away'));
+    for (const sign of ['joined', 'message', 'caught-up', 'heartbeat']) {
+      source.addEventListener(sign, () => this.#on.state('live'));
+    }
     source.addEventListener('message', (event) => this.#take(event));
     source.addEventListener('gap', (event) => {
       this.#flush();

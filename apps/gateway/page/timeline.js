@@ -7,9 +7,6 @@ const PAGE = 100;
 // A tab that stays open for days forgets the oldest.
 const MOST = 20_000;
 
-// The attribute by which a message that was sent twice is known: see outbox.js.
-export const ID_ATTRIBUTE = 'id';
-
 function toMessage(json) {
   return {
     sequence: json.sequence,
@@ -18,7 +15,6 @@ function toMessage(json) {
     time: Date.parse(`${json.send_time.slice(0, 23)}Z`),
     author: json.author,
     text: json.text,
-    id: json.attributes.find(({ name }) => name === ID_ATTRIBUTE)?.value,
   };
 }
 
@@ -33,7 +29,6 @@ export class Timeline {
 
   #channel;
   #first = 1;
-  #ids = new Set();
 
   constructor(channel) {
     this.#channel = channel;
@@ -57,7 +52,7 @@ export class Timeline {
       more = await readPage(this.#channel, { after: more.next });
       messages = messages.concat(more.messages);
     }
-    this.messages = this.#unique(messages.map(toMessage));
+    this.messages = messages.map(toMessage);
     this.position = next;
     this.#first = messages[0]?.sequence ?? this.last.sequence + 1;
     this.isComplete = messages.length < PAGE;
@@ -80,7 +75,7 @@ export class Timeline {
     this.#first = older[0]?.sequence ?? first;
     this.isComplete = older.length === 0 || this.#first === 1;
     this.isCut = this.isComplete && this.#first > 1;
-    const messages = this.#unique(older.map(toMessage));
+    const messages = older.map(toMessage);
     this.messages.unshift(...messages);
     return messages;
   }
@@ -92,7 +87,7 @@ export class Timeline {
     if (fresh.length === 0) return [];
     const newest = fresh.at(-1);
     this.position = `${newest.epoch}:${newest.sequence}`;
-    const messages = this.#unique(fresh.map(toMessage));
+    const messages = fresh.map(toMessage);
     this.messages.push(...messages);
     return messages;
   }
@@ -107,15 +102,5 @@ export class Timeline {
     this.isComplete = false;
     this.isCut = false;
     return count;
-  }
-
-  #unique(messages) {
-    return messages.filter(({ author, id }) => {
-      if (id === undefined) return true;
-      const key = `${id} ${author}`;
-      if (this.#ids.has(key)) return false;
-      this.#ids.add(key);
-      return true;
-    });
   }
 }
