@@ -3,7 +3,7 @@
 //   run.sh WORK SERVER GATEWAY [PATTERN]
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, test } from 'node:test';
 
@@ -688,7 +688,7 @@ const TALK = [
   ['Edsger', 'On it. Seven days, or by size?'],
   ['Ada Lovelace', 'By size: 200 GB a channel. Age alone has bitten us before.'],
   ['بدر الدين', 'صباح الخير! الأرقام من الليلة الماضية جيدة جدا.'],
-  ['Grace Hopper', 'The replay from last night:\n\n  5.8 M messages/s from disk\n  0.17 s until a 5 GB log was open again\n\nNothing lost, nothing twice.'],
+  ['Grace Hopper', 'Last night’s replay: 5.8 M messages/s from disk, and 0.17 s until the 5 GB log was open again.\nNothing lost, nothing twice.'],
   ['Edsger', '🎉'],
   ['Grace Hopper', 'I pulled the plug twice while it ran. The readers just went on where they were.'],
   ['Edsger', 'Settings are in. Have a look at https://wiki.example/retention#size, please.'],
@@ -807,6 +807,17 @@ async function lookAtAll(size, scheme) {
   }
   return faults;
 }
+
+it('the README shows it', async () => {
+  const { gateway } = await start();
+  await talk(gateway);
+  const page = await visit(gateway, { name: 'Ann Droid', viewport: { width: 1080, height: 700 }, reducedMotion: 'reduce' });
+  await VIEWS[0][1](page, gateway);
+  await page.screenshot({ path: `${screenshots}/readme.png` });
+  if (process.env.MESSENGER_UPDATE_SCREENSHOT) {
+    copyFileSync(`${screenshots}/readme.png`, new URL('../../docs/images/chat.png', import.meta.url));
+  }
+});
 
 it('everything looks right and is accessible, narrow and wide, light and dark', async () => {
   const all = SCHEMES.flatMap((scheme) => Object.keys(SIZES).map((size) => lookAtAll(size, scheme)));
