@@ -20,12 +20,12 @@ function newId() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+// Its events: 'change' of the channel `detail`; 'failed', with the reason.
 export class Outbox extends EventTarget {
   // In order. `state`: 'sending'; 'waiting', until there is a connection;
   // 'sent'; 'failed', with `error`. `after`: where the channel stood before the
   // first attempt. `isInDoubt`: an attempt may have been stored.
-  #entries = store.get().map((entry) =>
-    entry.state === 'sending' ? { ...entry, state: 'waiting' } : entry);
+  #entries = store.get().map((entry) => (entry.state === 'sending' ? { ...entry, state: 'waiting' } : entry));
   // Channels of which a message is on its way: one at a time keeps the order.
   #busy = new Set();
   #wake = new Map();
@@ -63,8 +63,7 @@ export class Outbox extends EventTarget {
   settle(channel, messages, last) {
     const come = new Set(messages.map(({ id }) => id));
     for (const entry of this.of(channel)) {
-      const isBehind = entry.state === 'sent' &&
-        (entry.epoch !== last.epoch || entry.sequence <= last.sequence);
+      const isBehind = entry.state === 'sent' && (entry.epoch !== last.epoch || entry.sequence <= last.sequence);
       if (!isBehind && !come.has(entry.id)) continue;
       this.lastSentId = entry.id;
       this.discard(entry.id);
@@ -91,15 +90,18 @@ export class Outbox extends EventTarget {
     this.#busy.add(channel);
     let failures = 0;
     for (;;) {
-      const entry = this.#entries.find(({ channel: of, state }) =>
-        of === channel && (state === 'sending' || state === 'waiting'));
+      const entry = this.#entries.find(
+        ({ channel: of, state }) => of === channel && (state === 'sending' || state === 'waiting'),
+      );
       if (!entry) break;
       const error = await this.#attempt(entry);
       if (!error) {
         failures = 0;
       } else {
-        await this.#pause(channel, Math.max(error.retryAfterMs,
-          Math.min(FIRST_WAIT_MS * 2 ** failures++, LONGEST_WAIT_MS)));
+        await this.#pause(
+          channel,
+          Math.max(error.retryAfterMs, Math.min(FIRST_WAIT_MS * 2 ** failures++, LONGEST_WAIT_MS)),
+        );
       }
     }
     this.#busy.delete(channel);
@@ -118,7 +120,7 @@ export class Outbox extends EventTarget {
     set({ state: 'sending' });
     try {
       entry.after ??= (await readPage(entry.channel, { last: 0 })).next;
-      const place = (entry.isInDoubt && await this.#findStored(entry)) || await this.#post(entry, set);
+      const place = (entry.isInDoubt && (await this.#findStored(entry))) || (await this.#post(entry, set));
       this.lastSentId = entry.id;
       set({ state: 'sent', isInDoubt: false, epoch: place.epoch, sequence: place.sequence });
       return null;
@@ -128,6 +130,7 @@ export class Outbox extends EventTarget {
         return error;
       }
       set({ state: 'failed', error: error.message });
+      this.dispatchEvent(new CustomEvent('failed', { detail: error.message }));
       return null;
     }
   }
@@ -136,7 +139,11 @@ export class Outbox extends EventTarget {
     // Before the answer: the page may be closed until then.
     set({ isInDoubt: true });
     try {
-      return await sendMessage(channel, { author, text, attributes: [{ name: ID_ATTRIBUTE, value: id }] });
+      return await sendMessage(channel, {
+        author,
+        text,
+        attributes: [{ name: ID_ATTRIBUTE, value: id }],
+      });
     } catch (error) {
       set({ isInDoubt: error.mayBeStored });
       throw error;
@@ -144,8 +151,7 @@ export class Outbox extends EventTarget {
   }
 
   async #findStored({ channel, after, id }) {
-    const isIt = ({ attributes }) =>
-      attributes.some(({ name, value }) => name === ID_ATTRIBUTE && value === id);
+    const isIt = ({ attributes }) => attributes.some(({ name, value }) => name === ID_ATTRIBUTE && value === id);
     for (;;) {
       const page = await readPage(channel, { after, limit: 1000 });
       const found = page.messages.find(isIt);
