@@ -21,7 +21,8 @@ constexpr const char* kFooter =
     R"(Examples:
   messenger-gateway
       Serve the log of the messenger-server on this machine on
-      http://localhost:8080, for programs of this machine only.
+      http://localhost:8080, to this machine only. In a browser, that is a page
+      to chat on; what follows is for programs.
   messenger-gateway --server log.example:51075 --listen 0.0.0.0:8080 \
       --allow-host chat.example
       For a network, which knows it as chat.example.
@@ -55,9 +56,9 @@ it: requests are answered with 503 meanwhile, and streams stay open.
 
 Who may use it:
   There are no passwords. It listens on this machine only unless --listen says
-  otherwise. Programs may use it; of web pages, those that it serves itself and
-  those that --cors-origin names. It answers when it is called localhost, by an
-  address, or by a name that --allow-host gives.
+  otherwise. Programs may use it; of web pages, its own and those that
+  --cors-origin names. Other pages may only link to its page. It answers when
+  it is called localhost, by an address, or by a name that --allow-host gives.
 
 Health:
   /healthz  200 while it runs
@@ -181,8 +182,8 @@ std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
   const char* const server = Variable("MESSENGER_SERVER_ADDR");
   command->gateway.server = server == nullptr ? "localhost" : server;
   CLI::App app(
-      "Serve a messenger-server's channels over HTTP: a JSON API,\n"
-      "server-sent events, and a postbox.",
+      "Serve a messenger-server's channels over HTTP: a chat page, a JSON\n"
+      "API, server-sent events, and a postbox.",
       "messenger-gateway");
   SetUp(app);
   app.footer(fmt::format(kFooter, kVersion));

@@ -62,11 +62,10 @@ void GetPageFile(Gateway* /*gateway*/, const Request& request,
   const std::string& name = request.target.segments[1];
   const PageFile* const file = FindPageFile(name);
   if (file == nullptr) {
-    respond(ToResponse(
-        {.status = 404,
-         .detail = "the page has no file of this name",
-         .field = "file",
-         .value = name}));
+    respond(ToResponse({.status = 404,
+                        .detail = "the page has no file of this name",
+                        .field = "file",
+                        .value = name}));
     return;
   }
   respond(PageResponse(*file, request.headers));

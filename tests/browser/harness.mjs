@@ -28,7 +28,9 @@ export async function until(condition, what) {
     const value = await condition();
     if (value) return value;
     if (performance.now() > end) throw new Error(`not within ${DEADLINE_MS} ms: ${what}`);
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
   }
 }
 
@@ -38,7 +40,9 @@ class Program {
     const program = new Program();
     program.process = spawn(command, options, { stdio: ['ignore', 'pipe', 'pipe'] });
     program.said = '';
-    program.process.stderr.on('data', (data) => { program.said += data; });
+    program.process.stderr.on('data', (data) => {
+      program.said += data;
+    });
     const lines = createInterface(program.process.stdout);
     const [line] = await Promise.race([
       once(lines, 'line'),
@@ -66,8 +70,16 @@ export async function startServer({ port = 0, log = 'memory:' } = {}) {
 }
 
 export async function startGateway(server, { port = 0, options = [] } = {}) {
-  const gateway = await Program.start(GATEWAY, '--server', `127.0.0.1:${server.port}`,
-    '--listen', `127.0.0.1:${port}`, '--timeout', '1s', ...options);
+  const gateway = await Program.start(
+    GATEWAY,
+    '--server',
+    `127.0.0.1:${server.port}`,
+    '--listen',
+    `127.0.0.1:${port}`,
+    '--timeout',
+    '1s',
+    ...options,
+  );
   gateway.url = `http://127.0.0.1:${gateway.port}`;
   started.push(gateway);
   return gateway;
@@ -80,7 +92,10 @@ export function fileLog() {
 }
 
 export async function call(gateway, method, target, body) {
-  const response = await fetch(gateway.url + target, { method, body: body && JSON.stringify(body) });
+  const response = await fetch(gateway.url + target, {
+    method,
+    body: body && JSON.stringify(body),
+  });
   if (!response.ok) throw new Error(`${method} ${target}: ${response.status} ${await response.text()}`);
   return response.json();
 }
@@ -96,11 +111,14 @@ export async function stored(gateway, channel) {
 
 export const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
-  args: ['--no-sandbox', '--disable-dev-shm-usage',
+  args: [
+    '--no-sandbox',
+    '--disable-dev-shm-usage',
     // A name that leads here, as a page of strangers has it (DNS rebinding).
     '--host-resolver-rules=MAP *.test 127.0.0.1',
     // Newer browsers stand before the gateway; older ones do not.
-    '--disable-features=LocalNetworkAccessChecks'],
+    '--disable-features=LocalNetworkAccessChecks',
+  ],
 });
 
 const contexts = [];
@@ -108,12 +126,20 @@ const contexts = [];
 // A page of a visitor of their own: {name, channel, …options of the context}.
 // What it says on the console, and errors, are in `page.said`.
 export async function visit(gateway, { name, channel = 'general', seen, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1024, height: 720 }, locale: 'en-GB', timezoneId: 'UTC', ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1024, height: 720 },
+    locale: 'en-GB',
+    timezoneId: 'UTC',
+    ...options,
+  });
   contexts.push(context);
   context.setDefaultTimeout(DEADLINE_MS);
-  await context.addInitScript(([key, value]) => {
-    if (value && !localStorage.getItem(key)) localStorage.setItem(key, JSON.stringify(value));
-  }, ['messenger.name', name]);
+  await context.addInitScript(
+    ([key, value]) => {
+      if (value && !localStorage.getItem(key)) localStorage.setItem(key, JSON.stringify(value));
+    },
+    ['messenger.name', name],
+  );
   if (seen) {
     await context.addInitScript((value) => {
       if (!localStorage.getItem('messenger.seen')) localStorage.setItem('messenger.seen', JSON.stringify(value));
@@ -139,8 +165,12 @@ export const texts = (page) => page.$$eval('#rows .text', (nodes) => nodes.map((
 
 // Waits until the page shows these texts, and nothing else.
 export function shows(page, expected) {
-  return until(async () => JSON.stringify(await texts(page)) === JSON.stringify(expected), `the page shows ${expected}`)
-    .catch(async (error) => { throw new Error(`${error.message}; it shows ${JSON.stringify(await texts(page))}`); });
+  return until(
+    async () => JSON.stringify(await texts(page)) === JSON.stringify(expected),
+    `the page shows ${expected}`,
+  ).catch(async (error) => {
+    throw new Error(`${error.message}; it shows ${JSON.stringify(await texts(page))}`);
+  });
 }
 
 // What browsers say themselves when there is no connection, or no server.

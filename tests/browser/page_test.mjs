@@ -3,13 +3,28 @@
 //   run.sh WORK SERVER GATEWAY [PATTERN]
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, test } from 'node:test';
 
 import {
-  AXE_FILE, browser, call, cleanUp, complaints, fileLog, live, screenshots, send, shows, startGateway, startServer, stored, texts, until,
-  visit, write,
+  AXE_FILE,
+  browser,
+  call,
+  cleanUp,
+  complaints,
+  fileLog,
+  live,
+  screenshots,
+  send,
+  shows,
+  startGateway,
+  startServer,
+  stored,
+  texts,
+  until,
+  visit,
+  write,
 } from './harness.mjs';
 
 const pattern = new RegExp(process.argv[2] ?? '', 'u');
@@ -285,7 +300,7 @@ it('10,000 messages scroll smoothly, with few of them in the document', async ()
   await page.keyboard.press('Escape');
   await page.click('#jump');
   await until(async () => (await texts(page)).at(-1) === 'new', 'the newest is shown');
-  assert.ok(await page.locator('#rows > *').count() <= 240);
+  assert.ok((await page.locator('#rows > *').count()) <= 240);
   assert.deepEqual(complaints(page), []);
 });
 
@@ -299,14 +314,20 @@ it('a page that is away for thousands of messages catches up', async () => {
   }
   await page.context().setOffline(false);
   await until(async () => (await texts(page)).at(-1) === '4999', 'it has caught up');
-  assert.ok(await page.locator('#rows > *').count() <= 240);
+  assert.ok((await page.locator('#rows > *').count()) <= 240);
 });
 
-const MARKUP = '<img src=x onerror="document.title=\'gotcha\'"><b>bold</b>&amp;"\'</div><script>document.title="gotcha"</script>';
+const MARKUP =
+  '<img src=x onerror="document.title=\'gotcha\'"><b>bold</b>&amp;"\'</div><script>document.title="gotcha"</script>';
 
 it('markup is shown as text, wherever it is', async () => {
   const { gateway } = await start();
-  await send(gateway, 'general', { author: MARKUP, text: MARKUP }, { author: 'x', text: 'javascript:alert(1) data:text/html,x //a.example' });
+  await send(
+    gateway,
+    'general',
+    { author: MARKUP, text: MARKUP },
+    { author: 'x', text: 'javascript:alert(1) data:text/html,x //a.example' },
+  );
   const page = await visit(gateway, { name: MARKUP });
   await page.waitForSelector('#rows .text');
   assert.equal((await texts(page))[0], MARKUP);
@@ -316,7 +337,9 @@ it('markup is shown as text, wherever it is', async () => {
   await write(page, MARKUP);
   await until(async () => (await texts(page)).length === 3, 'it was sent');
   // The name of a channel, in the address and in the fields.
-  await page.evaluate((markup) => { location.hash = `#/${markup}`; }, MARKUP);
+  await page.evaluate((markup) => {
+    location.hash = `#/${markup}`;
+  }, MARKUP);
   await page.waitForSelector('.instead');
   assert.equal(await page.textContent('#title bdi'), MARKUP);
   assert.match(await page.textContent('.instead'), /Names may contain only/);
@@ -335,12 +358,19 @@ it('markup is shown as text, wherever it is', async () => {
 it('right to left, emoji and long words keep their place', async () => {
   const { gateway } = await start();
   const names = ['\u202eevil', 'بدر الدين', '👩‍👩‍👧‍👦 Family', ''];
-  await send(gateway, 'general', { author: names[0], text: 'left \u202e to right' },
-    { author: names[1], text: 'مرحبا https://example.org/a!' }, { author: names[2], text: '👍🏽 🇫🇷' },
-    { author: names[3], text: 'x'.repeat(5000) }, { author: 'Ann', text: `${'word '.repeat(2000)}end` });
+  await send(
+    gateway,
+    'general',
+    { author: names[0], text: 'left \u202e to right' },
+    { author: names[1], text: 'مرحبا https://example.org/a!' },
+    { author: names[2], text: '👍🏽 🇫🇷' },
+    { author: names[3], text: 'x'.repeat(5000) },
+    { author: 'Ann', text: `${'word '.repeat(2000)}end` },
+  );
   const page = await visit(gateway, { name: 'Ann', viewport: { width: 360, height: 640 } });
   await until(async () => (await texts(page)).length === 5, 'all are shown');
-  const direction = (index) => page.$eval(`#rows .row:nth-child(${index}) .text`, (node) => getComputedStyle(node).direction);
+  const direction = (index) =>
+    page.$eval(`#rows .row:nth-child(${index}) .text`, (node) => getComputedStyle(node).direction);
   assert.deepEqual([await direction(1), await direction(2)], ['ltr', 'rtl']);
   assert.equal(await page.getAttribute('#rows a', 'href'), 'https://example.org/a');
   assert.deepEqual(await page.$eval('#rows a', ({ rel, target }) => [rel, target]), ['noopener noreferrer', '_blank']);
@@ -348,8 +378,14 @@ it('right to left, emoji and long words keep their place', async () => {
   assert.ok(await page.$eval('.row:nth-child(3) .text', (node) => node.classList.contains('emoji')));
   // Nothing is wider than the screen, and the time still stands behind the name.
   assert.ok(await page.$eval('#log', (log) => log.scrollWidth <= log.clientWidth));
-  assert.ok(await page.$eval('.row:nth-child(1) header', (head) =>
-    head.querySelector('time').getBoundingClientRect().left >= head.querySelector('bdi').getBoundingClientRect().right));
+  assert.ok(
+    await page.$eval(
+      '.row:nth-child(1) header',
+      (head) =>
+        head.querySelector('time').getBoundingClientRect().left >=
+        head.querySelector('bdi').getBoundingClientRect().right,
+    ),
+  );
   // What is long is shown in part, until asked for.
   assert.ok((await page.textContent('.row:nth-child(5) .text')).length < 2000);
   await page.click('.row:nth-child(5) button');
@@ -380,13 +416,17 @@ it('a name, a draft and the open channel are remembered', async () => {
   await page.press('#name', 'Enter');
   await live(page);
   await page.fill('#text', 'a draft');
-  await page.evaluate(() => { location.hash = '#/other'; });
+  await page.evaluate(() => {
+    location.hash = '#/other';
+  });
   await page.waitForSelector('#title:has-text("other")');
   assert.equal(await page.inputValue('#text'), '');
   await page.goto(gateway.url);
   await page.waitForSelector('#title:has-text("other")');
   assert.equal(await page.locator('#name-dialog[open]').count(), 0);
-  await page.evaluate(() => { location.hash = '#/general'; });
+  await page.evaluate(() => {
+    location.hash = '#/general';
+  });
   await until(async () => (await page.inputValue('#text')) === 'a draft', 'the draft is there');
   await page.press('#text', 'Enter');
   await until(async () => (await stored(gateway, 'general'))[0]?.author === 'Ann', 'it is sent as Ann');
@@ -410,7 +450,10 @@ it('a channel begins when it is written to', async () => {
   await page.waitForSelector('.instead:has-text("#new.one is empty")');
   await write(page, 'first');
   await shows(page, ['first']);
-  assert.deepEqual((await call(gateway, 'GET', '/v1/channels')).channels.map(({ channel }) => channel), ['new.one']);
+  assert.deepEqual(
+    (await call(gateway, 'GET', '/v1/channels')).channels.map(({ channel }) => channel),
+    ['new.one'],
+  );
   // From the field above the list, too.
   await page.keyboard.press('Control+k');
   await page.keyboard.type('third');
@@ -421,13 +464,26 @@ it('a channel begins when it is written to', async () => {
 it('it can be used with the keyboard alone', async () => {
   const { gateway } = await start();
   for (const channel of ['alpha', 'beta', 'gamma']) {
-    await send(gateway, channel, { author: 'x', text: `one in ${channel}` }, { author: 'y', text: 'Two' }, { author: 'x', text: 'two, too' });
+    await send(
+      gateway,
+      channel,
+      { author: 'x', text: `one in ${channel}` },
+      { author: 'y', text: 'Two' },
+      { author: 'x', text: 'two, too' },
+    );
   }
   const page = await visit(gateway, { name: 'Ann', channel: 'alpha' });
   const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.getAttribute('href'));
   await shows(page, ['one in alpha', 'Two', 'two, too']);
   assert.equal(await focused(), 'text');
   await page.focus('#log');
+  // From message to message.
+  const at = () => page.evaluate(() => document.activeElement.querySelector('.text')?.textContent);
+  await page.keyboard.press('ArrowUp');
+  await page.keyboard.press('ArrowUp');
+  assert.equal(await at(), 'Two');
+  await page.keyboard.press('ArrowDown');
+  assert.equal(await at(), 'two, too');
   await page.keyboard.press('/');
   assert.equal(await focused(), 'filter');
   await page.keyboard.type('ga');
@@ -457,8 +513,16 @@ it('it can be used with the keyboard alone', async () => {
   assert.equal(await focused(), 'text');
   // An input method's Enter sends nothing.
   await page.fill('#text', 'かな');
-  await page.$eval('#text', (text) => text.dispatchEvent(
-    new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true, cancelable: true })));
+  await page.$eval('#text', (text) =>
+    text.dispatchEvent(
+      new KeyboardEvent('keydown', {
+        key: 'Enter',
+        isComposing: true,
+        bubbles: true,
+        cancelable: true,
+      }),
+    ),
+  );
   assert.equal(await page.inputValue('#text'), 'かな');
   await page.keyboard.press('Shift+Enter');
   await page.keyboard.type('b');
@@ -477,12 +541,18 @@ it('on a narrow screen the list is a drawer', async () => {
   const { gateway } = await start();
   await send(gateway, 'alpha', { text: 'a' });
   await send(gateway, 'beta', { text: 'b' });
-  const page = await visit(gateway, { name: 'Ann', channel: 'alpha', viewport: { width: 360, height: 640 } });
+  const page = await visit(gateway, {
+    name: 'Ann',
+    channel: 'alpha',
+    viewport: { width: 360, height: 640 },
+  });
   assert.equal(await page.isVisible('#sidebar'), false);
   await page.click('#open-sidebar');
   await page.waitForSelector('#sidebar', { state: 'visible' });
   // The focus is in it, and cannot leave it for what is behind.
-  assert.ok(await page.evaluate(() => document.activeElement.closest('#sidebar') && document.getElementById('main').inert));
+  assert.ok(
+    await page.evaluate(() => document.activeElement.closest('#sidebar') && document.getElementById('main').inert),
+  );
   await page.keyboard.press('Escape');
   await page.waitForSelector('#sidebar', { state: 'hidden' });
   assert.equal(await page.evaluate(() => document.activeElement.id), 'open-sidebar');
@@ -500,26 +570,41 @@ async function serve(html) {
     response.setHeader('Content-Type', 'text/html');
     response.end(html);
   });
-  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
   return server;
 }
 
 // What a page of another origin gets from the gateway, tried in all ways.
 async function attack(page, target) {
   return page.evaluate(async (url) => {
-    const tryIt = (promise) => promise.then((value) => `got ${value}`, () => 'nothing');
+    const tryIt = (promise) =>
+      promise.then(
+        (value) => `got ${value}`,
+        () => 'nothing',
+      );
     const text = (response) => (response.type === 'opaque' ? 'opaque' : response.text());
-    const post = (path, mode) => tryIt(fetch(url + path, {
-      method: 'POST', mode, headers: { 'Content-Type': 'text/plain' },
-      body: '{"author":"evil","text":"evil"}', credentials: 'include',
-    }).then(text));
+    const post = (path, mode) =>
+      tryIt(
+        fetch(url + path, {
+          method: 'POST',
+          mode,
+          headers: { 'Content-Type': 'text/plain' },
+          body: '{"author":"evil","text":"evil"}',
+          credentials: 'include',
+        }).then(text),
+      );
     const source = new EventSource(`${url}/v1/channels/general/stream?from=earliest`);
     const stream = new Promise((resolve) => {
       source.onmessage = ({ data }) => resolve(`got ${data}`);
       source.onerror = () => resolve('nothing');
     });
     const script = new Promise((resolve) => {
-      const node = Object.assign(document.createElement('script'), { src: `${url}/page/api.js`, type: 'module' });
+      const node = Object.assign(document.createElement('script'), {
+        src: `${url}/page/api.js`,
+        type: 'module',
+      });
       node.onload = () => resolve('loaded');
       node.onerror = () => resolve('nothing');
       document.head.append(node);
@@ -534,9 +619,16 @@ async function attack(page, target) {
       const frame = Object.assign(document.createElement('iframe'), { name: 'posted' });
       frame.onload = () => setTimeout(resolve, 200, 'sent');
       document.body.append(frame);
-      const node = Object.assign(document.createElement('form'),
-        { action: `${url}/sendMessage`, method: 'post', enctype: 'text/plain', target: 'posted' });
-      const field = Object.assign(document.createElement('input'), { name: '{"author":"evil","text":"', value: 'evil"}' });
+      const node = Object.assign(document.createElement('form'), {
+        action: `${url}/sendMessage`,
+        method: 'post',
+        enctype: 'text/plain',
+        target: 'posted',
+      });
+      const field = Object.assign(document.createElement('input'), {
+        name: '{"author":"evil","text":"',
+        value: 'evil"}',
+      });
       node.append(field);
       document.body.append(node);
       node.submit();
@@ -564,17 +656,26 @@ it('pages of other origins get nothing, and do nothing', async () => {
   const strangers = await serve('<!doctype html><title>strangers</title><body>');
   const context = await browser.newContext();
   try {
-    for (const origin of [`http://127.0.0.1:${strangers.address().port}`, `http://localhost:${strangers.address().port}`,
-      `http://evil.test:${strangers.address().port}`]) {
+    for (const origin of [
+      `http://127.0.0.1:${strangers.address().port}`,
+      `http://localhost:${strangers.address().port}`,
+      `http://evil.test:${strangers.address().port}`,
+    ]) {
       const page = await context.newPage();
       await page.goto(origin);
       const nothing = 'nothing';
-      assert.deepEqual(await attack(page, gateway.url), { send: nothing, read: nothing, stream: nothing, script: nothing, image: nothing }, origin);
+      assert.deepEqual(
+        await attack(page, gateway.url),
+        { send: nothing, read: nothing, stream: nothing, script: nothing, image: nothing },
+        origin,
+      );
       // Framed, it is not there.
       await page.evaluate((url) => {
         const frame = Object.assign(document.createElement('iframe'), { id: 'framed', src: url });
         document.body.append(frame);
-        return new Promise((resolve) => { frame.onload = resolve; });
+        return new Promise((resolve) => {
+          frame.onload = resolve;
+        });
       }, gateway.url);
       const frames = page.frames().slice(1);
       for (const frame of frames) assert.equal(await frame.locator('#text').count(), 0);
@@ -582,7 +683,10 @@ it('pages of other origins get nothing, and do nothing', async () => {
     }
     // None was stored, none was taken out of the postbox.
     assert.deepEqual(await storedTexts(gateway, 'general'), ['secret']);
-    assert.deepEqual((await call(gateway, 'POST', '/getAndFlushMessages')).map(({ text }) => text), ['secret']);
+    assert.deepEqual(
+      (await call(gateway, 'POST', '/getAndFlushMessages')).map(({ text }) => text),
+      ['secret'],
+    );
   } finally {
     await context.close();
     strangers.close();
@@ -603,10 +707,15 @@ it('a name of strangers that leads here gets nothing', async () => {
   }
   // Their page was loaded before the name began to lead here.
   await page.goto(`${url}/theirs`);
-  assert.deepEqual(await page.evaluate(() => Promise.all([
-    fetch('/v1/channels/general/messages').then(({ status }) => status),
-    fetch('/getAndFlushMessages', { method: 'POST' }).then(({ status }) => status),
-  ])), [421, 421]);
+  assert.deepEqual(
+    await page.evaluate(() =>
+      Promise.all([
+        fetch('/v1/channels/general/messages').then(({ status }) => status),
+        fetch('/getAndFlushMessages', { method: 'POST' }).then(({ status }) => status),
+      ]),
+    ),
+    [421, 421],
+  );
   await context.close();
 });
 
@@ -656,11 +765,16 @@ it('nothing is asked of another host, and each file says what it is', async () =
   assert.equal(types.get('/page/main.js'), 'text/javascript; charset=utf-8');
   const first = await fetch(`${gateway.url}/`);
   assert.equal(first.headers.get('content-type'), 'text/html; charset=utf-8');
-  assert.match(first.headers.get('content-security-policy'), /^default-src 'none'; script-src 'self';.*frame-ancestors 'none'/);
+  assert.match(
+    first.headers.get('content-security-policy'),
+    /^default-src 'none'; script-src 'self';.*frame-ancestors 'none'/,
+  );
   assert.equal(first.headers.get('cache-control'), 'no-cache');
   assert.equal(first.headers.get('x-content-type-options'), 'nosniff');
   assert.equal(first.headers.get('cross-origin-opener-policy'), 'same-origin');
-  const again = await fetch(`${gateway.url}/`, { headers: { 'If-None-Match': first.headers.get('etag') } });
+  const again = await fetch(`${gateway.url}/`, {
+    headers: { 'If-None-Match': first.headers.get('etag') },
+  });
   assert.equal(again.status, 304);
   const head = await fetch(`${gateway.url}/`, { method: 'HEAD' });
   assert.equal(head.headers.get('content-length'), String((await first.arrayBuffer()).byteLength));
@@ -669,7 +783,11 @@ it('nothing is asked of another host, and each file says what it is', async () =
 
 // ---- for all eyes
 
-const SIZES = { narrow: { width: 360, height: 740 }, middle: { width: 768, height: 900 }, wide: { width: 1440, height: 900 } };
+const SIZES = {
+  narrow: { width: 360, height: 740 },
+  middle: { width: 768, height: 900 },
+  wide: { width: 1440, height: 900 },
+};
 const SCHEMES = ['light', 'dark'];
 
 // What people would write.
@@ -679,7 +797,10 @@ const TALK = [
   ['Edsger', 'On it. Seven days, or by size?'],
   ['Ada Lovelace', 'By size: 200 GB a channel. Age alone has bitten us before.'],
   ['بدر الدين', 'صباح الخير! الأرقام من الليلة الماضية جيدة جدا.'],
-  ['Grace Hopper', 'The replay from last night:\n\n  5.8 M messages/s from disk\n  0.17 s until a 5 GB log was open again\n\nNothing lost, nothing twice.'],
+  [
+    'Grace Hopper',
+    'Last night’s replay: 5.8 M messages/s from disk, and 0.17 s until the 5 GB log was open again.\nNothing lost, nothing twice.',
+  ],
   ['Edsger', '🎉'],
   ['Grace Hopper', 'I pulled the plug twice while it ran. The readers just went on where they were.'],
   ['Edsger', 'Settings are in. Have a look at https://wiki.example/retention#size, please.'],
@@ -688,79 +809,147 @@ const TALK = [
 
 async function talk(gateway) {
   await send(gateway, 'general', ...TALK.map(([author, text]) => ({ author, text })));
-  for (const [channel, count] of [['alerts', 3], ['deploys', 12], ['incidents-2026-11-28-the-one-with-the-long-name', 1], ['random', 1], ['reading-group', 2]]) {
-    await send(gateway, channel, ...Array.from({ length: count }, (_, i) => ({ author: 'Grace Hopper', text: `${i}` })));
+  for (const [channel, count] of [
+    ['alerts', 3],
+    ['deploys', 12],
+    ['incidents-2026-11-28-the-one-with-the-long-name', 1],
+    ['random', 1],
+    ['reading-group', 2],
+  ]) {
+    await send(
+      gateway,
+      channel,
+      ...Array.from({ length: count }, (_, i) => ({ author: 'Grace Hopper', text: `${i}` })),
+    );
   }
 }
 
 // Everything that can be on the screen: [name, how to get there].
 const VIEWS = [
-  ['chat', async (page, gateway) => {
-    await send(gateway, 'deploys', ...Array.from({ length: 4 }, () => ({ author: 'Grace Hopper', text: 'done' })));
-    await write(page, 'Yes. Rolling it out now: one node, then the rest.');
-    await page.waitForSelector('.badge', { state: 'attached' });
-    await page.waitForSelector('#rows .state.sent');
-  }],
-  ['search', async (page) => {
-    await page.click('#open-search');
-    await page.fill('#search-text', 'set');
-    await page.waitForSelector('.row.current');
-  }],
-  ['failed', async (page) => {
-    await page.route('**/messages', (route) => route.fulfill({
-      status: 400, contentType: 'application/problem+json', body: JSON.stringify({ detail: 'text: is too long, must have 1048576 bytes at most' }),
-    }));
-    await write(page, 'This one is refused.');
-    await page.waitForSelector('.state.failed');
-  }],
-  ['drawer', async (page) => {
-    if (await page.isVisible('#open-sidebar')) await page.click('#open-sidebar');
-    await page.waitForSelector('#sidebar', { state: 'visible' });
-    await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
-  }],
-  ['find', async (page) => {
-    await page.keyboard.press('Control+k');
-    await page.keyboard.type('re');
-    await page.waitForSelector('.channel.new');
-    await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
-  }],
-  ['name', async (page) => { await page.evaluate(() => document.getElementById('edit-name').click()); }],
-  ['new-channel', async (page) => {
-    await page.evaluate(() => document.getElementById('new-channel').click());
-    await page.fill('#channel-name', 'no blanks');
-    await page.press('#channel-name', 'Enter');
-  }],
-  ['empty', async (page) => {
-    await page.evaluate(() => { location.hash = '#/brand-new'; });
-    await page.waitForSelector('.instead');
-  }],
-  ['wrong-channel', async (page) => {
-    await page.evaluate(() => { location.hash = '#/no such channel'; });
-    await page.waitForSelector('.instead');
-  }],
-  ['unread', async (page, gateway) => {
-    await page.evaluate(() => { location.hash = '#/random'; });
-    await page.waitForSelector('#title:has-text("random")');
-    await send(gateway, 'general', { author: 'Edsger', text: 'Node one has taken its traffic.' }, { author: 'Edsger', text: 'All quiet.' });
-    await page.waitForSelector('a[href="#/general"] .badge', { state: 'attached' });
-    await page.evaluate(() => { location.hash = '#/general'; });
-    await page.waitForSelector('.unread');
-  }],
-  ['away', async (page, gateway, server) => {
-    await server.stop();
-    await page.waitForSelector('#connection[data-state=away]');
-    await write(page, 'Are you still there?');
-    await page.waitForSelector('.state.waiting');
-  }],
-  ['offline', async (page) => {
-    await page.context().setOffline(true);
-    await page.waitForSelector('#connection[data-state=offline]');
-  }],
-  ['unreachable', async (page, gateway, server) => {
-    await server.stop();
-    await page.reload();
-    await page.waitForSelector('.instead');
-  }],
+  [
+    'chat',
+    async (page, gateway) => {
+      await send(gateway, 'deploys', ...Array.from({ length: 4 }, () => ({ author: 'Grace Hopper', text: 'done' })));
+      await write(page, 'Yes. Rolling it out now: one node, then the rest.');
+      await page.waitForSelector('.badge', { state: 'attached' });
+      await page.waitForSelector('#rows .state.sent');
+    },
+  ],
+  [
+    'search',
+    async (page) => {
+      await page.click('#open-search');
+      await page.fill('#search-text', 'set');
+      await page.waitForSelector('.row.current');
+    },
+  ],
+  [
+    'failed',
+    async (page) => {
+      await page.route('**/messages', (route) =>
+        route.fulfill({
+          status: 400,
+          contentType: 'application/problem+json',
+          body: JSON.stringify({ detail: 'text: is too long, must have 1048576 bytes at most' }),
+        }),
+      );
+      await write(page, 'This one is refused.');
+      await page.waitForSelector('.state.failed');
+    },
+  ],
+  [
+    'drawer',
+    async (page) => {
+      if (await page.isVisible('#open-sidebar')) await page.click('#open-sidebar');
+      await page.waitForSelector('#sidebar', { state: 'visible' });
+      await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
+    },
+  ],
+  [
+    'find',
+    async (page) => {
+      await page.keyboard.press('Control+k');
+      await page.keyboard.type('re');
+      await page.waitForSelector('.channel.new');
+      await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
+    },
+  ],
+  [
+    'name',
+    async (page) => {
+      await page.evaluate(() => document.getElementById('edit-name').click());
+    },
+  ],
+  [
+    'new-channel',
+    async (page) => {
+      await page.evaluate(() => document.getElementById('new-channel').click());
+      await page.fill('#channel-name', 'no blanks');
+      await page.press('#channel-name', 'Enter');
+    },
+  ],
+  [
+    'empty',
+    async (page) => {
+      await page.evaluate(() => {
+        location.hash = '#/brand-new';
+      });
+      await page.waitForSelector('.instead');
+    },
+  ],
+  [
+    'wrong-channel',
+    async (page) => {
+      await page.evaluate(() => {
+        location.hash = '#/no such channel';
+      });
+      await page.waitForSelector('.instead');
+    },
+  ],
+  [
+    'unread',
+    async (page, gateway) => {
+      await page.evaluate(() => {
+        location.hash = '#/random';
+      });
+      await page.waitForSelector('#title:has-text("random")');
+      await send(
+        gateway,
+        'general',
+        { author: 'Edsger', text: 'Node one has taken its traffic.' },
+        { author: 'Edsger', text: 'All quiet.' },
+      );
+      await page.waitForSelector('a[href="#/general"] .badge', { state: 'attached' });
+      await page.evaluate(() => {
+        location.hash = '#/general';
+      });
+      await page.waitForSelector('.unread');
+    },
+  ],
+  [
+    'away',
+    async (page, gateway, server) => {
+      await server.stop();
+      await page.waitForSelector('#connection[data-state=away]');
+      await write(page, 'Are you still there?');
+      await page.waitForSelector('.state.waiting');
+    },
+  ],
+  [
+    'offline',
+    async (page) => {
+      await page.context().setOffline(true);
+      await page.waitForSelector('#connection[data-state=offline]');
+    },
+  ],
+  [
+    'unreachable',
+    async (page, gateway, server) => {
+      await server.stop();
+      await page.reload();
+      await page.waitForSelector('.instead');
+    },
+  ],
 ];
 
 const AXE = readFileSync(AXE_FILE, 'utf8');
@@ -771,7 +960,9 @@ async function accessibilityFaults(page) {
     if (!globalThis.axe) (0, eval)(source);
     return globalThis.axe.run(document, { resultTypes: ['violations'] });
   }, AXE);
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
+  return violations.map(
+    ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
+  );
 }
 
 // Returns what is wrong.
@@ -781,23 +972,46 @@ async function lookAtAll(size, scheme) {
   let { server, gateway } = await start({ log });
   await talk(gateway);
   const page = await visit(gateway, {
-    name: 'Ann Droid', viewport: SIZES[size], colorScheme: scheme, bypassCSP: true, reducedMotion: 'reduce',
+    name: 'Ann Droid',
+    viewport: SIZES[size],
+    colorScheme: scheme,
+    bypassCSP: true,
+    reducedMotion: 'reduce',
   });
   for (const [view, show] of VIEWS) {
     await show(page, gateway, server);
     await page.screenshot({ path: `${screenshots}/${view}-${size}-${scheme}.png` });
     for (const fault of await accessibilityFaults(page)) faults.push(`${view}, ${size}, ${scheme}: ${fault}`);
-    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) faults.push(`${view}, ${size}: is too wide`);
+    if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth))
+      faults.push(`${view}, ${size}: is too wide`);
     // Back to where it began.
     await page.unroute('**/messages');
     await page.context().setOffline(false);
     if (server.process.exitCode !== null) server = await startServer({ port: server.port, log });
-    await page.evaluate(() => { sessionStorage.clear(); location.hash = '#/general'; });
+    await page.evaluate(() => {
+      sessionStorage.clear();
+      location.hash = '#/general';
+    });
     await page.reload();
     await live(page);
   }
   return faults;
 }
+
+it('the README shows it', async () => {
+  const { gateway } = await start();
+  await talk(gateway);
+  const page = await visit(gateway, {
+    name: 'Ann Droid',
+    viewport: { width: 1080, height: 700 },
+    reducedMotion: 'reduce',
+  });
+  await VIEWS[0][1](page, gateway);
+  await page.screenshot({ path: `${screenshots}/readme.png` });
+  if (process.env.MESSENGER_UPDATE_SCREENSHOT) {
+    copyFileSync(`${screenshots}/readme.png`, new URL('../../docs/images/chat.png', import.meta.url));
+  }
+});
 
 it('everything looks right and is accessible, narrow and wide, light and dark', async () => {
   const all = SCHEMES.flatMap((scheme) => Object.keys(SIZES).map((size) => lookAtAll(size, scheme)));

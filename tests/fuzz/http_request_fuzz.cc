@@ -104,9 +104,10 @@ void Run(Input input) {
   const std::string_view lines = input.Bytes(input.Byte());
   app::Request request{.headers = ParseHeaders(lines)};
   auto target = app::ParseRequestTarget(url);
-  if (target.ok()) request.target = *std::move(target);
+  const bool is_target = target.ok();
+  if (is_target) request.target = *std::move(target);
   CheckHeaders(request);
-  if (target.ok()) {
+  if (is_target) {
     Check(!request.target.segments.empty(), "a path without segments");
     CheckQuery(app::ParsePageQuery(request.target, Timestamp{}));
     CheckQuery(app::ParseStreamQuery(request, Timestamp{}));

@@ -572,6 +572,80 @@ class ApiTest(unittest.TestCase):
         self.assertIn(b"\r\n\r\nretry: 2000\n\nid: ", got)
 
 
+class PageTest(unittest.TestCase):
+    """The files of the chat page; tests/browser has the page itself."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = start_server()
+        cls.gateway = start_gateway(cls.server)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.gateway.stop()
+        cls.server.stop()
+
+    def get(self, path, headers=None, method="GET"):
+        return call(self.gateway, method, path, None, headers)
+
+    def test_files_say_what_they_are_and_what_they_may(self):
+        page = self.get("/")
+        names = re.findall(r'"page/([^"]+)"', page.body.decode())
+        self.assertIn("main.js", names)
+        paths = {"/": "text/html; charset=utf-8"}
+        types = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8",
+                 "svg": "image/svg+xml"}
+        paths.update({f"/page/{name}": types[name.rsplit(".", 1)[1]] for name in names})
+        for path, kind in paths.items():
+            with self.subTest(path=path):
+                answer = self.get(path)
+                self.assertEqual((answer.status, answer.type), (200, kind))
+                policy = answer.headers.get_all("Content-Security-Policy")
+                self.assertEqual(len(policy), 1)
+                for part in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'",
+                             "base-uri 'none'", "form-action 'none'"):
+                    self.assertIn(part, policy[0].split("; "))
+                self.assertNotIn("unsafe", policy[0])
+                self.assertEqual(answer.headers.get_all("Cache-Control"), ["no-cache"])
+                for name, value in (("X-Content-Type-Options", "nosniff"),
+                                    ("Referrer-Policy", "no-referrer"),
+                                    ("Cross-Origin-Opener-Policy", "same-origin"),
+                                    ("Cross-Origin-Resource-Policy", "same-origin")):
+                    self.assertEqual(answer.headers[name], value)
+
+    def test_what_a_browser_has_is_not_sent_again(self):
+        for path in ("/", "/page/main.js"):
+            full = self.get(path)
+            tag = full.headers["ETag"]
+            for known in (tag, "W/" + tag, f'"other", {tag}', "*"):
+                answer = self.get(path, {"If-None-Match": known})
+                self.assertEqual((answer.status, answer.body), (304, b""))
+                self.assertEqual(answer.headers["ETag"], tag)
+                self.assertIsNone(answer.headers["Content-Length"])
+            self.assertEqual(self.get(path, {"If-None-Match": '"other"'}).body, full.body)
+            head = self.get(path, method="HEAD")
+            self.assertEqual((head.status, head.body), (200, b""))
+            self.assertEqual(head.headers["Content-Length"], str(len(full.body)))
+        # The connection goes on behind an answer without a body.
+        answer = raw(self.gateway, b"GET / HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n"
+                     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        self.assertEqual([status_of(answer), answer.count(b"HTTP/1.1 ")], [304, 2])
+        for path in ("/page/", "/page/none.js", "/page/..%2fmain.js", "/page", "//", "/index.html"):
+            self.assertEqual(self.get(path).status, 404, path)
+        self.assertEqual(self.get("/", method="POST").status, 405)
+
+    def test_a_link_of_another_site_opens_it(self):
+        link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate",
+                "Sec-Fetch-Dest": "document"}
+        self.assertEqual(self.get("/", link).status, 200)
+        for path, headers in (("/", {**link, "Sec-Fetch-Dest": "iframe"}),
+                              ("/", {**link, "Sec-Fetch-Mode": "no-cors"}),
+                              ("/", {**link, "Origin": "http://evil.example"}),
+                              ("/page/main.js", link), ("/v1/channels", link)):
+            self.assertEqual(self.get(path, headers).status, 403, (path, headers))
+        self.assertEqual(self.get("/", {**link, "Host": "evil.example"}).status, 421)
+
+
 class StreamTest(unittest.TestCase):
     def test_events_and_resuming_by_id(self):
         with start_server() as server, start_gateway(server) as gateway:

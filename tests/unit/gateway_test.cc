@@ -104,7 +104,8 @@ TEST_CASE("gateway: pages of others, and names of others, are refused") {
   }
 }
 
-TEST_CASE("gateway: a link of another site leads to the page, and nowhere else") {
+TEST_CASE(
+    "gateway: a link of another site leads to the page, and nowhere else") {
   const OriginGuard guard({}, {});
   const auto follow = [&guard](const char* path, const char* mode,
                                const char* destination,

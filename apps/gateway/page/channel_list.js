@@ -93,8 +93,9 @@ export class ChannelList {
     // On the first visit, what has been written before is not news.
     if (!visited.get()) {
       visited.set();
-      seen.advance(Object.fromEntries(channels.map(({ channel, epoch, head }) =>
-        [channel, { epoch, sequence: head }])));
+      seen.advance(
+        Object.fromEntries(channels.map(({ channel, epoch, head }) => [channel, { epoch, sequence: head }])),
+      );
     }
     this.#on.update(this.#channels);
     this.#show();
@@ -108,8 +109,10 @@ export class ChannelList {
 
   #show() {
     if (!this.#channels) return;
-    const channels = [...this.#channels.values()].map((channel) =>
-      ({ name: channel.channel, unread: this.#unread(channel) }));
+    const channels = [...this.#channels.values()].map((channel) => ({
+      name: channel.channel,
+      unread: this.#unread(channel),
+    }));
     this.#on.unread(channels.reduce((sum, { unread }) => sum + unread, 0));
     if (this.#open && !this.#channels.has(this.#open) && !channelNameError(this.#open)) {
       channels.push({ name: this.#open, unread: 0 });
@@ -138,19 +141,37 @@ export class ChannelList {
 
   #item(name, unread) {
     const isOpen = name === this.#open;
-    const link = element('a', {
-      href: href(name), title: name.length > 20 && name, 'aria-current': isOpen && 'page', class: unread > 0 ? 'channel has-unread' : 'channel',
-    }, element('span', { class: 'hash', 'aria-hidden': 'true' }, '#'), element('bdi', { class: 'name' }, name));
+    const link = element(
+      'a',
+      {
+        href: href(name),
+        title: name.length > 20 && name,
+        'aria-current': isOpen && 'page',
+        class: unread > 0 ? 'channel has-unread' : 'channel',
+      },
+      element('span', { class: 'hash', 'aria-hidden': 'true' }, '#'),
+      element('bdi', { class: 'name' }, name),
+    );
     if (unread > 0) {
-      link.append(element('span', { class: 'badge', 'aria-hidden': 'true' }, badge(unread)),
-        element('span', { class: 'visually-hidden' }, `, ${count(unread, 'unread message', 'unread messages')}`));
+      link.append(
+        element('span', { class: 'badge', 'aria-hidden': 'true' }, badge(unread)),
+        element('span', { class: 'visually-hidden' }, `, ${count(unread, 'unread message', 'unread messages')}`),
+      );
     }
     return element('li', {}, link);
   }
 
   #newItem(name) {
-    return element('li', {}, element('a', { href: href(name), class: 'channel new' },
-      element('span', { class: 'hash', 'aria-hidden': 'true' }, '+'), element('span', { class: 'name' }, 'Create ', element('bdi', {}, `#${name}`))));
+    return element(
+      'li',
+      {},
+      element(
+        'a',
+        { href: href(name), class: 'channel new' },
+        element('span', { class: 'hash', 'aria-hidden': 'true' }, '+'),
+        element('span', { class: 'name' }, 'Create ', element('bdi', {}, `#${name}`)),
+      ),
+    );
   }
 
   #links() {

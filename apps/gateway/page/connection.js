@@ -46,7 +46,8 @@ export class Connection extends EventTarget {
     const parts = [...this.#parts.values()];
     const before = this.#state;
     this.#state = navigator.onLine
-      ? ORDER.find((state) => parts.some((part) => part.state === state)) ?? 'connecting' : 'offline';
+      ? (ORDER.find((state) => parts.some((part) => part.state === state)) ?? 'connecting')
+      : 'offline';
     if (this.#state !== before) this.#show();
     this.#showTime();
     if (this.#state === 'live' && before !== 'live') this.dispatchEvent(new Event('live'));
@@ -66,8 +67,9 @@ export class Connection extends EventTarget {
   // Not read out: it changes each second.
   #showTime() {
     clearTimeout(this.#clock);
-    const at = Math.max(...[...this.#parts.values()]
-      .filter(({ state }) => state === this.#state).map(({ retryAt }) => retryAt));
+    const at = Math.max(
+      ...[...this.#parts.values()].filter(({ state }) => state === this.#state).map(({ retryAt }) => retryAt),
+    );
     const seconds = Math.ceil((at - Date.now()) / 1000);
     const isWaiting = seconds > 0 && ['away', 'lost'].includes(this.#state);
     byId('banner-time').textContent = isWaiting ? `Next try in ${seconds} s.` : '';

@@ -39,6 +39,7 @@ export class LogView {
   constructor(on) {
     this.#on = on;
     this.#log.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    this.#log.addEventListener('keydown', (event) => this.#key(event));
     this.#jump.addEventListener('click', () => {
       this.toEnd();
       this.#log.focus();
@@ -152,6 +153,22 @@ export class LogView {
     yield* this.#rows.querySelectorAll('.text, .author');
   }
 
+  // The arrows go from message to message.
+  #key(event) {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!step || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const articles = [...this.#log.querySelectorAll('article')];
+    const at = articles.indexOf(document.activeElement.closest('article'));
+    // From the log itself, to the last one that is seen.
+    const { bottom } = this.#log.getBoundingClientRect();
+    const to =
+      at >= 0 ? articles[at + step] : articles.findLast((article) => article.getBoundingClientRect().bottom <= bottom);
+    if (!to) return;
+    event.preventDefault();
+    to.focus({ preventScroll: true });
+    to.scrollIntoView({ block: 'nearest' });
+  }
+
   #rowOf(index) {
     return this.#rows.children[index - this.#begin];
   }
@@ -183,15 +200,19 @@ export class LogView {
   }
 
   #showPending() {
+    const hasFocus = this.#pendingRows.contains(document.activeElement);
     let previous = this.#timeline?.messages.at(-1);
-    this.#pendingRows.replaceChildren(...this.#pending.map((entry) => {
-      const row = pendingRow(entry, previous, {
-        onRetry: () => this.#on.retry(entry.id),
-        onDiscard: () => this.#on.discard(entry.id),
-      });
-      previous = entry;
-      return row;
-    }));
+    this.#pendingRows.replaceChildren(
+      ...this.#pending.map((entry) => {
+        const row = pendingRow(entry, previous, {
+          onRetry: () => this.#on.retry(entry.id),
+          onDiscard: () => this.#on.discard(entry.id),
+        });
+        previous = entry;
+        return row;
+      }),
+    );
+    if (hasFocus) (this.#pendingRows.querySelector('button') ?? this.#log).focus();
   }
 
   #showFrom(begin) {
@@ -304,20 +325,28 @@ export class LogView {
     if (this.#top.dataset.state === `${state} ${this.#timeline.channel}` && this.#top.hasChildNodes()) return;
     this.#top.dataset.state = `${state} ${this.#timeline.channel}`;
     const channel = element('bdi', {}, `#${this.#timeline.channel}`);
-    this.#top.replaceChildren(...{
-      more: () => [element('p', { class: 'more' }, 'Loading older messages…')],
-      empty: () => [element('div', { class: 'instead' }, element('p', { class: 'instead-title' }, channel, ' is empty'),
-        element('p', {}, 'Write the first message to create the channel.'))],
-      cut: () => [element('p', { class: 'start' }, 'Older messages of ', channel, ' are no longer stored.')],
-      start: () => [element('p', { class: 'start' }, 'This is the beginning of ', channel, '.')],
-    }[state]());
+    this.#top.replaceChildren(
+      ...{
+        more: () => [element('p', { class: 'more' }, 'Loading older messages…')],
+        empty: () => [
+          element(
+            'div',
+            { class: 'instead' },
+            element('p', { class: 'instead-title' }, channel, ' is empty'),
+            element('p', {}, 'Write the first message to create the channel.'),
+          ),
+        ],
+        cut: () => [element('p', { class: 'start' }, 'Older messages of ', channel, ' are no longer stored.')],
+        start: () => [element('p', { class: 'start' }, 'This is the beginning of ', channel, '.')],
+      }[state](),
+    );
   }
 
   #showJump() {
     const isFar = this.#timeline && !this.#follows;
     this.#jump.hidden = !isFar;
-    byId('jump-text').textContent = this.#missed > 0
-      ? count(this.#missed, 'new message', 'new messages') : 'Latest messages';
+    byId('jump-text').textContent =
+      this.#missed > 0 ? count(this.#missed, 'new message', 'new messages') : 'Latest messages';
   }
 
   #scrollToEnd() {

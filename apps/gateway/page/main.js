@@ -26,11 +26,14 @@ import { Timeline } from './timeline.js';
 const DEFAULT_CHANNEL = 'general';
 const MOST_ANNOUNCED = 3;
 const LOAD_AGAIN_MS = 2_000;
+// Tabs in the background give their connection back: a browser has six for all.
+const PAUSE_MS = 60_000;
 
 let channel = null;
 let timeline = null;
 let stream = null;
 let loadTimer = 0;
+let pauseTimer = 0;
 
 const outbox = new Outbox();
 const connection = new Connection();
@@ -117,7 +120,13 @@ async function load(notice = '') {
 function loadFailed(error, notice) {
   const again = () => load(notice);
   connection.report('stream', error.isLost ? 'lost' : 'away', Date.now() + LOAD_AGAIN_MS);
-  view.showInstead(instead('The messages cannot be loaded', error.isTemporary ? 'The server does not answer. This page keeps trying.' : `${error.message}.`, button('Try again', again, { class: 'primary' })));
+  view.showInstead(
+    instead(
+      'The messages cannot be loaded',
+      error.isTemporary ? 'The server does not answer. This page keeps trying.' : `${error.message}.`,
+      button('Try again', again, { class: 'primary' }),
+    ),
+  );
   showPending();
   loadTimer = setTimeout(again, Math.max(error.retryAfterMs ?? 0, LOAD_AGAIN_MS));
 }
@@ -146,8 +155,8 @@ async function loadOlder() {
 function arrived(list) {
   const messages = timeline.append(list);
   settleOutbox(messages);
-  if (document.hidden && !hasUnreadLine) {
-    view.markUnread(messages[0]?.sequence - 1);
+  if (document.hidden && !hasUnreadLine && messages.length > 0) {
+    view.markUnread(messages[0].sequence - 1);
     hasUnreadLine = true;
   }
   view.added(messages);
@@ -158,8 +167,11 @@ function arrived(list) {
 function announceMessages(messages) {
   const others = messages.filter(({ author }) => author !== name.get());
   if (others.length === 0) return;
-  announce(others.length > MOST_ANNOUNCED ? count(others.length, 'new message', 'new messages')
-    : others.map(({ author, text }) => `${author || 'anonymous'}: ${text.slice(0, 300)}`).join('\n'));
+  announce(
+    others.length > MOST_ANNOUNCED
+      ? count(others.length, 'new message', 'new messages')
+      : others.map(({ author, text }) => `${author || 'anonymous'}: ${text.slice(0, 300)}`).join('\n'),
+  );
 }
 
 // ---- what has been read
@@ -177,8 +189,10 @@ function showUnread(total) {
   const title = channel === null ? 'messenger' : `#${channel} – messenger`;
   document.title = total > 0 ? `(${total > 99 ? '99+' : total}) ${title}` : title;
   byId('unread-dot').hidden = total === 0;
-  byId('open-sidebar').setAttribute('aria-label',
-    total > 0 ? `Channels, ${count(total, 'unread message', 'unread messages')}` : 'Channels');
+  byId('open-sidebar').setAttribute(
+    'aria-label',
+    total > 0 ? `Channels, ${count(total, 'unread message', 'unread messages')}` : 'Channels',
+  );
 }
 
 // A stream that the system has silently dropped, as over a suspend, brings
@@ -187,7 +201,7 @@ let behindSince = null;
 
 function channelsTold(list) {
   const head = list.get(channel)?.head ?? 0;
-  const isBehind = stream && timeline?.position && head > timeline.last.sequence;
+  const isBehind = stream && !document.hidden && timeline?.position && head > timeline.last.sequence;
   if (isBehind && behindSince === timeline.position) stream.reconnect(true);
   behindSince = isBehind ? timeline.position : null;
 }
@@ -262,7 +276,10 @@ function takeChannel(event) {
 const narrow = matchMedia('(max-width: 767px)');
 
 function showTitle() {
-  byId('title').replaceChildren(element('span', { class: 'hash', 'aria-hidden': 'true' }, '#'), element('bdi', {}, channel));
+  byId('title').replaceChildren(
+    element('span', { class: 'hash', 'aria-hidden': 'true' }, '#'),
+    element('bdi', {}, channel),
+  );
   byId('title').title = channel;
 }
 
@@ -287,12 +304,22 @@ function findChannel() {
 }
 
 function instead(title, text, ...more) {
-  return element('div', { class: 'instead' }, element('p', { class: 'instead-title' }, title), element('p', {}, text), ...more);
+  return element(
+    'div',
+    { class: 'instead' },
+    element('p', { class: 'instead-title' }, title),
+    element('p', {}, text),
+    ...more,
+  );
 }
 
 function skeleton() {
   const line = () => element('div', { class: 'skeleton-row' }, element('span'), element('span'), element('span'));
-  return element('div', { class: 'skeleton', role: 'img', 'aria-label': 'Loading messages' }, ...Array.from({ length: 6 }, line));
+  return element(
+    'div',
+    { class: 'skeleton', role: 'img', 'aria-label': 'Loading messages' },
+    ...Array.from({ length: 6 }, line),
+  );
 }
 
 function isWriting(target) {
@@ -327,8 +354,7 @@ function comeBack() {
 addEventListener('hashchange', openAddress);
 addEventListener('keydown', shortcut);
 addEventListener('online', comeBack);
-// Waits for no timer of the browser to find out.
-addEventListener('offline', () => stream?.reconnect(true));
+addEventListener('offline', () => stream?.pause());
 connection.addEventListener('retry', comeBack);
 connection.addEventListener('live', () => {
   outbox.wake();
@@ -340,9 +366,12 @@ outbox.addEventListener('change', (event) => {
   if (timeline?.position) settleOutbox([]);
   showPending();
 });
+outbox.addEventListener('failed', (event) => announce(`Not sent: ${event.detail}`));
 document.addEventListener('visibilitychange', () => {
+  clearTimeout(pauseTimer);
   if (document.hidden) {
     hasUnreadLine = false;
+    pauseTimer = setTimeout(() => stream?.pause(), PAUSE_MS);
   } else {
     markSeen();
     stream?.reconnect();

@@ -15,7 +15,11 @@ function beginning(text) {
   const lines = text.split('\n', LONG_LINES + 1);
   if (text.length <= LONG_TEXT && lines.length <= LONG_LINES) return null;
   // Not within a surrogate pair.
-  return lines.slice(0, CUT_LINES).join('\n').slice(0, CUT_TEXT).replace(/[\ud800-\udbff]$/u, '');
+  return lines
+    .slice(0, CUT_LINES)
+    .join('\n')
+    .slice(0, CUT_TEXT)
+    .replace(/[\ud800-\udbff]$/u, '');
 }
 
 function body(text) {
@@ -23,18 +27,28 @@ function body(text) {
   const cut = beginning(text);
   node.append(...linkified(cut ?? text));
   if (cut === null) return [node];
-  const more = button('Show more', () => {
-    node.replaceChildren(...linkified(text));
-    more.remove();
-  }, { class: 'link-button' });
+  const more = button(
+    'Show more',
+    () => {
+      node.replaceChildren(...linkified(text));
+      more.remove();
+    },
+    { class: 'link-button' },
+  );
   node.append('…');
   return [node, more];
 }
 
 function timeOf(message, className) {
-  return element('time', {
-    class: className, datetime: new Date(message.time).toISOString(), title: fullTime(message.time),
-  }, clock(message.time));
+  return element(
+    'time',
+    {
+      class: className,
+      datetime: new Date(message.time).toISOString(),
+      title: fullTime(message.time),
+    },
+    clock(message.time),
+  );
 }
 
 function head(message) {
@@ -44,17 +58,24 @@ function head(message) {
 }
 
 const isGrouped = (message, previous) =>
-  previous && previous.author === message.author && message.time - previous.time < GROUP_MS &&
+  previous &&
+  previous.author === message.author &&
+  message.time - previous.time < GROUP_MS &&
   isSameDay(previous.time, message.time);
 
 // The message; `footer` is below its text.
 export function messageArticle(message, previous, isNew, ...footer) {
   const grouped = isGrouped(message, previous) && !isNew;
-  const article = element('article', { class: grouped ? 'message grouped' : 'message' });
+  const article = element('article', {
+    class: grouped ? 'message grouped' : 'message',
+    tabindex: -1,
+  });
   if (grouped) {
     // For those who do not see what it stands below.
-    article.append(element('span', { class: 'visually-hidden' }, message.author || 'anonymous'),
-      timeOf(message, 'gutter'));
+    article.append(
+      element('span', { class: 'visually-hidden' }, message.author || 'anonymous'),
+      timeOf(message, 'gutter'),
+    );
   } else {
     article.append(avatar(message.author), head(message));
   }
@@ -67,8 +88,11 @@ export function sentMark() {
 }
 
 function separator(className, label) {
-  return element('div', { class: className, role: 'separator', 'aria-label': label },
-    element('span', { 'aria-hidden': 'true' }, label));
+  return element(
+    'div',
+    { class: className, role: 'separator', 'aria-label': label },
+    element('span', { 'aria-hidden': 'true' }, label),
+  );
 }
 
 // A row of the log: the message, and what separates it from the one before.
@@ -91,8 +115,11 @@ export function pendingRow(entry, previous, { onRetry, onDiscard }) {
   if (entry.state === 'sent') {
     state.append(icon('check'), 'Sent');
   } else if (entry.state === 'failed') {
-    state.append(element('span', {}, 'Not sent: ', element('bdi', {}, entry.error)), button('Retry', onRetry, { class: 'link-button' }),
-      button('Discard', onDiscard, { class: 'link-button' }));
+    state.append(
+      element('span', {}, 'Not sent: ', element('bdi', {}, entry.error)),
+      button('Retry', onRetry, { class: 'link-button' }),
+      button('Discard', onDiscard, { class: 'link-button' }),
+    );
   } else {
     state.append(STATES[entry.state]);
     if (entry.state === 'waiting') state.append(button('Discard', onDiscard, { class: 'link-button' }));

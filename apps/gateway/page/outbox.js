@@ -15,6 +15,7 @@ function newKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+// Its events: 'change' of the channel `detail`; 'failed', with the reason.
 export class Outbox extends EventTarget {
   // In order. `state`: 'sending'; 'waiting', until there is a connection;
   // 'sent', with its place (`epoch`, `sequence`); 'failed', with `error`.
@@ -90,15 +91,18 @@ export class Outbox extends EventTarget {
     this.#busy.add(channel);
     let failures = 0;
     for (;;) {
-      const entry = this.#entries.find(({ channel: of, state }) =>
-        of === channel && (state === 'sending' || state === 'waiting'));
+      const entry = this.#entries.find(
+        ({ channel: of, state }) => of === channel && (state === 'sending' || state === 'waiting'),
+      );
       if (!entry) break;
       const error = await this.#attempt(entry);
       if (!error) {
         failures = 0;
       } else {
-        await this.#pause(channel, Math.max(error.retryAfterMs,
-          Math.min(FIRST_WAIT_MS * 2 ** failures++, LONGEST_WAIT_MS)));
+        await this.#pause(
+          channel,
+          Math.max(error.retryAfterMs, Math.min(FIRST_WAIT_MS * 2 ** failures++, LONGEST_WAIT_MS)),
+        );
       }
     }
     this.#busy.delete(channel);
@@ -127,6 +131,7 @@ export class Outbox extends EventTarget {
         return error;
       }
       set({ state: 'failed', error: error.message, hasCome: false });
+      this.dispatchEvent(new CustomEvent('failed', { detail: error.message }));
       return null;
     }
   }

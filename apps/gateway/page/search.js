@@ -96,7 +96,10 @@ export class Search {
   #collect() {
     const has = (text) => text.search(this.#pattern) >= 0;
     this.#found = this.#pattern
-      ? this.#messages().filter(({ text, author }) => has(text) || has(author)).reverse() : [];
+      ? this.#messages()
+          .filter(({ text, author }) => has(text) || has(author))
+          .reverse()
+      : [];
   }
 
   #go(step) {
@@ -114,7 +117,10 @@ export class Search {
 
   #showCount() {
     const { length } = this.#found;
-    byId('search-count').value = !this.#pattern ? ''
-      : length === 0 ? `No match in ${count(this.#messages().length, 'message', 'messages')}` : `${this.#at + 1} of ${length}`;
+    byId('search-count').value = !this.#pattern
+      ? ''
+      : length === 0
+        ? `No match in ${count(this.#messages().length, 'message', 'messages')}`
+        : `${this.#at + 1} of ${length}`;
   }
 }

@@ -34,11 +34,16 @@ export class Stream {
     clearTimeout(this.#batchTimer);
   }
 
+  // Until `reconnect`.
+  pause() {
+    this.#flush();
+    this.close();
+  }
+
   // Connects at once, if it waits; `force`: even if it believes that it stands.
   reconnect(force = false) {
     if (this.#source && !force) return;
-    this.#flush();
-    this.close();
+    this.pause();
     this.#open();
   }
 
@@ -78,8 +83,7 @@ export class Stream {
   }
 
   #lose() {
-    this.#flush();
-    this.close();
+    this.pause();
     const longest = Math.min(FIRST_WAIT_MS * 2 ** this.#failures++, LONGEST_WAIT_MS);
     // Those that a restart has sent away do not all come back at once.
     const wait = longest * (0.5 + Math.random() / 2);

@@ -25,24 +25,36 @@ export function linkified(text) {
   for (const { 0: match, index } of text.matchAll(LINK)) {
     const link = trimLink(match);
     if (!URL.canParse(link)) continue;
-    nodes.push(text.slice(done, index), element('a', {
-      href: link, target: '_blank', rel: 'noopener noreferrer', dir: 'ltr',
-    }, link));
+    nodes.push(
+      text.slice(done, index),
+      element(
+        'a',
+        {
+          href: link,
+          target: '_blank',
+          rel: 'noopener noreferrer',
+          dir: 'ltr',
+        },
+        link,
+      ),
+    );
     done = index + link.length;
   }
   nodes.push(text.slice(done));
   return nodes.filter((node) => node !== '');
 }
 
-const graphemes = (text) =>
-  Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
+const graphemes = (text) => Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
 
 // "Ada Lovelace": AL.
 export function initials(author) {
   const words = author.trim().split(/\s+/u).filter(Boolean);
   if (words.length === 0) return '?';
   const ends = words.length === 1 ? words : [words[0], words.at(-1)];
-  return ends.map((word) => graphemes(word)[0]).join('').toLocaleUpperCase();
+  return ends
+    .map((word) => graphemes(word)[0])
+    .join('')
+    .toLocaleUpperCase();
 }
 
 // One of twelve colours, the same for a name everywhere.
