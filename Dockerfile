@@ -1,9 +1,11 @@
-# Images of the two programs.
+# Images of the three programs.
 #   docker build -t messenger-server .
 #   docker build -t messenger-cli --target cli .
+#   docker build -t messenger-gateway --target gateway .
 #   docker run --rm -p 51075:51075 messenger-server
 #   docker run --rm -i --network host messenger-cli send - < some.txt
-# Neither runs as root, needs a capability, or writes to its file system; the
+#   docker run --rm -p 127.0.0.1:8080:8080 -e MESSENGER_SERVER_ADDR=log.example messenger-gateway
+# None runs as root, needs a capability, or writes to its file system; the
 # server keeps its log in the volume /var/lib/messenger.
 
 FROM debian:bookworm-slim AS build
@@ -25,6 +27,22 @@ RUN apt-get update && \
     apt-get clean && rm -rf /var/lib/apt/lists/*
 USER 65532:65532
 LABEL org.opencontainers.image.licenses="Apache-2.0"
+
+FROM runtime AS gateway
+LABEL org.opencontainers.image.title="messenger-gateway" \
+      org.opencontainers.image.description="Serves the channels of a messenger-server over HTTP"
+COPY --from=build /out/messenger-gateway /usr/local/bin/
+# Which server: MESSENGER_SERVER_ADDR. Another port: MESSENGER_HTTP_PORT, which
+# the health check knows, too.
+ENV MESSENGER_HTTP_HOST=0.0.0.0
+EXPOSE 8080
+# Whether it runs, not whether its server does (/readyz): to start it again would
+# not help then, and would empty its postbox. bash is in the image, curl is not.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s \
+  CMD bash -c 'exec 3<>"/dev/tcp/127.0.0.1/${MESSENGER_HTTP_PORT:-8080}" && \
+    printf "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && \
+    read -r -t 4 _ status _ <&3 && [ "$status" = 200 ]' || exit 1
+ENTRYPOINT ["messenger-gateway"]
 
 FROM runtime AS cli
 LABEL org.opencontainers.image.title="messenger-cli" \

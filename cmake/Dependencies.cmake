@@ -21,8 +21,15 @@ if(MESSENGER_BUILD_APPS OR MESSENGER_BUILD_BENCHMARKS)
   find_package(CLI11 CONFIG REQUIRED) # libcli11-dev
   find_package(nlohmann_json CONFIG REQUIRED) # nlohmann-json3-dev
 endif()
-if(MESSENGER_BUILD_APPS)
-  find_package(Boost 1.81 REQUIRED) # libboost1.81-dev: headers only
+if(MESSENGER_BUILD_GATEWAY)
+  find_package(Boost 1.81 QUIET) # libboost1.81-dev: headers only
+  if(NOT Boost_FOUND)
+    message(
+      FATAL_ERROR
+        "messenger-gateway needs the headers of Boost 1.81 or later: install "
+        "Debian's libboost1.81-dev (script/bootstrap gateway does), or build "
+        "without it (-DMESSENGER_BUILD_GATEWAY=OFF)")
+  endif()
 endif()
 if(MESSENGER_BUILD_TESTS)
   find_package(doctest CONFIG REQUIRED) # doctest-dev

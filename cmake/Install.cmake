@@ -60,7 +60,11 @@ foreach(pc IN LISTS pc_files)
 endforeach()
 
 if(MESSENGER_BUILD_APPS)
-  install(TARGETS messenger-server messenger-cli RUNTIME COMPONENT programs)
+  set(programs messenger-server messenger-cli)
+  if(MESSENGER_BUILD_GATEWAY)
+    list(APPEND programs messenger-gateway)
+  endif()
+  install(TARGETS ${programs} RUNTIME COMPONENT programs)
 endif()
 
 # Debian's names of the packages that the components become, and its place for

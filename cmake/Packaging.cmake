@@ -75,10 +75,10 @@ list(JOIN development_depends ", " CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS)
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME ${package_of_programs})
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION
-    "ordered message log served over gRPC (server and command line client)
+    "ordered message log served over gRPC (server, client and HTTP gateway)
  messenger-server keeps channels of messages, each an ordered log that readers
  follow live or replay from any point; messenger-cli sends, reads and inspects
- them.")
+ them; messenger-gateway serves them over HTTP, to browsers and scripts.")
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_SHLIBDEPS ON)
 
 set(CPACK_DEBIAN_SHARED_PACKAGE_NAME ${package_of_shared})

@@ -81,6 +81,8 @@ Exit codes:
 Environment:
   MESSENGER_SERVER_ADDR   the server if there is no --server
                           (default localhost)
+  MESSENGER_HTTP_HOST     address to listen on if there is no --listen
+                          (default 127.0.0.1)
   MESSENGER_HTTP_PORT     port to listen on if there is no --listen
                           (default 8080))";
 
@@ -113,6 +115,14 @@ absl::StatusOr<std::string> DefaultListen() {
     }
     address.port = *port;
   }
+  if (const char* const host = Variable("MESSENGER_HTTP_HOST")) {
+    address.host = host;
+    const absl::Status status = ParseAddress(address.ToString()).status();
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(
+          fmt::format("MESSENGER_HTTP_HOST: {}", MessageOf(status)));
+    }
+  }
   return address.ToString();
 }
 
@@ -124,7 +134,7 @@ void AddOptions(CLI::App& app, GatewayCommand* command) {
       ->check(CheckServer);
   app.add_option("--listen", command->listen,
                  "Address to listen on; port 0 takes a free one\n"
-                 "(default 127.0.0.1:$MESSENGER_HTTP_PORT)")
+                 "(default $MESSENGER_HTTP_HOST:$MESSENGER_HTTP_PORT)")
       ->option_text("HOST:PORT")
       ->check(CheckListen);
   app.add_option("--allow-host", command->allowed_hosts,

@@ -21,7 +21,7 @@ constexpr auto kTargets = std::to_array<Target>({
     {"channel_request", FuzzChannelRequest},
     {"checkpoint", FuzzCheckpoint},
     {"frame", FuzzFrame},
-#ifdef MESSENGER_FUZZ_APPS
+#ifdef MESSENGER_FUZZ_GATEWAY
     {"http_request", FuzzHttpRequest},
 #endif
     {"journal_reader", FuzzJournalReader},

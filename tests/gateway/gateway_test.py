@@ -46,11 +46,11 @@ class Program:
             text=True, env={**os.environ, **(environment or {})})
         ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE)
         line = self.process.stdout.readline() if ready else ""
-        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", line)
+        found = re.search(r"listening on ([0-9.]+):(\d+)", line)
         if not found:
             self.process.kill()
             raise AssertionError(f"{command[0]} does not listen: {line}{self.said()}")
-        self.port = int(found.group(1))
+        self.host, self.port = found.group(1), int(found.group(2))
 
     def said(self):
         self.stderr.seek(0)
@@ -841,10 +841,21 @@ class ProgramTest(unittest.TestCase):
                 (["--cors-origin", "chat.example"], {}, "chat.example"),
                 (["--allow-host", "http://a"], {}, "http://a"), (["--timeout", "0s"], {}, "--timeout"),
                 ([], {"MESSENGER_HTTP_PORT": "x"}, "MESSENGER_HTTP_PORT"),
+                ([], {"MESSENGER_HTTP_HOST": "a/b"}, "MESSENGER_HTTP_HOST"),
+                ([], {"MESSENGER_HTTP_HOST": "a:1"}, "MESSENGER_HTTP_HOST"),
                 ([], {"MESSENGER_SERVER_ADDR": "a b"}, "MESSENGER_SERVER_ADDR")]:
             done = self.run_program(*options, environment=environment)
             self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
             self.assertIn(named, done.stderr)
+
+    def test_the_environment_says_where_it_listens(self):
+        with start_server() as server:
+            for host, where in ("0.0.0.0", "0.0.0.0"), ("", "127.0.0.1"):
+                with Program(GATEWAY, environment={
+                        "MESSENGER_SERVER_ADDR": f"127.0.0.1:{server.port}",
+                        "MESSENGER_HTTP_HOST": host, "MESSENGER_HTTP_PORT": "0"}) as gateway:
+                    self.assertEqual(gateway.host, where)
+                    self.assertEqual(call(gateway, "GET", "/healthz").status, 200)
 
     def test_an_address_in_use_is_an_error(self):
         with start_server() as server, start_gateway(server) as gateway:

@@ -11,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 
 source tests/system/machine.sh
+source tests/support/http.sh
 need mmdebstrap podman runc
 packages=
 if [ "${1:-}" = --packages ]; then
@@ -18,12 +19,14 @@ if [ "${1:-}" = --packages ]; then
   rm -rf "$packages"
   shift 2
 fi
-unset "${!MESSENGER_SERVER_@}"
+unset "${!MESSENGER_SERVER_@}" "${!MESSENGER_HTTP_@}"
 server_image=localhost/messenger-server
 cli_image=localhost/messenger-cli
+gateway_image=localhost/messenger-gateway
 driver=overlay
 reader=
-server=
+# In a chroot, by the name of the program: its process and its port.
+declare -A process=() port=()
 
 # Podman with everything of its own, so that it meets no other one.
 pod() {
@@ -34,7 +37,7 @@ pod() {
 
 clean_up() {
   [ -z "$reader" ] || kill "$reader" 2>/dev/null || true
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  kill "${process[@]}" 2>/dev/null || true
   pod rm --all --force --time 0 >/dev/null 2>&1 || true
   pod image unmount --all --force >/dev/null 2>&1 || true
   remove_work
@@ -71,73 +74,93 @@ keep_packages() {
 # inspect IMAGE FORMAT
 inspect() { pod image inspect --format "$2" "$1"; }
 
-# With podman, the server is alone in its network, on its default port. Limits
-# of its own, since podman's may be above those of the machine.
+# What runs the images is one of these two. Its functions take the name of a
+# container, which is that of the program without "messenger-".
+
+# With podman, the server and its gateway are alone in a network, on their default
+# ports. Limits of their own, since podman's may be above those of the machine.
 locked_down=(--read-only --cap-drop=all --security-opt=no-new-privileges
   --ulimit=nofile=4096:4096 --ulimit=nproc=2048:2048)
 
+# podman_start NAME [ARGUMENT...]
 podman_start() {
-  pod run --detach --name server --network none --health-interval=disable \
-    "${locked_down[@]}" $server_image >"$work/log" 2>&1
+  local name=$1 network=none
+  shift
+  [ "$name" = server ] || network=container:server
+  pod run --detach --name "$name" --network $network --health-interval=disable \
+    "${locked_down[@]}" "localhost/messenger-$name" "$@" >"$work/log" 2>&1
 }
-podman_log() { pod logs server 2>&1; }
-podman_status() { pod exec server cat /proc/1/status; }
-podman_health() { pod healthcheck run server; }
+podman_log() { pod logs "$1" 2>&1; }
+podman_status() { pod exec "$1" cat /proc/1/status; }
+podman_health() { pod healthcheck run "$1"; }
 podman_cli() {
   pod run --rm --interactive --network container:server "${locked_down[@]}" \
     $cli_image "$@"
 }
-podman_signal() { pod kill --signal "$1" server >/dev/null; }
+podman_http() {
+  pod exec gateway bash -c "$(declare -f http)"' && http "$@"' bash \
+    127.0.0.1:8080 "$@"
+}
+podman_signal() { pod kill --signal "$2" "$1" >/dev/null; }
 podman_stop() {
-  pod stop --time 20 server >/dev/null
-  exit_code=$(pod inspect --format '{{.State.ExitCode}}' server)
+  pod stop --time 20 "$1" >/dev/null
+  exit_code=$(pod inspect --format '{{.State.ExitCode}}' "$1")
 }
 podman_health_alone() {
-  pod run --rm --network none "${locked_down[@]}" --entrypoint '["/bin/sh", "-c"]' $server_image \
-    "$health"
+  pod run --rm --network none "${locked_down[@]}" --entrypoint '["/bin/sh", "-c"]' \
+    "localhost/messenger-$1" "${health[$1]}"
 }
 
-# In a chroot it shares the machine's network, on a free port.
+# In a chroot they share the machine's network, on free ports.
 # in_chroot IMAGE COMMAND...
 in_chroot() {
-  local root
+  local root environment
   root=$(pod image mount "$1")
+  mapfile -t environment < <(inspect "$1" \
+    '{{range .Config.Env}}{{println .}}{{end}}' | grep .)
   shift
   exec chroot "$root" setpriv --reuid "${user%:*}" --regid "${user#*:}" \
     --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
-    env -i PATH=/usr/local/bin:/usr/bin:/bin "$@"
+    env -i PATH=/usr/local/bin:/usr/bin:/bin "${environment[@]}" "$@"
 }
 chroot_start() {
-  in_chroot $server_image MESSENGER_SERVER_PORT=0 \
-    MESSENGER_SERVER_LOG=file:/var/lib/messenger messenger-server \
-    >"$work/server.log" 2>&1 &
-  server=$!
-  await "the server listens" listens
-  port=$(sed -n 's/.* listening on [^ ]*:\([0-9]*\) .*/\1/p' "$work/server.log")
+  local name=$1
+  shift
+  in_chroot "localhost/messenger-$name" MESSENGER_SERVER_PORT=0 \
+    MESSENGER_SERVER_ADDR="127.0.0.1:${port[server]:-1}" MESSENGER_HTTP_PORT=0 \
+    "messenger-$name" "$@" >"$work/$name.log" 2>&1 &
+  process[$name]=$!
+  await "the $name listens" listens "$name"
+  port[$name]=$(sed -n 's/.* listening on [^ ]*:\([0-9]*\) .*/\1/p' \
+    "$work/$name.log")
 }
-chroot_log() { cat "$work/server.log"; }
-chroot_status() { cat "/proc/$server/status"; }
-chroot_health() { (in_chroot $server_image MESSENGER_SERVER_PORT="$port" \
-  /bin/sh -c "$health"); }
-chroot_cli() { (in_chroot $cli_image MESSENGER_SERVER_ADDR="127.0.0.1:$port" \
-  messenger-cli "$@"); }
-chroot_signal() { kill "-$1" "$server"; }
+chroot_log() { cat "$work/$1.log"; }
+chroot_status() { cat "/proc/${process[$1]}/status"; }
+chroot_health() { (in_chroot "localhost/messenger-$1" \
+  MESSENGER_SERVER_PORT="${port[$1]}" MESSENGER_HTTP_PORT="${port[$1]}" \
+  /bin/sh -c "${health[$1]}"); }
+chroot_cli() { (in_chroot $cli_image \
+  MESSENGER_SERVER_ADDR="127.0.0.1:${port[server]}" messenger-cli "$@"); }
+chroot_http() { http "127.0.0.1:${port[gateway]}" "$@"; }
+chroot_signal() { kill "-$2" "${process[$1]}"; }
 chroot_stop() {
-  kill "$server"
+  kill "${process[$1]}"
   exit_code=0
-  wait "$server" || exit_code=$?
-  server=
+  wait "${process[$1]}" || exit_code=$?
+  unset "process[$1]"
 }
-chroot_health_alone() { chroot_health; }
+chroot_health_alone() { chroot_health "$1"; }
 
 # on WHAT [ARGUMENT...]: with what runs the images.
 on() { "${runner}_$1" "${@:2}"; }
 
-listens() { on log | grep ' listening on '; }
+# listens NAME
+listens() { on log "$1" | grep ' listening on '; }
 
+declare -A health
 check_images() {
-  local image
-  for image in $server_image $cli_image; do
+  local image name
+  for image in $server_image $cli_image $gateway_image; do
     has "$image: user" "$(inspect "$image" '{{.Config.User}}')" \
       '^[1-9][0-9]*:[1-9][0-9]*$'
     is "$image: licence" "$(inspect "$image" \
@@ -148,21 +171,33 @@ check_images() {
   done
   has "exposed ports" "$(inspect $server_image '{{.Config.ExposedPorts}}')" \
     'map\[51075/tcp:'
-  has "entry point" "$(inspect $server_image '{{.Config.Entrypoint}}')" \
-    '^\[messenger-server\]$'
+  has "exposed ports" "$(inspect $gateway_image '{{.Config.ExposedPorts}}')" \
+    'map\[8080/tcp:'
+  for name in server gateway; do
+    image=localhost/messenger-$name
+    is "entry point" "$(inspect $image '{{.Config.Entrypoint}}')" \
+      "[messenger-$name]"
+    health[$name]=$(inspect $image '{{index .HealthCheck.Test 1}}')
+  done
   user=$(inspect $server_image '{{.Config.User}}')
-  health=$(inspect $server_image '{{index .HealthCheck.Test 1}}')
-  has "health check" "$health" '^messenger-cli ping '
+  has "health check" "${health[server]}" '^messenger-cli ping '
+  has "health check" "${health[gateway]}" '/healthz'
+  # The gateway needs Boost's headers alone.
+  image=$(pod image mount $gateway_image)
+  ! grep -i boost "$image/usr/share/doc/messenger/packages" ||
+    fail "the images need a library of Boost"
 }
 
-check_server() {
+# check_locked_down NAME
+check_locked_down() {
   local status
-  has "the server's log" "$(on log)" '^messenger-server .* listening on '
-  status=$(on status)
-  has "not root" "$status" "^Uid:.${user%:*}.${user%:*}.${user%:*}.${user%:*}$"
-  has "no capabilities" "$status" '^CapBnd:.0+$'
-  has "no new privileges" "$status" '^NoNewPrivs:.1$'
-  on health >"$work/log" 2>&1 || fail "not healthy: $(cat "$work/log")"
+  has "the $1's log" "$(on log "$1")" "^messenger-$1 .* listening on 0\.0\.0\.0:"
+  status=$(on status "$1")
+  has "$1: not root" "$status" \
+    "^Uid:.${user%:*}.${user%:*}.${user%:*}.${user%:*}$"
+  has "$1: no capabilities" "$status" '^CapBnd:.0+$'
+  has "$1: no new privileges" "$status" '^NoNewPrivs:.1$'
+  on health "$1" >"$work/log" 2>&1 || fail "$1: not healthy: $(cat "$work/log")"
 }
 
 check_pipes() {
@@ -173,15 +208,45 @@ check_pipes() {
   cmp "$work/text" "$work/copy" || fail "the text came back different"
 }
 
+# Two people chat, one by HTTP.
+check_http() {
+  local messages=/v1/channels/chat/messages
+  await "the gateway has its server" on http GET /readyz
+  has "a message by HTTP" \
+    "$(on http POST $messages '{"author":"ann","text":"hi bob"}')" '"sequence":1'
+  is "what it is to the client" "$(on cli read --channel chat --from earliest \
+    --until-caught-up --text </dev/null)" 'hi bob'
+  on cli send --channel chat --author bob 'hi ann' >/dev/null </dev/null ||
+    fail "send: exit code $?"
+  has "what both wrote" "$(on http GET "$messages?from=earliest")" \
+    '"text":"hi bob".*"text":"hi ann"'
+  on http GET /healthz '' chat.example >/dev/null ||
+    fail "it does not know the name that it was given"
+  ! on http GET /healthz '' other.example >/dev/null 2>&1 ||
+    fail "it answers to any name"
+}
+
+check_drain_of_gateway() {
+  on http GET '/v1/channels/chat/stream?from=earliest' >"$work/heard" 2>&1 \
+    </dev/null &
+  reader=$!
+  await "the stream stands" grep '"text":"hi ann"' "$work/heard"
+  on stop gateway
+  is "a drained gateway: exit code" "$exit_code" 0
+  has "a drained gateway: log" "$(on log gateway)" '^messenger-gateway: stopped$'
+  wait "$reader" || true # with podman, it ends with the container
+  reader=
+}
+
 check_drain() {
   on cli read --from earliest --text --give-up-after 0s \
     >"$work/heard" 2>"$work/error" </dev/null &
   reader=$!
   on cli send hello >/dev/null </dev/null || fail "send: exit code $?"
   await "the reader stands" grep -x hello "$work/heard"
-  on stop
+  on stop server
   is "a drained server: exit code" "$exit_code" 0
-  has "a drained server: log" "$(on log)" '^messenger-server: stopped$'
+  has "a drained server: log" "$(on log server)" '^messenger-server: stopped$'
   exit_code=0
   wait "$reader" || exit_code=$?
   reader=
@@ -190,11 +255,12 @@ check_drain() {
     'the server is shutting down\. Go on with: --after [0-9]+:1'
 }
 
+# check_health_is_bad NAME
 check_health_is_bad() {
-  on signal STOP
-  ! on health >/dev/null 2>&1 || fail "a stopped server is healthy"
-  on signal CONT
-  on health >/dev/null 2>&1 || fail "a continued server is not healthy"
+  on signal "$1" STOP
+  ! on health "$1" >/dev/null 2>&1 || fail "a stopped $1 is healthy"
+  on signal "$1" CONT
+  on health "$1" >/dev/null 2>&1 || fail "a continued $1 is not healthy"
 }
 
 pod info >/dev/null 2>&1 || { rm -rf "${work:?}"/* && driver=vfs; }
@@ -202,24 +268,34 @@ make_base
 took "made a base system (storage driver: $driver)"
 build_image server $server_image
 build_image cli $cli_image
+build_image gateway $gateway_image
 [ -z "$packages" ] || keep_packages
 check_images
 
 runner=${1:-podman}
-if ! on start && [ -z "${1:-}" ]; then
+if ! on start server && [ -z "${1:-}" ]; then
   echo "podman cannot run it here: $(tail -n 1 "$work/log")"
   runner=chroot
-  on start
+  on start server
 fi
-await "the server listens" listens
-took "started with $runner"
-check_server
+await "the server listens" listens server
+took "started the server with $runner"
+check_locked_down server
 check_pipes
 took "20,000 lines there and back"
-check_health_is_bad
+on start gateway --allow-host chat.example || fail "$(cat "$work/log")"
+await "the gateway listens" listens gateway
+check_locked_down gateway
+check_http
+took "a chat by HTTP"
+check_health_is_bad server
+check_health_is_bad gateway
 took "unhealthy while stopped"
+check_drain_of_gateway
 check_drain
 took "drained"
-! on health_alone >/dev/null 2>&1 || fail "healthy without a server"
-took "unhealthy without a server"
+for name in server gateway; do
+  ! on health_alone $name >/dev/null 2>&1 || fail "healthy without a $name"
+done
+took "unhealthy without a server, and without a gateway"
 echo "all passed with $runner"

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # The Debian packages, on a machine that has nothing else: they install, the
-# server serves, and a program builds against the library with CMake and with
+# server and the gateway serve, and a program builds against the library with CMake and with
 # pkg-config.
 #   packages_test.sh [DIRECTORY]
 # Takes them from the directory; builds them if they are not there.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 source tests/system/machine.sh
+source tests/support/http.sh
 need lintian mmdebstrap dpkg-shlibdeps file
-unset "${!MESSENGER_SERVER_@}"
+unset "${!MESSENGER_SERVER_@}" "${!MESSENGER_HTTP_@}"
 
 server=
+gateway=
 clean_up() {
+  [ -z "$gateway" ] || kill "$gateway" 2>/dev/null || true
   [ -z "$server" ] || kill "$server" 2>/dev/null || true
   remove_work
 }
@@ -23,7 +26,19 @@ install() {
     { tail -n 20 "$work/log" >&2 && fail "apt-get install $*"; }
 }
 
-listens() { grep ' listening on ' "$work/server.log"; }
+# listens NAME
+listens() { grep ' listening on ' "$work/$1.log"; }
+
+# address_of NAME
+address_of() { sed -n 's/.* listening on \([^ ]*\) .*/\1/p' "$work/$1.log"; }
+
+# stop NAME PROCESS
+stop() {
+  local exit_code=0
+  kill "$2"
+  wait "$2" || exit_code=$?
+  is "the $1's exit code" "$exit_code" 0
+}
 
 packages=${1:-build/package}
 if [ -z "${1:-}" ] || ! ls "$packages"/*.deb >/dev/null; then
@@ -49,17 +64,24 @@ took "made a machine"
 install /tmp/messenger.deb
 "${in_machine[@]}" messenger-server --listen 127.0.0.1:0 >"$work/server.log" 2>&1 &
 server=$!
-await "the server listens" listens
-address=$(sed -n 's/.* listening on \([^ ]*\) .*/\1/p' "$work/server.log")
+await "the server listens" listens server
+address=$(address_of server)
 is "send" "$("${in_machine[@]}" messenger-cli send --server "$address" hello)" \
   "general 1"
 is "read" "$("${in_machine[@]}" messenger-cli read --server "$address" --text \
   --from earliest --until-caught-up)" hello
-kill "$server"
-exit_code=0
-wait "$server" || exit_code=$?
+"${in_machine[@]}" messenger-gateway --server "$address" --listen 127.0.0.1:0 \
+  >"$work/gateway.log" 2>&1 &
+gateway=$!
+await "the gateway listens" listens gateway
+http "$(address_of gateway)" GET /healthz >/dev/null ||
+  fail "the gateway is not healthy"
+has "read by HTTP" "$(http "$(address_of gateway)" GET \
+  '/v1/channels/general/messages?from=earliest')" '"text":"hello"'
+stop gateway "$gateway"
+gateway=
+stop server "$server"
 server=
-is "the server's exit code" "$exit_code" 0
 took "installed and used the programs"
 
 install /tmp/libmessenger0.1.deb /tmp/libmessenger-dev.deb g++ cmake make
