@@ -8,6 +8,7 @@ function(messenger_embed_files out template)
     cmake_path(ABSOLUTE_PATH file)
     list(APPEND files "${file}")
   endforeach()
+  list(LENGTH files count)
   cmake_path(ABSOLUTE_PATH template)
   set(script "${CMAKE_CURRENT_FUNCTION_LIST_FILE}")
   add_custom_command(
@@ -15,7 +16,7 @@ function(messenger_embed_files out template)
     COMMAND "${CMAKE_COMMAND}" "-DOUT=${out}" "-DTEMPLATE=${template}"
             "-DFILES=${files}" -P "${script}"
     DEPENDS ${files} "${template}" "${script}"
-    COMMENT "Embedding ${ARGC} files"
+    COMMENT "Embedding ${count} files"
     VERBATIM)
 endfunction()
 

@@ -119,7 +119,10 @@ export class ChannelList {
       channels.sort((a, b) => (a.name < b.name ? -1 : 1));
     }
     const wanted = this.#filter.value.trim();
-    const shown = channels.filter(({ name }) => name.toLowerCase().includes(wanted.toLowerCase()));
+    // Those that begin with it come first, the shortest before the others.
+    const place = ({ name }) => name.toLowerCase().indexOf(wanted.toLowerCase());
+    const shown = channels.filter((channel) => place(channel) >= 0);
+    if (wanted) shown.sort((a, b) => place(a) - place(b) || a.name.length - b.name.length);
     const items = shown.map(({ name, unread }) => this.#item(name, unread));
     const canBegin = wanted !== '' && !channelNameError(wanted) && !channels.some(({ name }) => name === wanted);
     if (canBegin) items.push(this.#newItem(wanted));
