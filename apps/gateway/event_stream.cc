@@ -42,7 +42,7 @@ EventStream::~EventStream() {
 
 void EventStream::Next(Piece done) {
   bool asks = false;
-  std::optional<std::string> piece;
+  Text piece;
   {
     absl::MutexLock lock(&mu_);
     if (WaitsForFrame()) {
@@ -64,24 +64,26 @@ bool EventStream::WaitsForFrame() const {
   return begun_ && text_.empty() && !frame_ && !ended_ && !draining_;
 }
 
-std::optional<std::string> EventStream::TakeNext() {
-  if (!text_.empty()) return std::exchange(text_, {});
+EventStream::Text EventStream::TakeNext() {
+  if (!text_.empty()) {
+    return std::make_shared<std::string>(std::exchange(text_, {}));
+  }
   if (frame_) return Take(*std::exchange(frame_, std::nullopt));
-  if (ended_) return std::nullopt;
-  std::string piece;
+  if (ended_) return nullptr;
+  auto piece = std::make_shared<std::string>();
   if (draining_) {
     ended_ = true;
-    AppendRetry(RandomRetry(), &piece);
+    AppendRetry(RandomRetry(), piece.get());
   } else {
     // At once, so that the browser knows that it is connected.
     begun_ = true;
-    AppendRetry(kRetry, &piece);
+    AppendRetry(kRetry, piece.get());
   }
   return piece;
 }
 
 void EventStream::OnFrame(absl::StatusOr<ReadFrame> frame) {
-  std::optional<std::string> piece;
+  Text piece;
   Piece done;
   {
     absl::MutexLock lock(&mu_);
@@ -96,25 +98,25 @@ void EventStream::OnFrame(absl::StatusOr<ReadFrame> frame) {
   done(std::move(piece));
 }
 
-std::optional<std::string> EventStream::Take(absl::StatusOr<ReadFrame> frame) {
-  std::optional<std::string> piece;
+EventStream::Text EventStream::Take(absl::StatusOr<ReadFrame> frame) {
   if (frame.ok() && !frame->ended) {
-    AppendEvents(channel_, *frame, &piece.emplace());
-    return piece;
+    return gateway_->frame_texts().TextOf(channel_, *frame);
   }
   ended_ = true;
+  auto piece = std::make_shared<std::string>();
   if (draining_) {
-    AppendRetry(RandomRetry(), &piece.emplace());
-  } else if (!frame.ok() && !absl::IsCancelled(frame.status())) {
-    AppendProblemEvent(ProblemOf(frame.status()), &piece.emplace());
+    AppendRetry(RandomRetry(), piece.get());
+    return piece;
   }
+  if (frame.ok() || absl::IsCancelled(frame.status())) return nullptr;
+  AppendProblemEvent(ProblemOf(frame.status()), piece.get());
   return piece;
 }
 
 void EventStream::OnServerAway(const std::string& reason) {
   Piece done;
-  std::string notice;
-  AppendWaiting(reason, &notice);
+  auto notice = std::make_shared<std::string>();
+  AppendWaiting(reason, notice.get());
   {
     absl::MutexLock lock(&mu_);
     done = std::exchange(done_, nullptr);
@@ -124,7 +126,7 @@ void EventStream::OnServerAway(const std::string& reason) {
         AppendEvents(channel_, **frame_, &text_);
         frame_.reset();
       }
-      text_ += notice;
+      text_ += *notice;
     }
   }
   if (done) done(std::move(notice));

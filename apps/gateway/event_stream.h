@@ -38,9 +38,9 @@ class EventStream final : public BodyStream,
   void OnFrame(absl::StatusOr<ReadFrame> frame);
   // Whether there is nothing to say until the next frame; else what it is.
   bool WaitsForFrame() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  std::optional<std::string> TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // What is to be said of it; nothing at the end.
-  std::optional<std::string> Take(absl::StatusOr<ReadFrame> frame)
+  Text TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What is to be said of it; null at the end.
+  Text Take(absl::StatusOr<ReadFrame> frame)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Gateway* const gateway_;

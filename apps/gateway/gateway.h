@@ -13,6 +13,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "gateway/budget.h"
+#include "gateway/frame_texts.h"
 #include "gateway/http.h"
 #include "gateway/postbox.h"
 #include "gateway/waiters.h"
@@ -48,6 +49,7 @@ class Gateway {
   // For messages on their way to the server, and their bytes.
   Budget& messages() { return messages_; }
   Budget& bytes() { return bytes_; }
+  FrameTexts& frame_texts() { return frame_texts_; }
 
   // Answers with what `call` returns, which may block: on a thread for such
   // calls. If too many wait for one, the answer is that.
@@ -66,6 +68,7 @@ class Gateway {
   const std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();
   Budget messages_;
   Budget bytes_;
+  FrameTexts frame_texts_;
   std::atomic<int> blocking_calls_ = 0;
   // The last callbacks of the client may still post to them.
   boost::asio::thread_pool blocking_;

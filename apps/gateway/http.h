@@ -52,7 +52,9 @@ struct Request {
 // A body that is made while it is sent.
 class BodyStream {
  public:
-  using Piece = absl::AnyInvocable<void(std::optional<std::string>)>;
+  // Many streams may send the same text.
+  using Text = std::shared_ptr<const std::string>;
+  using Piece = absl::AnyInvocable<void(Text)>;
 
   BodyStream() = default;
   virtual ~BodyStream() = default;
@@ -60,7 +62,7 @@ class BodyStream {
   BodyStream& operator=(const BodyStream&) = delete;
 
   // Calls `done` once, on any thread and perhaps at once, with the next piece,
-  // or with nothing at the end. Called again when that piece has been sent.
+  // or with null at the end. Called again when that piece has been sent.
   virtual void Next(Piece done) = 0;
 
   // Nobody takes it any more: what waits in Next is called soon.
