@@ -40,8 +40,7 @@ class EventStream final : public BodyStream,
   bool WaitsForFrame() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Text TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What is to be said of it; null at the end.
-  Text Take(absl::StatusOr<ReadFrame> frame)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Text Take(absl::StatusOr<ReadFrame> frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Gateway* const gateway_;
   const std::shared_ptr<Waiters> waiters_;

@@ -163,8 +163,7 @@ net::awaitable<BodyStream::Text> AwaitPiece(BodyStream& stream) {
     });
   };
   co_return co_await net::async_initiate<const net::use_awaitable_t<>&,
-                                         void(Text)>(start,
-                                                     net::use_awaitable);
+                                         void(Text)>(start, net::use_awaitable);
 }
 
 class Session;

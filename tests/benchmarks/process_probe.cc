@@ -35,12 +35,20 @@ std::optional<double> ProcessProbe::ResidentBytes() const {
 }
 
 std::optional<std::size_t> ProcessProbe::OpenFiles() const {
+  return Count("fd");
+}
+
+std::optional<std::size_t> ProcessProbe::Threads() const {
+  return Count("task");
+}
+
+std::optional<std::size_t> ProcessProbe::Count(const char* what) const {
   if (!pid_) return std::nullopt;
   std::error_code error;
-  const std::filesystem::directory_iterator files(
-      fmt::format("/proc/{}/fd", *pid_), error);
+  const std::filesystem::directory_iterator entries(
+      fmt::format("/proc/{}/{}", *pid_, what), error);
   if (error) return std::nullopt;
-  return static_cast<std::size_t>(std::distance(begin(files), end(files)));
+  return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
 }
 
 std::optional<double> CpuMeter::Seconds() const {

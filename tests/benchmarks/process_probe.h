@@ -21,8 +21,12 @@ class ProcessProbe {
   std::optional<double> ResidentBytes() const;
   // File descriptors, sockets included.
   std::optional<std::size_t> OpenFiles() const;
+  std::optional<std::size_t> Threads() const;
 
  private:
+  // How many there are of what /proc lists.
+  std::optional<std::size_t> Count(const char* what) const;
+
   std::optional<pid_t> pid_;
 };
 

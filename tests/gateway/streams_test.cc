@@ -103,9 +103,7 @@ class StreamsTest {
 
   void Run() {
     // What the first stream needs once.
-    {
-      const EventSinks first({.port = port_, .channel = "first"});
-    }
+    { const EventSinks first({.port = port_, .channel = "first"}); }
     const std::size_t files = process_.OpenFiles();
     const std::size_t threads = process_.Threads();
     const std::size_t before = process_.ResidentBytes();
@@ -117,12 +115,13 @@ class StreamsTest {
                             .messages = 100'000});
     const std::size_t open = process_.ResidentBytes();
     const std::size_t all = options_.streams + options_.stalled;
-    fmt::print("{} streams have caught up after {:.2f} s; {:.1f} KB each, {} "
-               "threads\n",
-               all, Seconds(Clock::now() - start),
-               (static_cast<double>(open) - static_cast<double>(before)) / 1e3 /
-                   static_cast<double>(all),
-               process_.Threads());
+    fmt::print(
+        "{} streams have caught up after {:.2f} s; {:.1f} KB each, {} "
+        "threads\n",
+        all, Seconds(Clock::now() - start),
+        (static_cast<double>(open) - static_cast<double>(before)) / 1e3 /
+            static_cast<double>(all),
+        process_.Threads());
     AwaitReaders(1);
 
     Pace(sinks, "paced", options_.messages);
@@ -189,11 +188,12 @@ class StreamsTest {
       times.push_back(Seconds(sinks.ArrivedAt(first + i) - sent[i]) * 1e3);
     }
     std::sort(times.begin(), times.end());
-    fmt::print("{}: {} messages, {}/s: the last stream has it after {:.1f} ms "
-               "(p50), {:.1f} ms (most); gateway {:.2f} cores, {:.1f} MB\n",
-               name, messages, options_.rate, times[times.size() / 2],
-               times.back(), (process_.CpuSeconds() - cpu) / elapsed,
-               static_cast<double>(process_.ResidentBytes()) / 1e6);
+    fmt::print(
+        "{}: {} messages, {}/s: the last stream has it after {:.1f} ms "
+        "(p50), {:.1f} ms (most); gateway {:.2f} cores, {:.1f} MB\n",
+        name, messages, options_.rate, times[times.size() / 2], times.back(),
+        (process_.CpuSeconds() - cpu) / elapsed,
+        static_cast<double>(process_.ResidentBytes()) / 1e6);
   }
 
   void Burst(const EventSinks& sinks) {
@@ -206,13 +206,13 @@ class StreamsTest {
     }
     sinks.Await(sent_);
     const double elapsed = Seconds(Clock::now() - start);
-    fmt::print("burst: {} messages of {} bytes after {:.2f} s: {:.2f} M "
-               "deliveries/s, gateway {:.2f} cores, {:.1f} MB\n",
-               options_.burst, text.size(), elapsed,
-               static_cast<double>(options_.streams) * options_.burst /
-                   elapsed / 1e6,
-               (process_.CpuSeconds() - cpu) / elapsed,
-               static_cast<double>(process_.ResidentBytes()) / 1e6);
+    fmt::print(
+        "burst: {} messages of {} bytes after {:.2f} s: {:.2f} M "
+        "deliveries/s, gateway {:.2f} cores, {:.1f} MB\n",
+        options_.burst, text.size(), elapsed,
+        static_cast<double>(options_.streams) * options_.burst / elapsed / 1e6,
+        (process_.CpuSeconds() - cpu) / elapsed,
+        static_cast<double>(process_.ResidentBytes()) / 1e6);
   }
 
   const StreamsOptions options_;

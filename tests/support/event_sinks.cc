@@ -76,8 +76,7 @@ class EventSinks::Stream {
 
   // Some of what has come; false if it will read no more. Throws.
   bool Read(std::string* buffer) {
-    const ssize_t got =
-        recv(fd_, buffer->data(), buffer->size(), MSG_DONTWAIT);
+    const ssize_t got = recv(fd_, buffer->data(), buffer->size(), MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) return true;
     if (got < 0) ThrowErrno("recv");
     if (got == 0) throw std::runtime_error("a stream has ended");
@@ -211,8 +210,8 @@ EventSinks::~EventSinks() {
 void EventSinks::Open(std::size_t index) {
   // Those that stall lie among the others.
   const std::size_t all = options_.streams + options_.stalled;
-  const bool stalls = (index + 1) * options_.stalled / all >
-                      index * options_.stalled / all;
+  const bool stalls =
+      (index + 1) * options_.stalled / all > index * options_.stalled / all;
   streams_[index] = std::make_unique<Stream>(this, stalls);
   epoll_event event = {.events = EPOLLIN,
                        .data = {.ptr = streams_[index].get()}};

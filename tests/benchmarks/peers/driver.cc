@@ -25,9 +25,12 @@ std::vector<std::string> CommandOf(const RunOptions& run) {
           "--system=" + run.system,
           "--address=" + run.address,
           fmt::format("--server-pid={}", run.server_pid),
+          "--gateway=" + run.gateway,
+          fmt::format("--gateway-pid={}", run.gateway_pid),
           "--directory=" + run.directory,
           fmt::format("--readers={}", run.readers),
           fmt::format("--connections={}", run.connections),
+          fmt::format("--stalled={}", run.stalled),
           fmt::format("--seconds={}", run.seconds),
           fmt::format("--text-bytes={}", run.text_bytes),
           fmt::format("--count={}", run.count),
@@ -124,9 +127,14 @@ TableResults Measure(const Table& table, const PeerOptions& options) {
     for (const Row* row : order) {
       progress.Show(round, options.rounds, row->name);
       const PeerServer server(row->server, options.directory);
+      const PeerServer gateway(
+          row->through_gateway ? ServerKind::kGateway : ServerKind::kNone,
+          options.directory, server.address());
       RunOptions run = row->run;
       run.address = server.address();
       run.server_pid = server.pid();
+      run.gateway = gateway.address();
+      run.gateway_pid = gateway.pid();
       run.directory = server.directory();
       try {
         Add(nlohmann::ordered_json::parse(OutputOf(CommandOf(run))),

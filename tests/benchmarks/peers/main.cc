@@ -43,6 +43,8 @@ Tables:
   replay       2,000,000 stored messages to one callback
   batched      many messages on the way, each acknowledged
   unary        one message a call
+  http         one message, or a page of 100, a request to the gateway
+  streams      5,000 event streams of one gateway, paced and all at once
   latency      from the send to the callback, paced
   paced        1000 messages a second to 100 and 1000 readers
   idle         what waiting readers cost
@@ -130,8 +132,8 @@ int Main(int argc, char** argv) {
       ->delimiter(',')
       ->option_text("NAME,...")
       ->check(CLI::IsMember({"fan-out", "fan-out-raw", "sizes", "replay",
-                             "batched", "unary", "latency", "paced", "idle",
-                             "stalled", "machine"}));
+                             "batched", "unary", "http", "streams", "latency",
+                             "paced", "idle", "stalled", "machine"}));
   CLI::Option* const rounds =
       app.add_option("--rounds", options.rounds, "Rounds")
           ->check(CLI::Range(1, 1000))
@@ -159,9 +161,12 @@ int Main(int argc, char** argv) {
   hidden->add_option("--system", run.system);
   hidden->add_option("--address", run.address);
   hidden->add_option("--server-pid", run.server_pid);
+  hidden->add_option("--gateway", run.gateway);
+  hidden->add_option("--gateway-pid", run.gateway_pid);
   hidden->add_option("--directory", run.directory);
   hidden->add_option("--readers", run.readers);
   hidden->add_option("--connections", run.connections);
+  hidden->add_option("--stalled", run.stalled);
   hidden->add_option("--seconds", run.seconds);
   hidden->add_option("--text-bytes", run.text_bytes);
   hidden->add_option("--count", run.count);

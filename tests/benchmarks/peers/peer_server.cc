@@ -84,8 +84,15 @@ std::vector<std::string> Redis(int port, const std::string& directory,
           sync};
 }
 
+std::vector<std::string> Gateway(int port, const std::string& behind) {
+  return {MESSENGER_GATEWAY_PROGRAM, fmt::format("--listen=127.0.0.1:{}", port),
+          "--server=" + behind, "--max-connections=20000",
+          "--write-timeout=2s"};
+}
+
 std::vector<std::string> CommandOf(ServerKind kind, int port,
-                                   const std::string& directory) {
+                                   const std::string& directory,
+                                   const std::string& behind) {
   std::vector<std::string> bare = {"/proc/self/exe", "bare",
                                    fmt::format("--listen=127.0.0.1:{}", port)};
   switch (kind) {
@@ -115,6 +122,8 @@ std::vector<std::string> CommandOf(ServerKind kind, int port,
     case ServerKind::kBareSynced:
       bare.push_back("--sync=" + directory + "/synced");
       return bare;
+    case ServerKind::kGateway:
+      return Gateway(port, behind);
   }
   return {};
 }
@@ -168,15 +177,18 @@ std::string Describe(ServerKind kind) {
       return "gRPC callback server that only answers";
     case ServerKind::kBareSynced:
       return "gRPC callback server that writes and syncs a file in each call";
+    case ServerKind::kGateway:
+      return "messenger-gateway --write-timeout 2s";
   }
   return "";
 }
 
-PeerServer::PeerServer(ServerKind kind, const std::string& parent_directory)
+PeerServer::PeerServer(ServerKind kind, const std::string& parent_directory,
+                       const std::string& behind)
     : directory_(parent_directory) {
   const int port = FreePort();
   const std::vector<std::string> command =
-      CommandOf(kind, port, directory_.path());
+      CommandOf(kind, port, directory_.path(), behind);
   if (command.empty()) return;
   const std::string log = directory_.path() + "/output";
   pid_ = Spawn(command, log);

@@ -21,6 +21,7 @@ enum class ServerKind {
   kRedisAlways,     // appendonly, appendfsync always
   kBare,            // gRPC without a log
   kBareSynced,      // which writes and syncs a file in each call
+  kGateway,         // messenger-gateway, of another server
 };
 
 // How it is set up, in words.
@@ -30,8 +31,10 @@ std::string Describe(ServerKind kind);
 // interface, from construction to destruction.
 class PeerServer {
  public:
-  // Returns when it accepts connections. Throws std::runtime_error.
-  PeerServer(ServerKind kind, const std::string& parent_directory);
+  // Returns when it accepts connections. Throws std::runtime_error. A gateway
+  // is one of the server at the address `behind`.
+  PeerServer(ServerKind kind, const std::string& parent_directory,
+             const std::string& behind = "");
   ~PeerServer();
   PeerServer(const PeerServer&) = delete;
   PeerServer& operator=(const PeerServer&) = delete;

@@ -212,6 +212,100 @@ Table Unary(const PeerOptions& options) {
   return table;
 }
 
+// Each beside the same work over gRPC, on the same kind of server.
+Table Http(const PeerOptions& options) {
+  Table table = {
+      .name = "http",
+      .about =
+          "one message, or a page of the last 100, a request to the gateway, "
+          "on so many connections that are kept; beside gRPC calls that do the "
+          "same, so many at a time on one connection",
+      .note =
+          "The gateway is one process more: what it is asked over HTTP it asks "
+          "the server over gRPC."};
+  const auto add = [&](const char* what, ServerKind server,
+                       const char* workload, const char* system, int at_once,
+                       bool through_gateway) {
+    table.rows.push_back({.name = fmt::format("{}, {}", what, at_once),
+                          .server = server,
+                          .run = {.workload = workload,
+                                  .system = system,
+                                  .seconds = options.seconds,
+                                  .text_bytes = options.text_bytes,
+                                  .in_flight = at_once},
+                          .through_gateway = through_gateway});
+    return table.rows.back().name;
+  };
+  const auto compare = [&](const std::string& row, const std::string& base) {
+    table.goals.push_back(
+        {.row = row, .base = base, .figure = "calls", .ratio = 0});
+  };
+  constexpr ServerKind kMemory = ServerKind::kMessengerMemory;
+  constexpr ServerKind kFsync = ServerKind::kMessengerFsync;
+  for (const int at_once : {1, 16, 64}) {
+    const std::string call = add("SendMessage, memory", kMemory, "unary",
+                                 "messenger", at_once, false);
+    compare(add("POST, memory", kMemory, "http", "post", at_once, true), call);
+    compare(add("POST with a key, memory", kMemory, "http", "post-keyed",
+                at_once, true),
+            call);
+  }
+  for (const int at_once : {1, 64}) {
+    const std::string call =
+        add("SendMessage, fsync", kFsync, "unary", "messenger", at_once, false);
+    compare(add("POST, fsync", kFsync, "http", "post", at_once, true), call);
+  }
+  for (const int at_once : {1, 16}) {
+    const std::string read =
+        add("Client::Read of 100", kMemory, "http", "read", at_once, false);
+    compare(add("GET of 100", kMemory, "http", "get", at_once, true), read);
+  }
+  return table;
+}
+
+Table Streams(const PeerOptions& options) {
+  Table table = {
+      .name = "streams",
+      .about =
+          "event streams of one channel of one gateway, each on a connection "
+          "of its own: from the send until the last of them has it; then 200 "
+          "messages at once",
+      .note =
+          "Resident memory: of the gateway. Those that read nothing are more, "
+          "and must be cut off during the run."};
+  const std::size_t streams = options.quick ? 200 : 5000;
+  const auto add = [&](int rate, std::size_t stalled) {
+    table.rows.push_back(
+        {.name = fmt::format(
+             "{} streams, {} msg/s{}", streams, rate,
+             stalled == 0 ? "" : fmt::format(", {} read nothing", stalled)),
+         .server = ServerKind::kMessengerMemory,
+         .run = {.workload = "streams",
+                 .system = "messenger",
+                 .readers = streams,
+                 .stalled = stalled,
+                 .seconds = options.seconds,
+                 .text_bytes = options.text_bytes,
+                 .count = 200,
+                 .rate = rate},
+         .through_gateway = true});
+    table.limits.push_back({table.rows.back().name, "memory/stream", 16});
+    table.limits.push_back({table.rows.back().name, "more threads", 4});
+  };
+  const std::size_t stalled = streams / 50;
+  for (const int rate : {20, 100}) {
+    add(rate, 0);
+    add(rate, stalled);
+    const std::size_t rows = table.rows.size();
+    table.goals.push_back({.row = table.rows[rows - 1].name,
+                           .base = table.rows[rows - 2].name,
+                           .figure = "p50",
+                           .ratio = 1.5,
+                           .at_most = true});
+  }
+  return table;
+}
+
 Table Latency(const PeerOptions& options) {
   Table table = {.name = "latency",
                  .about =
@@ -347,9 +441,10 @@ Table Machine(const PeerOptions& options) {
 
 std::vector<Table> MakePlan(const PeerOptions& options) {
   std::vector<Table> tables = {
-      FanOut(options),  FanOutRaw(options), Sizes(options),   Replay(options),
-      Batched(options), Unary(options),     Latency(options), Paced(options),
-      Idle(options),    Stalled(options),   Machine(options)};
+      FanOut(options),  FanOutRaw(options), Sizes(options), Replay(options),
+      Batched(options), Unary(options),     Http(options),  Streams(options),
+      Latency(options), Paced(options),     Idle(options),  Stalled(options),
+      Machine(options)};
   std::erase_if(tables, [&](const Table& table) {
     return !options.only.empty() &&
            std::find(options.only.begin(), options.only.end(), table.name) ==

@@ -24,6 +24,7 @@ struct Row {
   std::string name;
   ServerKind server;
   RunOptions run;
+  bool through_gateway = false;
 };
 
 // How many times as much the figure of one row is to be as that of another.

@@ -118,6 +118,7 @@ nlohmann::ordered_json ToJson(const TableResults& results) {
     }
     table["rows"].push_back({{"name", row.name},
                              {"server", Describe(row.server)},
+                             {"through_gateway", row.through_gateway},
                              {"figures", figures}});
   }
   for (const Goal& goal : results.table->goals) {
@@ -187,7 +188,10 @@ std::string ToMarkdown(const TableResults& results) {
                        value <= limit.most ? "reached" : "missed");
   }
   std::set<std::string> servers;
-  for (const Row& row : table.rows) servers.insert(Describe(row.server));
+  for (const Row& row : table.rows) {
+    servers.insert(Describe(row.server));
+    if (row.through_gateway) servers.insert(Describe(ServerKind::kGateway));
+  }
   out += "\nServers:\n";
   for (const std::string& server : servers) {
     out += fmt::format("- {}\n", server);

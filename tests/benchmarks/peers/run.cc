@@ -22,6 +22,8 @@ constexpr auto kRuns = std::to_array<Entry>({
     {"replay", RunReplayOfMany},
     {"batched", RunBatched},
     {"unary", RunUnary},
+    {"http", RunHttp},
+    {"streams", RunEventStreams},
     {"idle", RunIdleReaders},
     {"stalled", RunStalledReaders},
     {"tcp", RunTcpCopy},

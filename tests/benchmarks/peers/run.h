@@ -16,9 +16,12 @@ struct RunOptions {
   std::string system;   // messenger, nats, jetstream, redis, bare, …
   std::string address;  // of its server
   pid_t server_pid = 0;
+  std::string gateway;  // address of the gateway before it, if there is one
+  pid_t gateway_pid = 0;
   std::string directory;  // for what needs no server
   std::size_t readers = 1;
   std::size_t connections = 1;
+  std::size_t stalled = 0;  // more readers, that read nothing
   double seconds = 5;
   std::size_t text_bytes = 128;
   std::uint64_t count = 0;

@@ -19,6 +19,12 @@ Case RunBatched(const RunOptions& options);
 // unary_runs.cc
 Case RunUnary(const RunOptions& options);
 
+// http_runs.cc
+Case RunHttp(const RunOptions& options);
+
+// event_runs.cc
+Case RunEventStreams(const RunOptions& options);
+
 // waiting_runs.cc
 Case RunIdleReaders(const RunOptions& options);
 Case RunStalledReaders(const RunOptions& options);
