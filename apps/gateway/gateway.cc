@@ -65,8 +65,10 @@ void Gateway::RespondBlocking(Respond respond,
   }
   boost::asio::post(blocking_, [this, respond = std::move(respond),
                                 call = std::move(call)]() mutable {
-    respond(call());
+    Response response = call();
+    // Before the caller can ask again.
     --blocking_calls_;
+    respond(std::move(response));
   });
 }
 
