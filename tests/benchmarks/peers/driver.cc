@@ -19,24 +19,28 @@ namespace messenger::bench {
 namespace {
 
 std::vector<std::string> CommandOf(const RunOptions& run) {
-  return {"messenger_peers",
-          "run",
-          "--workload=" + run.workload,
-          "--system=" + run.system,
-          "--address=" + run.address,
-          fmt::format("--server-pid={}", run.server_pid),
-          "--gateway=" + run.gateway,
-          fmt::format("--gateway-pid={}", run.gateway_pid),
-          "--directory=" + run.directory,
-          fmt::format("--readers={}", run.readers),
-          fmt::format("--connections={}", run.connections),
-          fmt::format("--stalled={}", run.stalled),
-          fmt::format("--seconds={}", run.seconds),
-          fmt::format("--text-bytes={}", run.text_bytes),
-          fmt::format("--count={}", run.count),
-          fmt::format("--rate={}", run.rate),
-          fmt::format("--in-flight={}", run.in_flight),
-          fmt::format("--heartbeat-ms={}", run.heartbeat_ms)};
+  std::vector<std::string> command = {
+      "messenger_peers",
+      "run",
+      "--workload=" + run.workload,
+      "--system=" + run.system,
+      "--address=" + run.address,
+      fmt::format("--server-pid={}", run.server_pid),
+      "--directory=" + run.directory,
+      fmt::format("--readers={}", run.readers),
+      fmt::format("--connections={}", run.connections),
+      fmt::format("--stalled={}", run.stalled),
+      fmt::format("--seconds={}", run.seconds),
+      fmt::format("--text-bytes={}", run.text_bytes),
+      fmt::format("--count={}", run.count),
+      fmt::format("--rate={}", run.rate),
+      fmt::format("--in-flight={}", run.in_flight),
+      fmt::format("--heartbeat-ms={}", run.heartbeat_ms)};
+  if (!run.gateway.empty()) {
+    command.push_back("--gateway=" + run.gateway);
+    command.push_back(fmt::format("--gateway-pid={}", run.gateway_pid));
+  }
+  return command;
 }
 
 // What this program prints when it is called like that.

@@ -56,6 +56,7 @@ Case RunEventStreams(const RunOptions& options) {
                           .stalled = options.stalled,
                           .messages = paced + options.count});
   const double join_seconds = SecondsSince(opening);
+  const std::uint64_t pieces_before = sinks.pieces();
   const double opened = gateway.ResidentBytes().value_or(0);
 
   Client client = Client::Connect({.target = options.address});
@@ -77,7 +78,7 @@ Case RunEventStreams(const RunOptions& options) {
   const double elapsed = SecondsSince(start);
   const double gateway_cores = cpu.Seconds().value_or(0) / elapsed;
   const double server_cores = server_cpu.Seconds().value_or(0) / elapsed;
-  const auto pieces = static_cast<double>(sinks.pieces());
+  const auto pieces = static_cast<double>(sinks.pieces() - pieces_before);
 
   const Clock::time_point burst = Clock::now();
   for (std::uint64_t i = 0; i < options.count; ++i) send();
@@ -95,7 +96,7 @@ Case RunEventStreams(const RunOptions& options) {
   const auto all = static_cast<double>(options.readers + options.stalled);
   Case row;
   AddPercentiles(std::move(times), &row);
-  row.Add("messages/piece", "",
+  row.Add("batch", "messages",
           static_cast<double>(sent) * streams / std::max(pieces, 1.0));
   row.Add("gateway CPU", "cores", gateway_cores);
   row.Add("server CPU", "cores", server_cores);
@@ -104,8 +105,8 @@ Case RunEventStreams(const RunOptions& options) {
   row.Add("joined", "streams/s", all / join_seconds);
   row.Add("memory/stream", "KB", (opened - before) / all / 1e3);
   row.Add("resident, after", "MB", after / 1e6);
-  row.Add("threads", "", static_cast<double>(threads));
-  row.Add("more threads", "",
+  row.Add("threads", "before", static_cast<double>(threads));
+  row.Add("more threads", "after",
           static_cast<double>(gateway.Threads().value_or(0)) -
               static_cast<double>(threads));
   return row;

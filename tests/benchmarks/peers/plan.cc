@@ -268,7 +268,7 @@ Table Streams(const PeerOptions& options) {
       .name = "streams",
       .about =
           "event streams of one channel of one gateway, each on a connection "
-          "of its own: from the send until the last of them has it; then 200 "
+          "of its own: from the send until the last of them has it; then 1000 "
           "messages at once",
       .note =
           "Resident memory: of the gateway. Those that read nothing are more, "
@@ -286,7 +286,7 @@ Table Streams(const PeerOptions& options) {
                  .stalled = stalled,
                  .seconds = options.seconds,
                  .text_bytes = options.text_bytes,
-                 .count = 200,
+                 .count = 1000,
                  .rate = rate},
          .through_gateway = true});
     table.limits.push_back({table.rows.back().name, "memory/stream", 16});
