@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "gateway/event_text.h"
+#include "gateway/frame_texts.h"
 #include "gateway/http.h"
 #include "gateway/message_body.h"
 #include "gateway/origin_guard.h"
@@ -273,6 +275,39 @@ TEST_CASE(
         "\"send_time\":\"1970-01-01T00:00:00.000000000Z\",\"author\":\"a\","
         "\"text\":\"b\\ndata: c\\u2028\",\"attributes\":[]}\n\n"
         "event: caught-up\ndata: {\"head\":3}\n\n");
+}
+
+TEST_CASE("gateway: the same part of a frame has one text while it is there") {
+  const std::array messages = {
+      Message{.channel = "c", .epoch = 7, .sequence = 3},
+      Message{.channel = "c", .epoch = 7, .sequence = 4}};
+  auto owner = std::make_shared<const int>(1);
+  const ReadFrame frame = {.messages = messages, .owner = owner};
+  std::string expected;
+  AppendEvents("c", frame, &expected);
+  FrameTexts texts;
+  const auto text = texts.TextOf("c", frame);
+  CHECK(*text == expected);
+  CHECK(texts.TextOf("c", frame) == text);
+
+  // Who has begun within it, and who is told more, have texts of their own.
+  ReadFrame other = frame;
+  other.messages = other.messages.last(1);
+  CHECK(texts.TextOf("c", other)->starts_with("id: 7:4\n"));
+  other = frame;
+  other.caught_up = 4;
+  CHECK(*texts.TextOf("c", other) ==
+        expected + "event: caught-up\ndata: {\"head\":4}\n\n");
+  other = frame;
+  other.joined = Joined{.epoch = 7, .next_sequence = 3, .head = 4};
+  CHECK(texts.TextOf("c", other)->ends_with(expected));
+  CHECK(*texts.TextOf("c", frame) == expected);
+
+  // Another frame that lies in the same place is another one.
+  owner = std::make_shared<const int>(2);
+  other = {.messages = frame.messages.first(1),
+           .owner = {owner, frame.owner.get()}};
+  CHECK(*texts.TextOf("c", other) != expected);
 }
 
 TEST_CASE("gateway: errors of the client are problems") {
