@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -24,6 +25,7 @@
 
 #include "messenger/client.h"
 #include "support/event_sinks.h"
+#include "support/sanitized.h"
 #include "support/server_process.h"
 #include "support/temporary_directory.h"
 
@@ -32,6 +34,11 @@ namespace {
 
 constexpr const char* kChannel = "crowd";
 constexpr std::chrono::seconds kStreamsPatience(60);
+// gRPC starts some, and ends them, as it likes.
+constexpr std::size_t kMoreThreads = 8;
+// What the gateway may hold: of each stream, and of what all have in common.
+constexpr std::size_t kBytesOfStream = 32 << 10;
+constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 
 struct StreamsOptions {
   std::string server;
@@ -62,7 +69,6 @@ class Process {
     return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   }
   double CpuSeconds() const {
-    std::ifstream file(path_ + "schedstat");
     std::ifstream stat(path_ + "stat");
     const std::string line((std::istreambuf_iterator<char>(stat)), {});
     std::istringstream fields(line.substr(line.rfind(')') + 2));
@@ -135,9 +141,14 @@ class StreamsTest {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     Pace(sinks, "paced, at the end", options_.messages);
+    const std::size_t threads_after = process_.Threads();
+    const std::size_t after = process_.ResidentBytes();
     fmt::print("{} threads before, {} after; {:.1f} MB\n", threads,
-               process_.Threads(),
-               static_cast<double>(process_.ResidentBytes()) / 1e6);
+               threads_after, static_cast<double>(after) / 1e6);
+    Require(threads_after <= threads + kMoreThreads,
+            "threads grow with streams");
+    Require(kSanitized || after <= before + kMostBytes + all * kBytesOfStream,
+            fmt::format("the gateway holds {} bytes", after));
   }
 
  private:
