@@ -10,13 +10,17 @@ Json MessageJson(const Message& message, const std::string& send_time) {
     attributes.push_back(
         {{"name", attribute.name}, {"value", attribute.value}});
   }
-  return {{"channel", message.channel},
-          {"epoch", EpochString(message.epoch)},
-          {"sequence", message.sequence},
-          {"send_time", send_time},
-          {"author", message.author},
-          {"text", message.text},
-          {"attributes", std::move(attributes)}};
+  // Not as a list, each pair of which would be an array first: this is what a
+  // page of messages costs.
+  Json json = Json::object();
+  json.emplace("channel", message.channel);
+  json.emplace("epoch", EpochString(message.epoch));
+  json.emplace("sequence", message.sequence);
+  json.emplace("send_time", send_time);
+  json.emplace("author", message.author);
+  json.emplace("text", message.text);
+  json.emplace("attributes", std::move(attributes));
+  return json;
 }
 
 Json GapJson(std::string_view channel, const Gap& gap) {
