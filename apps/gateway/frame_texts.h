@@ -21,6 +21,7 @@ namespace messenger::app {
 class FrameTexts {
  public:
   FrameTexts() = default;
+  ~FrameTexts() = default;
   FrameTexts(const FrameTexts&) = delete;
   FrameTexts& operator=(const FrameTexts&) = delete;
 

@@ -219,8 +219,9 @@ Samples ReadPages(const RunOptions& options) {
     }
   };
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < samples.size(); ++i)
+  for (std::size_t i = 0; i < samples.size(); ++i) {
     threads.emplace_back(work, i);
+  }
   for (std::thread& thread : threads) thread.join();
   Samples all;
   for (std::size_t i = 0; i < samples.size(); ++i) {
