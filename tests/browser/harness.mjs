@@ -63,8 +63,8 @@ class Program {
 const started = [];
 const folders = [];
 
-export async function startServer({ port = 0, log = 'memory:' } = {}) {
-  const server = await Program.start(SERVER, '--listen', `127.0.0.1:${port}`, '--log', log);
+export async function startServer({ port = 0, log = 'memory:', options = [] } = {}) {
+  const server = await Program.start(SERVER, '--listen', `127.0.0.1:${port}`, '--log', log, ...options);
   started.push(server);
   return server;
 }

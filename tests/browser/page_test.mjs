@@ -193,7 +193,7 @@ it('the gateway restarts under them', async () => {
     await write(ann, signal);
     await ann.waitForSelector('.state.waiting');
     Object.assign(gateway, await startGateway(server, { port: gateway.port }));
-    await ann.click('#banner-retry').catch(() => {});
+    await ann.$eval('#banner-retry', (button) => button.click());
     for (const page of [ann, bob]) await live(page);
   }
   for (const page of [ann, bob]) await shows(page, ['before', 'SIGTERM', 'SIGKILL']);
@@ -315,6 +315,25 @@ it('a page that is away for thousands of messages catches up', async () => {
   await page.context().setOffline(false);
   await until(async () => (await texts(page)).at(-1) === '4999', 'it has caught up');
   assert.ok((await page.locator('#rows > *').count()) <= 240);
+});
+
+it('history that is no longer stored ends with a word on it', async () => {
+  const { gateway } = await start({ log: fileLog(), options: ['--retention-bytes', '1Mi'] });
+  const text = 'x'.repeat(2000);
+  for (let i = 0; i < 4; i++) {
+    await send(gateway, 'general', ...Array.from({ length: 500 }, () => ({ author: 'x', text })));
+  }
+  const first = () => call(gateway, 'GET', '/v1/channels/general').then((info) => info.first_sequence);
+  await until(async () => (await first()) > 1, 'the first messages are dropped');
+  const page = await visit(gateway, { name: 'Ann' });
+  await until(async () => {
+    await page.$eval('#log', (log) => {
+      log.scrollTop = 0;
+    });
+    return (await page.locator('.start').count()) === 1;
+  }, 'the beginning is loaded');
+  assert.match(await page.textContent('.start'), /no longer stored/);
+  assert.deepEqual(complaints(page), []);
 });
 
 const MARKUP =
