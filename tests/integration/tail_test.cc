@@ -550,6 +550,42 @@ TEST_CASE_FIXTURE(Fixture, "what is pulled is what others are called with") {
   }
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "what arrives while those who share are busy is gathered, "
+                  "and nothing of it is lost") {
+  Client client = server->Connect();
+  std::vector<Subscription> subscriptions;
+  for (int i = 0; i < 3; ++i) {
+    subscriptions.push_back(client.Pull({}));
+    while (true) {
+      auto frame = subscriptions.back().Next(Clock::now() + seconds(20));
+      REQUIRE(frame.ok());
+      if (frame->caught_up) break;
+    }
+    // Looks, so that it goes over to the tail.
+    CHECK(absl::IsDeadlineExceeded(
+        subscriptions.back().Next(Clock::now()).status()));
+  }
+  REQUIRE(AwaitReaders(1));
+  const std::uint64_t before = head;
+  // Nobody takes the first ones, so that the rest waits: a frame for each.
+  for (int i = 0; i < 100; ++i) Send(1);
+  std::vector<std::uint64_t> next(subscriptions.size(), before + 1);
+  // In turns: they have what was told first before there is more.
+  while (*std::min_element(next.begin(), next.end()) <= head) {
+    for (std::size_t i = 0; i < subscriptions.size(); ++i) {
+      if (next[i] > head) continue;
+      auto frame = subscriptions[i].Next(Clock::now() + seconds(20));
+      REQUIRE(frame.ok());
+      for (const Message& message : frame->messages) {
+        REQUIRE(message.sequence == next[i]++);
+        CHECK(message.text == std::to_string(message.sequence));
+        CHECK(message.last_of_frame == (&message == &frame->messages.back()));
+      }
+    }
+  }
+}
+
 TEST_CASE_FIXTURE(Fixture, "pulling ends as reading does") {
   Send(100);
   Client client = server->Connect();

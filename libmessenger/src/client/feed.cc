@@ -20,6 +20,9 @@ namespace {
 // cover the way to the server and back.
 constexpr int kMaxWaitingFrames = 2;
 
+// No more is read when so much is gathered.
+constexpr std::size_t kMostGatheredBytes = 64 << 10;
+
 // Of a frame that is announced, since it is large, so many bytes may take a
 // second: a fifth of what is guaranteed, for readers that share a line. Whether
 // any byte comes at all, the connection's keepalive sees to meanwhile.
@@ -181,7 +184,26 @@ void Feed::ForgetWhatIsDone() {
     log_.pop_front();
     ++first_event_;
   }
+  if (told_frames_ < kMaxWaitingFrames) TellGathered();
   MaybeStartRead();
+}
+
+bool Feed::MayReadAhead() const {
+  return followers_.size() > 1 && undecoded_frames_ < kMaxWaitingFrames &&
+         told_frames_ <= kMaxWaitingFrames &&
+         gathered_bytes_ < kMostGatheredBytes;
+}
+
+void Feed::TellGathered() {
+  std::shared_ptr<const FeedEvent> event = std::exchange(gathered_, nullptr);
+  gathered_bytes_ = 0;
+  if (!event || followers_.empty()) return;
+  at_head_ = gathered_at_head_;
+  told_next_ = event->frame.next;
+  ++told_frames_;
+  log_.push_back({.event = std::move(event), .left = followers_.size()});
+  context_.queue->MakeReady(followers_);
+  CallThoseWhoWait();
 }
 
 Feed::Taken Feed::Take(Follower* follower, bool frames) {
@@ -205,17 +227,47 @@ bool Feed::Done(Follower* follower) {
   return follower->next_event_ < end_event();
 }
 
+bool Feed::IsAtHead(const DecodedFrame& frame) const {
+  // Who follows has a time of its own to try for, which must not be used up by
+  // what has kept failing here.
+  return frame.header.caught_up && next_sequence_ > head_ &&
+         backoff_.failed_tries() == 0;
+}
+
+bool Feed::Gather(const std::shared_ptr<FeedEvent>& event, std::size_t bytes) {
+  DecodedFrame& frame = event->frame;
+  if (frame.joins || frame.header.gap || !failure_.ok()) return false;
+  absl::MutexLock lock(&mu_);
+  if (told_frames_ < kMaxWaitingFrames) return false;
+  if (!gathered_ && followers_.size() < 2) return false;
+  --undecoded_frames_;
+  gathered_bytes_ += bytes;
+  gathered_at_head_ = IsAtHead(frame);
+  if (!gathered_) {
+    gathered_ = event;
+    return true;
+  }
+  DecodedFrame& all = gathered_->frame;
+  all.header = frame.header;
+  all.next = frame.next;
+  if (frame.messages.empty()) return true;
+  if (!all.messages.empty()) all.messages.back().last_of_frame = false;
+  all.messages.insert(all.messages.end(), frame.messages.begin(),
+                      frame.messages.end());
+  frame.messages = {};
+  all.parts.push_back(event);
+  return true;
+}
+
 void Feed::Tell(std::shared_ptr<const FeedEvent> event) {
   std::shared_ptr<RunQueue::Entry> sole;
   {
     absl::MutexLock lock(&mu_);
+    TellGathered();
     const bool is_frame = event->kind == FeedEvent::Kind::kFrame;
     if (is_frame) {
       --undecoded_frames_;
-      // Who follows has a time of its own to try for, which must not be used up
-      // by what has kept failing here.
-      at_head_ = event->frame.header.caught_up && next_sequence_ > head_ &&
-                 backoff_.failed_tries() == 0;
+      at_head_ = IsAtHead(event->frame);
       told_epoch_ = epoch_;
       told_next_ = next_sequence_;
     } else {
@@ -329,10 +381,12 @@ wire::ReadRequest Feed::Request() const {
 }
 
 void Feed::MaybeStartRead() {
-  if (!in_call_ || reading_) return;
+  if (!in_call_) return;
   if (undecoded_frames_ + told_frames_ >= kMaxWaitingFrames) {
-    return WatchWhoHolds();
+    WatchWhoHolds();
+    if (!MayReadAhead()) return;
   }
+  if (reading_) return;
   reading_ = true;
   reading_since_ = Timers::Clock::now();
   call_->ReadNext();
@@ -399,7 +453,7 @@ void Feed::HandleFrame(const grpc::ByteBuffer& bytes) {
   std::shared_ptr<FeedEvent> event;
   if (failure_.ok()) event = Decode(bytes);
   if (event) {
-    Tell(std::move(event));
+    if (!Gather(event, bytes.Length())) Tell(std::move(event));
   } else {
     absl::MutexLock lock(&mu_);
     --undecoded_frames_;
@@ -546,7 +600,7 @@ void Feed::OnCallEnd(const absl::Status& status,
   {
     absl::MutexLock lock(&mu_);
     call_.reset();
-    at_head_ = false;
+    at_head_ = gathered_at_head_ = false;
     wanted = !followers_.empty();
     if (watchdog_ && context_.timers->Cancel(*watchdog_)) watchdog_.reset();
   }

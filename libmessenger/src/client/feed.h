@@ -32,6 +32,7 @@ namespace messenger {
 
 class Feed;
 class Feeds;
+struct FeedEvent;
 
 // What reading needs of its client.
 struct ReadContext {
@@ -54,6 +55,8 @@ struct DecodedFrame {
   std::vector<grpc::Slice> bytes;  // what the messages view
   std::forward_list<std::string> more_bytes;
   std::shared_ptr<const std::string> channel;
+  // Of those that were gathered into it: what its last messages view.
+  std::vector<std::shared_ptr<const FeedEvent>> parts;
 };
 
 // What happens to a feed.
@@ -95,6 +98,10 @@ class Follower : public RunQueue::Entry {
 // follower holds the stream back, as long as it is not a single one among those
 // that wait for it (see LookAtWhoHolds). A sole follower has its turn within
 // the strand, which spares a change of threads.
+//
+// Many followers take their time even if none of them is slow. What arrives
+// meanwhile is gathered into one event, within bounds: thousands of turns then
+// are for all of it, and not for each message.
 //
 // mu_ is held over StartRead and RemoveHold, which never run reactions, over
 // Strand::Post and RunQueue::MakeReady, which never run anything, and over the
@@ -179,6 +186,9 @@ class Feed final : public std::enable_shared_from_this<Feed> {
     return first_event_ + log_.size();
   }
   void ForgetWhatIsDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether more may be read than is told, to be gathered.
+  bool MayReadAhead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TellGathered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool TakesOver() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     // Who follows must not wait for a callback of another one.
     return at_head_ && !inside_ && !followers_.empty();
@@ -210,6 +220,12 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   // worked.
   bool HasStood() const;
   void NoteProgress(bool messages, bool caught_up);
+  // Whether who has done with this frame stands at the head.
+  bool IsAtHead(const DecodedFrame& frame) const;
+  // Keeps a frame until there is room for it among what is told; false if it is
+  // to be told now.
+  bool Gather(const std::shared_ptr<FeedEvent>& event, std::size_t bytes)
+      ABSL_LOCKS_EXCLUDED(mu_);
   void Tell(std::shared_ptr<const FeedEvent> event) ABSL_LOCKS_EXCLUDED(mu_);
   void OnCallEnd(const absl::Status& status,
                  const std::shared_ptr<Connection>& connection)
@@ -233,6 +249,10 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   int undecoded_frames_ ABSL_GUARDED_BY(mu_) = 0;  // in the strand
   int told_frames_ ABSL_GUARDED_BY(mu_) = 0;       // in log_
+  // Follows what is told; null: nothing.
+  std::shared_ptr<FeedEvent> gathered_ ABSL_GUARDED_BY(mu_);
+  std::size_t gathered_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  bool gathered_at_head_ ABSL_GUARDED_BY(mu_) = false;
   // Of the next try.
   std::optional<Timers::Id> retry_timer_ ABSL_GUARDED_BY(mu_);
   std::optional<Timers::Id> watchdog_ ABSL_GUARDED_BY(mu_);
