@@ -872,8 +872,13 @@ class ProgramTest(unittest.TestCase):
                     idle.request("GET", "/healthz")
                     Answer(idle.getresponse())
                     poll = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
-                    poll.request("GET", "/v1/channels/empty/messages?wait=60")
-                    with Stream(gateway, "empty") as beside:
+                    place = send(gateway, "1", "polled")
+                    poll.request("GET", "/v1/channels/polled/messages?wait=60&after="
+                                 f"{place['epoch']}:{place['sequence']}")
+                    until(lambda: call(gateway, "GET", "/v1/channels/polled").json["readers"] == 1,
+                          "the poll waits")
+                    # What comes to it after that has come to the poll as well.
+                    with Stream(gateway, "polled") as beside:
                         beside.until("caught-up")
                     self.assertEqual(gateway.stop(number), 0)
                     while stream.next():

@@ -188,8 +188,9 @@ std::string_view ToString(SubscriptionState::Kind kind);
 // The contract:
 //  - They run one at a time, in the order of the stream, on the client's own
 //    callback threads or executor, never on gRPC's. They may block: the stream
-//    is then held back, and at most two frames and 2 MiB are buffered. They
-//    must not throw.
+//    is then held back, and at most two frames and 2 MiB are buffered (where
+//    subscriptions share a stream, another 64 KiB or frame for all of them).
+//    They must not throw.
 //  - A subscription does not end when the connection or the server goes: it
 //    comes back, and goes on after the last message it has delivered.
 //  - on_end is called exactly once, as the last one, whatever happens:
