@@ -19,11 +19,13 @@ import sys
 import time
 
 BUILD = pathlib.Path("build/lint")
-# What has one batch, or several: files that include much the same.
+# What has one batch, or several: files that include much the same. A program has
+# its own, where names need not be those of no other one.
 CLUSTERS = [
     "libmessenger/src",
     "libmessenger/examples",
     "apps/cli",
+    "apps/gateway",
     "apps",
     "tests/benchmarks/peers",
     "tests/benchmarks",
