@@ -148,7 +148,7 @@ ProducerId ProducerOf(std::string_view key) {
   return id;
 }
 
-Response AnswerKeyed(const std::string& channel,
+Response AnswerKeyed(const std::string& channel, const std::string& key,
                      const absl::StatusOr<Receipt>& receipt) {
   if (!absl::IsFailedPrecondition(receipt.status())) {
     return AnswerOne(channel, receipt);
@@ -156,21 +156,21 @@ Response AnswerKeyed(const std::string& channel,
   Problem problem = ProblemOfSend(receipt.status());
   problem.status = 422;
   problem.field = kIdempotencyKey;
+  problem.value = key;
   problem.detail = "Idempotency-Key: was used for another message";
   return ToResponse(problem);
 }
 
-void PostKeyed(Gateway* gateway, std::string_view key, NewMessage message,
-               Respond respond) {
-  // It may be a view.
-  message.channel = std::string(std::string_view(message.channel));
+void PostKeyed(Gateway* gateway, const std::string& channel, std::string key,
+               NewMessage message, Respond respond) {
   gateway->RespondBlocking(
-      std::move(respond),
-      [gateway, producer = ProducerOf(key), message = std::move(message)] {
+      std::move(respond), [gateway, channel, key = std::move(key),
+                           message = std::move(message)]() mutable {
         constexpr std::uint64_t kTheOnlyOne = 1;
+        message.channel = channel;  // what it was a view of is gone
         return AnswerKeyed(
-            std::string(std::string_view(message.channel)),
-            gateway->client().SendAs(producer, kTheOnlyOne, message));
+            channel, key,
+            gateway->client().SendAs(ProducerOf(key), kTheOnlyOne, message));
       });
 }
 
@@ -190,8 +190,8 @@ void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
       respond(ToResponse(*problem));
       return;
     }
-    PostKeyed(gateway, keys.front(), std::move(body.messages.front()),
-              std::move(respond));
+    PostKeyed(gateway, channel, std::string(keys.front()),
+              std::move(body.messages.front()), std::move(respond));
     return;
   }
   // Whichever of the two it is that answers.

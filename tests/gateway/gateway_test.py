@@ -719,7 +719,8 @@ class StreamTest(unittest.TestCase):
                     other = call(gateway, "POST", "/v1/channels/x/messages", {"text": "once"}, key)
                     self.assertEqual((other.status, other.json["duplicate"]), (201, False))
                     other = call(gateway, "POST", path, {"text": "other"}, key)
-                    self.assertEqual((other.status, other.json["field"]), (422, "Idempotency-Key"))
+                    self.assertEqual((other.status, other.json["field"], other.json["value"]),
+                                     (422, "Idempotency-Key", key["Idempotency-Key"]))
                     for wrong, body in [("", {}), ("k" * 256, {}), ("k", [{}])]:
                         answer = call(gateway, "POST", path, body, {"Idempotency-Key": wrong})
                         self.assertEqual((answer.status, answer.json["field"]),
