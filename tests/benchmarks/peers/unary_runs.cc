@@ -33,10 +33,6 @@ class Calls {
   // So many at a time, flat out.
   Samples FlatOut() {
     end_ = Clock::now() + ToDuration(options_.seconds);
-    {
-      absl::MutexLock lock(&mu_);
-      under_way_ = options_.in_flight;
-    }
     for (int i = 0; i < options_.in_flight; ++i) Start();
     return Finish();
   }
@@ -49,10 +45,6 @@ class Calls {
     Clock::time_point next = Clock::now();
     for (int i = 0; i < count; ++i) {
       std::this_thread::sleep_until(next);
-      {
-        absl::MutexLock lock(&mu_);
-        ++under_way_;
-      }
       Start();
       next += tick;
     }
@@ -67,8 +59,18 @@ class Calls {
   };
 
   void Start() {
-    auto call = std::make_shared<Call>();
-    Call* const raw = call.get();
+    {
+      absl::MutexLock lock(&mu_);
+      ++calls_;
+    }
+    auto* const raw = new Call;
+    // A call refers to its channel, which must not end on a thread of gRPC's:
+    // so Finish waits until there are no calls any more.
+    const std::shared_ptr<Call> call(raw, [this](Call* ended) {
+      delete ended;
+      absl::MutexLock lock(&mu_);
+      --calls_;
+    });
     stub_->async()->SendMessage(
         &raw->context, &request_, &raw->response,
         [this, call](const grpc::Status& status) { Done(*call, status); });
@@ -80,17 +82,14 @@ class Calls {
       absl::MutexLock lock(&mu_);
       samples_.push_back(now - call.start);
       if (!status.ok()) failure_ = status.error_message();
-      if (!status.ok() || now >= end_) {
-        --under_way_;
-        return;
-      }
+      if (!status.ok() || now >= end_) return;
     }
     Start();
   }
 
   Samples Finish() {
     absl::MutexLock lock(&mu_);
-    const auto over = [this] { return under_way_ == 0; };
+    const auto over = [this] { return calls_ == 0; };
     mu_.Await(absl::Condition(&over));
     Check(failure_.empty(), "SendMessage: " + failure_);
     return std::move(samples_);
@@ -102,7 +101,7 @@ class Calls {
   Clock::time_point end_;
   absl::Mutex mu_;
   Samples samples_;
-  int under_way_ = 0;
+  int calls_ = 0;
   std::string failure_;
 };
 
