@@ -170,7 +170,7 @@ std::variant<MessageBody, Problem> ParseMessageBody(
     if (!one.is_object()) return WrongType(place, one, "an object");
     const std::string prefix = result.is_array ? place + "." : "";
     NewMessage& message = result.messages.emplace_back();
-    message.channel = channel;
+    message.channel = std::string(channel);  // not a view of it
     if (auto problem = TakeMessage(prefix, one, &message)) return *problem;
     if (auto problem = CheckRules(prefix, message)) return *problem;
   }

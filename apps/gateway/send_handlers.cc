@@ -164,10 +164,9 @@ Response AnswerKeyed(const std::string& channel, const std::string& key,
 void PostKeyed(Gateway* gateway, const std::string& channel, std::string key,
                NewMessage message, Respond respond) {
   gateway->RespondBlocking(
-      std::move(respond), [gateway, channel, key = std::move(key),
-                           message = std::move(message)]() mutable {
+      std::move(respond),
+      [gateway, channel, key = std::move(key), message = std::move(message)] {
         constexpr std::uint64_t kTheOnlyOne = 1;
-        message.channel = channel;  // what it was a view of is gone
         return AnswerKeyed(
             channel, key,
             gateway->client().SendAs(ProducerOf(key), kTheOnlyOne, message));
