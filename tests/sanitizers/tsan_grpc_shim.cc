@@ -16,7 +16,9 @@
 //                                        it due
 //   grpc_server_start                    the start of a server before each of
 //                                        its calls (grpc_call_arena_alloc)
-//   grpc_call_unref, grpc_server_destroy the end of each call before that of
+//   grpc_slice_new_with_user_data        what a slice keeps alive, before its
+//   end grpc_call_unref, grpc_server_destroy the end of each call before that
+//   of
 //                                        its server
 //
 // Mutex::Await is not among them: its conditions are evaluated inside absl, by
@@ -37,6 +39,7 @@
 #include <absl/time/time.h>
 #include <dlfcn.h>
 #include <grpc/grpc.h>
+#include <grpc/slice.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdio>
@@ -211,6 +214,34 @@ grpc_event grpc_completion_queue_pluck(grpc_completion_queue* queue, void* tag,
 }
 
 }  // extern "C"
+
+// A slice of ours is made on one thread, and ended by whichever of gRPC's drops
+// the last reference.
+namespace {
+
+struct SliceEnd {
+  void (*destroy)(void*);
+  void* user_data;
+};
+
+void EndSlice(void* pointer) {
+  __tsan_acquire(pointer);
+  auto* const end = static_cast<SliceEnd*>(pointer);
+  end->destroy(end->user_data);
+  delete end;
+}
+
+}  // namespace
+
+extern "C" grpc_slice grpc_slice_new_with_user_data(void* bytes, size_t size,
+                                                    void (*destroy)(void*),
+                                                    void* user_data) {
+  static auto* const next =
+      Next(&grpc_slice_new_with_user_data, "grpc_slice_new_with_user_data");
+  auto* const end = new SliceEnd{.destroy = destroy, .user_data = user_data};
+  __tsan_release(end);
+  return next(bytes, size, EndSlice, end);
+}
 
 // grpc::internal::ServerCallbackCall counts what has to happen before OnDone
 // and OnCancel in two atomic integers. Where its inline functions count down in
