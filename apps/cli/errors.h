@@ -5,12 +5,9 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "common/status_text.h"
 
 namespace messenger::app {
-
-inline std::string_view MessageOf(const absl::Status& status) {
-  return {status.message().data(), status.message().size()};
-}
 
 // The server cannot be reached, is draining, or does not answer in time.
 bool IsServerAway(const absl::Status& status);

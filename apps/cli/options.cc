@@ -6,7 +6,6 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 
@@ -128,14 +127,6 @@ std::chrono::milliseconds CallTimeout(const RetryOptions& retry) {
   if (patience.count() == 0) return most;
   return std::clamp<std::chrono::milliseconds>(patience,
                                                std::chrono::seconds(1), most);
-}
-
-std::optional<std::uint64_t> ParseNumber(std::string_view text) {
-  std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || rest != end) return std::nullopt;
-  return number;
 }
 
 }  // namespace messenger::app

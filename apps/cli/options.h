@@ -45,7 +45,4 @@ void AddGiveUpAfter(CLI::App& app, RetryOptions* retry);
 // How long a first call may take, so that giving up does not come late.
 std::chrono::milliseconds CallTimeout(const RetryOptions& retry);
 
-// A decimal number and nothing else.
-std::optional<std::uint64_t> ParseNumber(std::string_view text);
-
 }  // namespace messenger::app

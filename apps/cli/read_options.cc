@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cli/options.h"
+#include "common/position.h"
 #include "common/time.h"
 
 namespace messenger::app {
@@ -39,12 +40,9 @@ std::optional<Start> ParseLast(std::string_view text) {
 }
 
 std::optional<Start> ParseAfter(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  const auto epoch = ParseNumber(text.substr(0, colon));
-  const auto sequence = ParseNumber(text.substr(colon + 1));
-  if (!epoch || !sequence || *epoch == 0) return std::nullopt;
-  return Start::After({.epoch = *epoch, .sequence = *sequence});
+  const auto position = ParsePosition(text);
+  if (!position) return std::nullopt;
+  return Start::After(*position);
 }
 
 // A way to say where to start.

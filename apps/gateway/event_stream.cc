@@ -1,7 +1,6 @@
 #include "gateway/event_stream.h"
 
 #include <chrono>
-#include <optional>
 #include <random>
 #include <utility>
 
@@ -55,79 +54,64 @@ void EventStream::Next(Piece done) {
   if (done) done(std::move(piece));
   if (!asks) return;
   subscription_->NextAsync(
-      [self = shared_from_this()](absl::StatusOr<ReadFrame> frame) {
-        self->OnFrame(std::move(frame));
+      [self = shared_from_this()](const absl::StatusOr<ReadFrame>& frame) {
+        self->OnFrame(frame);
       });
 }
 
 bool EventStream::WaitsForFrame() const {
-  return begun_ && text_.empty() && !frame_ && !ended_ && !draining_;
+  return begun_ && text_.empty() && !ended_ && !draining_;
 }
 
 EventStream::Text EventStream::TakeNext() {
   if (!text_.empty()) {
     return std::make_shared<std::string>(std::exchange(text_, {}));
   }
-  if (frame_) return Take(*std::exchange(frame_, std::nullopt));
   if (ended_) return nullptr;
+  if (draining_) return End(absl::OkStatus());
+  // At once, so that the browser knows that it is connected.
+  begun_ = true;
   auto piece = std::make_shared<std::string>();
-  if (draining_) {
-    ended_ = true;
-    AppendRetry(RandomRetry(), piece.get());
-  } else {
-    // At once, so that the browser knows that it is connected.
-    begun_ = true;
-    AppendRetry(kRetry, piece.get());
-  }
+  AppendRetry(kRetry, piece.get());
   return piece;
 }
 
-void EventStream::OnFrame(absl::StatusOr<ReadFrame> frame) {
+void EventStream::OnFrame(const absl::StatusOr<ReadFrame>& frame) {
   Text piece;
+  if (frame.ok() && !frame->ended) {
+    piece = gateway_->frame_texts().TextOf(channel_, *frame);
+  }
   Piece done;
   {
     absl::MutexLock lock(&mu_);
     asked_ = false;
-    if (!done_) {
-      frame_ = std::move(frame);
-      return;
-    }
-    piece = Take(std::move(frame));
+    if (!piece) piece = End(frame.status());
     done = std::exchange(done_, nullptr);
+    if (!done && piece) text_ += *piece;
   }
-  done(std::move(piece));
+  if (done) done(std::move(piece));
 }
 
-EventStream::Text EventStream::Take(absl::StatusOr<ReadFrame> frame) {
-  if (frame.ok() && !frame->ended) {
-    return gateway_->frame_texts().TextOf(channel_, *frame);
-  }
+EventStream::Text EventStream::End(const absl::Status& status) {
   ended_ = true;
   auto piece = std::make_shared<std::string>();
   if (draining_) {
     AppendRetry(RandomRetry(), piece.get());
     return piece;
   }
-  if (frame.ok() || absl::IsCancelled(frame.status())) return nullptr;
-  AppendProblemEvent(ProblemOf(frame.status()), piece.get());
+  if (status.ok() || absl::IsCancelled(status)) return nullptr;
+  AppendProblemEvent(ProblemOf(status), piece.get());
   return piece;
 }
 
 void EventStream::OnServerAway(const std::string& reason) {
-  Piece done;
   auto notice = std::make_shared<std::string>();
   AppendWaiting(reason, notice.get());
+  Piece done;
   {
     absl::MutexLock lock(&mu_);
     done = std::exchange(done_, nullptr);
-    if (!done) {
-      // In the order in which they came.
-      if (frame_ && frame_->ok() && !(*frame_)->ended) {
-        AppendEvents(channel_, **frame_, &text_);
-        frame_.reset();
-      }
-      text_ += *notice;
-    }
+    if (!done) text_ += *notice;
   }
   if (done) done(std::move(notice));
 }

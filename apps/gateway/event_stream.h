@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -35,12 +34,12 @@ class EventStream final : public BodyStream,
   void OnServerAway(const std::string& reason) override;
 
  private:
-  void OnFrame(absl::StatusOr<ReadFrame> frame);
+  void OnFrame(const absl::StatusOr<ReadFrame>& frame);
   // Whether there is nothing to say until the next frame; else what it is.
   bool WaitsForFrame() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Text TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // What is to be said of it; null at the end.
-  Text Take(absl::StatusOr<ReadFrame> frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The last words; null if there are none.
+  Text End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Gateway* const gateway_;
   const std::shared_ptr<Waiters> waiters_;
@@ -52,12 +51,11 @@ class EventStream final : public BodyStream,
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   // Waits for a piece, if there is one.
   Piece done_ ABSL_GUARDED_BY(mu_);
-  // Something to say before the next frame.
+  // What was to be said while nobody waited for it.
   std::string text_ ABSL_GUARDED_BY(mu_);
-  // The next frame has been asked for; it may come while nobody waits for it,
+  // The next frame has been asked for. It may come while nobody waits for it,
   // since something else was said.
   bool asked_ ABSL_GUARDED_BY(mu_) = false;
-  std::optional<absl::StatusOr<ReadFrame>> frame_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace messenger::app

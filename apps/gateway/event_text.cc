@@ -6,8 +6,8 @@
 
 #include "common/json.h"
 #include "common/message_json.h"
+#include "common/position.h"
 #include "common/time.h"
-#include "gateway/read_query.h"
 
 namespace messenger::app {
 namespace {

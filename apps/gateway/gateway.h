@@ -6,6 +6,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,6 +21,10 @@
 #include "messenger/client.h"
 
 namespace messenger::app {
+
+// Of all messages on their way to the server, as the bodies of their requests
+// count them. So no body may be larger.
+inline constexpr std::size_t kMaxBytesOnTheWay = std::size_t{16} << 20;
 
 struct GatewayOptions {
   std::string server = "localhost:51075";
@@ -52,7 +57,8 @@ class Gateway {
   FrameTexts& frame_texts() { return frame_texts_; }
 
   // Answers with what `call` returns, which may block: on a thread for such
-  // calls. If too many wait for one, the answer is that.
+  // calls. If too many wait for one, or this one has for `timeout`, the answer
+  // is that.
   void RespondBlocking(Respond respond, absl::AnyInvocable<Response()> call);
 
   // Cancels a subscription soon. (Cancel waits for callbacks.) Both are kept

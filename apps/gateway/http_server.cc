@@ -26,12 +26,14 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <new>
 #include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/cleanup/cleanup.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -222,11 +224,12 @@ class Session : public std::enable_shared_from_this<Session> {
   net::awaitable<void> Run() {
     const auto self = shared_from_this();
     if (sessions_->Add(this)) {
+      // Whatever ends it: no memory for a request ends its connection.
+      const absl::Cleanup remove = [this] { sessions_->Remove(this); };
       bool goes_on = true;
       while (goes_on) {
         goes_on = co_await Exchange();
       }
-      sessions_->Remove(this);
     } else {
       // Not within the call: g++ 12 would destroy what is made there twice.
       const Incoming nothing;
@@ -540,7 +543,7 @@ class Server final : public HttpServer {
       address_.port = acceptors_.back().local_endpoint().port();
     }
     for (tcp::acceptor& acceptor : acceptors_) {
-      net::co_spawn(io_, Accept(acceptor), net::detached);
+      net::co_spawn(acceptor.get_executor(), Accept(acceptor), net::detached);
     }
     return absl::OkStatus();
   }
@@ -604,12 +607,19 @@ class Server final : public HttpServer {
           error == net::error::bad_descriptor) {
         co_return;
       }
-      if (error) {
+      if (error || !Begin(std::move(accepted))) {
         // Out of descriptors, for example: it does not help to ask at once.
-        net::steady_timer timer(io_, std::chrono::milliseconds(100));
+        net::steady_timer timer(acceptor.get_executor(),
+                                std::chrono::milliseconds(100));
         co_await timer.async_wait(kAwait);
-        continue;
       }
+    }
+  }
+
+  // False if there is no memory for another one.
+  template <typename Accepted>
+  bool Begin(Accepted accepted) {
+    try {
       const auto strand = accepted.get_executor();
       tcp::socket socket(std::move(accepted));
       SetUp(socket);
@@ -617,6 +627,9 @@ class Server final : public HttpServer {
           std::make_shared<Session>(std::move(socket), sessions_);
       net::co_spawn(
           strand, [session] { return session->Run(); }, net::detached);
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
     }
   }
 

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -12,12 +13,13 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
-#include "common/duration.h"
+#include "common/drain.h"
 #include "common/exit_code.h"
 #include "common/interrupt.h"
 #include "common/notice_printer.h"
 #include "common/process.h"
 #include "common/standard_streams.h"
+#include "common/status_text.h"
 #include "gateway/gateway.h"
 #include "gateway/http_server.h"
 #include "gateway/options.h"
@@ -61,16 +63,44 @@ class IoThreads {
 };
 
 void Drain(HttpServer& server, Gateway& gateway,
-           std::chrono::nanoseconds timeout, int signal) {
-  PrintError(kGatewayName,
-             fmt::format("{}: draining for at most {}; a second signal exits "
-                         "at once",
-                         NameOfSignal(signal), FormatDuration(timeout)));
+           std::chrono::nanoseconds timeout) {
   server.Drain();
   gateway.Drain();
   if (!server.WaitUntilEmpty(timeout)) {
     PrintError(kGatewayName, "some requests were cut off");
   }
+}
+
+// Until a signal. `drain` stays until all of it has ended.
+int Serve(const GatewayCommand& command, Interrupt& interrupt,
+          std::optional<DrainGuard>* drain) {
+  // In this order: what waits in the context may still be of the gateway.
+  boost::asio::io_context io;
+  const OriginGuard guard(command.allowed_hosts, command.cors_origins);
+  Gateway gateway(command.gateway, io.get_executor());
+  const Router router(&gateway, &guard);
+  const auto server =
+      HttpServer::Start(io, command.listen, command.limits, router);
+  if (!server.ok()) {
+    PrintError(kGatewayName, MessageOf(server.status()));
+    return kFailed;
+  }
+  interrupt.Defer();
+  const IoThreads threads(io);
+  // What is sent through it as soon as it listens should be in its postbox. It
+  // begins without its server, too.
+  gateway.postbox_reader().WaitUntilJoined(std::chrono::seconds(1));
+  std::fputs(
+      fmt::format("{} {} listening on {} (server {})\n", kGatewayName, kVersion,
+                  (*server)->address(), Printable(command.gateway.server))
+          .c_str(),
+      stdout);
+  std::fflush(stdout);
+
+  const int signal = interrupt.Wait();
+  drain->emplace(kGatewayName, signal, command.drain_timeout);
+  Drain(**server, gateway, command.drain_timeout);
+  return kOk;
 }
 
 int GatewayMain(int argc, char** argv) {
@@ -85,33 +115,10 @@ int GatewayMain(int argc, char** argv) {
   command->gateway.on_notice = [&notices](std::string_view notice) {
     notices.Print(notice);
   };
-  // In this order: what waits in the context may still be of the gateway.
-  boost::asio::io_context io;
-  const OriginGuard guard(command->allowed_hosts, command->cors_origins);
-  Gateway gateway(command->gateway, io.get_executor());
-  const Router router(&gateway, &guard);
-  const auto server =
-      HttpServer::Start(io, command->listen, command->limits, router);
-  if (!server.ok()) {
-    PrintError(kGatewayName, std::string(server.status().message()));
-    return kFailed;
-  }
-  interrupt.Defer();
-  const IoThreads threads(io);
-  // What is sent through it as soon as it listens should be in its postbox. It
-  // begins without its server, too.
-  gateway.postbox_reader().WaitUntilJoined(std::chrono::seconds(1));
-  std::fputs(
-      fmt::format("{} {} listening on {} (server {})\n", kGatewayName, kVersion,
-                  (*server)->address(), Printable(command->gateway.server))
-          .c_str(),
-      stdout);
-  std::fflush(stdout);
-
-  const int signal = interrupt.Wait();
-  Drain(**server, gateway, command->drain_timeout, signal);
-  PrintError(kGatewayName, "stopped");
-  return kOk;
+  std::optional<DrainGuard> drain;
+  exit_code = Serve(*command, interrupt, &drain);
+  if (exit_code == kOk) PrintError(kGatewayName, "stopped");
+  return exit_code;
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/json.h"
 #include "common/message_json.h"
+#include "common/position.h"
 #include "common/time.h"
 #include "gateway/problem.h"
 #include "gateway/waiters.h"

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/command_line.h"
+#include "common/status_text.h"
 #include "messenger/address.h"
 #include "messenger/version.h"
 
@@ -62,7 +63,8 @@ Who may use it:
 
 Health:
   /healthz  200 while it runs
-  /readyz   200 while its server takes messages, else 503
+  /readyz   200 while its server takes messages and its postbox has joined,
+            else 503; 503 while it drains
 
 Signals:
   SIGTERM, SIGINT   Drain: accept nothing more, answer the requests that were
@@ -87,16 +89,12 @@ Environment:
                           (default 8080))";
 
 // CLI11 takes an empty answer for valid.
-std::string MessageOf(const absl::Status& status) {
-  return {status.message().data(), status.message().size()};
-}
-
 std::string CheckServer(const std::string& server) {
-  return MessageOf(ParseTarget(server).status());
+  return std::string(MessageOf(ParseTarget(server).status()));
 }
 
 std::string CheckListen(const std::string& address) {
-  return MessageOf(ParseAddress(address).status());
+  return std::string(MessageOf(ParseAddress(address).status()));
 }
 
 const char* Variable(const char* name) {
@@ -169,7 +167,8 @@ void AddOptions(CLI::App& app, GatewayCommand* command) {
       ->option_text("N")
       ->check(CLI::PositiveNumber);
   AddSize(app, "--max-body-bytes", &command->limits.max_body_bytes,
-          "Most bytes of the body of a request (default 8Mi)");
+          "Most bytes of the body of a request, up to 16Mi\n"
+          "(default 8Mi)");
   AddDuration(app, "--request-timeout", &command->limits.request_timeout,
               "Longest time for a request to arrive, from its first\n"
               "byte to its last (default 30s)");
@@ -213,7 +212,7 @@ std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
   if (command->listen.empty()) {
     auto listen = DefaultListen();
     if (!listen.ok()) {
-      *exit_code = UsageError(app, MessageOf(listen.status()));
+      *exit_code = UsageError(app, std::string(MessageOf(listen.status())));
       return nullptr;
     }
     command->listen = *std::move(listen);
@@ -228,6 +227,12 @@ std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
     return nullptr;
   }
   command->gateway.timeout = timeout;
+  if (command->limits.max_body_bytes > kMaxBytesOnTheWay) {
+    *exit_code = UsageError(
+        app, fmt::format("--max-body-bytes: {} is more than {}",
+                         command->limits.max_body_bytes, kMaxBytesOnTheWay));
+    return nullptr;
+  }
   return command;
 }
 

@@ -3,25 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <limits>
 #include <utility>
 
+#include "common/position.h"
 #include "common/time.h"
 
 namespace messenger::app {
 namespace {
 
 constexpr std::string_view kLastEventId = "Last-Event-ID";
-
-std::optional<std::uint64_t> ParseNumber(std::string_view text) {
-  std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || rest != end) return std::nullopt;
-  return number;
-}
 
 Problem Wrong(std::string_view field, const std::string& value,
               std::string_view wanted) {
@@ -96,19 +88,6 @@ std::optional<Problem> ParseStart(const QueryFields& fields, Timestamp now,
 }
 
 }  // namespace
-
-std::string PositionString(const Position& position) {
-  return fmt::format("{}:{}", position.epoch, position.sequence);
-}
-
-std::optional<Position> ParsePosition(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  const auto epoch = ParseNumber(text.substr(0, colon));
-  const auto sequence = ParseNumber(text.substr(colon + 1));
-  if (!epoch || !sequence || *epoch == 0) return std::nullopt;
-  return Position{.epoch = *epoch, .sequence = *sequence};
-}
 
 std::variant<QueryFields, Problem> QueryFields::Make(const Target& target,
                                                      std::string_view known) {

@@ -24,10 +24,6 @@ struct ReadQuery {
   std::chrono::seconds wait{0};
 };
 
-// A position as the id of an event, and as `after`: "EPOCH:SEQUENCE".
-std::string PositionString(const Position& position);
-std::optional<Position> ParsePosition(std::string_view text);
-
 // One page: from, since, last or after (by default the last `limit`), limit and
 // wait.
 std::variant<ReadQuery, Problem> ParsePageQuery(const Target& target,

@@ -2,23 +2,21 @@
 #include <fmt/format.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "common/duration.h"
+#include "common/drain.h"
 #include "common/exit_code.h"
 #include "common/interrupt.h"
 #include "common/notice_printer.h"
 #include "common/process.h"
 #include "common/standard_streams.h"
+#include "common/status_text.h"
 #include "messenger/log.h"
 #include "messenger/printable.h"
 #include "messenger/server.h"
@@ -32,8 +30,7 @@ constexpr std::string_view kProgram = "messenger-server";
 
 // A value that is out of bounds is wrong usage.
 int Fail(const absl::Status& status) {
-  PrintError(kProgram, std::string_view(status.message().data(),
-                                        status.message().size()));
+  PrintError(kProgram, MessageOf(status));
   return status.code() == absl::StatusCode::kInvalidArgument ? kUsage : kFailed;
 }
 
@@ -42,34 +39,9 @@ void EnableReflection() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 }
 
-// gRPC waits for the end of each call, and one for which it could start no
-// thread has none. The kernel's timer needs no thread. What was acknowledged is
-// on disk already.
-void ExitIfNotDrainedWithin(std::chrono::nanoseconds timeout) {
-  constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24);
-  constexpr auto kForTheEndOfCalls = std::chrono::seconds(10);
-  const auto on_alarm = [](int /*signal*/) {
-    constexpr std::string_view kText =
-        "messenger-server: a call has not ended, though it was cancelled: "
-        "exiting without\n";
-    const auto written = write(STDERR_FILENO, kText.data(), kText.size());
-    static_cast<void>(written);
-    _exit(kFailed);
-  };
-  static_cast<void>(std::signal(SIGALRM, on_alarm));
-  const auto longest = std::min(timeout, kLongest) + kForTheEndOfCalls;
-  using AlarmSeconds = std::chrono::duration<unsigned>;
-  alarm(std::chrono::ceil<AlarmSeconds>(longest).count());
-}
-
 void Drain(Server& server, std::chrono::nanoseconds timeout, int signal) {
-  ExitIfNotDrainedWithin(timeout);
-  PrintError(kProgram,
-             fmt::format("{}: draining for at most {}; a second signal exits "
-                         "at once",
-                         NameOfSignal(signal), FormatDuration(timeout)));
+  const DrainGuard guard(kProgram, signal, timeout);
   server.Shutdown(std::chrono::ceil<std::chrono::milliseconds>(timeout));
-  alarm(0);
 }
 
 int Main(int argc, char** argv) {

@@ -841,6 +841,7 @@ class ProgramTest(unittest.TestCase):
                 (["--listen", "nowhere"], {}, "nowhere"), (["--server", "a:b"], {}, "a:b"),
                 (["--cors-origin", "chat.example"], {}, "chat.example"),
                 (["--allow-host", "http://a"], {}, "http://a"), (["--timeout", "0s"], {}, "--timeout"),
+                (["--max-body-bytes", "17Mi"], {}, "--max-body-bytes: 17825792"),
                 ([], {"MESSENGER_HTTP_PORT": "x"}, "MESSENGER_HTTP_PORT"),
                 ([], {"MESSENGER_HTTP_HOST": "a/b"}, "MESSENGER_HTTP_HOST"),
                 ([], {"MESSENGER_HTTP_HOST": "a:1"}, "MESSENGER_HTTP_HOST"),
@@ -889,6 +890,26 @@ class ProgramTest(unittest.TestCase):
                     idle.close()
                     poll.close()
                     self.assertIn("stopped", gateway.said())
+
+    def test_a_server_that_hangs_does_not_hold_up_the_end(self):
+        with start_server() as server, start_gateway(server, "--drain-timeout",
+                                                     "100ms") as gateway:
+            server.process.send_signal(signal.SIGSTOP)
+            asking = []
+            try:
+                # More than can wait at once, one behind the other, until the deadline.
+                for _ in range(60):
+                    connection = http.client.HTTPConnection("127.0.0.1", gateway.port,
+                                                            timeout=DEADLINE)
+                    connection.request("GET", "/v1/channels")
+                    asking.append(connection)
+                self.assertEqual(call(gateway, "GET", "/healthz").status, 200)
+                self.assertEqual(gateway.stop(signal.SIGTERM), 0)
+                self.assertRegex(gateway.said(), "cut off(.|\n)*stopped")
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+                for connection in asking:
+                    connection.close()
 
     def test_it_begins_without_its_server(self):
         with start_server() as server:

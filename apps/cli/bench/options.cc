@@ -5,6 +5,7 @@
 #include "cli/bench/tag.h"
 #include "cli/options.h"
 #include "common/command_line.h"
+#include "common/position.h"
 
 namespace messenger::app {
 namespace {
