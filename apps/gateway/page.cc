@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "gateway/handlers.h"
+#include "gateway/http.h"
 #include "gateway/problem.h"
 
 namespace messenger::app {
@@ -26,8 +28,7 @@ bool IsKnown(const Headers& request, std::string_view etag) {
   });
 }
 
-}  // namespace
-
+// Null if there is no file of this name.
 const PageFile* FindPageFile(std::string_view name) {
   const auto found =
       std::find_if(kPageFiles.begin(), kPageFiles.end(),
@@ -35,6 +36,8 @@ const PageFile* FindPageFile(std::string_view name) {
   return found == kPageFiles.end() ? nullptr : &*found;
 }
 
+// The file, or 304 if whoever asks has it already. Its headers let nothing run
+// or load that is not a file of the page, and nobody show it in a frame.
 Response PageResponse(const PageFile& file, const Headers& request) {
   Response response{
       .content_type = std::string(file.content_type),
@@ -52,6 +55,8 @@ Response PageResponse(const PageFile& file, const Headers& request) {
   }
   return response;
 }
+
+}  // namespace
 
 void GetPage(Gateway* /*gateway*/, const Request& request, Respond respond) {
   respond(PageResponse(*FindPageFile(kIndex), request.headers));

@@ -5,8 +5,6 @@
 #include <span>
 #include <string_view>
 
-#include "gateway/http.h"
-
 namespace messenger::app {
 
 struct PageFile {
@@ -17,12 +15,5 @@ struct PageFile {
 };
 
 extern const std::span<const PageFile> kPageFiles;
-
-// Null if there is no file of this name.
-const PageFile* FindPageFile(std::string_view name);
-
-// The file, or 304 if whoever asks has it already. Its headers let nothing run
-// or load that is not a file of the page, and nobody show it in a frame.
-Response PageResponse(const PageFile& file, const Headers& request);
 
 }  // namespace messenger::app

@@ -53,8 +53,8 @@ Response ToResponse(const Problem& problem) {
   Response response = JsonResponse(json, problem.status);
   response.content_type = "application/problem+json";
   if (problem.status == 503) {
-    response.headers.push_back(
-        {.name = "Retry-After", .value = std::to_string(problem.retry_after)});
+    constexpr const char* kSeconds = "1";
+    response.headers.push_back({.name = "Retry-After", .value = kSeconds});
   }
   return response;
 }

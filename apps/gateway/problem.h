@@ -19,8 +19,6 @@ struct Problem {
   Json limit = nullptr;
   // Anything else that a program may want to know, by name.
   Json more = Json::object();
-  // For one of 503. Seconds.
-  int retry_after = 1;
 };
 
 Response ToResponse(const Problem& problem);

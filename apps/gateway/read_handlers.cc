@@ -1,4 +1,5 @@
-// The handlers that only look: at messages, channels, and the gateway itself.
+// The other handlers: of messages that are there, channels, and the gateway
+// itself.
 #include <algorithm>
 #include <chrono>
 #include <cstddef>

@@ -137,19 +137,24 @@ it('a message whose answer is lost is stored once', async () => {
 it('what was on its way when the page was reloaded is stored once', async () => {
   const { gateway } = await start();
   const page = await visit(gateway, { name: 'Ann' });
-  let stored1 = false;
+  const keys = [];
+  let isStored = false;
   await page.route('**/messages', async (route) => {
-    if (stored1) return route.continue();
+    keys.push(route.request().headers()['idempotency-key']);
+    if (isStored) return route.continue();
     await route.fetch();
-    stored1 = true;
+    isStored = true;
     // There is no answer.
     return undefined;
   });
   await page.route(/\/stream\?/, (route) => route.abort());
   await page.reload();
   await write(page, 'once');
-  await until(() => stored1, 'it is stored');
+  await until(() => isStored, 'it is stored');
   await page.reload();
+  // It is sent again, and known again.
+  await until(() => keys.length === 2, 'it is sent again');
+  assert.equal(keys[1], keys[0]);
   await shows(page, ['once']);
   await until(async () => (await page.locator('.pending').count()) === 0, 'nothing waits');
   assert.deepEqual(await storedTexts(gateway, 'general'), ['once']);
@@ -420,7 +425,9 @@ it('a message that is refused can be sent again, or discarded', async () => {
   // Those behind it do not wait for it.
   await write(page, 'short');
   await shows(page, ['short']);
+  const again = page.waitForResponse((response) => response.request().method() === 'POST');
   await page.click('.state.failed >> text=Retry');
+  assert.equal((await again).status(), 400);
   await page.waitForSelector('.state.failed');
   await page.click('.state.failed >> text=Discard');
   await until(async () => (await page.locator('.pending').count()) === 0, 'it is gone');

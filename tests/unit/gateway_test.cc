@@ -132,12 +132,6 @@ TEST_CASE(
   CHECK(follow("/v1/channels", "navigate", "document") == 403);
   CHECK(follow("/page/main.js", "navigate", "document") == 403);
   CHECK(follow("//", "navigate", "document") == 403);
-  // By an unknown name, and from a page that has said where it is from.
-  CHECK(StatusOf(guard, {{.name = "Host", .value = "evil.example"},
-                         {.name = "Sec-Fetch-Site", .value = "cross-site"},
-                         {.name = "Sec-Fetch-Mode", .value = "navigate"},
-                         {.name = "Sec-Fetch-Dest", .value = "document"}}) ==
-        421);
 }
 
 TEST_CASE("gateway: only pages that may can read answers") {

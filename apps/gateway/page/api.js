@@ -4,7 +4,7 @@
 const TIMEOUT_MS = 30_000;
 const MAX_CHANNELS = 5_000;
 
-export class ApiError extends Error {
+class ApiError extends Error {
   // `status` 0: there was no answer.
   constructor(status, problem = {}, retryAfter = 0) {
     super(problem.detail ?? (status === 0 ? 'there was no answer' : `HTTP status ${status}`));
@@ -41,12 +41,12 @@ const channelPath = (channel) => `v1/channels/${encodeURIComponent(channel)}`;
 
 export async function listChannels() {
   const channels = [];
-  let after = '';
+  let next = null;
   do {
-    const page = await request(`v1/channels?after=${encodeURIComponent(after)}`);
+    const page = await request(next === null ? 'v1/channels' : `v1/channels?after=${encodeURIComponent(next)}`);
     channels.push(...page.channels);
-    after = page.next;
-  } while (after !== null && channels.length < MAX_CHANNELS);
+    next = page.next;
+  } while (next !== null && channels.length < MAX_CHANNELS);
   return channels;
 }
 

@@ -41,14 +41,6 @@ export class ChannelList {
     return this.#channels?.keys().next().value;
   }
 
-  get isKnown() {
-    return this.#channels !== null;
-  }
-
-  info(name) {
-    return this.#channels?.get(name);
-  }
-
   set open(name) {
     this.#open = name;
     this.#show();

@@ -32,10 +32,6 @@ export class Connection extends EventTarget {
     this.#update();
   }
 
-  get state() {
-    return this.#state;
-  }
-
   // `retryAt`: when it will be tried again.
   report(part, state, retryAt = 0) {
     this.#parts.set(part, { state, retryAt });

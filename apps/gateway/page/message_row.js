@@ -64,7 +64,7 @@ const isGrouped = (message, previous) =>
   isSameDay(previous.time, message.time);
 
 // The message; `footer` is below its text.
-export function messageArticle(message, previous, isNew, ...footer) {
+function messageArticle(message, previous, isNew, ...footer) {
   const grouped = isGrouped(message, previous) && !isNew;
   const article = element('article', {
     class: grouped ? 'message grouped' : 'message',
@@ -83,7 +83,7 @@ export function messageArticle(message, previous, isNew, ...footer) {
   return article;
 }
 
-export function sentMark() {
+function sentMark() {
   return element('span', { class: 'state sent' }, icon('check'), 'Sent');
 }
 

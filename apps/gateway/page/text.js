@@ -47,7 +47,7 @@ export function linkified(text) {
 const graphemes = (text) => Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
 
 // "Ada Lovelace": AL.
-export function initials(author) {
+function initials(author) {
   const words = author.trim().split(/\s+/u).filter(Boolean);
   if (words.length === 0) return '?';
   const ends = words.length === 1 ? words : [words[0], words.at(-1)];
