@@ -1,4 +1,4 @@
-#include "cli/bookmark_file.h"
+#include "apps/cli/bookmark_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 #include <system_error>
 #include <utility>
 
-#include "cli/errors.h"
+#include "apps/cli/errors.h"
 
 namespace messenger::app {
 namespace {

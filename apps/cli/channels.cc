@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cli/command.h"
-#include "cli/errors.h"
-#include "cli/options.h"
-#include "common/bytes.h"
-#include "common/exit_code.h"
-#include "common/json.h"
-#include "common/message_json.h"
+#include "apps/cli/command.h"
+#include "apps/cli/errors.h"
+#include "apps/cli/options.h"
+#include "apps/common/bytes.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/json.h"
+#include "apps/common/message_json.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
 

@@ -4,8 +4,8 @@
 #include <functional>
 #include <string>
 
-#include "cli/output.h"
-#include "common/interrupt.h"
+#include "apps/cli/output.h"
+#include "apps/common/interrupt.h"
 
 namespace CLI {
 class App;

@@ -1,9 +1,9 @@
-#include "cli/errors.h"
+#include "apps/cli/errors.h"
 
 #include <fmt/format.h>
 
-#include "common/exit_code.h"
-#include "common/standard_streams.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/standard_streams.h"
 
 namespace messenger::app {
 

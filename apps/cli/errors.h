@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "common/status_text.h"
+#include "apps/common/status_text.h"
 
 namespace messenger::app {
 

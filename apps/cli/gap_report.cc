@@ -1,4 +1,4 @@
-#include "cli/gap_report.h"
+#include "apps/cli/gap_report.h"
 
 #include <fmt/format.h>
 

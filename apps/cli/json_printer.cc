@@ -1,9 +1,9 @@
 #include <utility>
 
-#include "cli/printer.h"
-#include "common/json.h"
-#include "common/message_json.h"
-#include "common/time.h"
+#include "apps/cli/printer.h"
+#include "apps/common/json.h"
+#include "apps/common/message_json.h"
+#include "apps/common/time.h"
 
 namespace messenger::app {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/line_reader.h"
+#include "apps/cli/line_reader.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/event.h"
+#include "apps/common/event.h"
 
 namespace messenger::app {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/line_sender.h"
+#include "apps/cli/line_sender.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -10,9 +10,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "cli/line_reader.h"
-#include "cli/send_options.h"
-#include "common/event.h"
+#include "apps/cli/line_reader.h"
+#include "apps/cli/send_options.h"
+#include "apps/common/event.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
 

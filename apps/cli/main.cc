@@ -7,15 +7,15 @@
 #include <string>
 #include <system_error>
 
-#include "cli/command.h"
-#include "cli/errors.h"
-#include "cli/options.h"
-#include "cli/output.h"
-#include "common/command_line.h"
-#include "common/exit_code.h"
-#include "common/interrupt.h"
-#include "common/process.h"
-#include "common/standard_streams.h"
+#include "apps/cli/command.h"
+#include "apps/cli/errors.h"
+#include "apps/cli/options.h"
+#include "apps/cli/output.h"
+#include "apps/common/command_line.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/interrupt.h"
+#include "apps/common/process.h"
+#include "apps/common/standard_streams.h"
 #include "messenger/address.h"
 
 namespace messenger::app {

@@ -1,4 +1,4 @@
-#include "cli/options.h"
+#include "apps/cli/options.h"
 
 #include <fmt/format.h>
 #include <pwd.h>
@@ -9,9 +9,9 @@
 #include <chrono>
 #include <cstdlib>
 
-#include "cli/errors.h"
-#include "common/command_line.h"
-#include "common/duration.h"
+#include "apps/cli/errors.h"
+#include "apps/common/command_line.h"
+#include "apps/common/duration.h"
 #include "messenger/address.h"
 #include "messenger/message.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/command.h"
+#include "apps/cli/command.h"
 #include "messenger/client.h"
 
 namespace CLI {

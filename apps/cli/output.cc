@@ -1,4 +1,4 @@
-#include "cli/output.h"
+#include "apps/cli/output.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <climits>
 #include <string_view>
 
-#include "common/event.h"
+#include "apps/common/event.h"
 
 namespace messenger::app {
 

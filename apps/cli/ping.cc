@@ -9,12 +9,12 @@
 #include <string>
 #include <thread>
 
-#include "cli/command.h"
-#include "cli/errors.h"
-#include "cli/options.h"
-#include "common/command_line.h"
-#include "common/exit_code.h"
-#include "common/json.h"
+#include "apps/cli/command.h"
+#include "apps/cli/errors.h"
+#include "apps/cli/options.h"
+#include "apps/common/command_line.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/json.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
 

@@ -1,12 +1,12 @@
-#include "cli/progress.h"
+#include "apps/cli/progress.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include "cli/errors.h"
-#include "common/standard_streams.h"
+#include "apps/cli/errors.h"
+#include "apps/common/standard_streams.h"
 
 namespace messenger::app {
 

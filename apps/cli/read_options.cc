@@ -1,4 +1,4 @@
-#include "cli/read_options.h"
+#include "apps/cli/read_options.h"
 
 #include <fmt/format.h>
 
@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/options.h"
-#include "common/position.h"
-#include "common/time.h"
+#include "apps/cli/options.h"
+#include "apps/common/position.h"
+#include "apps/common/time.h"
 
 namespace messenger::app {
 namespace {

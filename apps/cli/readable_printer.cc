@@ -9,9 +9,9 @@
 #include "absl/time/civil_time.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "cli/printer.h"
-#include "common/message_text.h"
-#include "common/time.h"
+#include "apps/cli/printer.h"
+#include "apps/common/message_text.h"
+#include "apps/common/time.h"
 #include "messenger/printable.h"
 
 namespace messenger::app {

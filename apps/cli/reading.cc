@@ -1,9 +1,9 @@
-#include "cli/reading.h"
+#include "apps/cli/reading.h"
 
 #include <string>
 #include <utility>
 
-#include "cli/errors.h"
+#include "apps/cli/errors.h"
 
 namespace messenger::app {
 

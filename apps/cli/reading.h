@@ -6,11 +6,11 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "cli/bookmark_file.h"
-#include "cli/gap_report.h"
-#include "cli/output.h"
-#include "cli/printer.h"
-#include "common/event.h"
+#include "apps/cli/bookmark_file.h"
+#include "apps/cli/gap_report.h"
+#include "apps/cli/output.h"
+#include "apps/cli/printer.h"
+#include "apps/common/event.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
 

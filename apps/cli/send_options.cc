@@ -1,10 +1,10 @@
-#include "cli/send_options.h"
+#include "apps/cli/send_options.h"
 
 #include <fmt/format.h>
 
 #include <string_view>
 
-#include "common/command_line.h"
+#include "apps/common/command_line.h"
 
 namespace messenger::app {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/options.h"
+#include "apps/cli/options.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
 

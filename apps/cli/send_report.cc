@@ -1,12 +1,12 @@
-#include "cli/send_report.h"
+#include "apps/cli/send_report.h"
 
 #include <fmt/format.h>
 
 #include <cstdint>
 #include <system_error>
 
-#include "cli/errors.h"
-#include "common/exit_code.h"
+#include "apps/cli/errors.h"
+#include "apps/common/exit_code.h"
 
 namespace messenger::app {
 namespace {

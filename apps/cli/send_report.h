@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/line_sender.h"
+#include "apps/cli/line_sender.h"
 
 namespace messenger::app {
 

@@ -1,7 +1,7 @@
 #include <cstddef>
 #include <string_view>
 
-#include "cli/printer.h"
+#include "apps/cli/printer.h"
 #include "messenger/printable.h"
 
 namespace messenger::app {

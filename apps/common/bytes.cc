@@ -1,4 +1,4 @@
-#include "common/bytes.h"
+#include "apps/common/bytes.h"
 
 #include <fmt/format.h>
 

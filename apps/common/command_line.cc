@@ -1,4 +1,4 @@
-#include "common/command_line.h"
+#include "apps/common/command_line.h"
 
 #include <fmt/format.h>
 
@@ -8,10 +8,10 @@
 #include <system_error>
 #include <vector>
 
-#include "common/duration.h"
-#include "common/exit_code.h"
-#include "common/nearest.h"
-#include "common/standard_streams.h"
+#include "apps/common/duration.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/nearest.h"
+#include "apps/common/standard_streams.h"
 #include "messenger/version.h"
 
 namespace messenger::app {

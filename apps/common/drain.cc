@@ -1,4 +1,4 @@
-#include "common/drain.h"
+#include "apps/common/drain.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -7,10 +7,10 @@
 #include <csignal>
 #include <string>
 
-#include "common/duration.h"
-#include "common/exit_code.h"
-#include "common/interrupt.h"
-#include "common/standard_streams.h"
+#include "apps/common/duration.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/interrupt.h"
+#include "apps/common/standard_streams.h"
 
 namespace messenger::app {
 namespace {

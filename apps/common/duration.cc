@@ -1,4 +1,4 @@
-#include "common/duration.h"
+#include "apps/common/duration.h"
 
 #include <charconv>
 

@@ -1,4 +1,4 @@
-#include "common/event.h"
+#include "apps/common/event.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>

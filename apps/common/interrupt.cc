@@ -1,4 +1,4 @@
-#include "common/interrupt.h"
+#include "apps/common/interrupt.h"
 
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -7,7 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "common/exit_code.h"
+#include "apps/common/exit_code.h"
 
 namespace messenger::app {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <thread>
 
-#include "common/event.h"
+#include "apps/common/event.h"
 
 namespace messenger::app {
 

@@ -1,4 +1,4 @@
-#include "common/json.h"
+#include "apps/common/json.h"
 
 #include <string_view>
 

@@ -1,4 +1,4 @@
-#include "common/message_json.h"
+#include "apps/common/message_json.h"
 
 #include <utility>
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/json.h"
+#include "apps/common/json.h"
 #include "messenger/message.h"
 
 namespace messenger::app {

@@ -1,4 +1,4 @@
-#include "common/message_text.h"
+#include "apps/common/message_text.h"
 
 #include "messenger/printable.h"
 

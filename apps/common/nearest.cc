@@ -1,4 +1,4 @@
-#include "common/nearest.h"
+#include "apps/common/nearest.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,10 +1,10 @@
-#include "common/notice_printer.h"
+#include "apps/common/notice_printer.h"
 
 #include <fmt/format.h>
 
 #include <utility>
 
-#include "common/standard_streams.h"
+#include "apps/common/standard_streams.h"
 
 namespace messenger::app {
 namespace {

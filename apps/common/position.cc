@@ -1,4 +1,4 @@
-#include "common/position.h"
+#include "apps/common/position.h"
 
 #include <fmt/format.h>
 

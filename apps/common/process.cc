@@ -1,11 +1,11 @@
-#include "common/process.h"
+#include "apps/common/process.h"
 
 #include <sys/resource.h>
 
 #include <cstdlib>
 
 #include "absl/synchronization/mutex.h"
-#include "common/standard_streams.h"
+#include "apps/common/standard_streams.h"
 
 namespace messenger::app {
 

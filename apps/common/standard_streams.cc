@@ -1,4 +1,4 @@
-#include "common/standard_streams.h"
+#include "apps/common/standard_streams.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "common/time.h"
+#include "apps/common/time.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/duration.h"
-#include "common/standard_streams.h"
+#include "apps/common/duration.h"
+#include "apps/common/standard_streams.h"
 
 namespace messenger::app {
 namespace {

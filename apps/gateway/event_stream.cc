@@ -1,11 +1,11 @@
-#include "gateway/event_stream.h"
+#include "apps/gateway/event_stream.h"
 
 #include <chrono>
 #include <random>
 #include <utility>
 
-#include "gateway/event_text.h"
-#include "gateway/problem.h"
+#include "apps/gateway/event_text.h"
+#include "apps/gateway/problem.h"
 
 namespace messenger::app {
 namespace {

@@ -6,9 +6,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "gateway/gateway.h"
-#include "gateway/http.h"
-#include "gateway/waiters.h"
+#include "apps/gateway/gateway.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/waiters.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

@@ -1,13 +1,13 @@
-#include "gateway/event_text.h"
+#include "apps/gateway/event_text.h"
 
 #include <fmt/format.h>
 
 #include <iterator>
 
-#include "common/json.h"
-#include "common/message_json.h"
-#include "common/position.h"
-#include "common/time.h"
+#include "apps/common/json.h"
+#include "apps/common/message_json.h"
+#include "apps/common/position.h"
+#include "apps/common/time.h"
 
 namespace messenger::app {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "gateway/problem.h"
+#include "apps/gateway/problem.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

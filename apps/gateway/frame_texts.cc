@@ -1,9 +1,9 @@
-#include "gateway/frame_texts.h"
+#include "apps/gateway/frame_texts.h"
 
 #include <functional>
 #include <utility>
 
-#include "gateway/event_text.h"
+#include "apps/gateway/event_text.h"
 
 namespace messenger::app {
 namespace {

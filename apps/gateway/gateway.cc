@@ -1,4 +1,4 @@
-#include "gateway/gateway.h"
+#include "apps/gateway/gateway.h"
 
 #include <boost/asio/post.hpp>
 #include <chrono>
@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "gateway/problem.h"
+#include "apps/gateway/problem.h"
 
 namespace messenger::app {
 namespace {

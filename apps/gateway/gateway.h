@@ -13,11 +13,11 @@
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
-#include "gateway/budget.h"
-#include "gateway/frame_texts.h"
-#include "gateway/http.h"
-#include "gateway/postbox.h"
-#include "gateway/waiters.h"
+#include "apps/gateway/budget.h"
+#include "apps/gateway/frame_texts.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/postbox.h"
+#include "apps/gateway/waiters.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

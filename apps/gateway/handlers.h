@@ -1,8 +1,8 @@
 // What answers the requests; the Router says which of them.
 #pragma once
 
-#include "gateway/gateway.h"
-#include "gateway/http.h"
+#include "apps/gateway/gateway.h"
+#include "apps/gateway/http.h"
 
 namespace messenger::app {
 

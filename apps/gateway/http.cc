@@ -1,4 +1,4 @@
-#include "gateway/http.h"
+#include "apps/gateway/http.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "gateway/http_server.h"
+#include "apps/gateway/http_server.h"
 
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -37,10 +37,10 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "common/duration.h"
-#include "common/event.h"
-#include "gateway/budget.h"
-#include "gateway/problem.h"
+#include "apps/common/duration.h"
+#include "apps/common/event.h"
+#include "apps/gateway/budget.h"
+#include "apps/gateway/problem.h"
 #include "messenger/address.h"
 
 namespace messenger::app {

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "gateway/router.h"
+#include "apps/gateway/router.h"
 
 namespace messenger::app {
 

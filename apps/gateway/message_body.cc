@@ -1,4 +1,4 @@
-#include "gateway/message_body.h"
+#include "apps/gateway/message_body.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/json.h"
+#include "apps/common/json.h"
 
 namespace messenger::app {
 namespace {

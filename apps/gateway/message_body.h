@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "gateway/problem.h"
+#include "apps/gateway/problem.h"
 #include "messenger/message.h"
 
 namespace messenger::app {

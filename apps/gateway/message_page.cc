@@ -1,4 +1,4 @@
-#include "gateway/message_page.h"
+#include "apps/gateway/message_page.h"
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
@@ -10,12 +10,12 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "common/json.h"
-#include "common/message_json.h"
-#include "common/position.h"
-#include "common/time.h"
-#include "gateway/problem.h"
-#include "gateway/waiters.h"
+#include "apps/common/json.h"
+#include "apps/common/message_json.h"
+#include "apps/common/position.h"
+#include "apps/common/time.h"
+#include "apps/gateway/problem.h"
+#include "apps/gateway/waiters.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "gateway/gateway.h"
-#include "gateway/http.h"
-#include "gateway/read_query.h"
+#include "apps/gateway/gateway.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/read_query.h"
 
 namespace messenger::app {
 

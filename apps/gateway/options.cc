@@ -1,4 +1,4 @@
-#include "gateway/options.h"
+#include "apps/gateway/options.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/command_line.h"
-#include "common/status_text.h"
+#include "apps/common/command_line.h"
+#include "apps/common/status_text.h"
 #include "messenger/address.h"
 #include "messenger/version.h"
 

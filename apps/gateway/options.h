@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "gateway/gateway.h"
-#include "gateway/http_server.h"
+#include "apps/gateway/gateway.h"
+#include "apps/gateway/http_server.h"
 
 namespace messenger::app {
 

@@ -1,4 +1,4 @@
-#include "gateway/origin_guard.h"
+#include "apps/gateway/origin_guard.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>

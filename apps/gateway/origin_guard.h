@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/http.h"
-#include "gateway/problem.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/problem.h"
 
 namespace messenger::app {
 

@@ -1,12 +1,12 @@
-#include "gateway/page.h"
+#include "apps/gateway/page.h"
 
 #include <algorithm>
 #include <string>
 #include <string_view>
 
-#include "gateway/handlers.h"
-#include "gateway/http.h"
-#include "gateway/problem.h"
+#include "apps/gateway/handlers.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/problem.h"
 
 namespace messenger::app {
 namespace {

@@ -1,4 +1,4 @@
-#include "gateway/postbox.h"
+#include "apps/gateway/postbox.h"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/time.h"
+#include "apps/common/time.h"
 
 namespace messenger::app {
 

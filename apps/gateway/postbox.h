@@ -13,8 +13,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "common/event.h"
-#include "common/json.h"
+#include "apps/common/event.h"
+#include "apps/common/json.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

@@ -1,4 +1,4 @@
-#include "gateway/problem.h"
+#include "apps/gateway/problem.h"
 
 #include <string_view>
 #include <utility>

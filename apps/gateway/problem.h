@@ -4,8 +4,8 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "common/json.h"
-#include "gateway/http.h"
+#include "apps/common/json.h"
+#include "apps/gateway/http.h"
 
 namespace messenger::app {
 

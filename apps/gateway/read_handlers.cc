@@ -9,14 +9,14 @@
 #include <variant>
 
 #include "absl/status/statusor.h"
-#include "common/json.h"
-#include "common/message_json.h"
-#include "gateway/event_stream.h"
-#include "gateway/handlers.h"
-#include "gateway/message_page.h"
-#include "gateway/openapi.h"
-#include "gateway/problem.h"
-#include "gateway/read_query.h"
+#include "apps/common/json.h"
+#include "apps/common/message_json.h"
+#include "apps/gateway/event_stream.h"
+#include "apps/gateway/handlers.h"
+#include "apps/gateway/message_page.h"
+#include "apps/gateway/openapi.h"
+#include "apps/gateway/problem.h"
+#include "apps/gateway/read_query.h"
 
 namespace messenger::app {
 namespace {

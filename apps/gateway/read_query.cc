@@ -1,4 +1,4 @@
-#include "gateway/read_query.h"
+#include "apps/gateway/read_query.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <limits>
 #include <utility>
 
-#include "common/position.h"
-#include "common/time.h"
+#include "apps/common/position.h"
+#include "apps/common/time.h"
 
 namespace messenger::app {
 namespace {

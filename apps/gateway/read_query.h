@@ -8,8 +8,8 @@
 #include <string_view>
 #include <variant>
 
-#include "gateway/http.h"
-#include "gateway/problem.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/problem.h"
 #include "messenger/message.h"
 
 namespace messenger::app {

@@ -1,4 +1,4 @@
-#include "gateway/router.h"
+#include "apps/gateway/router.h"
 
 #include <fmt/format.h>
 
@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "gateway/handlers.h"
-#include "gateway/problem.h"
+#include "apps/gateway/handlers.h"
+#include "apps/gateway/problem.h"
 #include "messenger/message.h"
 
 namespace messenger::app {

@@ -3,9 +3,9 @@
 
 #include <optional>
 
-#include "gateway/gateway.h"
-#include "gateway/http.h"
-#include "gateway/origin_guard.h"
+#include "apps/gateway/gateway.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/origin_guard.h"
 
 namespace messenger::app {
 

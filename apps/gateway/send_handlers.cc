@@ -17,11 +17,11 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "common/json.h"
-#include "common/time.h"
-#include "gateway/handlers.h"
-#include "gateway/message_body.h"
-#include "gateway/problem.h"
+#include "apps/common/json.h"
+#include "apps/common/time.h"
+#include "apps/gateway/handlers.h"
+#include "apps/gateway/message_body.h"
+#include "apps/gateway/problem.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

@@ -7,13 +7,13 @@
 #include <string>
 #include <utility>
 
-#include "common/bytes.h"
-#include "common/command_line.h"
-#include "common/exit_code.h"
-#include "common/message_text.h"
-#include "common/time.h"
+#include "apps/common/bytes.h"
+#include "apps/common/command_line.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/message_text.h"
+#include "apps/common/time.h"
+#include "apps/server/tool_command.h"
 #include "messenger/printable.h"
-#include "server/tool_command.h"
 
 namespace messenger::app {
 namespace {

@@ -10,18 +10,18 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "common/drain.h"
-#include "common/exit_code.h"
-#include "common/interrupt.h"
-#include "common/notice_printer.h"
-#include "common/process.h"
-#include "common/standard_streams.h"
-#include "common/status_text.h"
+#include "apps/common/drain.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/interrupt.h"
+#include "apps/common/notice_printer.h"
+#include "apps/common/process.h"
+#include "apps/common/standard_streams.h"
+#include "apps/common/status_text.h"
+#include "apps/server/options.h"
 #include "messenger/log.h"
 #include "messenger/printable.h"
 #include "messenger/server.h"
 #include "messenger/version.h"
-#include "server/options.h"
 
 namespace messenger::app {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/options.h"
+#include "apps/server/options.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/command_line.h"
+#include "apps/common/command_line.h"
 #include "messenger/address.h"
 #include "messenger/version.h"
 

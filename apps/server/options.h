@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
+#include "apps/server/tool_command.h"
 #include "messenger/log.h"
 #include "messenger/server.h"
-#include "server/tool_command.h"
 
 namespace messenger::app {
 

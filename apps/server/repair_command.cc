@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
-#include "common/bytes.h"
-#include "common/exit_code.h"
-#include "server/tool_command.h"
+#include "apps/common/bytes.h"
+#include "apps/common/exit_code.h"
+#include "apps/server/tool_command.h"
 
 namespace messenger::app {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/tool_command.h"
+#include "apps/server/tool_command.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -9,10 +9,10 @@
 #include <system_error>
 #include <utility>
 
-#include "common/bytes.h"
-#include "common/command_line.h"
-#include "common/exit_code.h"
-#include "common/standard_streams.h"
+#include "apps/common/bytes.h"
+#include "apps/common/command_line.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/standard_streams.h"
 #include "messenger/printable.h"
 
 namespace messenger::app {

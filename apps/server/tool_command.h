@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "common/json.h"
+#include "apps/common/json.h"
 #include "messenger/log_tools.h"
 
 namespace CLI {

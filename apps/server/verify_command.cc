@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "common/exit_code.h"
-#include "server/tool_command.h"
+#include "apps/common/exit_code.h"
+#include "apps/server/tool_command.h"
 
 namespace messenger::app {
 namespace {

@@ -7,14 +7,14 @@
 #include <utility>
 #include <variant>
 
-#include "common/json.h"
+#include "apps/common/json.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/message_body.h"
+#include "apps/gateway/origin_guard.h"
+#include "apps/gateway/problem.h"
+#include "apps/gateway/read_query.h"
 #include "fuzz/check.h"
 #include "fuzz/targets.h"
-#include "gateway/http.h"
-#include "gateway/message_body.h"
-#include "gateway/origin_guard.h"
-#include "gateway/problem.h"
-#include "gateway/read_query.h"
 #include "messenger/message.h"
 
 namespace messenger::fuzz {

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "common/json.h"
-#include "common/message_text.h"
-#include "common/nearest.h"
+#include "apps/common/json.h"
+#include "apps/common/message_text.h"
+#include "apps/common/nearest.h"
 #include "messenger/message.h"
 #include "support/printing.h"
 

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "cli/bench/delivery_checker.h"
-#include "cli/bench/histogram.h"
-#include "cli/bench/tag.h"
+#include "apps/cli/bench/delivery_checker.h"
+#include "apps/cli/bench/histogram.h"
+#include "apps/cli/bench/tag.h"
 
 namespace messenger::app::cli_bench_test {
 namespace {

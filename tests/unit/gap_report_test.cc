@@ -1,5 +1,5 @@
 // Gaps on messenger-cli's stderr.
-#include "cli/gap_report.h"
+#include "apps/cli/gap_report.h"
 
 #include <doctest/doctest.h>
 

@@ -12,13 +12,13 @@
 #include <variant>
 #include <vector>
 
-#include "gateway/event_text.h"
-#include "gateway/frame_texts.h"
-#include "gateway/http.h"
-#include "gateway/message_body.h"
-#include "gateway/origin_guard.h"
-#include "gateway/problem.h"
-#include "gateway/read_query.h"
+#include "apps/gateway/event_text.h"
+#include "apps/gateway/frame_texts.h"
+#include "apps/gateway/http.h"
+#include "apps/gateway/message_body.h"
+#include "apps/gateway/origin_guard.h"
+#include "apps/gateway/problem.h"
+#include "apps/gateway/read_query.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
 

@@ -1,5 +1,5 @@
 // messenger-cli bench: what a server and the way to it can do.
-#include "cli/command.h"
+#include "apps/cli/command.h"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -14,14 +14,14 @@
 #include <thread>
 #include <utility>
 
-#include "cli/bench/options.h"
-#include "cli/bench/runner.h"
-#include "cli/errors.h"
-#include "cli/options.h"
-#include "common/event.h"
-#include "common/exit_code.h"
-#include "common/json.h"
-#include "common/standard_streams.h"
+#include "apps/cli/bench/options.h"
+#include "apps/cli/bench/runner.h"
+#include "apps/cli/errors.h"
+#include "apps/cli/options.h"
+#include "apps/common/event.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/json.h"
+#include "apps/common/standard_streams.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
 

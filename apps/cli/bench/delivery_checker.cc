@@ -1,4 +1,4 @@
-#include "cli/bench/delivery_checker.h"
+#include "apps/cli/bench/delivery_checker.h"
 
 #include <iterator>
 

@@ -1,4 +1,4 @@
-#include "cli/bench/histogram.h"
+#include "apps/cli/bench/histogram.h"
 
 #include <algorithm>
 #include <bit>

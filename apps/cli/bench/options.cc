@@ -1,11 +1,11 @@
-#include "cli/bench/options.h"
+#include "apps/cli/bench/options.h"
 
 #include <fmt/format.h>
 
-#include "cli/bench/tag.h"
-#include "cli/options.h"
-#include "common/command_line.h"
-#include "common/position.h"
+#include "apps/cli/bench/tag.h"
+#include "apps/cli/options.h"
+#include "apps/common/command_line.h"
+#include "apps/common/position.h"
 
 namespace messenger::app {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/bench/runner.h"
+#include "apps/cli/bench/runner.h"
 
 #include <fmt/format.h>
 

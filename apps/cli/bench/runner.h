@@ -11,10 +11,10 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "cli/bench/delivery_checker.h"
-#include "cli/bench/histogram.h"
-#include "cli/bench/options.h"
-#include "cli/bench/tag.h"
+#include "apps/cli/bench/delivery_checker.h"
+#include "apps/cli/bench/histogram.h"
+#include "apps/cli/bench/options.h"
+#include "apps/cli/bench/tag.h"
 #include "messenger/client.h"
 
 namespace messenger::app {

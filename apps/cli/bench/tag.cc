@@ -1,4 +1,4 @@
-#include "cli/bench/tag.h"
+#include "apps/cli/bench/tag.h"
 
 #include <charconv>
 
