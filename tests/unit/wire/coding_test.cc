@@ -1,3 +1,5 @@
+#include "wire/coding.h"
+
 #include <doctest/doctest.h>
 #include <google/protobuf/empty.pb.h>
 #include <google/protobuf/io/coded_stream.h>
@@ -12,7 +14,6 @@
 
 #include "support/printing.h"
 #include "support/seed.h"
-#include "wire/coding.h"
 
 namespace messenger::wire::coding_test {
 namespace {

@@ -1,3 +1,5 @@
+#include "wire/send.h"
+
 #include <doctest/doctest.h>
 
 #include <cstdint>
@@ -13,7 +15,6 @@
 #include "support/seed.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
-#include "wire/send.h"
 
 namespace messenger::wire::send_test {
 namespace {

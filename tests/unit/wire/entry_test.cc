@@ -1,3 +1,5 @@
+#include "wire/entry.h"
+
 #include <doctest/doctest.h>
 #include <xxhash.h>
 
@@ -15,7 +17,6 @@
 #include "support/log_access.h"
 #include "support/printing.h"
 #include "wire/coding.h"
-#include "wire/entry.h"
 #include "wire/timestamp.h"
 
 namespace messenger::wire::entry_test {

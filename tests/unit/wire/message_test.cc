@@ -1,5 +1,5 @@
 // NewMessage (messenger/message.h): what it is made of, and what it keeps.
-#include "wire/new_message.h"
+#include "messenger/message.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "messenger/message.h"
+#include "wire/new_message.h"
 
 namespace messenger::new_message_test {
 namespace {

@@ -1,3 +1,5 @@
+#include "wire/read.h"
+
 #include <doctest/doctest.h>
 
 #include <array>
@@ -14,7 +16,6 @@
 #include "support/seed.h"
 #include "wire/coding.h"
 #include "wire/entry.h"
-#include "wire/read.h"
 
 namespace messenger::wire::read_test {
 namespace {

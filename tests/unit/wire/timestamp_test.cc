@@ -1,3 +1,5 @@
+#include "wire/timestamp.h"
+
 #include <doctest/doctest.h>
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
@@ -10,7 +12,6 @@
 
 #include "support/printing.h"
 #include "support/seed.h"
-#include "wire/timestamp.h"
 
 namespace messenger::wire::timestamp_test {
 namespace {

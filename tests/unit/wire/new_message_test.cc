@@ -1,3 +1,5 @@
+#include "wire/new_message.h"
+
 #include <doctest/doctest.h>
 
 #include <cstddef>
@@ -11,7 +13,6 @@
 #include "support/printing.h"
 #include "support/seed.h"
 #include "wire/coding.h"
-#include "wire/new_message.h"
 
 namespace messenger::wire::new_message_test {
 namespace {

@@ -1,3 +1,5 @@
+#include "wire/channel_name.h"
+
 #include <doctest/doctest.h>
 
 #include <string>
@@ -5,7 +7,6 @@
 
 #include "base/status.h"
 #include "support/printing.h"
-#include "wire/channel_name.h"
 
 namespace messenger::wire::channel_name_test {
 namespace {
