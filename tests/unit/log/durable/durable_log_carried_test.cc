@@ -20,9 +20,9 @@
 
 #include "base/status.h"
 #include "log/durable/durable_log.h"
-#include "log/durable/repair.h"
-#include "log/durable/survey.h"
-#include "log/durable/verify.h"
+#include "log/tools/repair.h"
+#include "log/tools/survey.h"
+#include "log/tools/verify.h"
 #include "messenger/log.h"
 #include "support/disk_image.h"
 #include "support/fake_clock.h"

@@ -26,12 +26,12 @@
 #include <vector>
 
 #include "base/status.h"
-#include "log/durable/dump.h"
 #include "log/durable/durable_log.h"
-#include "log/durable/repair.h"
 #include "log/durable/segment_format.h"
-#include "log/durable/survey.h"
-#include "log/durable/verify.h"
+#include "log/tools/dump.h"
+#include "log/tools/repair.h"
+#include "log/tools/survey.h"
+#include "log/tools/verify.h"
 #include "support/disk_image.h"
 #include "support/fake_clock.h"
 #include "support/faulty_file_system.h"

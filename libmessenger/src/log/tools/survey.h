@@ -15,10 +15,10 @@
 #include "absl/status/statusor.h"
 #include "log/durable/checkpoint.h"
 #include "log/durable/file_system.h"
-#include "log/durable/journal_walk.h"
-#include "log/durable/segment_scan.h"
 #include "log/log_clock.h"
 #include "log/producer_table.h"
+#include "log/tools/journal_walk.h"
+#include "log/tools/segment_scan.h"
 #include "messenger/log_tools.h"
 
 namespace messenger {

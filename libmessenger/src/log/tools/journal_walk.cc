@@ -1,4 +1,4 @@
-#include "log/durable/journal_walk.h"
+#include "log/tools/journal_walk.h"
 
 #include <fmt/format.h>
 

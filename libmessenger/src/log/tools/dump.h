@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "log/durable/survey.h"
+#include "log/tools/survey.h"
 #include "messenger/log_tools.h"
 
 namespace messenger {

@@ -1,4 +1,4 @@
-#include "log/durable/segment_scan.h"
+#include "log/tools/segment_scan.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "log/durable/repair.h"
+#include "log/tools/repair.h"
 
 #include <fmt/format.h>
 
@@ -18,12 +18,12 @@
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_util.h"
 #include "log/durable/journal.h"
-#include "log/durable/kept_files.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
 #include "log/durable/retention.h"
 #include "log/durable/segment_writer.h"
 #include "log/producer_table.h"
+#include "log/tools/kept_files.h"
 #include "messenger/log.h"
 #include "wire/entry.h"
 

@@ -1,7 +1,7 @@
-#include "log/durable/verify.h"
+#include "log/tools/verify.h"
 
 #include "base/status.h"
-#include "log/durable/survey.h"
+#include "log/tools/survey.h"
 #include "messenger/log_tools.h"
 
 namespace messenger {

@@ -1,4 +1,4 @@
-#include "log/durable/kept_files.h"
+#include "log/tools/kept_files.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>

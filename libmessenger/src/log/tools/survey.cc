@@ -1,4 +1,4 @@
-#include "log/durable/survey.h"
+#include "log/tools/survey.h"
 
 #include <fmt/format.h>
 
@@ -10,9 +10,9 @@
 #include "base/status.h"
 #include "log/durable/file_util.h"
 #include "log/durable/journal.h"
-#include "log/durable/kept_files.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
+#include "log/tools/kept_files.h"
 #include "messenger/printable.h"
 
 namespace messenger {

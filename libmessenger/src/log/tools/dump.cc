@@ -1,4 +1,4 @@
-#include "log/durable/dump.h"
+#include "log/tools/dump.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
-#include "log/durable/segment_scan.h"
+#include "log/tools/segment_scan.h"
 #include "wire/entry.h"
 
 namespace messenger {

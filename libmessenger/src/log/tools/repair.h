@@ -8,7 +8,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "log/durable/survey.h"
+#include "log/tools/survey.h"
 #include "messenger/log_tools.h"
 
 namespace messenger {
