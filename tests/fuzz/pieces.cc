@@ -6,7 +6,7 @@
 #include "log/durable/checkpoint.h"
 #include "log/durable/journal.h"
 #include "log/durable/layout.h"
-#include "log/durable/segment_info.h"
+#include "log/durable/segment_format.h"
 
 namespace messenger::fuzz {
 namespace {

@@ -22,7 +22,6 @@
 #include "log/durable/durable_log.h"
 #include "log/durable/journal.h"
 #include "log/durable/segment_format.h"
-#include "log/durable/segment_info.h"
 #include "messenger/v1/messenger.pb.h"
 #include "support/fake_clock.h"
 #include "support/faulty_file_system.h"

@@ -16,7 +16,7 @@
 #include "log/durable/encoded_tombstones.h"
 #include "log/durable/file_system.h"
 #include "log/durable/log_time.h"
-#include "log/durable/segment_info.h"
+#include "log/durable/segment_format.h"
 #include "log/producer_table.h"
 #include "log/tombstones.h"
 #include "messenger/message.h"

@@ -18,7 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "log/durable/checkpoint.h"
-#include "log/durable/segment_info.h"
+#include "log/durable/segment_format.h"
 #include "log/entry_queue.h"
 #include "log/log_clock.h"
 #include "log/message_log.h"

@@ -13,7 +13,6 @@
 #include "base/status.h"
 #include "log/durable/layout.h"
 #include "log/durable/segment_format.h"
-#include "log/durable/segment_info.h"
 
 namespace messenger {
 namespace {

@@ -5,10 +5,14 @@
 #include <cstring>
 
 #include "log/durable/disk_coding.h"
+#include "log/durable/file_util.h"
 #include "wire/coding.h"
 
 namespace messenger {
 namespace {
+
+constexpr std::string_view kSegmentSuffix = ".segment";
+constexpr std::string_view kIndexSuffix = ".index";
 
 constexpr std::uint32_t kHeaderTag = wire::MakeTag(15, wire::WireType::kBytes);
 static_assert(kHeaderTag < 0x80 && kSegmentHeaderSize - 2 < 0x80,
@@ -19,6 +23,25 @@ constexpr std::size_t kHeaderChecksumAt = kSegmentHeaderSize - 8;
 constexpr std::size_t kIndexChecksumAt = kIndexEntrySize - 8;
 
 }  // namespace
+
+std::string SegmentFileName(std::uint64_t first_sequence) {
+  return NumberedFileName(first_sequence, kSegmentSuffix);
+}
+
+std::string IndexFileName(std::uint64_t first_sequence) {
+  return NumberedFileName(first_sequence, kIndexSuffix);
+}
+
+std::optional<std::uint64_t> ParseSegmentFileName(std::string_view name) {
+  return ParseNumberedFileName(name, kSegmentSuffix);
+}
+
+bool IsChannelFile(std::string_view name) {
+  constexpr std::string_view kReplacement = ".new";
+  if (ParseSegmentFileName(name)) return true;
+  if (name.ends_with(kReplacement)) name.remove_suffix(kReplacement.size());
+  return ParseNumberedFileName(name, kIndexSuffix).has_value();
+}
 
 std::uint64_t HashChannelName(std::string_view channel) {
   return SeededChecksum(0, channel);

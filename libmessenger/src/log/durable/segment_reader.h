@@ -15,7 +15,6 @@
 #include "absl/synchronization/mutex.h"
 #include "log/durable/file_system.h"
 #include "log/durable/segment_format.h"
-#include "log/durable/segment_info.h"
 #include "log/message_log.h"
 #include "messenger/message.h"
 

@@ -11,7 +11,6 @@
 #include "absl/status/statusor.h"
 #include "log/durable/file_system.h"
 #include "log/durable/segment_format.h"
-#include "log/durable/segment_info.h"
 
 namespace messenger {
 

@@ -11,7 +11,6 @@
 #include "absl/status/status.h"
 #include "log/durable/file_system.h"
 #include "log/durable/segment_format.h"
-#include "log/durable/segment_info.h"
 #include "log/durable/segment_reader.h"
 #include "messenger/log_tools.h"
 #include "messenger/message.h"

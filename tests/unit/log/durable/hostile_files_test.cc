@@ -28,7 +28,7 @@
 #include "log/durable/file_system.h"
 #include "log/durable/file_util.h"
 #include "log/durable/journal.h"
-#include "log/durable/segment_info.h"
+#include "log/durable/segment_format.h"
 #include "log/tools/dump.h"
 #include "log/tools/repair.h"
 #include "log/tools/survey.h"

@@ -24,7 +24,7 @@
 #include "log/durable/checkpoint.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/durable_log.h"
-#include "log/durable/segment_info.h"
+#include "log/durable/segment_format.h"
 #include "log/tools/dump.h"
 #include "log/tools/repair.h"
 #include "log/tools/survey.h"

@@ -17,7 +17,6 @@
 
 #include "base/status.h"
 #include "log/durable/segment_format.h"
-#include "log/durable/segment_info.h"
 #include "log/durable/segment_reader.h"
 #include "log/durable/segment_writer.h"
 #include "messenger/v1/messenger.pb.h"
