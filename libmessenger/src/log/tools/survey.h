@@ -96,4 +96,8 @@ inline constexpr std::string_view kRepairingName = "repairing";
 absl::StatusOr<LogSurvey> SurveyLog(const LogToolContext& context,
                                     const LogToolOptions& options);
 
+// Checks a log, see messenger/log_tools.h.
+absl::StatusOr<LogVerification> Verify(const LogToolContext& context,
+                                       const LogToolOptions& options);
+
 }  // namespace messenger

@@ -22,7 +22,6 @@
 #include "log/durable/durable_log.h"
 #include "log/tools/repair.h"
 #include "log/tools/survey.h"
-#include "log/tools/verify.h"
 #include "messenger/log.h"
 #include "support/disk_image.h"
 #include "support/fake_clock.h"

@@ -32,7 +32,6 @@
 #include "log/tools/dump.h"
 #include "log/tools/repair.h"
 #include "log/tools/survey.h"
-#include "log/tools/verify.h"
 #include "support/faulty_file_system.h"
 #include "support/log_access.h"
 #include "support/temporary_directory.h"

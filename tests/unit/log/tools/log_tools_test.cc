@@ -31,7 +31,6 @@
 #include "log/tools/dump.h"
 #include "log/tools/repair.h"
 #include "log/tools/survey.h"
-#include "log/tools/verify.h"
 #include "support/disk_image.h"
 #include "support/fake_clock.h"
 #include "support/faulty_file_system.h"
