@@ -102,8 +102,7 @@ void AddGiveUpAfter(CLI::App& app, RetryOptions* retry) {
          "--give-up-after",
          [retry](const std::string& text) {
            const auto duration = ParseDuration(text);
-           constexpr std::chrono::hours kMost(24 * 24);
-           if (!duration || *duration > kMost) {
+           if (!duration || *duration > RetryOptions::kGiveUpAfter.most) {
              throw CLI::ValidationError(
                  "--give-up-after",
                  fmt::format("'{}' is no duration up to 24d; use, for "

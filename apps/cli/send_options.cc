@@ -9,9 +9,6 @@
 namespace messenger::app {
 namespace {
 
-// The most that ClientOptions::max_message_bytes can be.
-constexpr std::size_t kMostMessageBytes = std::size_t{16} << 20;
-
 // CLI11 takes an empty answer for valid.
 std::string CheckAttribute(const std::string& attribute) {
   const std::size_t equals = attribute.find('=');
@@ -59,7 +56,8 @@ void AddSendOptions(CLI::App& command, SendCommand* options) {
   AddSize(command, "--max-message-bytes", &options->max_message_bytes,
           "Longest message that the server takes, encoded, up\n"
           "to 16Mi (default 1Mi)")
-      ->check(CLI::Range(std::size_t{1}, kMostMessageBytes));
+      ->check(CLI::Range(ClientOptions::kMaxMessageBytes.least,
+                         ClientOptions::kMaxMessageBytes.most));
 }
 
 }  // namespace messenger::app

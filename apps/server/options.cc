@@ -75,9 +75,6 @@ Environment:
   MESSENGER_SERVER_PORT   port to listen on if there is no --listen
                           (default 51075))";
 
-// What ServiceOptions asks for between a message and a request.
-constexpr std::size_t kRequestOverhead = 1024;
-
 // CLI11 takes an empty answer for valid.
 std::string CheckListen(const std::string& address) {
   const absl::Status status = ParseAddress(address).status();
@@ -229,8 +226,9 @@ std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
       std::chrono::ceil<milliseconds>(command->keepalive_time);
   service.keepalive_timeout =
       std::chrono::ceil<milliseconds>(command->keepalive_timeout);
-  service.max_request_bytes = std::max(
-      service.max_request_bytes, service.max_message_bytes + kRequestOverhead);
+  service.max_request_bytes =
+      std::max(service.max_request_bytes,
+               service.max_message_bytes + ServiceOptions::kRequestOverhead);
   if (command->server.listen.empty()) {
     const auto listen = DefaultListen();
     if (!listen.ok()) {

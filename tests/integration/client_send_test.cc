@@ -1,10 +1,13 @@
 // The contract of Client::Send, SendAsync and Flush (messenger/client.h).
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
@@ -325,6 +328,56 @@ TEST_CASE("only the message that the server refuses gets its error") {
   CHECK(absl::IsResourceExhausted(refused.Await(1)[0].status()));
   for (const auto& result : others.Await(10)) CHECK(result.ok());
   CHECK(client.Send({.text = "x"}).ok());
+}
+
+TEST_CASE("a client's options out of bounds are named with value and limits") {
+  using std::chrono::milliseconds;
+  const auto error = [](ClientOptions options) {
+    const absl::Status status =
+        Client::Connect(std::move(options)).Ping().status();
+    CHECK(absl::IsInvalidArgument(status));
+    return std::string(status.message());
+  };
+  CHECK(error({.retry = {.initial_backoff = milliseconds(0)}}) ==
+        "retry.initial_backoff: 0 ms; must be 1 to 3600000");
+  CHECK(error({.retry = {.max_backoff = milliseconds(99)}}) ==
+        "retry.max_backoff: 99 ms; must be 100 to 3600000");
+  CHECK(error({.retry = {.give_up_after = milliseconds(-1)}}) ==
+        "retry.give_up_after: -1 ms; must be 0 to 2073600000");
+  CHECK(error({.callback_threads = 257}) ==
+        "callback_threads: 257; must be 1 to 256");
+  CHECK(error({.max_in_flight_messages = 0}) ==
+        "max_in_flight_messages: 0; must be 1 to 1048576");
+  CHECK(error({.max_in_flight_bytes = 1}) ==
+        "max_in_flight_bytes: 1; must be 1048576 to 1073741824");
+  CHECK(error({.max_message_bytes = 0}) ==
+        "max_message_bytes: 0; must be 1 to 16777216");
+  CHECK(error({.send_timeout = milliseconds(-1)}) ==
+        "send_timeout: -1 ms; must be 0 to 2073600000");
+  CHECK(error({.call_timeout = milliseconds(0)}) ==
+        "call_timeout: 0 ms; must be 1 to 2073600000");
+  CHECK(error({.keepalive_time = milliseconds(99)}) ==
+        "keepalive_time: 99 ms; must be 100 to 2073600000");
+  CHECK(error({.keepalive_timeout = milliseconds(99)}) ==
+        "keepalive_timeout: 99 ms; must be 100 to 2073600000");
+}
+
+TEST_CASE("options of a send and of a read out of bounds are named, too") {
+  using std::chrono::milliseconds;
+  Client client = Client::Connect({.target = "localhost:1"});
+  for (const milliseconds timeout : {milliseconds(-1), milliseconds::max()}) {
+    const absl::Status status =
+        client.Send({.text = "x"}, {.timeout = timeout}).status();
+    CHECK(absl::IsInvalidArgument(status));
+    CHECK(std::string(status.message()) ==
+          fmt::format("timeout: {} ms; must be 0 to 2073600000",
+                      timeout.count()));
+  }
+  const absl::Status status =
+      client.Read({.heartbeat_interval = milliseconds(-1)}, {}).Wait();
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(std::string(status.message()) ==
+        "heartbeat_interval: -1 ms; must be 0 to 2592000000");
 }
 
 TEST_CASE("a client with options out of bounds says so in every call") {

@@ -2,6 +2,7 @@
 // without a warning; it is not run. designated_test.sh sees to it that none is
 // missing.
 #include <messenger/address.h>
+#include <messenger/bounds.h>
 #include <messenger/client.h>
 #include <messenger/grpc.h>
 #include <messenger/log.h>
@@ -30,6 +31,9 @@ int main() {
 
   // address.h
   Use(Address{.host = name}, Address{.port = 1});
+
+  // bounds.h
+  Use(Bounds<int>{.least = 1}, Bounds<int>{.most = 1});
 
   // message.h
   Use(Position{.epoch = 1}, Position{.sequence = 1});

@@ -19,7 +19,7 @@ done
 
 missing=0
 while read -r struct; do
-  grep -qE "\b$struct\{\." "$source" || {
+  grep -qE "\b$struct(<[a-z]+>)?\{\." "$source" || {
     echo "$source has no $struct" >&2
     missing=1
   }

@@ -15,6 +15,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "messenger/bounds.h"
 #include "messenger/executor.h"
 #include "messenger/message.h"
 
@@ -31,16 +32,18 @@ namespace messenger {
 // program to wait or to do something else.
 struct RetryOptions {
   // The first while, and the longest one. The client waits for a random part of
-  // it ("full jitter"), so that many clients do not come back all at once.
-  // Bounds: 1 ms to 1 hour, the first not above the longest. Defaults 100 ms
-  // and 2 s.
+  // it ("full jitter"), so that many clients do not come back all at once. The
+  // first must not be above the longest. Defaults 100 ms and 2 s.
   std::chrono::milliseconds initial_backoff{100};
   std::chrono::milliseconds max_backoff{2000};
+  static constexpr Bounds<std::chrono::milliseconds> kBackoff{
+      std::chrono::milliseconds(1), std::chrono::hours(1)};
   // Give up, with UNAVAILABLE, when there has been no progress for so long,
   // from the first try or from the loss of the connection on; zero: when a try
-  // fails. A try is cut short for it, but has a second. Bounds: 0 to 24 days.
-  // Default: never.
+  // fails. A try is cut short for it, but has a second. Default: never.
   std::optional<std::chrono::milliseconds> give_up_after = std::nullopt;
+  static constexpr Bounds<std::chrono::milliseconds> kGiveUpAfter{
+      std::chrono::milliseconds(0), std::chrono::hours(24) * 24};
 };
 
 // What to do with a message that finds the window full.
@@ -57,13 +60,14 @@ struct ClientOptions {
   // sending.
   RetryOptions retry = {};
   // Runs the callbacks, if it is set; else a pool of up to `callback_threads`
-  // threads (bounds: 1 to 256, default 2: raise it if callbacks block).
+  // threads (default 2: raise it if callbacks block).
   // Callbacks of different subscriptions run side by side. What this client
   // promises of being "inside a callback" then holds for the callbacks of all
   // clients of this executor. Blocking members of the client must not be called
   // in other tasks of it, unless it has threads left.
   std::shared_ptr<Executor> executor = nullptr;
   int callback_threads = 2;
+  static constexpr Bounds<int> kCallbackThreads{1, 256};
   // Told what an operator should know, a line without its end: that the server
   // is away and why, that it is back. What comes and goes is told at growing
   // intervals, with how often it did. Called by threads of the client; must not
@@ -72,23 +76,31 @@ struct ClientOptions {
   // The window: most messages, and most bytes of messages, that are sent and
   // not yet acknowledged. Larger ones allow more throughput over long
   // distances, and bridge longer absences of the server. A message larger than
-  // the window goes alone. Bounds: 1 to 2^20 messages, 1 MiB to 1 GiB. Defaults
-  // 65,536 and 16 MiB.
+  // the window goes alone. Defaults 65,536 and 16 MiB.
   std::size_t max_in_flight_messages = 65'536;
+  static constexpr Bounds<std::size_t> kMaxInFlightMessages{
+      1, std::size_t{1} << 20};
   std::size_t max_in_flight_bytes = std::size_t{16} << 20;
+  static constexpr Bounds<std::size_t> kMaxInFlightBytes{std::size_t{1} << 20,
+                                                         std::size_t{1} << 30};
   WhenFull when_full = WhenFull::kBlock;
   // Largest NewMessage, encoded, that is offered to the server. Should agree
-  // with the server's ServiceOptions::max_message_bytes. Bounds: 1 B to 16 MiB.
-  // Default 1 MiB.
+  // with the server's ServiceOptions::max_message_bytes. Default 1 MiB.
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
+  static constexpr Bounds<std::size_t> kMaxMessageBytes{1,
+                                                        std::size_t{16} << 20};
   // How long a message may wait, for room in the window and then for its
   // receipt, before its send fails with DEADLINE_EXCEEDED; zero: for ever. See
-  // SendOptions. Bounds: 0 to 24 days. Default 30 s.
+  // SendOptions. Default 30 s.
   std::chrono::milliseconds send_timeout = std::chrono::seconds(30);
+  static constexpr Bounds<std::chrono::milliseconds> kSendTimeout{
+      std::chrono::milliseconds(0), std::chrono::hours(24) * 24};
   // How long Ping, CheckHealth, ListChannels (all of its pages), GetChannel and
   // DeleteChannel may take, and a server to let a reader or a sender in, before
-  // that counts as failed. Bounds: 1 ms to 24 days. Default 10 s.
+  // that counts as failed. Default 10 s.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(10);
+  static constexpr Bounds<std::chrono::milliseconds> kCallTimeout{
+      std::chrono::milliseconds(1), std::chrono::hours(24) * 24};
   // A connection that has been silent for so long, with calls on it, is asked
   // for a sign of life (an HTTP/2 ping), and given up if there is none within
   // the timeout. This is how senders notice that the server is gone without a
@@ -98,10 +110,12 @@ struct ClientOptions {
   // takes, as it is for 1 MiB at 50 KB/s, and than one that is sent and one
   // that is read, if both happen at once. A sender has no more on its way than
   // gets receipts within a quarter of the timeout, but 256 KiB in any case:
-  // with less than 16 round trips, a long line is not filled. Bounds: 100 ms to
-  // 24 days. Defaults 10 s and 30 s.
+  // with less than 16 round trips, a long line is not filled. Defaults 10 s and
+  // 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
+  static constexpr Bounds<std::chrono::milliseconds> kKeepalive{
+      std::chrono::milliseconds(100), std::chrono::hours(24) * 24};
   // Whether subscriptions may share a stream: see Client. A program that wants
   // a stream of the server's for each has to say so.
   bool share_tails = true;
@@ -113,9 +127,10 @@ struct ClientOptions {
 };
 
 struct SendOptions {
-  // Instead of ClientOptions::send_timeout. A message that was not on its way
-  // yet is then dropped. One that was may have been stored, or may still be:
-  // the client goes on sending it, so that those after it are stored in order.
+  // Instead of ClientOptions::send_timeout, with its bounds. A message that was
+  // not on its way yet is then dropped. One that was may have been stored, or
+  // may still be: the client goes on sending it, so that those after it are
+  // stored in order.
   std::optional<std::chrono::milliseconds> timeout = std::nullopt;
 };
 
@@ -143,8 +158,10 @@ struct ReadOptions {
   // little at a time to a reader on a slow line, and announces what is larger,
   // such as a message of 1 MiB: then the client waits for longer. 50 KB/s are
   // enough with the default, also for several readers that share them, unless
-  // their messages are large. Bounds: 0 to 30 days. Default 10 s.
+  // their messages are large. Default 10 s.
   std::chrono::milliseconds heartbeat_interval = std::chrono::seconds(10);
+  static constexpr Bounds<std::chrono::milliseconds> kHeartbeatInterval{
+      std::chrono::milliseconds(0), std::chrono::hours(24) * 30};
   // Go on past damaged records, with a gap, instead of ending with DATA_LOSS.
   bool skip_damaged = false;
 };

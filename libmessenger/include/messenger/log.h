@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "messenger/bounds.h"
 
 namespace messenger {
 
@@ -29,10 +30,12 @@ class MessageLog;
 struct RetentionOptions {
   // Most bytes kept per channel: of encoded messages in a directory, of the
   // memory that they are in otherwise. A message that is larger is kept until
-  // the next one. Bounds: at least 64 KiB. Default: a log in a directory keeps
-  // everything; a log in memory keeps 1 GiB of each channel. Set it for a log
-  // in a directory if its disk is not to fill up.
+  // the next one. Default: a log in a directory keeps everything; a log in
+  // memory keeps 1 GiB of each channel. Set it for a log in a directory if its
+  // disk is not to fill up.
   std::optional<std::uint64_t> max_bytes = std::nullopt;
+  static constexpr Bounds<std::uint64_t> kMaxBytes{std::uint64_t{64} << 10,
+                                                   UINT64_MAX};
   // Drop what was written longer ago than this; zero keeps it. Applied when the
   // channel is next written, read or listed, and in a directory every 30 s.
   // Default: keep.
@@ -43,6 +46,8 @@ struct RetentionOptions {
   // told when the log is opened; and if that time is more than 30 days, it does
   // not count, since the clock is, or was, wrong more likely than not.
   std::chrono::nanoseconds max_age{0};
+  static constexpr Bounds<std::chrono::nanoseconds> kMaxAge{
+      std::chrono::nanoseconds(0), std::chrono::nanoseconds::max()};
 };
 
 // What a log in a directory promises of a message when its receipt is sent.
@@ -65,8 +70,10 @@ struct LogOptions {
   // For logs in a directory: when the journal has this size, what is in it is
   // brought into segments (a checkpoint); at twice that, appends wait. It
   // bounds how long opening takes after a crash, and the memory for what is in
-  // no segment yet. Bounds: 64 KiB to 16 GiB. Default 64 MiB.
+  // no segment yet. Default 64 MiB.
   std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
+  static constexpr Bounds<std::uint64_t> kMaxJournalBytes{
+      std::uint64_t{64} << 10, std::uint64_t{16} << 30};
   // Told what an operator should know, a line without its end: what was cut off
   // when the log was opened, that the storage refuses writes, that it takes
   // them again, once of each thing what a reader cannot have; with paths, which
@@ -79,25 +86,32 @@ struct LogOptions {
   // RESOURCE_EXHAUSTED. Default 100,000 (beside their messages, some 2 KB each
   // in a directory, and 6 KB in memory).
   std::size_t max_channels = 100'000;
+  static constexpr Bounds<std::size_t> kMaxChannels{1, SIZE_MAX};
   // Most deleted channels, whose last sequence is remembered for good, so that
   // none is given out twice. Deleting one more is RESOURCE_EXHAUSTED; sending
   // to a deleted channel makes it one that exists, and no longer counts here.
   // Default 1,000,000 (less than 300 bytes each).
   std::size_t max_deleted_channels = 1'000'000;
+  static constexpr Bounds<std::size_t> kMaxDeletedChannels{1, SIZE_MAX};
   // For logs in memory: most memory for the messages of all channels together,
   // those that readers have not let go of yet included. An append that would
   // take more is RESOURCE_EXHAUSTED; nothing but retention drops messages.
-  // Bounds: at least 1 MiB. Default: half of the memory that there is, of the
-  // machine or of the control group of a container.
+  // Default: half of the memory that there is, of the machine or of the control
+  // group of a container.
   std::optional<std::uint64_t> max_memory_bytes = std::nullopt;
+  static constexpr Bounds<std::uint64_t> kMaxMemoryBytes{std::uint64_t{1} << 20,
+                                                         UINT64_MAX};
   // Most producers remembered per channel; beyond it, the one that has been
   // idle longest is forgotten. A forgotten producer that goes on where it was
   // is refused with FAILED_PRECONDITION, never stored twice; one that starts at
   // 1 again is a new one. Default 10,000 (about 200 bytes each, and at most 7
   // KiB).
   std::size_t max_producers_per_channel = 10'000;
-  // A producer idle for longer may be forgotten; not negative. Default 1 hour.
+  static constexpr Bounds<std::size_t> kMaxProducersPerChannel{1, SIZE_MAX};
+  // A producer idle for longer may be forgotten. Default 1 hour.
   std::chrono::nanoseconds producer_idle_timeout = std::chrono::hours(1);
+  static constexpr Bounds<std::chrono::nanoseconds> kProducerIdleTimeout{
+      std::chrono::nanoseconds(0), std::chrono::nanoseconds::max()};
 };
 
 // Opens a log.

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "messenger/bounds.h"
 #include "messenger/client.h"
 #include "messenger/log.h"
 #include "messenger/message.h"
@@ -19,25 +20,33 @@ namespace messenger {
 // How the service treats its clients. Sizes are of encoded messages and
 // requests, without the transport's framing.
 struct ServiceOptions {
-  // Most bytes of one NewMessage. Bounds: 1 B to 16 MiB. Default 1 MiB.
+  // Most bytes of one NewMessage. Default 1 MiB.
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
-  // Most bytes of one request. Bounds: max_message_bytes + 1 KiB, and at least
-  // 512 KiB, since clients send batches, to 64 MiB.
-  // Default 4 MiB.
+  static constexpr Bounds<std::size_t> kMaxMessageBytes =
+      ClientOptions::kMaxMessageBytes;
+  // Most bytes of one request: a batch, as clients send them, and at least
+  // kRequestOverhead more than max_message_bytes. Default 4 MiB.
   std::size_t max_request_bytes = std::size_t{4} << 20;
+  static constexpr Bounds<std::size_t> kMaxRequestBytes{std::size_t{512} << 10,
+                                                        std::size_t{64} << 20};
+  static constexpr std::size_t kRequestOverhead = 1024;
   // Most bytes of messages in one frame, unless a single message is larger. A
   // reader's frames begin with 64 KiB, and grow up to this while it takes them
-  // quickly. Bounds: 1 KiB to 3 MiB, since clients accept 4 MiB by default.
-  // Smaller frames cost more per message; larger ones hold more log memory per
-  // reader. Default 1 MiB.
+  // quickly. Clients of other languages accept 4 MiB by default. Smaller frames
+  // cost more per message; larger ones hold more log memory per reader. Default
+  // 1 MiB.
   std::size_t max_frame_bytes = std::size_t{1} << 20;
+  static constexpr Bounds<std::size_t> kMaxFrameBytes{std::size_t{1} << 10,
+                                                      std::size_t{3} << 20};
   // Most bytes of appends under way over all calls, as they are stored. When
   // that much waits for the disk, calls wait before they are taken up, and the
   // connections that they come by take turns; four times as much may wait. A
   // call that would be one more, by the connection that has most waiting, is
-  // refused with UNAVAILABLE, and `Client` tries again. Bounds: 1 MiB to 64
-  // GiB; a larger append is taken up alone. Default 64 MiB.
+  // refused with UNAVAILABLE, and `Client` tries again. A larger append is
+  // taken up alone. Default 64 MiB.
   std::size_t max_append_bytes = std::size_t{64} << 20;
+  static constexpr Bounds<std::size_t> kMaxAppendBytes{std::size_t{1} << 20,
+                                                       std::size_t{64} << 30};
   // Most log memory that frames on their way to readers may hold, over all
   // readers: what a frame refers to stays until the reader has taken it, though
   // the log may have dropped it. What several readers are sent counts once, and
@@ -45,26 +54,32 @@ struct ServiceOptions {
   // been on their way for longest are cut off, as after stall_timeout; the
   // newest frame always stays. When half of it is used, frames become smaller
   // (64 KiB, and less the less is left), so that many slow readers find room.
-  // Bounds: twice the larger of max_message_bytes and max_frame_bytes, to 1
-  // TiB. Default 256 MiB.
+  // At least twice the larger of max_message_bytes and max_frame_bytes. Default
+  // 256 MiB.
   std::size_t max_frames_in_flight_bytes = std::size_t{256} << 20;
-  // Limits within which a client's heartbeat interval is kept. Bounds: 1 ms to
-  // 30 days.
+  static constexpr Bounds<std::size_t> kMaxFramesInFlightBytes{
+      2 * kMaxFrameBytes.least, std::size_t{1} << 40};
+  // Limits within which a client's heartbeat interval is kept, in order.
   std::chrono::milliseconds min_heartbeat_interval = std::chrono::seconds(1);
   std::chrono::milliseconds max_heartbeat_interval = std::chrono::hours(1);
+  static constexpr Bounds<std::chrono::milliseconds> kHeartbeatInterval{
+      std::chrono::milliseconds(1), ReadOptions::kHeartbeatInterval.most};
   // A reader that has not taken a frame for this long is cut off (its stream
   // ends with CANCELLED); zero waits for ever. It can resume where it was, and
   // `Client` does. It should be longer than the largest message takes on the
-  // slowest line. Bounds: 0 to 30 days. Default 15 minutes.
+  // slowest line. Default 15 minutes.
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(15);
+  static constexpr Bounds<std::chrono::milliseconds> kStallTimeout{
+      std::chrono::milliseconds(0), std::chrono::hours(24) * 30};
   // A connection that has been silent for so long is asked for a sign of life
   // (an HTTP/2 ping), and closed if there is none within the timeout: so peers
   // that are gone without a word are noticed. On a slow line the timeout must
   // be longer than the largest message takes, see ClientOptions, as it is for 1
-  // MiB at 50 KB/s. Bounds: 100 ms to 24 days.
-  // Defaults 10 s and 30 s.
+  // MiB at 50 KB/s. Defaults 10 s and 30 s.
   std::chrono::milliseconds keepalive_time = std::chrono::seconds(10);
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
+  static constexpr Bounds<std::chrono::milliseconds> kKeepalive =
+      ClientOptions::kKeepalive;
 };
 
 struct ServerOptions {

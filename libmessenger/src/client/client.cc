@@ -8,6 +8,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
+#include "base/bounds.h"
 #include "base/forked.h"
 #include "base/status.h"
 #include "base/target.h"
@@ -20,58 +21,39 @@
 #include "client/timers.h"
 #include "messenger/address.h"
 #include "messenger/v1/messenger.pb.h"
-#include "rpc/keepalive.h"
 #include "wire/channel_name.h"
 #include "wire/send.h"
 
 namespace messenger {
 namespace {
 
-template <typename Number>
-absl::Status CheckBounds(std::string_view name, Number value, Number low,
-                         Number high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{}: {}; must be {} to {}", name, value, low, high));
-}
-
-absl::Status CheckTime(std::string_view name, std::chrono::milliseconds value,
-                       std::chrono::milliseconds low,
-                       std::chrono::milliseconds high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{}: {} ms; must be {} ms to {} ms", name, value.count(),
-                  low.count(), high.count()));
-}
-
 absl::Status Check(const ClientOptions& options) {
-  using std::chrono_literals::operator""ms;
-  using std::chrono_literals::operator""h;
-  constexpr std::chrono::milliseconds kLongest = rpc::kMaxKeepalive;
-  constexpr std::size_t kMiB = std::size_t{1} << 20;
-  for (const absl::Status& status :
-       {CheckTime("retry.initial_backoff", options.retry.initial_backoff, 1ms,
-                  1h),
-        CheckTime("retry.max_backoff", options.retry.max_backoff,
-                  options.retry.initial_backoff, 1h),
-        CheckTime("retry.give_up_after",
-                  options.retry.give_up_after.value_or(0ms), 0ms, kLongest),
-        CheckBounds("callback_threads", options.callback_threads, 1, 256),
-        CheckBounds<std::size_t>("max_in_flight_messages",
-                                 options.max_in_flight_messages, 1, kMiB),
-        CheckBounds("max_in_flight_bytes", options.max_in_flight_bytes, kMiB,
-                    1024 * kMiB),
-        CheckBounds<std::size_t>("max_message_bytes", options.max_message_bytes,
-                                 1, 16 * kMiB),
-        CheckTime("send_timeout", options.send_timeout, 0ms, kLongest),
-        CheckTime("call_timeout", options.call_timeout, 1ms, kLongest),
-        CheckTime("keepalive_time", options.keepalive_time, rpc::kMinKeepalive,
-                  kLongest),
-        CheckTime("keepalive_timeout", options.keepalive_timeout,
-                  rpc::kMinKeepalive, kLongest)}) {
-    if (!status.ok()) return status;
-  }
-  return absl::OkStatus();
+  using Options = ClientOptions;
+  const RetryOptions& retry = options.retry;
+  return FirstError(
+      {CheckBounds("retry.initial_backoff", retry.initial_backoff,
+                   RetryOptions::kBackoff),
+       CheckBounds("retry.max_backoff", retry.max_backoff,
+                   Bounds<std::chrono::milliseconds>{
+                       retry.initial_backoff, RetryOptions::kBackoff.most}),
+       CheckBounds(
+           "retry.give_up_after",
+           retry.give_up_after.value_or(RetryOptions::kGiveUpAfter.least),
+           RetryOptions::kGiveUpAfter),
+       CheckBounds("callback_threads", options.callback_threads,
+                   Options::kCallbackThreads),
+       CheckBounds("max_in_flight_messages", options.max_in_flight_messages,
+                   Options::kMaxInFlightMessages),
+       CheckBounds("max_in_flight_bytes", options.max_in_flight_bytes,
+                   Options::kMaxInFlightBytes),
+       CheckBounds("max_message_bytes", options.max_message_bytes,
+                   Options::kMaxMessageBytes),
+       CheckBounds("send_timeout", options.send_timeout, Options::kSendTimeout),
+       CheckBounds("call_timeout", options.call_timeout, Options::kCallTimeout),
+       CheckBounds("keepalive_time", options.keepalive_time,
+                   Options::kKeepalive),
+       CheckBounds("keepalive_timeout", options.keepalive_timeout,
+                   Options::kKeepalive)});
 }
 
 // Completes the addresses.

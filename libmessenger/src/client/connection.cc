@@ -20,7 +20,6 @@
 #include "messenger/printable.h"
 #include "rpc/bytes.h"
 #include "rpc/init.h"
-#include "rpc/keepalive.h"
 #include "rpc/status.h"
 #include "wire/coding.h"
 
@@ -68,9 +67,9 @@ grpc::ChannelArguments Arguments(const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(Connection::kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
-                   rpc::ToArgument(options.keepalive_time));
+                   Narrow<int>(options.keepalive_time.count()));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                   rpc::ToArgument(options.keepalive_timeout));
+                   Narrow<int>(options.keepalive_timeout.count()));
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // gRPC would otherwise size the windows by pinging the server while it reads,
   // and settle on ones that fall out of the CPU's caches: half as fast.

@@ -6,14 +6,13 @@
 #include <chrono>
 #include <string>
 
+#include "base/bounds.h"
+#include "base/status.h"
+#include "messenger/client.h"
 #include "wire/sequence.h"
 
 namespace messenger {
 namespace {
-
-// The longest that a server may be told to keep.
-constexpr std::chrono::milliseconds kLongestHeartbeat =
-    std::chrono::hours(24 * 30);
 
 absl::Status Wrong(const FramePlace& place, std::string_view what) {
   return absl::DataLossError(
@@ -64,11 +63,11 @@ absl::Status CheckNumbers(const wire::Frame& frame, const FramePlace& place) {
     return Wrong(place, fmt::format("{} messages from {} on, with the head {}",
                                     frame.message_count, next, head));
   }
-  if (header.heartbeat_interval > kLongestHeartbeat) {
-    return Wrong(place,
-                 fmt::format("a heartbeat each {} ms; must be at most {}",
-                             header.heartbeat_interval.count(),
-                             kLongestHeartbeat.count()));
+  if (absl::Status s =
+          CheckBounds("heartbeat_interval", header.heartbeat_interval,
+                      ReadOptions::kHeartbeatInterval);
+      !s.ok()) {
+    return Wrong(place, MessageOf(s));
   }
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 #include <ctime>
 #include <utility>
 
+#include "base/bounds.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/channel_name.h"
@@ -157,9 +158,10 @@ absl::Status SendPipeline::Enqueue(const NewMessage& message,
   }
   const std::chrono::milliseconds timeout =
       options.timeout.value_or(options_.send_timeout);
-  if (timeout.count() < 0) {
-    return absl::InvalidArgumentError(
-        fmt::format("timeout: {} ms; must be at least 0", timeout.count()));
+  if (absl::Status s =
+          CheckBounds("timeout", timeout, ClientOptions::kSendTimeout);
+      !s.ok()) {
+    return s;
   }
   const std::string_view channel = *wire::ResolveChannelName(message.channel);
   const std::size_t size = wire::NewMessageSize(message);

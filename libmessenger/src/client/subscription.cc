@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "base/bounds.h"
 #include "base/cond_var.h"
 #include "base/forked.h"
 #include "base/status.h"
@@ -26,18 +27,10 @@ ReadOptions Resolved(ReadOptions options) {
 }
 
 absl::Status Check(const ReadOptions& options) {
-  if (absl::Status s = wire::ResolveChannelName(options.channel).status();
-      !s.ok()) {
-    return s;
-  }
-  constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 30);
-  if (options.heartbeat_interval.count() < 0 ||
-      options.heartbeat_interval > kLongest) {
-    return absl::InvalidArgumentError(
-        fmt::format("heartbeat_interval: {} ms; must be 0 to 30 days",
-                    options.heartbeat_interval.count()));
-  }
-  return absl::OkStatus();
+  return FirstError(
+      {wire::ResolveChannelName(options.channel).status(),
+       CheckBounds("heartbeat_interval", options.heartbeat_interval,
+                   ReadOptions::kHeartbeatInterval)});
 }
 
 }  // namespace

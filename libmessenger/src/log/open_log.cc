@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "base/bounds.h"
 #include "base/forked.h"
 #include "base/status.h"
 #include "log/durable/durable_log.h"
@@ -15,50 +16,33 @@
 namespace messenger {
 namespace {
 
-constexpr std::uint64_t kMinRetentionBytes = std::uint64_t{64} << 10;
-constexpr std::uint64_t kMinMemoryBytes = std::uint64_t{1} << 20;
-constexpr std::uint64_t kMinJournalBytes = std::uint64_t{64} << 10;
-constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{16} << 30;
-
 // Enough for a journal, and for deleting many channels.
 constexpr std::uint64_t kReserveBytes = std::uint64_t{4} << 20;
 // Who stops a server does not wait much longer than for its drain.
 constexpr std::chrono::seconds kCloseTimeout{1};
 
 absl::Status Check(const LogOptions& options) {
-  if (options.retention.max_bytes.value_or(UINT64_MAX) < kMinRetentionBytes) {
-    return absl::InvalidArgumentError(
-        fmt::format("retention.max_bytes: {}; must be at least {}",
-                    *options.retention.max_bytes, kMinRetentionBytes));
-  }
-  if (options.retention.max_age.count() < 0) {
-    return absl::InvalidArgumentError(
-        fmt::format("retention.max_age: {} ns; must not be negative",
-                    options.retention.max_age.count()));
-  }
-  if (options.max_journal_bytes < kMinJournalBytes ||
-      options.max_journal_bytes > kMaxJournalBytes) {
-    return absl::InvalidArgumentError(fmt::format(
-        "max_journal_bytes: {}; must be {} to {}", options.max_journal_bytes,
-        kMinJournalBytes, kMaxJournalBytes));
-  }
-  if (options.max_memory_bytes.value_or(UINT64_MAX) < kMinMemoryBytes) {
-    return absl::InvalidArgumentError(
-        fmt::format("max_memory_bytes: {}; must be at least {}",
-                    *options.max_memory_bytes, kMinMemoryBytes));
-  }
-  if (options.producer_idle_timeout.count() < 0) {
-    return absl::InvalidArgumentError(
-        fmt::format("producer_idle_timeout: {} ns; must not be negative",
-                    options.producer_idle_timeout.count()));
-  }
-  if (options.max_channels == 0 || options.max_deleted_channels == 0 ||
-      options.max_producers_per_channel == 0) {
-    return absl::InvalidArgumentError(
-        "max_channels, max_deleted_channels, max_producers_per_channel: must "
-        "be at least 1");
-  }
-  return absl::OkStatus();
+  using Options = LogOptions;
+  const RetentionOptions& retention = options.retention;
+  return FirstError(
+      {CheckBounds("retention.max_bytes",
+                   retention.max_bytes.value_or(UINT64_MAX),
+                   RetentionOptions::kMaxBytes),
+       CheckBounds("retention.max_age", retention.max_age,
+                   RetentionOptions::kMaxAge),
+       CheckBounds("max_journal_bytes", options.max_journal_bytes,
+                   Options::kMaxJournalBytes),
+       CheckBounds("max_memory_bytes",
+                   options.max_memory_bytes.value_or(UINT64_MAX),
+                   Options::kMaxMemoryBytes),
+       CheckBounds("producer_idle_timeout", options.producer_idle_timeout,
+                   Options::kProducerIdleTimeout),
+       CheckBounds("max_channels", options.max_channels, Options::kMaxChannels),
+       CheckBounds("max_deleted_channels", options.max_deleted_channels,
+                   Options::kMaxDeletedChannels),
+       CheckBounds("max_producers_per_channel",
+                   options.max_producers_per_channel,
+                   Options::kMaxProducersPerChannel)});
 }
 
 // Files are called what whoever made them liked.

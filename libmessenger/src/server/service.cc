@@ -1,6 +1,5 @@
 // The six methods, all of them raw: typed methods would answer malformed bytes
 // with UNIMPLEMENTED before a handler sees them.
-#include <fmt/format.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/server_builder.h>
@@ -16,13 +15,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/bounds.h"
 #include "base/forked.h"
 #include "base/narrow.h"
 #include "base/out_of_memory.h"
 #include "messenger/grpc.h"
 #include "messenger/v1/messenger.grpc.pb.h"
 #include "rpc/bytes.h"
-#include "rpc/keepalive.h"
 #include "server/local_client.h"
 #include "server/read_stream.h"
 #include "server/send_stream.h"
@@ -61,71 +60,38 @@ void FillIn(const ChannelInfo& info, std::uint64_t readers,
   channel->set_readers(readers);
 }
 
-absl::Status CheckBounds(std::string_view name, std::size_t value,
-                         std::size_t low, std::size_t high) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{}: {}; must be {} to {}", name, value, low, high));
-}
-
 }  // namespace
 
 absl::Status CheckBounds(const ServiceOptions& options) {
-  constexpr std::size_t kKiB = std::size_t{1} << 10;
-  constexpr std::size_t kMiB = std::size_t{1} << 20;
-  if (absl::Status s = CheckBounds("max_message_bytes",
-                                   options.max_message_bytes, 1, 16 * kMiB);
-      !s.ok()) {
-    return s;
-  }
-  if (absl::Status s = CheckBounds(
-          "max_request_bytes", options.max_request_bytes,
-          std::max(options.max_message_bytes + kKiB, 512 * kKiB), 64 * kMiB);
-      !s.ok()) {
-    return s;
-  }
-  if (absl::Status s = CheckBounds("max_frame_bytes", options.max_frame_bytes,
-                                   kKiB, 3 * kMiB);
-      !s.ok()) {
-    return s;
-  }
-  if (absl::Status s = CheckBounds("max_append_bytes", options.max_append_bytes,
-                                   kMiB, 64 * kKiB * kMiB);
-      !s.ok()) {
-    return s;
-  }
-  if (absl::Status s = CheckBounds(
-          "max_frames_in_flight_bytes", options.max_frames_in_flight_bytes,
-          2 * std::max(options.max_message_bytes, options.max_frame_bytes),
-          kMiB * kMiB);
-      !s.ok()) {
-    return s;
-  }
-  constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 30);
-  if (options.min_heartbeat_interval.count() < 1 ||
-      options.max_heartbeat_interval < options.min_heartbeat_interval ||
-      options.max_heartbeat_interval > kLongest) {
-    return absl::InvalidArgumentError(fmt::format(
-        "min_heartbeat_interval, max_heartbeat_interval: {} ms and {} ms; must "
-        "be 1 ms to 30 days, and in order",
-        options.min_heartbeat_interval.count(),
-        options.max_heartbeat_interval.count()));
-  }
-  if (options.stall_timeout.count() < 0 || options.stall_timeout > kLongest) {
-    return absl::InvalidArgumentError(
-        fmt::format("stall_timeout: {} ms; must be 0 to 30 days",
-                    options.stall_timeout.count()));
-  }
-  for (const auto& [name, time] :
-       {std::pair("keepalive_time", options.keepalive_time),
-        std::pair("keepalive_timeout", options.keepalive_timeout)}) {
-    if (time < rpc::kMinKeepalive || time > rpc::kMaxKeepalive) {
-      return absl::InvalidArgumentError(
-          fmt::format("{}: {} ms; must be {} ms to 24 days", name, time.count(),
-                      rpc::kMinKeepalive.count()));
-    }
-  }
-  return absl::OkStatus();
+  using Options = ServiceOptions;
+  Bounds<std::size_t> request = Options::kMaxRequestBytes;
+  request.least = std::max(
+      request.least, options.max_message_bytes + Options::kRequestOverhead);
+  Bounds<std::size_t> frames = Options::kMaxFramesInFlightBytes;
+  frames.least =
+      2 * std::max(options.max_message_bytes, options.max_frame_bytes);
+  Bounds<std::chrono::milliseconds> heartbeat = Options::kHeartbeatInterval;
+  heartbeat.least = std::max(heartbeat.least, options.min_heartbeat_interval);
+  return FirstError(
+      {CheckBounds("max_message_bytes", options.max_message_bytes,
+                   Options::kMaxMessageBytes),
+       CheckBounds("max_request_bytes", options.max_request_bytes, request),
+       CheckBounds("max_frame_bytes", options.max_frame_bytes,
+                   Options::kMaxFrameBytes),
+       CheckBounds("max_append_bytes", options.max_append_bytes,
+                   Options::kMaxAppendBytes),
+       CheckBounds("max_frames_in_flight_bytes",
+                   options.max_frames_in_flight_bytes, frames),
+       CheckBounds("min_heartbeat_interval", options.min_heartbeat_interval,
+                   Options::kHeartbeatInterval),
+       CheckBounds("max_heartbeat_interval", options.max_heartbeat_interval,
+                   heartbeat),
+       CheckBounds("stall_timeout", options.stall_timeout,
+                   Options::kStallTimeout),
+       CheckBounds("keepalive_time", options.keepalive_time,
+                   Options::kKeepalive),
+       CheckBounds("keepalive_timeout", options.keepalive_timeout,
+                   Options::kKeepalive)});
 }
 
 namespace {
@@ -298,18 +264,24 @@ void Service::Register(grpc::ServerBuilder& builder) {
   // Twice the limit and something: a request that is a little too large still
   // arrives, and gets our error.
   constexpr std::size_t kMargin = std::size_t{1} << 20;
+  // Connections whose clients ping more often are ended. Less than what a
+  // client may be set to, since pings may catch up with one another on their
+  // way.
+  constexpr std::chrono::milliseconds kMinPingInterval =
+      ServiceOptions::kKeepalive.least / 4;
   const ServiceOptions& options = impl_->core().options();
   builder.SetOption(
       std::make_unique<DefaultArguments::Option>(DefaultArguments::Arguments{
           {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
            Narrow<int>(2 * options.max_request_bytes + kMargin)},
-          {GRPC_ARG_KEEPALIVE_TIME_MS, rpc::ToArgument(options.keepalive_time)},
+          {GRPC_ARG_KEEPALIVE_TIME_MS,
+           Narrow<int>(options.keepalive_time.count())},
           {GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-           rpc::ToArgument(options.keepalive_timeout)},
+           Narrow<int>(options.keepalive_timeout.count())},
           {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
           {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
           {GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-           rpc::ToArgument(rpc::kMinPingInterval)},
+           Narrow<int>(kMinPingInterval.count())},
           {GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0}}));
   // A small request must not become a large one behind the limit: none is
   // unpacked, and those that are packed are refused.

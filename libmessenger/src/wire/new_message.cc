@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/bounds.h"
 #include "base/utf8.h"
 #include "wire/coding.h"
 #include "wire/message_tags.h"
@@ -54,10 +55,9 @@ absl::Status CheckAll(const Fields& message) {
     const auto field = [i](std::string_view part) {
       return fmt::format("attributes[{}].{}", i, part);
     };
-    if (name.empty() || name.size() > kMaxAttributeNameSize) {
-      return absl::InvalidArgumentError(
-          fmt::format("{}: {} bytes; must be 1 to {}", field("name"),
-                      name.size(), kMaxAttributeNameSize));
+    if (!kAttributeNameSize.Contain(name.size())) {
+      return OutOfBounds(field("name"), name.size(), kAttributeNameSize,
+                         " bytes");
     }
     if (!IsValidUtf8(name)) return CheckUtf8(field("name"), name);
     if (!IsValidUtf8(value)) return CheckUtf8(field("value"), value);

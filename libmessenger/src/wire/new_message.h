@@ -13,11 +13,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "messenger/bounds.h"
 #include "messenger/message.h"
 
 namespace messenger::wire {
 
-inline constexpr std::size_t kMaxAttributeNameSize = 128;
+inline constexpr Bounds<std::size_t> kAttributeNameSize{1, 128};
 
 // What a NewMessage is encoded from, as views into bytes that were received.
 struct NewMessageFields {
