@@ -141,7 +141,7 @@ using LogContents = std::map<std::string, Contents, std::less<>>;
 
 LogContents ReadAll(MessageLog& log) {
   LogContents all;
-  for (const ChannelInfo& info : log.ListChannels("", 100)) {
+  for (const ChannelInfo& info : test::ListChannels(log, "", 100)) {
     Check(info.first_sequence >= 1 && info.head >= 1 &&
               info.first_sequence <= info.head + 1,
           fmt::format("channel \"{}\" is from {} to {}", info.name,
@@ -278,7 +278,7 @@ void CheckRefusedAgain(Lab& lab, const absl::Status& refused,
 
 void Change(MessageLog& log, const Choices& choices) {
   if (choices.appends) {
-    const auto head = log.GetChannel(kChannels[0]);
+    const auto head = test::GetChannel(log, kChannels[0]);
     const auto result = test::Append(
         log, choices.with_producer
                  ? test::BatchOf(kChannels[0], test::Producer(1), 2, {"new"})

@@ -10,6 +10,7 @@
 
 #include "messenger/server.h"
 #include "messenger/v1/messenger.pb.h"
+#include "support/log_access.h"
 #include "support/raw_client.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
@@ -73,7 +74,7 @@ TEST_CASE_FIXTURE(Fixture, "appends that find no room wait, and are stored") {
   REQUIRE(log->AwaitPending(2));
   log->Release();
   for (RawStream& call : calls) CHECK(call.Finish().ok());
-  CHECK(log->GetChannel("c")->head == 8);
+  CHECK(GetChannel(*log, "c")->head == 8);
 }
 
 TEST_CASE_FIXTURE(Fixture, "too many that wait are turned away") {
@@ -139,7 +140,7 @@ TEST_CASE_FIXTURE(Fixture, "what a caller that is gone had sent is dropped") {
   RawStream call = StartUnary(*other);
   log->Release();
   CHECK(call.Finish().ok());
-  CHECK(log->GetChannel("c")->head == 1);
+  CHECK(GetChannel(*log, "c")->head == 1);
 }
 
 TEST_CASE_FIXTURE(Fixture, "and so is what it had waiting") {
@@ -181,7 +182,7 @@ TEST_CASE_FIXTURE(Fixture, "and so is what it had waiting") {
   stored.push_back(StartUnary(*other));
   log->Release();
   for (RawStream& call : stored) CHECK(call.Finish().ok());
-  CHECK(log->GetChannel("c")->head == 3);
+  CHECK(GetChannel(*log, "c")->head == 3);
 }
 
 }  // namespace

@@ -7,8 +7,10 @@
 #include <grpcpp/server_builder.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -18,6 +20,7 @@
 #include "messenger/server.h"
 #include "messenger/v1/messenger.pb.h"
 #include "rpc/bytes.h"
+#include "support/log_access.h"
 #include "support/raw_client.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
@@ -103,7 +106,7 @@ TEST_CASE_FIXTURE(Fixture,
   const grpc::Status end = stream.Finish();
   CHECK(end.error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(end.error_message() == "the disk is full");
-  CHECK(absl::IsNotFound(log->GetChannel("general").status()));
+  CHECK(absl::IsNotFound(GetChannel(*log, "general").status()));
 }
 
 TEST_CASE_FIXTURE(Fixture,
@@ -127,7 +130,7 @@ TEST_CASE_FIXTURE(Fixture,
   const grpc::Status end = stream.Finish();
   CHECK(end.error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(end.error_message() == "the disk is full");
-  CHECK(absl::IsNotFound(log->GetChannel("general").status()));
+  CHECK(absl::IsNotFound(GetChannel(*log, "general").status()));
   // Others are not affected.
   CHECK(client.Send({.text = "stored"})->position.sequence == 1);
 }
@@ -146,7 +149,7 @@ TEST_CASE_FIXTURE(Fixture,
   const auto response = stream.MustRead<v1::SendMessagesResponse>();
   CHECK(response.receipts_size() == 1);
   CHECK(stream.Finish().error_code() == grpc::StatusCode::INVALID_ARGUMENT);
-  CHECK(log->GetChannel("general")->head == 1);
+  CHECK(GetChannel(*log, "general")->head == 1);
 }
 
 TEST_CASE_FIXTURE(Fixture,
@@ -175,7 +178,89 @@ TEST_CASE_FIXTURE(Fixture,
   const grpc::Status end = stream.Finish();
   CHECK(end.error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(end.error_message() == "the disk is full");
-  CHECK(log->GetChannel("general")->head == 1);
+  CHECK(GetChannel(*log, "general")->head == 1);
+}
+
+// Of what channels there are, which nobody waits for yet.
+struct Questions {
+  explicit Questions(RawClient& client)
+      : get(client.Open("GetChannel")), list(client.Open("ListChannels")) {
+    v1::GetChannelRequest request;
+    request.set_channel("general");
+    get.Write(request);
+    get.CloseWrites();
+    list.Write(v1::ListChannelsRequest());
+    list.CloseWrites();
+  }
+
+  void CheckAnswers() {
+    CHECK(get.MustRead<v1::GetChannelResponse>().channel().head() == 1);
+    const auto page = list.MustRead<v1::ListChannelsResponse>();
+    REQUIRE(page.channels_size() == 1);
+    CHECK(page.channels(0).name() == "general");
+    CHECK(get.Finish().ok());
+    CHECK(list.Finish().ok());
+  }
+
+  RawStream get;
+  RawStream list;
+};
+
+TEST_CASE_FIXTURE(Fixture, "what channels there are is told when it is known") {
+  REQUIRE(client.Send({.text = "x"}).ok());
+  RawClient asker(server->port());
+  log->Hold();
+  Questions questions(asker);
+  REQUIRE(log->AwaitPending(2));
+  log->Release();
+  questions.CheckAnswers();
+  v1::GetChannelRequest nowhere;
+  nowhere.set_channel("nowhere");
+  CHECK(asker.Call("GetChannel", nowhere.SerializeAsString())
+            .status.error_code() == grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_CASE_FIXTURE(Fixture, "who asks for channels can vanish meanwhile") {
+  log->Hold();
+  {
+    RawClient asker(server->port());
+    Questions questions(asker);
+    REQUIRE(log->AwaitPending(2));
+    questions.get.Cancel();
+    questions.list.Cancel();
+    CHECK(questions.get.Finish().error_code() == grpc::StatusCode::CANCELLED);
+    CHECK(questions.list.Finish().error_code() == grpc::StatusCode::CANCELLED);
+  }
+  log->Release();
+  CHECK(client.Send({.text = "still there"}).ok());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "a server that ends waits for what the log is asked") {
+  REQUIRE(client.Send({.text = "x"}).ok());
+  RawClient asker(server->port());
+  log->Hold();
+  Questions questions(asker);
+  REQUIRE(log->AwaitPending(2));
+  std::chrono::milliseconds deadline = kRawDeadline;
+  SUBCASE("answers within the deadline") {}
+  SUBCASE("answers after it, when nobody waits for them any more") {
+    deadline = std::chrono::milliseconds(0);
+  }
+  std::atomic<bool> ended = false;
+  std::thread end([&] {
+    server->Shutdown(deadline);
+    server.reset();
+    ended = true;
+  });
+  if (deadline.count() == 0) {
+    CHECK(questions.get.Finish().error_code() == grpc::StatusCode::CANCELLED);
+    CHECK(questions.list.Finish().error_code() == grpc::StatusCode::CANCELLED);
+  }
+  CHECK_FALSE(ended);
+  log->Release();
+  end.join();
+  if (deadline.count() > 0) questions.CheckAnswers();
 }
 
 TEST_CASE("a bit that flips on the way is detected, and never delivered" *

@@ -12,6 +12,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "messenger/server.h"
+#include "support/log_access.h"
 #include "support/no_retry.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
@@ -291,7 +292,7 @@ TEST_CASE_FIXTURE(Fixture, "every send gets its answer when the server goes") {
   for (std::size_t i = acknowledged; i < received.size(); ++i) {
     CHECK(absl::IsUnavailable(received[i].status()));
   }
-  CHECK(log->GetChannel("general")->head >= acknowledged);
+  CHECK(GetChannel(*log, "general")->head >= acknowledged);
 }
 
 TEST_CASE("a client whom the server has forgotten goes on as a new producer") {

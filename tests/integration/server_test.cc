@@ -21,6 +21,7 @@
 #include "messenger/grpc.h"
 #include "support/bytes.h"
 #include "support/faulty_file_system.h"
+#include "support/log_access.h"
 #include "support/no_retry.h"
 #include "support/raw_client.h"
 #include "support/recorder.h"
@@ -395,7 +396,7 @@ TEST_CASE("a shutdown completes the sends that were accepted") {
   sender.join();
   stopper.join();
   CHECK(receipt.ok());
-  CHECK(log->GetChannel("general")->head == 1);
+  CHECK(GetChannel(*log, "general")->head == 1);
 }
 
 TEST_CASE("a shutdown is over by its deadline, whatever hangs" *

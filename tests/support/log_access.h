@@ -151,6 +151,26 @@ inline absl::Status Delete(MessageLog& log, std::string_view channel) {
   return completion.Wait("DeleteChannel");
 }
 
+inline absl::StatusOr<ChannelInfo> GetChannel(MessageLog& log,
+                                              std::string_view channel) {
+  Completion<absl::StatusOr<ChannelInfo>> completion;
+  log.GetChannel(channel, completion.Callback());
+  return completion.Wait("GetChannel");
+}
+
+// Lists what must be listed.
+inline std::vector<ChannelInfo> ListChannels(MessageLog& log,
+                                             std::string_view after,
+                                             std::size_t max) {
+  Completion<absl::StatusOr<std::vector<ChannelInfo>>> completion;
+  log.ListChannels(after, max, completion.Callback());
+  auto channels = completion.Wait("ListChannels");
+  if (!channels.ok()) {
+    throw std::runtime_error("ListChannels: " + channels.status().ToString());
+  }
+  return *std::move(channels);
+}
+
 inline constexpr ReadBounds kAmple{.max_bytes = std::size_t{1} << 20};
 
 inline absl::StatusOr<ReadResult> TryRead(LogReader& reader,

@@ -113,11 +113,11 @@ struct LogUnderTest {
   }
 
   std::uint64_t Head(std::string_view channel = "c") {
-    const auto info = log->GetChannel(channel);
+    const auto info = GetChannel(*log, channel);
     return info.ok() ? info->head : 0;
   }
   std::uint64_t First(std::string_view channel = "c") {
-    const auto info = log->GetChannel(channel);
+    const auto info = GetChannel(*log, channel);
     return info.ok() ? info->first_sequence : 0;
   }
 
@@ -688,8 +688,8 @@ TEST_CASE_TEMPLATE_DEFINE("log: to read a channel does not create it", Fixture,
   LogUnderTest<Fixture> t;
   const auto reader = t.Open(Start::Earliest());
   Read(*reader);
-  CHECK(t.log->GetChannel("c").status().code() == absl::StatusCode::kNotFound);
-  CHECK(t.log->ListChannels("", 10).empty());
+  CHECK(GetChannel(*t.log, "c").status().code() == absl::StatusCode::kNotFound);
+  CHECK(ListChannels(*t.log, "", 10).empty());
 }
 
 // ---------------------------------------------------------------------------
@@ -886,7 +886,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a channel keeps at most so many bytes", Fixture,
   LogUnderTest<Fixture> t(SmallRetention());
   for (std::uint64_t i = 1; i <= 500; ++i) {
     t.Append({std::string(1000, 'x')});
-    const auto info = t.log->GetChannel("c");
+    const auto info = GetChannel(*t.log, "c");
     REQUIRE(info.ok());
     CHECK(info->head == i);
     CHECK(info->bytes <= kSmallestRetention);
@@ -926,9 +926,9 @@ TEST_CASE_TEMPLATE_DEFINE(
     }
   };
   t.Append({"a", "b"});
-  CHECK(t.log->GetChannel("c")->bytes == stored_bytes());
+  CHECK(GetChannel(*t.log, "c")->bytes == stored_bytes());
   t.AppendUntilDropped(0);
-  CHECK(t.log->GetChannel("c")->bytes == stored_bytes());
+  CHECK(GetChannel(*t.log, "c")->bytes == stored_bytes());
 }
 
 TEST_CASE_TEMPLATE_DEFINE(
@@ -1066,14 +1066,14 @@ TEST_CASE_TEMPLATE_DEFINE(
     CHECK(t.NextAt(Start::At(4), /*strict=*/true) == 4);
   }
   SUBCASE("by name") {
-    const auto info = t.log->GetChannel("c");
+    const auto info = GetChannel(*t.log, "c");
     REQUIRE(info.ok());
     CHECK(info->first_sequence == 4);
     CHECK(info->head == 3);
     CHECK(info->bytes == 0);
   }
   SUBCASE("in a list") {
-    const std::vector<ChannelInfo> list = t.log->ListChannels("", 10);
+    const std::vector<ChannelInfo> list = ListChannels(*t.log, "", 10);
     REQUIRE(list.size() == 1);
     CHECK(list[0].first_sequence == 4);
     CHECK(list[0].bytes == 0);
@@ -1118,8 +1118,8 @@ TEST_CASE_TEMPLATE_DEFINE("log: a deleted channel is not there any more",
   t.Append({"a", "b"});
   t.Append({"other"}, "d");
   CHECK(Delete(*t.log, "c").ToString() == "OK");
-  CHECK(t.log->GetChannel("c").status().code() == absl::StatusCode::kNotFound);
-  const std::vector<ChannelInfo> list = t.log->ListChannels("", 10);
+  CHECK(GetChannel(*t.log, "c").status().code() == absl::StatusCode::kNotFound);
+  const std::vector<ChannelInfo> list = ListChannels(*t.log, "", 10);
   REQUIRE(list.size() == 1);
   CHECK(list[0].name == "d");
 }
@@ -1167,7 +1167,7 @@ TEST_CASE_TEMPLATE_DEFINE(
     CHECK(rest.sequences() == Sequences(6, 6));
     CHECK(rest.texts() == Texts{"new"});
   }
-  const auto info = t.log->GetChannel("c");
+  const auto info = GetChannel(*t.log, "c");
   REQUIRE(info.ok());
   CHECK(info->first_sequence == 6);
   CHECK(info->head == 6);
@@ -1237,11 +1237,11 @@ TEST_CASE_TEMPLATE_DEFINE(
 TEST_CASE_TEMPLATE_DEFINE("log: a channel can be looked up by name", Fixture,
                           log_get_channel) {
   LogUnderTest<Fixture> t;
-  const absl::Status none = t.log->GetChannel("c").status();
+  const absl::Status none = GetChannel(*t.log, "c").status();
   CHECK(none.code() == absl::StatusCode::kNotFound);
   CHECK(Contains(MessageOf(none), "\"c\""));
   t.Append({"a", "b"});
-  const auto info = t.log->GetChannel("c");
+  const auto info = GetChannel(*t.log, "c");
   REQUIRE(info.ok());
   CHECK(info->name == "c");
   CHECK(info->epoch == t.log->epoch());
@@ -1253,7 +1253,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a channel can be looked up by name", Fixture,
 TEST_CASE_TEMPLATE_DEFINE("log: channels are listed by name, a page at a time",
                           Fixture, log_list_channels) {
   LogUnderTest<Fixture> t;
-  CHECK(t.log->ListChannels("", 10).empty());
+  CHECK(ListChannels(*t.log, "", 10).empty());
   std::set<std::string> names = {
       "a", "A", "b", "aa",      "-",
       ".", "_", "0", "general", std::string(128, 'z')};
@@ -1265,7 +1265,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: channels are listed by name, a page at a time",
     std::vector<std::string> listed;
     for (;;) {
       const std::vector<ChannelInfo> infos =
-          t.log->ListChannels(listed.empty() ? "" : listed.back(), page);
+          ListChannels(*t.log, listed.empty() ? "" : listed.back(), page);
       CHECK(infos.size() <= page);
       for (const ChannelInfo& info : infos) {
         listed.push_back(info.name);
@@ -1277,7 +1277,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: channels are listed by name, a page at a time",
     CHECK(listed == std::vector<std::string>(names.begin(), names.end()));
   }
   // A page may follow a name that is not there.
-  const std::vector<ChannelInfo> after = t.log->ListChannels("aa", 1);
+  const std::vector<ChannelInfo> after = ListChannels(*t.log, "aa", 1);
   REQUIRE(after.size() == 1);
   CHECK(after[0].name == "b");
 }
@@ -1298,13 +1298,13 @@ TEST_CASE_TEMPLATE_DEFINE(
   CHECK(Contains(error, "\"third\""));
   CHECK(Contains(error, "2"));
   CHECK(Contains(error, "max_channels"));
-  CHECK(t.log->ListChannels("", 10).size() == 2);
+  CHECK(ListChannels(*t.log, "", 10).size() == 2);
   t.Append({"text"}, "a");
   REQUIRE(Delete(*t.log, "a").ok());
   CHECK(SequencesOf(t.Append({"text"}, "third")) == Sequences(1, 1));
   // One that comes back counts again.
   refused("a");
-  CHECK(t.log->ListChannels("", 10).size() == 2);
+  CHECK(ListChannels(*t.log, "", 10).size() == 2);
   REQUIRE(Delete(*t.log, "b").ok());
   CHECK(SequencesOf(t.Append({"text"}, "a")) == Sequences(3, 3));
   refused("b");
@@ -1349,7 +1349,7 @@ TEST_CASE_TEMPLATE_DEFINE(
       REQUIRE(Delete(*t.log, name_of(i)).ToString() == "OK");
     }
   }
-  CHECK(t.log->ListChannels("", 10).size() == 1);
+  CHECK(ListChannels(*t.log, "", 10).size() == 1);
   for (int i = 0; i < kChannels; i += 60) {
     CAPTURE(i);
     // It was stored before the deletion.
@@ -1424,7 +1424,7 @@ TEST_CASE_TEMPLATE_DEFINE(
     log_refused_batch_is_no_channel) {
   LogUnderTest<Fixture> t({.max_channels = 1});
   t.RefusalOf(Producer(1), 5, {"text"}, "a");
-  CHECK(t.log->GetChannel("a").status().code() == absl::StatusCode::kNotFound);
+  CHECK(GetChannel(*t.log, "a").status().code() == absl::StatusCode::kNotFound);
   const AppendResult result = Append(*t.log, BatchOf("b", Texts{"text"}));
   CHECK(result.status().ToString() == "OK");
 }
@@ -1636,7 +1636,7 @@ TEST_CASE_TEMPLATE_DEFINE("log: a retry of what was deleted is refused",
     t.RefusalOf(Producer(1), i, {"a"});
     t.RefusalOf(Producer(2), 2 * i, {"b", "b"});
   }
-  CHECK(t.log->GetChannel("c").status().code() == absl::StatusCode::kNotFound);
+  CHECK(GetChannel(*t.log, "c").status().code() == absl::StatusCode::kNotFound);
   CHECK(SequencesOf(t.AppendAs(Producer(1), 6, {"c"})) == Sequences(16, 16));
   CHECK(Contains(t.RefusalOf(Producer(2), 12, {"d"}), "expected 11"));
   CHECK(SequencesOf(t.AppendAs(Producer(2), 11, {"d"})) == Sequences(17, 17));
@@ -1984,7 +1984,7 @@ class ModelRun {
       Check(result.status().code() == absl::StatusCode::kFailedPrecondition,
             "Retry: " + result.status().ToString());
       // Refused because it is gone, or because it is too old to be remembered.
-      const auto info = t_.log->GetChannel(name);
+      const auto info = GetChannel(*t_.log, name);
       const bool gone = !info.ok() || info->first_sequence > oldest;
       Check(gone || sequences.size() - from > 250,
             "Retry of what is there: " + result.status().ToString());
@@ -2172,7 +2172,7 @@ class ModelRun {
 
   // The oldest sequence that is stored, from the log itself.
   std::uint64_t CheckedFirst(const std::string& name, ModelChannel& channel) {
-    const auto info = t_.log->GetChannel(name);
+    const auto info = GetChannel(*t_.log, name);
     if (!info.ok()) {
       Check(info.status().code() == absl::StatusCode::kNotFound &&
                 channel.head() == channel.deleted,
@@ -2190,7 +2190,7 @@ class ModelRun {
   }
 
   void Look() {
-    const std::vector<ChannelInfo> list = t_.log->ListChannels("", 100);
+    const std::vector<ChannelInfo> list = ListChannels(*t_.log, "", 100);
     std::size_t existing = 0;
     for (auto& [name, channel] : channels_) {
       CheckedFirst(name, channel);

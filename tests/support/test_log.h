@@ -18,7 +18,8 @@
 namespace messenger::test {
 
 // Everything that the memory log does at once, this one does on a thread of its
-// own: appends, reads and their completions. While it is held, nothing is done.
+// own: appends, reads, what channels there are. While it is held, nothing is
+// done.
 //
 // Thread safety: all members may be called from any thread.
 class TestLog final : public MessageLog {
@@ -121,12 +122,17 @@ class TestLog final : public MessageLog {
                                     log_.OpenReader(channel, start, options));
   }
 
-  absl::StatusOr<ChannelInfo> GetChannel(std::string_view channel) override {
-    return log_.GetChannel(channel);
+  void GetChannel(std::string_view channel, ChannelDone done) override {
+    Post([this, name = std::string(channel), done = std::move(done)]() mutable {
+      log_.GetChannel(name, std::move(done));
+    });
   }
-  std::vector<ChannelInfo> ListChannels(std::string_view after,
-                                        std::size_t max) override {
-    return log_.ListChannels(after, max);
+  void ListChannels(std::string_view after, std::size_t max,
+                    ChannelsDone done) override {
+    Post([this, name = std::string(after), max,
+          done = std::move(done)]() mutable {
+      log_.ListChannels(name, max, std::move(done));
+    });
   }
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override {

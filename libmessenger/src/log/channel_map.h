@@ -15,6 +15,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/out_of_memory.h"
 #include "log/channel_errors.h"
 #include "log/tombstones.h"
 #include "messenger/message.h"
@@ -151,24 +152,31 @@ class ChannelMap {
   }
 
   // As MessageLog::GetChannel and ListChannels.
-  absl::StatusOr<ChannelInfo> GetInfo(std::string_view name) const {
-    const Pointer found = Find(name);
-    std::optional<ChannelInfo> info;
-    if (found != nullptr) info = found->Info();
-    if (!info) return NoSuchChannel(name);
-    return *std::move(info);
-  }
-  std::vector<ChannelInfo> List(std::string_view after, std::size_t max) const
+  absl::StatusOr<ChannelInfo> GetInfo(std::string_view name) const
       ABSL_LOCKS_EXCLUDED(mu_) {
-    std::vector<ChannelInfo> infos;
-    absl::ReaderMutexLock lock(&mu_);
-    for (auto it = channels_.upper_bound(after);
-         it != channels_.end() && infos.size() < max; ++it) {
-      if (std::optional<ChannelInfo> info = it->second->Info()) {
-        infos.push_back(*std::move(info));
+    return RefuseIfOutOfMemory([&]() -> absl::StatusOr<ChannelInfo> {
+      const Pointer found = Find(name);
+      std::optional<ChannelInfo> info;
+      if (found != nullptr) info = found->Info();
+      if (!info) return NoSuchChannel(name);
+      return *std::move(info);
+    });
+  }
+  absl::StatusOr<std::vector<ChannelInfo>> List(std::string_view after,
+                                                std::size_t max) const
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    using Infos = std::vector<ChannelInfo>;
+    return RefuseIfOutOfMemory([&]() -> absl::StatusOr<Infos> {
+      Infos infos;
+      absl::ReaderMutexLock lock(&mu_);
+      for (auto it = channels_.upper_bound(after);
+           it != channels_.end() && infos.size() < max; ++it) {
+        if (std::optional<ChannelInfo> info = it->second->Info()) {
+          infos.push_back(*std::move(info));
+        }
       }
-    }
-    return infos;
+      return infos;
+    });
   }
 
  private:

@@ -176,15 +176,6 @@ std::unique_ptr<LogReader> MemoryLog::OpenReader(std::string_view channel,
   return std::make_unique<Reader>(this, channel, start, options.strict);
 }
 
-absl::StatusOr<ChannelInfo> MemoryLog::GetChannel(std::string_view channel) {
-  return channels_.GetInfo(channel);
-}
-
-std::vector<ChannelInfo> MemoryLog::ListChannels(std::string_view after,
-                                                 std::size_t max) {
-  return channels_.List(after, max);
-}
-
 void MemoryLog::DeleteChannel(std::string_view channel,
                               absl::AnyInvocable<void(absl::Status)> done) {
   done(channels_.Delete(channel, options_.max_deleted_channels, RetireChannel));

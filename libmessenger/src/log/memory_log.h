@@ -37,9 +37,13 @@ class MemoryLog final : public MessageLog {
   std::unique_ptr<LogReader> OpenReader(std::string_view channel,
                                         const Start& start,
                                         ReaderOptions options) override;
-  absl::StatusOr<ChannelInfo> GetChannel(std::string_view channel) override;
-  std::vector<ChannelInfo> ListChannels(std::string_view after,
-                                        std::size_t max) override;
+  void GetChannel(std::string_view channel, ChannelDone done) override {
+    done(channels_.GetInfo(channel));
+  }
+  void ListChannels(std::string_view after, std::size_t max,
+                    ChannelsDone done) override {
+    done(channels_.List(after, max));
+  }
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
   void AddListener(LogListener* listener) override { listeners_.Add(listener); }

@@ -11,7 +11,8 @@
 // one that commits or reads storage, since a `done` may write to sockets
 // (gRPC's Finish and StartWrite do, on the thread that calls them). A `done`
 // must not block. It may come when its caller is long gone, so it must own what
-// it touches, but never after the log's destructor has returned.
+// it touches, but never after the log's destructor has returned. A name is the
+// caller's: the log copies it, if it needs it after the call.
 #pragma once
 
 #include <cstddef>
@@ -137,6 +138,9 @@ struct ReadResult {
 };
 
 using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;
+using ChannelDone = absl::AnyInvocable<void(absl::StatusOr<ChannelInfo>)>;
+using ChannelsDone =
+    absl::AnyInvocable<void(absl::StatusOr<std::vector<ChannelInfo>>)>;
 
 // A cursor in a channel. May be destroyed before or after its log, but not used
 // after it.
@@ -232,11 +236,11 @@ class MessageLog {
   // heard yet of what others did there.
 
   // NOT_FOUND if the channel does not exist. `readers` is not filled in.
-  virtual absl::StatusOr<ChannelInfo> GetChannel(std::string_view channel) = 0;
+  virtual void GetChannel(std::string_view channel, ChannelDone done) = 0;
 
   // At most `max` existing channels whose names come after `after`, by name.
-  virtual std::vector<ChannelInfo> ListChannels(std::string_view after,
-                                                std::size_t max) = 0;
+  virtual void ListChannels(std::string_view after, std::size_t max,
+                            ChannelsDone done) = 0;
 
   // Drops the channel's messages. Its next message continues its sequence.
   // NOT_FOUND if it does not exist; RESOURCE_EXHAUSTED if there would be too

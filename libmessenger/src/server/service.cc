@@ -46,18 +46,10 @@ constexpr std::size_t kMaxPageSize = 1000;
 // The channel of a request of this type.
 absl::StatusOr<std::string> ParseChannel(const grpc::ByteBuffer& request,
                                          std::string_view type) {
-  const grpc::Slice bytes = rpc::Flatten(request);
-  return wire::ParseChannelRequest(rpc::View(bytes), type);
-}
-
-void FillIn(const ChannelInfo& info, std::uint64_t readers,
-            v1::Channel* channel) {
-  channel->set_name(info.name);
-  channel->set_epoch(info.epoch);
-  channel->set_first_sequence(info.first_sequence);
-  channel->set_head(info.head);
-  channel->set_bytes(info.bytes);
-  channel->set_readers(readers);
+  return RefuseIfOutOfMemory([&] {
+    const grpc::Slice bytes = rpc::Flatten(request);
+    return wire::ParseChannelRequest(rpc::View(bytes), type);
+  });
 }
 
 }  // namespace
@@ -171,25 +163,19 @@ class Service::Impl final : public RawService {
                                          const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      reactor->Finish(core_.Tell(RefuseIfOutOfMemory([&]() -> absl::Status {
+      const auto parsed = RefuseIfOutOfMemory([&] {
         const grpc::Slice bytes = rpc::Flatten(*request);
-        const auto parsed = wire::ParseListChannelsRequest(rpc::View(bytes));
-        if (!parsed.ok()) return parsed.status();
-        const std::size_t size =
-            parsed->page_size == 0 ? kMaxPageSize
+        return wire::ParseListChannelsRequest(rpc::View(bytes));
+      });
+      if (!parsed.ok()) return reactor->Finish(core_.Tell(parsed.status()));
+      const std::size_t size = parsed->page_size == 0
+                                   ? kMaxPageSize
                                    : std::min(parsed->page_size, kMaxPageSize);
-        v1::ListChannelsResponse list;
-        for (const ChannelInfo& info :
-             core_.log().ListChannels(parsed->page_token, size)) {
-          FillIn(info, core_.fan_out().CountReaders(info.name),
-                 list.add_channels());
-        }
-        if (static_cast<std::size_t>(list.channels_size()) == size) {
-          list.set_next_page_token(list.channels().rbegin()->name());
-        }
-        *response = rpc::MakeBuffer(list.SerializeAsString());
-        return absl::OkStatus();
-      })));
+      core_.log().ListChannels(
+          parsed->page_token, size,
+          [this, reactor, response, size](const auto& channels) {
+            reactor->Finish(core_.Tell(Respond(channels, size, response)));
+          });
     });
   }
 
@@ -197,17 +183,12 @@ class Service::Impl final : public RawService {
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      reactor->Finish(core_.Tell(RefuseIfOutOfMemory([&]() -> absl::Status {
-        const auto name = ParseChannel(*request, "GetChannelRequest");
-        if (!name.ok()) return name.status();
-        const auto info = core_.log().GetChannel(*name);
-        if (!info.ok()) return info.status();
-        v1::GetChannelResponse answer;
-        FillIn(*info, core_.fan_out().CountReaders(*name),
-               answer.mutable_channel());
-        *response = rpc::MakeBuffer(answer.SerializeAsString());
-        return absl::OkStatus();
-      })));
+      const auto name = ParseChannel(*request, "GetChannelRequest");
+      if (!name.ok()) return reactor->Finish(core_.Tell(name.status()));
+      core_.log().GetChannel(
+          *name, [this, reactor, response](const auto& channel) {
+            reactor->Finish(core_.Tell(Respond(channel, response)));
+          });
     });
   }
 
@@ -215,8 +196,7 @@ class Service::Impl final : public RawService {
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override {
     return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto name = RefuseIfOutOfMemory(
-          [&] { return ParseChannel(*request, "DeleteChannelRequest"); });
+      const auto name = ParseChannel(*request, "DeleteChannelRequest");
       if (!name.ok()) return reactor->Finish(core_.Tell(name.status()));
       *response = rpc::MakeBuffer(std::string());
       core_.log().DeleteChannel(*name,
@@ -239,6 +219,41 @@ class Service::Impl final : public RawService {
       handle(reactor);
     }
     return reactor;
+  }
+
+  absl::Status Respond(const absl::StatusOr<std::vector<ChannelInfo>>& channels,
+                       std::size_t page_size, grpc::ByteBuffer* response) {
+    if (!channels.ok()) return channels.status();
+    return RefuseIfOutOfMemory([&] {
+      v1::ListChannelsResponse list;
+      for (const ChannelInfo& info : *channels) {
+        FillIn(info, list.add_channels());
+      }
+      if (channels->size() == page_size) {
+        list.set_next_page_token(channels->back().name);
+      }
+      *response = rpc::MakeBuffer(list.SerializeAsString());
+      return absl::OkStatus();
+    });
+  }
+  absl::Status Respond(const absl::StatusOr<ChannelInfo>& channel,
+                       grpc::ByteBuffer* response) {
+    if (!channel.ok()) return channel.status();
+    return RefuseIfOutOfMemory([&] {
+      v1::GetChannelResponse answer;
+      FillIn(*channel, answer.mutable_channel());
+      *response = rpc::MakeBuffer(answer.SerializeAsString());
+      return absl::OkStatus();
+    });
+  }
+
+  void FillIn(const ChannelInfo& info, v1::Channel* channel) {
+    channel->set_name(info.name);
+    channel->set_epoch(info.epoch);
+    channel->set_first_sequence(info.first_sequence);
+    channel->set_head(info.head);
+    channel->set_bytes(info.bytes);
+    channel->set_readers(core_.fan_out().CountReaders(info.name));
   }
 
   ServiceCore core_;

@@ -84,7 +84,7 @@ TEST_CASE("memory log: beyond its memory it refuses, and drops nothing") {
   for (const char* const other : {"b", "c", "d"}) {
     CHECK(Fill(log, other, &error) == 0);
   }
-  CHECK(log.ListChannels("", 10).size() == 1);
+  CHECK(ListChannels(log, "", 10).size() == 1);
   REQUIRE(Delete(log, "a").ok());
   CHECK(Fill(log, "b", &error) == stored);
   CHECK(Fill(log, "c", &error) == 0);
@@ -185,8 +185,8 @@ TEST_CASE(
       MustAppend(log, BatchOf(name, Texts{SomeText()}));
     }
   }
-  CHECK(log.GetChannel("a")->first_sequence > 200);
-  CHECK(log.GetChannel("a")->bytes > kMemory / 4);
+  CHECK(GetChannel(log, "a")->first_sequence > 200);
+  CHECK(GetChannel(log, "a")->bytes > kMemory / 4);
 }
 
 TEST_CASE("memory budget: it is never more than that, and all comes back") {

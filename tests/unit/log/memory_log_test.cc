@@ -92,7 +92,7 @@ TEST_CASE(
     MustAppend(*log, BatchOf("c", std::vector<std::string>{"x"}));
     clock.Advance(std::chrono::minutes(30));
   }
-  const auto info = log->GetChannel("c");
+  const auto info = GetChannel(*log, "c");
   REQUIRE(info.ok());
   CHECK(info->head == 20);
   CHECK(info->first_sequence >= 18);
@@ -129,7 +129,7 @@ TEST_CASE("memory log: a producer that was idle for too long is refused") {
   MustAppend(*log, BatchOf("c", Producer(2), 1, {"b"}));
   const auto refused = Append(*log, BatchOf("c", Producer(1), 2, {"c"}));
   CHECK(refused.status().code() == absl::StatusCode::kFailedPrecondition);
-  CHECK(log->GetChannel("c")->head == 2);
+  CHECK(GetChannel(*log, "c")->head == 2);
 }
 
 TEST_CASE("OpenLog: memory: opens a log that works") {
@@ -137,7 +137,7 @@ TEST_CASE("OpenLog: memory: opens a log that works") {
   REQUIRE(log.ok());
   CHECK((*log)->epoch() != 0);
   MustAppend(**log, BatchOf("c", std::vector<std::string>{"hello"}));
-  CHECK((*log)->GetChannel("c")->head == 1);
+  CHECK(GetChannel(**log, "c")->head == 1);
 }
 
 TEST_CASE("OpenLog: what is wrong is named") {

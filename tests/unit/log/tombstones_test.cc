@@ -235,7 +235,7 @@ TEST_CASE(
   log.reset();
   CHECK(files->Contents("/log/checkpoint").size() < kCount * 100);
   log = MustOpen(files, options);
-  CHECK(log->ListChannels("", 10).empty());
+  CHECK(ListChannels(*log, "", 10).empty());
   CHECK(MustAppend(*log, BatchOf(NameOf(17), Texts{"again"}))[0].sequence == 2);
 }
 
@@ -280,7 +280,7 @@ TEST_CASE(
   };
   for (int i = 0; i < 2; ++i) {
     CAPTURE(i);
-    CHECK(absl::IsNotFound(log->GetChannel("c").status()));
+    CHECK(absl::IsNotFound(GetChannel(*log, "c").status()));
     const ReadResult common = first_read(Start::After({epochs[0], 3}));
     REQUIRE(common.gap.has_value());
     CHECK(*common.gap ==
@@ -357,7 +357,7 @@ TEST_CASE("durable log: a checkpoint of version 1 is read, and version 3 not") {
   set_version(1);
   for (int i = 0; i < 2; ++i) {
     log = MustOpen(files, {.max_channels = 2});
-    CHECK(log->ListChannels("", 10).size() == 1);
+    CHECK(ListChannels(*log, "", 10).size() == 1);
     const auto reader = log->OpenReader("deleted", Start::Earliest(), {});
     const ReadResult result = Read(*reader);
     REQUIRE(result.gap.has_value());

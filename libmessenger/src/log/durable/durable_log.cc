@@ -1104,15 +1104,6 @@ std::unique_ptr<LogReader> DurableLog::OpenReader(std::string_view channel,
       std::make_shared<Cursor>(this, channel, start, options));
 }
 
-absl::StatusOr<ChannelInfo> DurableLog::GetChannel(std::string_view channel) {
-  return channels_.GetInfo(channel);
-}
-
-std::vector<ChannelInfo> DurableLog::ListChannels(std::string_view after,
-                                                  std::size_t max) {
-  return channels_.List(after, max);
-}
-
 absl::StatusOr<std::shared_ptr<SegmentReader>> DurableLog::OpenSegment(
     DurableChannel& channel, const SegmentInfo& segment) {
   auto reader = cache_.Open(ChannelDirectory(directory_, channel.name()),

@@ -218,7 +218,7 @@ TEST_CASE("durable log: what is carried over survives crashes and deletions") {
     log.Crash(mode);
     log.Open();
     CHECK(log.Difference() == "");
-    CHECK(absl::IsNotFound(log.log().GetChannel("c90").status()));
+    CHECK(absl::IsNotFound(GetChannel(log.log(), "c90").status()));
     CHECK(
         MustAppend(log.log(), BatchOf("c90", {std::string("x")}))[0].sequence ==
         2);

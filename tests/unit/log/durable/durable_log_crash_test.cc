@@ -341,13 +341,13 @@ class CrashTest {
   }
 
   std::string DifferenceFrom(const Model& model) {
-    for (const ChannelInfo& info : log_->ListChannels("", 1000)) {
+    for (const ChannelInfo& info : ListChannels(*log_, "", 1000)) {
       if (!model.contains(info.name)) {
         return info.name + ": should not be there";
       }
     }
     for (const auto& [name, channel] : model) {
-      const auto info = log_->GetChannel(name);
+      const auto info = GetChannel(*log_, name);
       const std::uint64_t head = info.ok() ? info->head : channel.deleted_head;
       if (head != channel.head()) {
         return fmt::format("{}: head {} instead of {}", name, head,

@@ -598,7 +598,7 @@ class DamagedLog {
 
   void CheckChannel(const std::string& name,
                     const std::vector<Acknowledged>& messages) {
-    const auto info = log_.log().GetChannel(name);
+    const auto info = GetChannel(log_.log(), name);
     Require(info.ok(), info.status().ToString());
     if (info->head != messages.size()) {
       Require(info->head == messages.size() - SmallLog::kInLastRound &&
@@ -666,7 +666,7 @@ class DamagedLog {
               fmt::format("the retry of {} is stored as {}", i + 1,
                           stored.sequence));
     }
-    const auto info = log_.log().GetChannel(name);
+    const auto info = GetChannel(log_.log(), name);
     Require(info.ok() && info->head == found.size(), "a retry was stored");
   }
 
@@ -1350,7 +1350,7 @@ void AwaitAllDropped(LogOnDisk& log, const std::string& channel) {
   const std::uint64_t end = log.history().at(channel).size() + 1;
   const auto deadline = std::chrono::steady_clock::now() + kLogDeadline;
   while (true) {
-    const auto info = log.log().GetChannel(channel);
+    const auto info = GetChannel(log.log(), channel);
     if (!info.ok()) throw std::runtime_error(info.status().ToString());
     if (info->first_sequence == end) return;
     if (std::chrono::steady_clock::now() > deadline) {
@@ -1406,7 +1406,7 @@ TEST_CASE(
       CHECK(log.Difference(end) == "");
       log.Close();
       log.Open();
-      CHECK(log.log().GetChannel("a")->first_sequence == end);
+      CHECK(GetChannel(log.log(), "a")->first_sequence == end);
       CHECK(log.Difference(end) == "");
       log.clock().Advance(std::chrono::minutes(61));
       AwaitAllDropped(log, "a");
@@ -1608,7 +1608,7 @@ Resumed ResumeAfter(LogOnDisk& log, std::string_view channel,
 // those up to `common` are still there.
 void CheckResume(LogOnDisk& log, std::string_view channel, std::uint64_t epoch,
                  std::uint64_t common, std::uint64_t last) {
-  const auto info = log.log().GetChannel(channel);
+  const auto info = GetChannel(log.log(), channel);
   const std::uint64_t head = info.ok() ? info->head : 0;
   for (std::uint64_t s = 0; s <= last; ++s) {
     CAPTURE(s);
@@ -1728,7 +1728,7 @@ TEST_CASE(
     CHECK(log.log().epoch() != epoch);
     History left;
     for (const auto& [name, messages] : history) {
-      const auto info = log.log().GetChannel(name);
+      const auto info = GetChannel(log.log(), name);
       const auto end = messages.begin() +
                        static_cast<std::ptrdiff_t>(info.ok() ? info->head : 0);
       left[name].assign(messages.begin(), end);
@@ -1760,7 +1760,7 @@ TEST_CASE("durable log: many channels take no more files than a few") {
   // Segments that wait to be synced, with their indexes; and some others.
   CHECK(log.files().max_open_files() <= 2 * 64 + kMaxOpenSegments + 8);
   CHECK(log.files().open_files() <= kMaxOpenSegments + 8);
-  CHECK(log.log().ListChannels("", kChannels + 1).size() == kChannels);
+  CHECK(ListChannels(log.log(), "", kChannels + 1).size() == kChannels);
 }
 
 }  // namespace

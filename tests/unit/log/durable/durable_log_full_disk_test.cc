@@ -144,7 +144,7 @@ TEST_CASE("durable log: on a full disk, channels are deleted to make room") {
   disk.Await("appends are accepted again");
   disk.Close();
   REQUIRE(disk.TryOpen().ok());
-  CHECK(disk.log().ListChannels("", 100).size() == 1);
+  CHECK(ListChannels(disk.log(), "", 100).size() == 1);
 }
 
 TEST_CASE("durable log: on a full disk, a log opens, and reads") {
@@ -153,7 +153,7 @@ TEST_CASE("durable log: on a full disk, a log opens, and reads") {
     SmallDisk disk;
     REQUIRE(disk.TryOpen().ok());
     CHECK(absl::IsResourceExhausted(disk.Fill()));
-    const std::vector<ChannelInfo> before = disk.log().ListChannels("", 100);
+    const std::vector<ChannelInfo> before = ListChannels(disk.log(), "", 100);
     disk.FillTheRest();
     if (closed) {
       disk.Close();
@@ -162,7 +162,7 @@ TEST_CASE("durable log: on a full disk, a log opens, and reads") {
     }
     disk.FillTheRest();
     REQUIRE(disk.TryOpen() == absl::OkStatus());
-    const std::vector<ChannelInfo> after = disk.log().ListChannels("", 100);
+    const std::vector<ChannelInfo> after = ListChannels(disk.log(), "", 100);
     REQUIRE(after.size() == before.size());
     for (std::size_t i = 0; i < after.size(); ++i) {
       CHECK(after[i].head == before[i].head);
@@ -263,7 +263,7 @@ TEST_CASE("durable log: nothing is dropped to make room") {
   SmallDisk disk;
   REQUIRE(disk.TryOpen().ok());
   CHECK(absl::IsResourceExhausted(disk.Fill()));
-  for (const ChannelInfo& info : disk.log().ListChannels("", 100)) {
+  for (const ChannelInfo& info : ListChannels(disk.log(), "", 100)) {
     CHECK(info.first_sequence == 1);
   }
 }
@@ -308,7 +308,7 @@ TEST_CASE(
   disk.files().SetFault({});
 
   REQUIRE(disk.TryOpen() == absl::OkStatus());
-  const std::vector<ChannelInfo> channels = disk.log().ListChannels("", 100);
+  const std::vector<ChannelInfo> channels = ListChannels(disk.log(), "", 100);
   REQUIRE(channels.size() == 1);
   CHECK(channels[0].head == 8);
   const auto reader = disk.log().OpenReader("kept", Start::At(1), {});

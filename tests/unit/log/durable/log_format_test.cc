@@ -335,8 +335,8 @@ TEST_CASE("log format: the bytes of the worked example are a log") {
   REQUIRE(messages.size() == 1);
   CHECK(messages[0].author == "ann");
   CHECK(messages[0].text == "hi");
-  CHECK(
-      test::Contains(log->GetChannel("old").status().ToString(), "NOT_FOUND"));
+  CHECK(test::Contains(test::GetChannel(*log, "old").status().ToString(),
+                       "NOT_FOUND"));
 }
 
 }  // namespace

@@ -730,7 +730,7 @@ TEST_CASE("log tools: deletions, epochs and retention are not damage") {
     CHECK(LostByRepair(small, damaged, &repair) == Messages{{"a", 1}});
     const auto log = DurableLog::Open("/log", {}, {.files = damaged});
     REQUIRE(log.ok());
-    CHECK(absl::IsNotFound((*log)->GetChannel("gone").status()));
+    CHECK(absl::IsNotFound(GetChannel(**log, "gone").status()));
     CHECK(MustAppend(**log, BatchOf("gone", {std::string("x")}))[0].sequence ==
           4);
   }
