@@ -254,8 +254,8 @@ TEST_CASE_FIXTURE(Fixture,
     ended = true;
   });
   if (deadline.count() == 0) {
-    CHECK(questions.get.Finish().error_code() == grpc::StatusCode::CANCELLED);
-    CHECK(questions.list.Finish().error_code() == grpc::StatusCode::CANCELLED);
+    CHECK_FALSE(questions.get.Finish().ok());
+    CHECK_FALSE(questions.list.Finish().ok());
   }
   CHECK_FALSE(ended);
   log->Release();

@@ -361,20 +361,31 @@ TEST_CASE_TEMPLATE_DEFINE(
     Fixture, log_appender_order) {
   constexpr std::size_t kBatches = 90;
   const Texts channels = {"a", "b", "c"};
-  Texts missing;
+  struct Asked {
+    std::size_t n;
+    std::size_t done;
+    Completion<absl::StatusOr<ChannelInfo>> answer;
+  };
+  std::vector<Asked> asked;
   LogUnderTest<Fixture> t;
   // Batch n is number n / 3 + 1 of its channel.
   Pipeline pipeline(t.log->OpenAppender(), [&](std::size_t done) {
     for (std::size_t n = 0; n <= done; ++n) {
-      if (t.Head(channels[n % 3]) < n / 3 + 1) {
-        missing.push_back(fmt::format("{} when {} is done", n, done));
-      }
+      asked.push_back({.n = n, .done = done, .answer = {}});
+      t.log->GetChannel(channels[n % 3], asked.back().answer.Callback());
     }
   });
   for (std::size_t n = 0; n < kBatches; ++n) {
     pipeline.Append(BatchOf(channels[n % 3], Texts{std::to_string(n)}));
   }
   CHECK(pipeline.AwaitCodes() == Texts(kBatches, "OK"));
+  Texts missing;
+  for (Asked& one : asked) {
+    const auto info = one.answer.Wait("GetChannel");
+    if (!info.ok() || info->head < one.n / 3 + 1) {
+      missing.push_back(fmt::format("{} when {} is done", one.n, one.done));
+    }
+  }
   CHECK(missing == Texts{});
   for (std::size_t first = 0; first < channels.size(); ++first) {
     Texts expected;
