@@ -10,6 +10,7 @@
 #include "client/feeds.h"
 #include "client/frame_checks.h"
 #include "rpc/bytes.h"
+#include "rpc/self_owned.h"
 #include "wire/channel_name.h"
 #include "wire/entry.h"
 
@@ -45,18 +46,16 @@ std::chrono::nanoseconds PatienceFor(std::chrono::milliseconds heartbeat,
 
 }  // namespace
 
-// One call. Owns itself from Start until OnDone, and is destroyed in the
-// strand: see Connection for why not on gRPC's thread.
+// One call. Is destroyed in the strand: see Connection for why not on gRPC's
+// thread.
 //
 // Its operations are started with the feed's mu_ held.
-class Feed::Call final : public ByteStream {
+class Feed::Call final : public ByteStream, public rpc::SelfOwned<Feed::Call> {
  public:
   Call(std::shared_ptr<Feed> owner, std::shared_ptr<Connection> connection)
       : owner_(std::move(owner)), connection_(std::move(connection)) {}
 
-  void Start(const std::shared_ptr<Call>& self,
-             const wire::ReadRequest& request) {
-    self_ = self;
+  void Start(const wire::ReadRequest& request) {
     request_ = rpc::MakeBuffer(wire::EncodeReadMessagesRequest(request));
     connection_->PrepareStream(&context_, "ReadMessages", this);
     AddHold();  // since StartRead is called outside of reactions
@@ -73,7 +72,7 @@ class Feed::Call final : public ByteStream {
   void OnDone(const grpc::Status& status) override {
     // The task may be over, and *this gone, before Post returns.
     const std::shared_ptr<Strand> strand = owner_->strand_;
-    strand->Post([self = std::move(self_), status = StatusOfOurCall(status)] {
+    strand->Post([self = Release(), status = StatusOfOurCall(status)] {
       self->owner_->OnCallEnd(status, self->connection_);
     });
   }
@@ -81,7 +80,6 @@ class Feed::Call final : public ByteStream {
  private:
   const std::shared_ptr<Feed> owner_;
   const std::shared_ptr<Connection> connection_;
-  std::shared_ptr<Call> self_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer frame_;  // while it is being read
@@ -356,8 +354,8 @@ void Feed::Connect() {
   absl::MutexLock lock(&mu_);
   retry_timer_.reset();
   if (followers_.empty()) return;
-  call_ = std::make_shared<Call>(shared_from_this(), context_.connector->Get());
-  call_->Start(call_, Request());
+  call_ = Call::Make(shared_from_this(), context_.connector->Get());
+  call_->Start(Request());
   in_call_ = true;
   bitten_ = false;
   patience_ = backoff_.Begin(Timers::Clock::now(), context_.join_timeout);

@@ -9,6 +9,7 @@
 #include "base/bounds.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
+#include "rpc/self_owned.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
@@ -50,18 +51,18 @@ Timers::TimePoint DeadlineAfter(std::chrono::milliseconds timeout) {
 
 }  // namespace
 
-// One call. Owns itself from Start until OnDone, and is destroyed in the
-// strand: see Connection for why not on gRPC's thread.
+// One call. Is destroyed in the strand: see Connection for why not on gRPC's
+// thread.
 //
 // Its operations are started with the pipeline's mu_ held.
-class SendPipeline::Stream final : public ByteStream {
+class SendPipeline::Stream final : public ByteStream,
+                                   public rpc::SelfOwned<SendPipeline::Stream> {
  public:
   Stream(std::shared_ptr<SendPipeline> pipeline,
          std::shared_ptr<Connection> connection)
       : pipeline_(std::move(pipeline)), connection_(std::move(connection)) {}
 
-  void Start(const std::shared_ptr<Stream>& self) {
-    self_ = self;
+  void Start() {
     connection_->PrepareStream(&context_, "SendMessages", this);
     AddHold();  // since StartWrite is called outside of reactions
     StartRead(&response_);
@@ -91,7 +92,7 @@ class SendPipeline::Stream final : public ByteStream {
   void OnDone(const grpc::Status& status) override {
     pipeline_->OnEnd(StatusOfOurCall(status));
     const std::shared_ptr<Strand> strand = pipeline_->strand_;
-    strand->Post([self = std::move(self_)]() mutable {
+    strand->Post([self = Release()]() mutable {
       const std::shared_ptr<SendPipeline> pipeline = self->pipeline_;
       self.reset();
       pipeline->OnDestroyed();
@@ -101,7 +102,6 @@ class SendPipeline::Stream final : public ByteStream {
  private:
   const std::shared_ptr<SendPipeline> pipeline_;
   const std::shared_ptr<Connection> connection_;
-  std::shared_ptr<Stream> self_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;   // while a write is under way
   grpc::ByteBuffer response_;  // always being read, but in OnReadDone
@@ -221,10 +221,9 @@ bool SendPipeline::MayWrite() const {
 void SendPipeline::Advance() {
   if (closed_ || retry_timer_ || !window_.queued()) return;
   if (!call_) {
-    call_ = Call{.stream = std::make_shared<Stream>(shared_from_this(),
-                                                    connector_->Get())};
+    call_ = Call{.stream = Stream::Make(shared_from_this(), connector_->Get())};
     ++streams_;
-    call_->stream->Start(call_->stream);
+    call_->stream->Start();
     const TimePoint now = Timers::Clock::now();
     call_->since = now;
     ArmSilence(now + std::chrono::duration_cast<Timers::Clock::duration>(

@@ -56,58 +56,54 @@ std::size_t SizeOf(const ReadResult& result) {
 
 }  // namespace
 
-Reactor* ReadStream::Start(ServiceCore* core,
+Reactor* ReadStream::Start(const Call& call,
                            grpc::CallbackServerContext* context,
                            const grpc::ByteBuffer& request) {
-  if (absl::Status s = core->CheckServing(); !s.ok()) {
-    return new FailedRead(core->Tell(s));
-  }
-  std::string channel;
   absl::StatusOr<std::shared_ptr<ReadStream>> opened =
       RefuseIfOutOfMemory([&]() -> absl::StatusOr<std::shared_ptr<ReadStream>> {
         const grpc::Slice bytes = rpc::Flatten(request);
         absl::StatusOr<wire::ReadRequest> parsed =
             wire::ParseReadMessagesRequest(rpc::View(bytes));
         if (!parsed.ok()) return parsed.status();
-        channel = parsed->channel;
-        return std::make_shared<ReadStream>(core, context, *parsed);
+        return Make(call, context, *parsed);
       });
-  if (!opened.ok()) return new FailedRead(core->Tell(opened.status()));
+  if (!opened.ok()) return new FailedRead(call.Tell(opened.status()));
   const std::shared_ptr<ReadStream>& stream = *opened;
-  stream->self_ = stream;
-  core->fan_out().Join(stream.get(), channel);
+  FanOut& fan_out = call.core().fan_out();
+  fan_out.Join(stream.get(), stream->channel_);
   if (stream->heartbeat_interval_.count() > 0) {
     const TimePoint now = FanOut::Clock::now();
     stream->last_frame_ = now;
-    core->fan_out().SetTimer(stream.get(), now + stream->heartbeat_interval_);
+    fan_out.SetTimer(stream.get(), now + stream->heartbeat_interval_);
   }
   stream->Run();
   return stream.get();
 }
 
-ReadStream::ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
+ReadStream::ReadStream(const Call& call, grpc::CallbackServerContext* context,
                        const wire::ReadRequest& request)
-    : core_(core),
+    : call_(call),
+      channel_(request.channel),
       heartbeat_interval_(
-          ClampHeartbeat(request.heartbeat_interval, core->options())),
+          ClampHeartbeat(request.heartbeat_interval, call.core().options())),
       until_caught_up_(request.until_caught_up),
-      log_reader_(core->log().OpenReader(
+      log_reader_(call.core().log().OpenReader(
           request.channel, request.start,
           {.strict = request.strict, .skip_damaged = request.skip_damaged})),
       remaining_(request.limit.value_or(UINT64_MAX)),
-      pace_(core->options().max_frame_bytes,
-            QuickFrame(heartbeat_interval_, core->options())),
+      pace_(call.core().options().max_frame_bytes,
+            QuickFrame(heartbeat_interval_, call.core().options())),
       context_(context) {}
 
 void ReadStream::Run() {
   while (!EndIfOver()) {
     if (held_) return SendFrame(*std::exchange(held_, nullptr));
-    if (joined_ && core_->fan_out().Park(this)) return;
+    if (joined_ && call_.core().fan_out().Park(this)) return;
     std::optional<absl::StatusOr<ReadResult>> result = log_reader_->Read(
-        {.max_bytes = core_->frames().FrameBytes(pace_.bytes()),
+        {.max_bytes = call_.core().frames().FrameBytes(pace_.bytes()),
          .max_count = remaining_,
          .last_sequence = last_sequence_},
-        [self = self_](absl::StatusOr<ReadResult> later) {
+        [self = self()](absl::StatusOr<ReadResult> later) {
           if (!self->Consume(std::move(later))) self->Run();
         });
     if (!result) return;
@@ -120,8 +116,8 @@ bool ReadStream::EndIfOver() {
     Finish(grpc::Status::CANCELLED);
     return true;
   }
-  if (absl::Status s = core_->CheckServing(); !s.ok()) {
-    Finish(core_->Tell(s));
+  if (grpc::Status s = call_.Admit(channel_); !s.ok()) {
+    Finish(std::move(s));
     return true;
   }
   return false;
@@ -129,7 +125,7 @@ bool ReadStream::EndIfOver() {
 
 bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
   if (!result.ok()) {
-    Finish(core_->Tell(result.status()));
+    Finish(call_.Tell(result.status()));
     return true;
   }
   if (!joined_ && until_caught_up_) last_sequence_ = result->head;
@@ -144,7 +140,7 @@ bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
 }
 
 void ReadStream::Send(ReadResult result) {
-  core_->frames().Add(this, result.entries);
+  call_.core().frames().Add(this, result.entries);
   // A message that is larger than that is read all the same.
   const bool large =
       SizeOf(result) > std::max(2 * pace_.bytes(), rpc::Pace::kFirstBytes);
@@ -170,7 +166,7 @@ void ReadStream::SendAhead(ReadResult result) {
 
 void ReadStream::Introduce(wire::FrameHeader* header) {
   if (std::exchange(joined_, true)) return;
-  header->epoch = core_->log().epoch();
+  header->epoch = call_.core().log().epoch();
   header->heartbeat_interval =
       std::chrono::ceil<std::chrono::milliseconds>(heartbeat_interval_);
 }
@@ -209,9 +205,9 @@ void ReadStream::PrepareFrame(grpc::ByteBuffer* frame, std::size_t bytes) {
   const TimePoint now = FanOut::Clock::now();
   last_frame_ = now;
   writing_ = true;
-  const std::chrono::nanoseconds stall = core_->options().stall_timeout;
+  const std::chrono::nanoseconds stall = call_.core().options().stall_timeout;
   if (stall.count() > 0 && !stall_timer_set_.exchange(true)) {
-    core_->fan_out().SetTimer(this, now + stall);
+    call_.core().fan_out().SetTimer(this, now + stall);
   }
 }
 
@@ -219,7 +215,7 @@ void ReadStream::OnWriteDone(bool ok) {
   writing_ = false;
   pace_.OnTaken(frame_bytes_, FanOut::Clock::now() - last_frame_.load());
   // A reader that waits holds nothing.
-  if (!held_) core_->frames().Remove(this);
+  if (!held_) call_.core().frames().Remove(this);
   frame_.Clear();
   if (!ok) return Finish(grpc::Status::CANCELLED);
   Run();
@@ -228,7 +224,7 @@ void ReadStream::OnWriteDone(bool ok) {
 void ReadStream::OnCancel() {
   cancelled_ = true;
   log_reader_->Cancel();
-  if (core_->fan_out().Unpark(this)) Finish(grpc::Status::CANCELLED);
+  if (call_.core().fan_out().Unpark(this)) Finish(grpc::Status::CANCELLED);
 }
 
 void ReadStream::OnDone() {
@@ -236,9 +232,9 @@ void ReadStream::OnDone() {
     absl::MutexLock lock(&context_mu_);
     context_ = nullptr;
   }
-  core_->fan_out().Leave(this);
-  core_->frames().Remove(this);
-  self_.reset();
+  call_.core().fan_out().Leave(this);
+  call_.core().frames().Remove(this);
+  Release();
 }
 
 void ReadStream::CutOff() {
@@ -254,7 +250,7 @@ FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
   // Before writing_ is looked at: PrepareFrame sets it before it looks here.
   stall_timer_set_ = false;
   TimePoint next = FanOut::kNever;
-  const std::chrono::nanoseconds stall = core_->options().stall_timeout;
+  const std::chrono::nanoseconds stall = call_.core().options().stall_timeout;
   if (stall.count() > 0 && writing_) {
     const TimePoint due = last_frame_.load() + stall;
     if (due <= now) {
@@ -268,7 +264,7 @@ FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
     TimePoint due = last_frame_.load() + heartbeat_interval_;
     if (due <= now) {
       due = now + heartbeat_interval_;
-      if (core_->fan_out().Unpark(this)) SendHeartbeat();
+      if (call_.core().fan_out().Unpark(this)) SendHeartbeat();
     }
     next = std::min(next, due);
   }

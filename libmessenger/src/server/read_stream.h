@@ -9,14 +9,16 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "log/message_log.h"
 #include "rpc/pace.h"
+#include "rpc/self_owned.h"
+#include "server/call.h"
 #include "server/fan_out.h"
 #include "server/frames_in_flight.h"
-#include "server/service_core.h"
 #include "wire/read.h"
 
 namespace messenger {
@@ -26,17 +28,16 @@ namespace messenger {
 // (see FanOut) reads the log and then passes the turn on: to the write that it
 // starts, to the log's completion if it has to wait, to the parking list when
 // it has caught up, or to nobody with the call's one Finish.
-//
-// Owns itself from Start until OnDone.
 class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                          public FanOut::Reader,
-                         public FramesInFlight::Frame {
+                         public FramesInFlight::Frame,
+                         public rpc::SelfOwned<ReadStream> {
  public:
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(
-      ServiceCore* core, grpc::CallbackServerContext* context,
+      const Call& call, grpc::CallbackServerContext* context,
       const grpc::ByteBuffer& request);
 
-  ReadStream(ServiceCore* core, grpc::CallbackServerContext* context,
+  ReadStream(const Call& call, grpc::CallbackServerContext* context,
              const wire::ReadRequest& request);
 
   void OnWriteDone(bool ok) override;
@@ -47,7 +48,7 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   TimePoint OnTimer(TimePoint now) override;
   bool MustNotPark() const override;
 
-  std::shared_ptr<FramesInFlight::Frame> Share() override { return self_; }
+  std::shared_ptr<FramesInFlight::Frame> Share() override { return self(); }
   void GiveWay() override { CutOff(); }
 
  private:
@@ -75,11 +76,11 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // and watches that it goes on.
   void PrepareFrame(grpc::ByteBuffer* frame, std::size_t bytes);
 
-  ServiceCore* const core_;
+  const Call call_;
+  const std::string channel_;
   const std::chrono::nanoseconds heartbeat_interval_;  // 0: none
   const bool until_caught_up_;
   const std::unique_ptr<LogReader> log_reader_;
-  std::shared_ptr<ReadStream> self_;
 
   std::atomic<bool> cancelled_{false};
 

@@ -16,23 +16,21 @@ constexpr std::size_t kMaxOutgoingBytes = std::size_t{64} << 10;
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendStream::Start(
-    ServiceCore* core, grpc::CallbackServerContext* context) {
-  auto stream = std::make_shared<SendStream>(core, ConnectionOf(*context));
-  stream->self_ = stream;
-  const bool added = core->AddSendStream(stream);
+    const Call& call) {
+  const auto stream = Make(call);
+  call.core().AddSendStream(stream);
   absl::MutexLock lock(&stream->mu_);
-  if (added) {
-    stream->outgoing_ = wire::EncodeEpochResponse(core->log().epoch());
-  } else {
-    stream->EndWith(core->Tell(core->CheckServing()));
+  stream->EndUnlessAdmitted();
+  if (!stream->end_) {
+    stream->outgoing_ = wire::EncodeEpochResponse(call.core().log().epoch());
   }
   stream->Advance();
   return stream.get();
 }
 
-void SendStream::Drain() {
+void SendStream::Reconsider() {
   absl::MutexLock lock(&mu_);
-  EndWith(core_->Tell(core_->CheckServing()));
+  EndUnlessAdmitted();
   Advance();
 }
 
@@ -58,16 +56,19 @@ void SendStream::OnReadDone(bool ok) {
 
 void SendStream::Accept() {
   absl::StatusOr<AppendBatch> batch = ParseBatch(
-      request_, core_->send_limits(), wire::ParseSendMessagesRequest);
+      request_, call_.core().send_limits(), wire::ParseSendMessagesRequest);
   request_.Clear();
-  if (!batch.ok()) return Refuse(batch.status());
+  if (!batch.ok()) return Refuse(call_.Tell(batch.status()));
+  if (grpc::Status s = call_.Admit(batch->channel); !s.ok()) {
+    return Refuse(std::move(s));
+  }
   batch_ = *std::move(batch);
-  batch_.source = connection_;
-  switch (gate_->Enter(self_, connection_, StoredSize(batch_))) {
+  batch_.source = call_.connection();
+  switch (gate_->Enter(self(), call_.connection(), StoredSize(batch_))) {
     case AppendGate::Entry::kAdmitted:
       return Append();
     case AppendGate::Entry::kTurnedAway:
-      return Refuse(TooMuchToStore());
+      return Refuse(call_.TurnAway());
     case AppendGate::Entry::kWaits:
       break;
   }
@@ -92,12 +93,12 @@ void SendStream::Append() {
   });
 }
 
-void SendStream::Refuse(const absl::Status& status) {
+void SendStream::Refuse(grpc::Status status) {
   absl::MutexLock lock(&mu_);
   entering_ = false;
   --appends_;
   // The appends before it are still to be answered, and one of them may fail.
-  if (!given_up_) end_ = core_->Tell(status);
+  if (!given_up_) end_ = std::move(status);
 }
 
 void SendStream::OnAdmitted() {
@@ -108,7 +109,7 @@ void SendStream::OnAdmitted() {
 
 void SendStream::OnTurnedAway() {
   batch_ = {};
-  Refuse(TooMuchToStore());
+  Refuse(call_.TurnAway());
   absl::MutexLock lock(&mu_);
   Advance();
 }
@@ -122,7 +123,7 @@ void SendStream::OnAppended(const AppendResult& result) {
       wire::AppendReceipt(outgoing_, run);
     }
   } else {
-    GiveUpAppends(core_->Tell(result.status()));
+    GiveUpAppends(call_.Tell(result.status()));
   }
   Advance();
 }
@@ -136,9 +137,9 @@ void SendStream::OnWriteDone(bool ok) {
 
 void SendStream::OnCancel() {
   appender_->Cancel();
-  if (gate_->Withdraw(this, connection_)) {
+  if (gate_->Withdraw(this, call_.connection())) {
     batch_ = {};
-    Refuse(absl::OkStatus());
+    Refuse(grpc::Status::CANCELLED);
   }
   absl::MutexLock lock(&mu_);
   Abort();
@@ -146,8 +147,13 @@ void SendStream::OnCancel() {
 }
 
 void SendStream::OnDone() {
-  core_->RemoveSendStream(this);
-  self_.reset();
+  call_.core().RemoveSendStream(this);
+  Release();
+}
+
+void SendStream::EndUnlessAdmitted() {
+  if (end_) return;
+  if (grpc::Status s = call_.Admit(); !s.ok()) EndWith(std::move(s));
 }
 
 void SendStream::EndWith(grpc::Status status) {

@@ -5,7 +5,6 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,8 +12,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "log/message_log.h"
+#include "rpc/self_owned.h"
 #include "server/append_gate.h"
-#include "server/service_core.h"
+#include "server/call.h"
 
 namespace messenger {
 
@@ -28,24 +28,20 @@ namespace messenger {
 //
 // mu_ is held over StartRead, StartWrite and Finish: they start operations and
 // never run reactions, and it makes sure that none is started after Finish.
-//
-// Owns itself from Start until OnDone.
 class SendStream final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public AppendGate::Waiter,
+      public rpc::SelfOwned<SendStream>,
       public std::enable_shared_from_this<SendStream> {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
-      ServiceCore* core, grpc::CallbackServerContext* context);
+      const Call& call);
 
-  SendStream(ServiceCore* core, std::uint64_t connection)
-      : core_(core),
-        connection_(connection),
-        appender_(core->log().OpenAppender()) {}
+  explicit SendStream(const Call& call) : call_(call) {}
 
-  // Accepts no more requests, and ends with UNAVAILABLE when what was accepted
-  // is answered.
-  void Drain() ABSL_LOCKS_EXCLUDED(mu_);
+  // Finds out whether the call is admitted still. If not, it accepts no more
+  // requests, and ends when what was accepted is answered.
+  void Reconsider() ABSL_LOCKS_EXCLUDED(mu_);
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -56,11 +52,12 @@ class SendStream final
   void OnTurnedAway() override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  void EndUnlessAdmitted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Parses request_ and hands it to the log, now or when it has entered.
   void Accept() ABSL_LOCKS_EXCLUDED(mu_);
   void Append() ABSL_LOCKS_EXCLUDED(mu_);
   // Of a request that is not handed to the log.
-  void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void Refuse(grpc::Status status) ABSL_LOCKS_EXCLUDED(mu_);
   void OnAppended(const AppendResult& result) ABSL_LOCKS_EXCLUDED(mu_);
   // Stops reading; the first call decides the status.
   void EndWith(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -72,11 +69,10 @@ class SendStream final
   // Starts whatever can be started now.
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  ServiceCore* const core_;
-  const std::shared_ptr<AppendGate> gate_ = core_->append_gate();
-  const std::uint64_t connection_;
-  const std::unique_ptr<LogAppender> appender_;
-  std::shared_ptr<SendStream> self_;
+  const Call call_;
+  const std::shared_ptr<AppendGate> gate_ = call_.core().append_gate();
+  const std::unique_ptr<LogAppender> appender_ =
+      call_.core().log().OpenAppender();
   AppendBatch batch_;  // that is on its way into the gate
 
   absl::Mutex mu_;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@
 #include "messenger/grpc.h"
 #include "messenger/v1/messenger.grpc.pb.h"
 #include "rpc/bytes.h"
+#include "server/call.h"
 #include "server/local_client.h"
 #include "server/read_stream.h"
 #include "server/send_stream.h"
@@ -43,13 +45,20 @@ using RawService = MessengerServer::WithRawCallbackMethod_SendMessage<
 
 constexpr std::size_t kMaxPageSize = 1000;
 
-// The channel of a request of this type.
-absl::StatusOr<std::string> ParseChannel(const grpc::ByteBuffer& request,
-                                         std::string_view type) {
-  return RefuseIfOutOfMemory([&] {
+// The channel of a request of this type; nothing if the call has been refused.
+std::optional<std::string> AdmittedChannel(const Call& call,
+                                           const grpc::ByteBuffer& request,
+                                           std::string_view type,
+                                           grpc::ServerUnaryReactor* reactor) {
+  auto name = RefuseIfOutOfMemory([&] {
     const grpc::Slice bytes = rpc::Flatten(request);
     return wire::ParseChannelRequest(rpc::View(bytes), type);
   });
+  const grpc::Status refusal =
+      name.ok() ? call.Admit(*name) : call.Tell(name.status());
+  if (refusal.ok()) return *std::move(name);
+  reactor->Finish(refusal);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -145,82 +154,80 @@ class Service::Impl final : public RawService {
   grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* request,
                                         grpc::ByteBuffer* response) override {
-    return UnarySend::Start(&core_, context, *request, response);
+    return UnarySend::Start(Call(&core_, Method::kSendMessage, *context),
+                            *request, response);
   }
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendMessages(
       grpc::CallbackServerContext* context) override {
-    return SendStream::Start(&core_, context);
+    return SendStream::Start(Call(&core_, Method::kSendMessages, *context));
   }
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* ReadMessages(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override {
-    return ReadStream::Start(&core_, context, *request);
+    return ReadStream::Start(Call(&core_, Method::kReadMessages, *context),
+                             context, *request);
   }
 
   grpc::ServerUnaryReactor* ListChannels(grpc::CallbackServerContext* context,
                                          const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override {
-    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto parsed = RefuseIfOutOfMemory([&] {
-        const grpc::Slice bytes = rpc::Flatten(*request);
-        return wire::ParseListChannelsRequest(rpc::View(bytes));
-      });
-      if (!parsed.ok()) return reactor->Finish(core_.Tell(parsed.status()));
-      const std::size_t size = parsed->page_size == 0
-                                   ? kMaxPageSize
-                                   : std::min(parsed->page_size, kMaxPageSize);
-      core_.log().ListChannels(
-          parsed->page_token, size,
-          [this, reactor, response, size](const auto& channels) {
-            reactor->Finish(core_.Tell(Respond(channels, size, response)));
-          });
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const Call call(&core_, Method::kListChannels, *context);
+    const auto parsed = RefuseIfOutOfMemory([&] {
+      const grpc::Slice bytes = rpc::Flatten(*request);
+      return wire::ParseListChannelsRequest(rpc::View(bytes));
     });
+    const grpc::Status refusal =
+        parsed.ok() ? call.Admit() : call.Tell(parsed.status());
+    if (!refusal.ok()) {
+      reactor->Finish(refusal);
+      return reactor;
+    }
+    const std::size_t size = parsed->page_size == 0
+                                 ? kMaxPageSize
+                                 : std::min(parsed->page_size, kMaxPageSize);
+    core_.log().ListChannels(
+        parsed->page_token, size,
+        [this, call, reactor, response, size](const auto& channels) {
+          reactor->Finish(call.Tell(Respond(channels, size, response)));
+        });
+    return reactor;
   }
 
   grpc::ServerUnaryReactor* GetChannel(grpc::CallbackServerContext* context,
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
-    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto name = ParseChannel(*request, "GetChannelRequest");
-      if (!name.ok()) return reactor->Finish(core_.Tell(name.status()));
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const Call call(&core_, Method::kGetChannel, *context);
+    if (const auto name =
+            AdmittedChannel(call, *request, "GetChannelRequest", reactor)) {
       core_.log().GetChannel(
-          *name, [this, reactor, response](const auto& channel) {
-            reactor->Finish(core_.Tell(Respond(channel, response)));
+          *name, [this, call, reactor, response](const auto& channel) {
+            reactor->Finish(call.Tell(Respond(channel, response)));
           });
-    });
+    }
+    return reactor;
   }
 
   grpc::ServerUnaryReactor* DeleteChannel(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override {
-    return Answer(context, [&](grpc::ServerUnaryReactor* reactor) {
-      const auto name = ParseChannel(*request, "DeleteChannelRequest");
-      if (!name.ok()) return reactor->Finish(core_.Tell(name.status()));
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const Call call(&core_, Method::kDeleteChannel, *context);
+    if (const auto name =
+            AdmittedChannel(call, *request, "DeleteChannelRequest", reactor)) {
       *response = rpc::MakeBuffer(std::string());
       core_.log().DeleteChannel(*name,
-                                [this, reactor](const absl::Status& status) {
-                                  reactor->Finish(core_.Tell(status));
+                                [call, reactor](const absl::Status& status) {
+                                  reactor->Finish(call.Tell(status));
                                 });
-    });
-  }
-
- private:
-  // Runs `handle`, which must see to it that Finish is called, unless the
-  // service is draining.
-  template <typename Handle>
-  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                   Handle handle) {
-    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    if (absl::Status s = core_.CheckServing(); !s.ok()) {
-      reactor->Finish(core_.Tell(s));
-    } else {
-      handle(reactor);
     }
     return reactor;
   }
 
+ private:
   absl::Status Respond(const absl::StatusOr<std::vector<ChannelInfo>>& channels,
                        std::size_t page_size, grpc::ByteBuffer* response) {
     if (!channels.ok()) return channels.status();
@@ -310,7 +317,7 @@ void Service::WatchServing(std::function<void(bool serving)> on_change) {
 }
 
 Client Service::LocalClient(grpc::Server& server, ClientOptions options) {
-  const bool refused = InForkedChild() || !impl_->core().CheckServing().ok();
+  const bool refused = InForkedChild() || impl_->core().draining();
   return ConnectLocally(refused ? nullptr : &server, std::move(options));
 }
 

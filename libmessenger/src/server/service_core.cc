@@ -1,15 +1,11 @@
 #include "server/service_core.h"
 
-#include <grpcpp/server_context.h>
-
 #include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "absl/hash/hash.h"
-#include "absl/status/status.h"
 #include "base/status.h"
 #include "rpc/init.h"
 #include "rpc/status.h"
@@ -45,16 +41,6 @@ bool HideDirectory(std::string_view directory, std::string* text) {
 
 }  // namespace
 
-std::uint64_t ConnectionOf(const grpc::CallbackServerContext& context) {
-  return absl::HashOf(context.peer()) | 1;
-}
-
-absl::Status TooMuchToStore() {
-  return absl::UnavailableError(
-      "the server has too much to store, and most of it comes by this "
-      "connection; try again later");
-}
-
 ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
                          const ServiceOptions& options)
     : log_(std::move(log)),
@@ -84,12 +70,7 @@ void ServiceCore::Drain() {
     }
   }
   fan_out_.Drain();
-  for (const auto& stream : streams) stream->Drain();
-}
-
-absl::Status ServiceCore::CheckServing() const {
-  if (!draining_) return absl::OkStatus();
-  return absl::UnavailableError("the server is shutting down");
+  for (const auto& stream : streams) stream->Reconsider();
 }
 
 grpc::Status ServiceCore::Tell(const absl::Status& status) const {
@@ -100,11 +81,9 @@ grpc::Status ServiceCore::Tell(const absl::Status& status) const {
   return rpc::ToGrpc(absl::Status(status.code(), text));
 }
 
-bool ServiceCore::AddSendStream(const std::shared_ptr<SendStream>& stream) {
+void ServiceCore::AddSendStream(const std::shared_ptr<SendStream>& stream) {
   absl::MutexLock lock(&mu_);
-  if (draining_) return false;
   send_streams_.emplace(stream.get(), stream);
-  return true;
 }
 
 void ServiceCore::RemoveSendStream(SendStream* stream) {

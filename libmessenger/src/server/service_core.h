@@ -1,7 +1,6 @@
 // What all calls of one service share.
 #pragma once
 
-#include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
 
 #include <atomic>
@@ -24,14 +23,17 @@ namespace messenger {
 
 class SendStream;
 
-// The connection that a call came by, as a number. Never 0.
-std::uint64_t ConnectionOf(const grpc::CallbackServerContext& context);
-
 // INVALID_ARGUMENT names an option that is out of bounds.
 absl::Status CheckBounds(const ServiceOptions& options);
 
-// What a call is told that the append gate turns away.
-absl::Status TooMuchToStore();
+enum class Method : std::uint8_t {
+  kSendMessage,
+  kSendMessages,
+  kReadMessages,
+  kListChannels,
+  kGetChannel,
+  kDeleteChannel,
+};
 
 // Lives from before the first call until after the last one's OnDone.
 //
@@ -58,15 +60,16 @@ class ServiceCore {
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // UNAVAILABLE while draining.
-  absl::Status CheckServing() const;
+  bool draining() const { return draining_; }
 
-  // How a call ends: every error that a client is told goes through here. Where
-  // the log lies is the operator's business, whom the log has told.
+  // How a call ends: every error that a client is told goes through here, by
+  // Call::Tell. Where the log lies is the operator's business, whom the log has
+  // told.
   grpc::Status Tell(const absl::Status& status) const;
 
-  // The send streams there are, for Drain. Add returns false while draining.
-  bool AddSendStream(const std::shared_ptr<SendStream>& stream)
+  // The send streams there are, for Drain. One that is added finds out by
+  // itself that the service drains already.
+  void AddSendStream(const std::shared_ptr<SendStream>& stream)
       ABSL_LOCKS_EXCLUDED(mu_);
   void RemoveSendStream(SendStream* stream) ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -8,29 +8,23 @@
 
 namespace messenger {
 
-grpc::ServerUnaryReactor* UnarySend::Start(ServiceCore* core,
-                                           grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* UnarySend::Start(const Call& call,
                                            const grpc::ByteBuffer& request,
                                            grpc::ByteBuffer* response) {
-  auto call = std::make_shared<UnarySend>(core, response);
-  call->self_ = call;
-  if (absl::Status s = core->CheckServing(); !s.ok()) {
-    call->Finish(core->Tell(s));
-  } else {
-    call->Send(request, ConnectionOf(*context));
-  }
-  return call.get();
+  const auto send = Make(call, response);
+  send->Send(request);
+  return send.get();
 }
 
-void UnarySend::Send(const grpc::ByteBuffer& request,
-                     std::uint64_t connection) {
-  absl::StatusOr<AppendBatch> batch =
-      ParseBatch(request, core_->send_limits(), wire::ParseSendMessageRequest);
-  if (!batch.ok()) return Finish(core_->Tell(batch.status()));
+void UnarySend::Send(const grpc::ByteBuffer& request) {
+  absl::StatusOr<AppendBatch> batch = ParseBatch(
+      request, call_.core().send_limits(), wire::ParseSendMessageRequest);
+  if (!batch.ok()) return Finish(call_.Tell(batch.status()));
+  if (grpc::Status s = call_.Admit(batch->channel); !s.ok()) return Finish(s);
   batch_ = *std::move(batch);
-  batch_.source = connection_ = connection;
+  batch_.source = call_.connection();
   size_ = StoredSize(batch_);
-  switch (gate_->Enter(self_, connection, size_)) {
+  switch (gate_->Enter(self(), call_.connection(), size_)) {
     case AppendGate::Entry::kAdmitted:
       return OnAdmitted();
     case AppendGate::Entry::kTurnedAway:
@@ -42,14 +36,14 @@ void UnarySend::Send(const grpc::ByteBuffer& request,
 
 void UnarySend::OnAdmitted() {
   appender_->Append(std::move(batch_),
-                    [self = self_](const AppendResult& result) {
+                    [self = self()](const AppendResult& result) {
                       self->gate_->Leave(self->size_);
                       self->OnAppended(result);
                     });
 }
 
 void UnarySend::OnTurnedAway() {
-  Finish(core_->Tell(TooMuchToStore()));
+  Finish(call_.TurnAway());
 }
 
 void UnarySend::OnAppended(const AppendResult& result) {
@@ -58,18 +52,18 @@ void UnarySend::OnAppended(const AppendResult& result) {
     wire::AppendReceipt(receipt, result->front());
     *response_ = rpc::MakeBuffer(std::move(receipt));
   }
-  Finish(core_->Tell(result.status()));
+  Finish(call_.Tell(result.status()));
 }
 
 void UnarySend::OnCancel() {
   appender_->Cancel();
-  if (gate_->Withdraw(this, connection_)) {
+  if (gate_->Withdraw(this, call_.connection())) {
     Finish(grpc::Status::CANCELLED);
   }
 }
 
 void UnarySend::OnDone() {
-  self_.reset();
+  Release();
 }
 
 }  // namespace messenger

@@ -5,26 +5,25 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 
 #include "log/message_log.h"
+#include "rpc/self_owned.h"
 #include "server/append_gate.h"
-#include "server/service_core.h"
+#include "server/call.h"
 
 namespace messenger {
 
-// Owns itself from Start until OnDone.
 class UnarySend final : public grpc::ServerUnaryReactor,
-                        public AppendGate::Waiter {
+                        public AppendGate::Waiter,
+                        public rpc::SelfOwned<UnarySend> {
  public:
-  static grpc::ServerUnaryReactor* Start(ServiceCore* core,
-                                         grpc::CallbackServerContext* context,
+  static grpc::ServerUnaryReactor* Start(const Call& call,
                                          const grpc::ByteBuffer& request,
                                          grpc::ByteBuffer* response);
 
-  UnarySend(ServiceCore* core, grpc::ByteBuffer* response)
-      : core_(core), response_(response) {}
+  UnarySend(const Call& call, grpc::ByteBuffer* response)
+      : call_(call), response_(response) {}
 
   void OnCancel() override;
   void OnDone() override;
@@ -37,16 +36,15 @@ class UnarySend final : public grpc::ServerUnaryReactor,
   // which costs a third of the calls.
   bool InternalInlineable() override { return true; }
 
-  void Send(const grpc::ByteBuffer& request, std::uint64_t connection);
+  void Send(const grpc::ByteBuffer& request);
   void OnAppended(const AppendResult& result);
 
-  ServiceCore* const core_;
-  const std::shared_ptr<AppendGate> gate_ = core_->append_gate();
+  const Call call_;
+  const std::shared_ptr<AppendGate> gate_ = call_.core().append_gate();
   grpc::ByteBuffer* const response_;
-  const std::unique_ptr<LogAppender> appender_ = core_->log().OpenAppender();
-  std::shared_ptr<UnarySend> self_;
+  const std::unique_ptr<LogAppender> appender_ =
+      call_.core().log().OpenAppender();
   AppendBatch batch_;  // until it has entered the gate
-  std::uint64_t connection_ = 0;
   std::size_t size_ = 0;
 };
 
