@@ -9,6 +9,7 @@
 #include <messenger/log_tools.h>
 #include <messenger/message.h>
 #include <messenger/server.h>
+#include <messenger/stats.h>
 #include <messenger/testing.h>
 
 #include <string>
@@ -84,6 +85,19 @@ int main() {
   Use(ServiceOptions{.max_message_bytes = 1},
       ServiceOptions{.keepalive_timeout = {}});
   Use(ServerOptions{.listen = name}, ServerOptions{.on_notice = Notice});
+
+  // stats.h
+  Use(MethodStats{.calls = 1}, MethodStats{.errors = 1});
+  Use(RefusalStats{.shutting_down = 1}, RefusalStats{.other = 1});
+  Use(GapStats{.retention = 1}, GapStats{.rolled_back = 1});
+  Use(SendStats{.streams = 1}, SendStats{.waiting_bytes = 1});
+  Use(ReadStats{.readers = 1}, ReadStats{.held_bytes = 1});
+  Use(ServiceStats{.send_message = {}}, ServiceStats{.reads = {.frames = 1}});
+  Use(LogStats{.channels = 1}, LogStats{.damaged_reads = 1});
+  Use(ServerStats{.service = {}}, ServerStats{.refused_connections = 1});
+  Use(ClientSendStats{.messages = 1}, ClientSendStats{.streams = 1});
+  Use(ClientReadStats{.frames = 1}, ClientReadStats{.streams = 1});
+  Use(ClientStats{.sends = {}}, ClientStats{.connections = 1});
 
   // testing.h
   Use(NetworkFaults{.refuse_connections = true},

@@ -111,6 +111,8 @@ class TestLog final : public MessageLog {
 
   std::uint64_t epoch() const override { return log_.epoch(); }
 
+  LogStats Stats() const override { return log_.Stats(); }
+
   std::unique_ptr<LogAppender> OpenAppender() override {
     return std::make_unique<Appender>(this);
   }

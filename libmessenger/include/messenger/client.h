@@ -18,6 +18,7 @@
 #include "messenger/bounds.h"
 #include "messenger/executor.h"
 #include "messenger/message.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -470,6 +471,9 @@ class Client {
   // not, since it is draining or its disk is full or has failed, or if it
   // cannot be reached; UNIMPLEMENTED if it has no health service. Blocks.
   absl::Status CheckHealth();
+
+  // What it has counted so far, its copies included; all 0 in a forked child.
+  ClientStats Stats() const;
 
   class Impl;
 

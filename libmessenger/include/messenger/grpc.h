@@ -12,6 +12,7 @@
 #include "messenger/client.h"
 #include "messenger/log.h"
 #include "messenger/server.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -80,6 +81,10 @@ class Service {
   // not used. Not to be called once the server is being shut down, unless Drain
   // has returned before that.
   Client LocalClient(grpc::Server& server, ClientOptions options = {});
+
+  // What it has counted so far; all 0 in a forked child. See StatsOf for its
+  // log.
+  ServiceStats Stats() const;
 
   // Ends every reader with UNAVAILABLE, completes the sends that were accepted,
   // and refuses new calls with UNAVAILABLE. Does not wait:

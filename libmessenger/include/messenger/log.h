@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "messenger/bounds.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -127,5 +128,8 @@ struct LogOptions {
 // that a crash does not explain.
 absl::StatusOr<std::shared_ptr<MessageLog>> OpenLog(
     std::string_view uri, const LogOptions& options = {});
+
+// What `log` has counted since it was opened. From any thread.
+LogStats StatsOf(const MessageLog& log);
 
 }  // namespace messenger

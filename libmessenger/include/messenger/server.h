@@ -14,6 +14,7 @@
 #include "messenger/client.h"
 #include "messenger/log.h"
 #include "messenger/message.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -162,6 +163,9 @@ class Server {
   // How many connections were refused so far, for want of descriptors or since
   // there were too many.
   std::uint64_t refused_connections() const;
+
+  // What it has counted so far; all 0 in a forked child.
+  ServerStats Stats() const;
 
   // A client that is connected to this server without a TCP port. It may
   // outlive the server; its calls then fail with UNAVAILABLE. The options'

@@ -9,6 +9,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "base/bounds.h"
+#include "base/counters.h"
 #include "base/forked.h"
 #include "base/status.h"
 #include "base/target.h"
@@ -185,6 +186,12 @@ class Client::Impl {
 
   // One page after the other, all within the time of a call.
   absl::Status ListChannels(ChannelList* list);
+
+  ClientStats Stats() {
+    return {.sends = sends_->Stats(),
+            .reads = Snapshot(feeds_->counters()),
+            .connections = connector_ ? connector_->connections() : 0};
+  }
 
   absl::Status CheckHealth() {
     return WithConnection([&](Connection& connection) {
@@ -443,6 +450,10 @@ absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
 absl::Status Client::CheckHealth() {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   return impl_->CheckHealth();
+}
+
+ClientStats Client::Stats() const {
+  return InForkedChild() ? ClientStats() : impl_->Stats();
 }
 
 }  // namespace messenger

@@ -263,7 +263,8 @@ Connector::Connector(ClientOptions options, std::shared_ptr<Connection> only)
                 : fmt::format("{} (through the proxy {})", options_.target,
                               options_.http_proxy)),
       can_reconnect_(only == nullptr),
-      connection_(std::move(only)) {}
+      connection_(std::move(only)),
+      connections_(can_reconnect_ ? 0 : 1) {}
 
 std::shared_ptr<Connection> Connector::Get() {
   absl::MutexLock lock(&mu_);
@@ -273,8 +274,14 @@ std::shared_ptr<Connection> Connector::Get() {
     connection_ = std::make_shared<Connection>(grpc::CreateCustomChannel(
         TargetUri(first_hop), grpc::InsecureChannelCredentials(),
         Arguments(options_)));
+    ++connections_;
   }
   return connection_;
+}
+
+std::uint64_t Connector::connections() {
+  absl::MutexLock lock(&mu_);
+  return connections_;
 }
 
 void Connector::Discard(const std::shared_ptr<Connection>& connection) {

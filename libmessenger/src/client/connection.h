@@ -8,6 +8,7 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -89,6 +90,9 @@ class Connector {
   // The present connection.
   std::shared_ptr<Connection> Get() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // How many it has made.
+  std::uint64_t connections() ABSL_LOCKS_EXCLUDED(mu_);
+
   // `connection` has failed: Get makes another one, if it was the present one
   // and that is possible. The caller keeps its reference.
   void Discard(const std::shared_ptr<Connection>& connection)
@@ -114,6 +118,7 @@ class Connector {
   const bool can_reconnect_;
   absl::Mutex mu_;
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mu_);
+  std::uint64_t connections_ ABSL_GUARDED_BY(mu_);
   bool was_connected_ ABSL_GUARDED_BY(mu_) = false;
   NoticePace away_ ABSL_GUARDED_BY(mu_);
 };

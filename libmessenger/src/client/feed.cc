@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/counters.h"
 #include "base/status.h"
 #include "client/feeds.h"
 #include "client/frame_checks.h"
@@ -356,6 +357,7 @@ void Feed::Connect() {
   if (followers_.empty()) return;
   call_ = Call::Make(shared_from_this(), context_.connector->Get());
   call_->Start(Request());
+  Count(feeds_->counters().streams);
   in_call_ = true;
   bitten_ = false;
   patience_ = backoff_.Begin(Timers::Clock::now(), context_.join_timeout);
@@ -479,6 +481,13 @@ std::shared_ptr<FeedEvent> Feed::Decode(const grpc::ByteBuffer& bytes) {
   failure_ = frame.ok() ? DecodeHeader(*frame, &decoded) : frame.status();
   if (!failure_.ok()) return nullptr;
   failure_ = DecodeMessages(*frame, &decoded);
+  ClientReadStats& counters = feeds_->counters();
+  Count(counters.frames);
+  Count(counters.messages, decoded.messages.size());
+  Count(counters.bytes, bytes.Length());
+  if (decoded.header.gap) {
+    Count(CounterOf(decoded.header.gap->reason, counters.gaps));
+  }
   decoded.next = next_sequence_;
   decoded.more_bytes = std::move(frame->joined);
   NoteProgress(!decoded.messages.empty(), decoded.header.caught_up);

@@ -16,6 +16,7 @@
 #include "client/feed.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -32,6 +33,8 @@ class Feeds : public std::enable_shared_from_this<Feeds> {
   explicit Feeds(ReadContext context) : context_(std::move(context)) {}
 
   const ReadContext& context() const { return context_; }
+  // Where feeds and subscriptions count: see base/counters.h.
+  ClientReadStats& counters() { return counters_; }
 
   // The feed that a subscription with these options is to follow.
   std::shared_ptr<Feed> Follow(const std::shared_ptr<Follower>& follower,
@@ -74,6 +77,7 @@ class Feeds : public std::enable_shared_from_this<Feeds> {
   void StartGathered(const Key& key) ABSL_LOCKS_EXCLUDED(mu_);
 
   const ReadContext context_;
+  ClientReadStats counters_;
   std::atomic<std::uint64_t> rounds_{0};
   absl::Mutex mu_;
   absl::CondVar changed_;

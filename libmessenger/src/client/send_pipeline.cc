@@ -173,6 +173,7 @@ absl::Status SendPipeline::Enqueue(const NewMessage& message,
   }
   completion.deadline = deadline;
   window_.Add(channel, message, size, std::move(completion));
+  ++counters_.messages;
   ArmExpiry(deadline);
   Advance();
   return absl::OkStatus();
@@ -223,6 +224,7 @@ void SendPipeline::Advance() {
   if (!call_) {
     call_ = Call{.stream = Stream::Make(shared_from_this(), connector_->Get())};
     ++streams_;
+    ++counters_.streams;
     call_->stream->Start();
     const TimePoint now = Timers::Clock::now();
     call_->since = now;
@@ -235,6 +237,8 @@ void SendPipeline::Advance() {
     call_->writing = true;
     call_->written = Timers::Clock::now();
     call_->bytes = request.Length();
+    ++counters_.requests;
+    counters_.bytes += call_->bytes;
     flight_.OnWritten(window_.requests_in_flight(), window_.bytes_in_flight(),
                       call_->written);
     call_->stream->Write(&request);
@@ -502,6 +506,7 @@ void SendPipeline::OnExpiry() {
 
 void SendPipeline::Deliver(Fates fates) {
   for (SendWindow::Fate& fate : fates) {
+    if (fate.result.ok()) ++counters_.acknowledged;
     if (fate.completion.waiter) {
       fate.completion.waiter->result = std::move(fate.result);
       fate.completion.waiter->done.Notify();
@@ -525,6 +530,15 @@ void SendPipeline::Deliver(Fates fates) {
         self->returned_ += count;
         self->changed_.SignalAll();
       });
+}
+
+ClientSendStats SendPipeline::Stats() {
+  absl::MutexLock lock(&mu_);
+  ClientSendStats stats = counters_;
+  stats.resent = window_.resent();
+  stats.waiting = window_.messages();
+  stats.failed = stats.messages - stats.acknowledged - stats.waiting;
+  return stats;
 }
 
 absl::Status SendPipeline::Flush(

@@ -22,6 +22,7 @@
 #include "client/strand.h"
 #include "client/timers.h"
 #include "messenger/client.h"
+#include "messenger/stats.h"
 #include "rpc/pace.h"
 
 namespace messenger {
@@ -52,6 +53,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status FlushCallbacks(std::optional<std::chrono::milliseconds> timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
+
+  ClientSendStats Stats() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Fails what has no receipt with CANCELLED. Waits until all `done` have
   // returned, unless inside a callback.
@@ -142,6 +145,7 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   SendWindow window_ ABSL_GUARDED_BY(mu_);
+  ClientSendStats counters_ ABSL_GUARDED_BY(mu_);
   rpc::Pace pace_ ABSL_GUARDED_BY(mu_);  // of one request
   Flight flight_ ABSL_GUARDED_BY(mu_);   // of all that are in flight
   std::optional<Call> call_ ABSL_GUARDED_BY(mu_);

@@ -109,7 +109,9 @@ grpc::ByteBuffer SendWindow::Write() {
   in_flight_.push_back(std::move(queue_.front()));
   queue_.pop_front();
   Batch& batch = *in_flight_.back();
-  if (batch.encoded.size() == 0) {
+  if (batch.written()) {
+    resent_ += batch.completions.size() - batch.settled;
+  } else {
     Channel& channel = FindChannel(batch.channel);
     if (channel.open == &batch) channel.open = nullptr;
     batch.encoded = rpc::MakeSlice(std::exchange(batch.messages, {}));

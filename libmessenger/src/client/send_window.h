@@ -68,6 +68,8 @@ class SendWindow {
   // A batch takes no more messages when it has so many bytes: 64 KiB at first.
   void SetBatchBytes(std::size_t bytes) { batch_bytes_ = bytes; }
 
+  // Messages that were written once more.
+  std::uint64_t resent() const { return resent_; }
   // Messages, and bytes of messages, that have no receipt.
   std::size_t messages() const { return messages_; }
   std::size_t bytes() const { return bytes_; }
@@ -196,6 +198,7 @@ class SendWindow {
   Batches in_flight_;
   std::size_t batch_bytes_ = rpc::Pace::kFirstBytes;
   std::uint64_t last_batch_ = 0;
+  std::uint64_t resent_ = 0;
   std::size_t messages_ = 0;
   std::size_t bytes_ = 0;
   std::size_t bytes_in_flight_ = 0;

@@ -8,6 +8,7 @@
 
 #include "base/bounds.h"
 #include "base/cond_var.h"
+#include "base/counters.h"
 #include "base/forked.h"
 #include "base/status.h"
 #include "wire/channel_name.h"
@@ -325,17 +326,20 @@ void Subscription::Impl::DeliverMessages(const DecodedFrame& frame) {
   if (messages.empty() || cancelled()) return;
   if (callbacks_.on_messages) {
     callbacks_.on_messages(messages);
+    Count(feeds_->counters().delivered, messages.size());
     delivered_ += messages.size();
     next_sequence_ += messages.size();
     position_sequence_.store(next_sequence_ - 1, std::memory_order_relaxed);
     return;
   }
+  const std::uint64_t before = delivered_;
   for (const Message& message : messages) {
     if (cancelled()) break;
     if (callbacks_.on_message) callbacks_.on_message(message);
     ++delivered_;
     position_sequence_.store(next_sequence_++, std::memory_order_relaxed);
   }
+  Count(feeds_->counters().delivered, delivered_ - before);
 }
 
 void Subscription::Impl::DeliverNews(const DecodedFrame& frame) {

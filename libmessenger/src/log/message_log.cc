@@ -10,4 +10,8 @@ std::size_t StoredSize(const AppendBatch& batch) {
   return size;
 }
 
+LogStats StatsOf(const MessageLog& log) {
+  return log.Stats();
+}
+
 }  // namespace messenger

@@ -30,6 +30,7 @@
 #include "absl/status/statusor.h"
 #include "messenger/log.h"
 #include "messenger/message.h"
+#include "messenger/stats.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -213,6 +214,9 @@ class MessageLog {
   // Where its files are, as its errors name them; empty if it has none. The
   // operator may know that, and no client.
   virtual std::string_view directory() const { return {}; }
+
+  // What it has counted since it was opened.
+  virtual LogStats Stats() const { return {}; }
 
   virtual std::unique_ptr<LogAppender> OpenAppender() = 0;
 

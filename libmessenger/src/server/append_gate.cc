@@ -33,6 +33,7 @@ AppendGate::Entry AppendGate::Enter(const std::shared_ptr<Waiter>& waiter,
       lane.appends.push_back({.waiter = waiter, .bytes = bytes});
       lane.bytes += bytes;
       waiting_bytes_ += bytes;
+      ++waits_;
     }
   }
   // Also if it was in vain: each must be told.
@@ -86,6 +87,13 @@ void AppendGate::Leave(std::size_t bytes) {
   }
   admitting_ = false;
   mu_.Unlock();
+}
+
+void AppendGate::AddTo(SendStats* stats) {
+  absl::MutexLock lock(&mu_);
+  stats->waits += waits_;
+  stats->appending_bytes += bytes_;
+  stats->waiting_bytes += waiting_bytes_;
 }
 
 std::uint64_t AppendGate::LargestLane() const {

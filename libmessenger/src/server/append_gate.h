@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -62,6 +63,9 @@ class AppendGate {
   // Of an append that has entered.
   void Leave(std::size_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What it counts.
+  void AddTo(SendStats* stats) ABSL_LOCKS_EXCLUDED(mu_);
+
  private:
   struct Waiting {
     std::shared_ptr<Waiter> waiter;
@@ -84,6 +88,7 @@ class AppendGate {
   absl::Mutex mu_;
   std::size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   std::size_t waiting_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  std::uint64_t waits_ ABSL_GUARDED_BY(mu_) = 0;
   // By connection, and in the order of their turns.
   absl::flat_hash_map<std::uint64_t, Lane> lanes_ ABSL_GUARDED_BY(mu_);
   std::deque<std::uint64_t> turns_ ABSL_GUARDED_BY(mu_);

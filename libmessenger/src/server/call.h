@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "messenger/stats.h"
 #include "server/service_core.h"
 
 namespace messenger {
@@ -18,11 +19,14 @@ namespace messenger {
 // Thread safety: all members may be called from any thread.
 class Call {
  public:
+  // One of the methods' counters tells which one it is.
+  using Method = MethodStats ServiceStats::*;
+
+  // Counts it.
   Call(ServiceCore* core, Method method,
        const grpc::CallbackServerContext& context);
 
   ServiceCore& core() const { return *core_; }
-  Method method() const { return method_; }
   // The connection that it came by, as a number. Never 0.
   std::uint64_t connection() const { return connection_; }
 
@@ -33,13 +37,17 @@ class Call {
   // SendMessages stream that begins, and ListChannels.
   grpc::Status Admit(std::string_view channel = {}) const;
 
-  // How a call ends that the append gate turns away.
+  // How it ends if the append gate turns it away.
   grpc::Status TurnAway() const;
 
-  // How it ends otherwise.
+  // How it ends otherwise. An error is counted.
   grpc::Status Tell(const absl::Status& status) const;
 
  private:
+  // An error, which counts as this one of the refusals.
+  grpc::Status Refuse(const absl::Status& status,
+                      std::uint64_t& refusals) const;
+
   ServiceCore* core_;
   Method method_;
   std::uint64_t connection_;

@@ -86,12 +86,14 @@ void FanOut::Join(Reader* reader, std::string_view channel) {
     entry->name = channel;
   }
   ++entry->readers;
+  ++readers_;
   reader->channel_ = entry.get();
 }
 
 void FanOut::Leave(Reader* reader) {
   absl::MutexLock lock(&mu_);
   PlaceTimer(reader, kNever);
+  --readers_;
   Channel* const channel = std::exchange(reader->channel_, nullptr);
   if (--channel->readers > 0) return;
   if (channel->marked) std::erase(marked_, channel);
@@ -103,6 +105,7 @@ bool FanOut::Park(Reader* reader) {
   absl::MutexLock lock(&mu_);
   if (draining_ || reader->MustNotPark()) return false;
   reader->channel_->parked->Add(reader);
+  ++parked_;
   return true;
 }
 
@@ -110,6 +113,7 @@ bool FanOut::Unpark(Reader* reader) {
   absl::MutexLock lock(&mu_);
   if (reader->list_ == nullptr) return false;
   reader->list_->Remove(reader);
+  --parked_;
   return true;
 }
 
@@ -129,6 +133,13 @@ std::uint64_t FanOut::CountReaders(std::string_view channel) {
   absl::MutexLock lock(&mu_);
   const auto it = channels_.find(Key(channel));
   return it == channels_.end() ? 0 : it->second->readers;
+}
+
+void FanOut::AddTo(ReadStats* stats) {
+  absl::MutexLock lock(&mu_);
+  stats->readers += readers_;
+  stats->parked += parked_;
+  stats->wakes += wakes_;
 }
 
 void FanOut::Drain() {
@@ -181,6 +192,8 @@ void FanOut::WakeSome() {
   while (!channel->waking->empty() && woken.size() < kAtOnce) {
     woken.push_back(channel->waking->TakeFront());
   }
+  parked_ -= woken.size();
+  wakes_ += woken.size();
   channel->marked = !channel->waking->empty() || channel->again;
   if (channel->marked) marked_.push_back(channel);
   mu_.Unlock();

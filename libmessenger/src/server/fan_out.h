@@ -17,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
 #include "log/message_log.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -98,6 +99,9 @@ class FanOut final : public LogListener {
 
   std::uint64_t CountReaders(std::string_view channel) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What it counts.
+  void AddTo(ReadStats* stats) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Wakes all readers; from now on none can park.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -123,6 +127,9 @@ class FanOut final : public LogListener {
   // Channels whose parked readers are to be woken, in the order of their goes.
   std::deque<Channel*> marked_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<TimePoint, Reader*>> timers_ ABSL_GUARDED_BY(mu_);
+  std::uint64_t readers_ ABSL_GUARDED_BY(mu_) = 0;
+  std::uint64_t parked_ ABSL_GUARDED_BY(mu_) = 0;
+  std::uint64_t wakes_ ABSL_GUARDED_BY(mu_) = 0;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/counters.h"
 #include "base/out_of_memory.h"
 #include "rpc/bytes.h"
 
@@ -34,11 +35,20 @@ absl::StatusOr<AppendBatch> ParseWithMemory(const grpc::ByteBuffer& request,
 
 }  // namespace
 
-absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
-                                       const wire::SendLimits& limits,
-                                       SendRequestParser parse) {
-  return RefuseIfOutOfMemory(
-      [&] { return ParseWithMemory(request, limits, parse); });
+grpc::Status ParseBatch(const Call& call, const grpc::ByteBuffer& request,
+                        SendRequestParser parse, AppendBatch* batch) {
+  absl::StatusOr<AppendBatch> parsed = RefuseIfOutOfMemory([&] {
+    return ParseWithMemory(request, call.core().send_limits(), parse);
+  });
+  if (!parsed.ok()) return call.Tell(parsed.status());
+  if (grpc::Status s = call.Admit(parsed->channel); !s.ok()) return s;
+  SendStats& counters = call.core().counters().sends;
+  Count(counters.requests);
+  Count(counters.messages, parsed->messages.size());
+  Count(counters.bytes, request.Length());
+  *batch = *std::move(parsed);
+  batch->source = call.connection();
+  return grpc::Status::OK;
 }
 
 }  // namespace messenger

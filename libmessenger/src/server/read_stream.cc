@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "base/counters.h"
 #include "base/out_of_memory.h"
 #include "rpc/bytes.h"
 
@@ -128,6 +129,7 @@ bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {
     Finish(call_.Tell(result.status()));
     return true;
   }
+  if (result->gap) Count(CounterOf(result->gap->reason, counters().gaps));
   if (!joined_ && until_caught_up_) last_sequence_ = result->head;
   remaining_ -= result->count;
   next_sequence_ = result->next_sequence + result->count;
@@ -160,7 +162,7 @@ void ReadStream::SendAhead(ReadResult result) {
   if (bytes > rpc::Pace::kFirstBytes) header.next_frame_bytes = bytes;
   Introduce(&header);
   grpc::ByteBuffer frame = rpc::MakeBuffer(wire::EncodeFrameHeader(header));
-  PrepareFrame(&frame, 0);
+  PrepareFrame(&frame, 0, 0);
   StartWrite(&frame_);
 }
 
@@ -183,7 +185,7 @@ void ReadStream::SendFrame(const ReadResult& result) {
     slices.push_back(MakeSlice(bytes));
   }
   grpc::ByteBuffer frame(slices.data(), slices.size());
-  PrepareFrame(&frame, SizeOf(result));
+  PrepareFrame(&frame, result.count, SizeOf(result));
   if (Over()) {
     StartWriteAndFinish(&frame_, grpc::WriteOptions(), grpc::Status::OK);
   } else {
@@ -195,11 +197,17 @@ void ReadStream::SendHeartbeat() {
   const wire::FrameHeader header = {
       .next_sequence = next_sequence_, .head = head_, .caught_up = true};
   grpc::ByteBuffer frame = rpc::MakeBuffer(wire::EncodeFrameHeader(header));
-  PrepareFrame(&frame, 0);
+  PrepareFrame(&frame, 0, 0);
   StartWrite(&frame_);
 }
 
-void ReadStream::PrepareFrame(grpc::ByteBuffer* frame, std::size_t bytes) {
+void ReadStream::PrepareFrame(grpc::ByteBuffer* frame, std::uint64_t messages,
+                              std::size_t bytes) {
+  Count(counters().frames);
+  if (messages > 0) {
+    Count(counters().messages, messages);
+    Count(counters().bytes, bytes);
+  }
   frame_.Swap(frame);
   frame_bytes_ = bytes;
   const TimePoint now = FanOut::Clock::now();
@@ -237,9 +245,11 @@ void ReadStream::OnDone() {
   Release();
 }
 
-void ReadStream::CutOff() {
+void ReadStream::CutOff(std::uint64_t& counter) {
   absl::MutexLock lock(&context_mu_);
-  if (context_ != nullptr) context_->TryCancel();
+  if (context_ == nullptr) return;
+  context_->TryCancel();
+  Count(counter);
 }
 
 bool ReadStream::MustNotPark() const {
@@ -254,7 +264,7 @@ FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {
   if (stall.count() > 0 && writing_) {
     const TimePoint due = last_frame_.load() + stall;
     if (due <= now) {
-      CutOff();
+      CutOff(counters().stalled);
       return FanOut::kNever;
     }
     stall_timer_set_ = true;

@@ -49,7 +49,7 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool MustNotPark() const override;
 
   std::shared_ptr<FramesInFlight::Frame> Share() override { return self(); }
-  void GiveWay() override { CutOff(); }
+  void GiveWay() override { CutOff(counters().crowded_out); }
 
  private:
   // Reads and sends until the turn is passed on.
@@ -70,11 +70,13 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Finishes, if the stream must not go on; false if it may.
   bool EndIfOver();
   void SendHeartbeat();
-  // Cancels the call, without the turn: the client has to resume.
-  void CutOff() ABSL_LOCKS_EXCLUDED(context_mu_);
-  // Puts the frame, with so many bytes of messages, where its write finds it,
-  // and watches that it goes on.
-  void PrepareFrame(grpc::ByteBuffer* frame, std::size_t bytes);
+  // Cancels the call, without the turn: the client has to resume. Counts that.
+  void CutOff(std::uint64_t& counter) ABSL_LOCKS_EXCLUDED(context_mu_);
+  // Puts the frame, with so many messages and their bytes, where its write
+  // finds it, and watches that it goes on.
+  void PrepareFrame(grpc::ByteBuffer* frame, std::uint64_t messages,
+                    std::size_t bytes);
+  ReadStats& counters() const { return call_.core().counters().reads; }
 
   const Call call_;
   const std::string channel_;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/counters.h"
 #include "rpc/bytes.h"
 #include "server/parse_batch.h"
 
@@ -52,18 +53,14 @@ void SendStream::OnReadDone(bool ok) {
   absl::MutexLock lock(&mu_);
   reading_ = false;
   Advance();
+  if (!reading_ && !end_) Count(call_.core().counters().sends.stalls);
 }
 
 void SendStream::Accept() {
-  absl::StatusOr<AppendBatch> batch = ParseBatch(
-      request_, call_.core().send_limits(), wire::ParseSendMessagesRequest);
+  grpc::Status status =
+      ParseBatch(call_, request_, wire::ParseSendMessagesRequest, &batch_);
   request_.Clear();
-  if (!batch.ok()) return Refuse(call_.Tell(batch.status()));
-  if (grpc::Status s = call_.Admit(batch->channel); !s.ok()) {
-    return Refuse(std::move(s));
-  }
-  batch_ = *std::move(batch);
-  batch_.source = call_.connection();
+  if (!status.ok()) return Refuse(std::move(status));
   switch (gate_->Enter(self(), call_.connection(), StoredSize(batch_))) {
     case AppendGate::Entry::kAdmitted:
       return Append();

@@ -75,10 +75,12 @@ Acceptor::Options AcceptorOptions(const ServerOptions& options) {
 
 class Server::Impl final {
  public:
-  Impl(std::unique_ptr<Service> service, std::unique_ptr<HealthService> health,
+  Impl(std::shared_ptr<const MessageLog> log, std::unique_ptr<Service> service,
+       std::unique_ptr<HealthService> health,
        std::unique_ptr<grpc::Server> server,
        std::unique_ptr<GrpcAcceptor> grpc_acceptor)
-      : service_(std::move(service)),
+      : log_(std::move(log)),
+        service_(std::move(service)),
         health_(std::move(health)),
         server_(std::move(server)),
         grpc_acceptor_(std::move(grpc_acceptor)) {
@@ -113,6 +115,12 @@ class Server::Impl final {
   const std::string& address() const { return address_; }
   std::uint64_t refused_connections() const {
     return acceptor_ ? acceptor_->refused() : 0;
+  }
+
+  ServerStats Stats() const {
+    return {.service = service_->Stats(),
+            .log = StatsOf(*log_),
+            .refused_connections = refused_connections()};
   }
 
   Client LocalClient(ClientOptions options) {
@@ -164,6 +172,7 @@ class Server::Impl final {
     return down_;
   }
 
+  const std::shared_ptr<const MessageLog> log_;
   const std::unique_ptr<Service> service_;
   const std::unique_ptr<HealthService> health_;
   std::unique_ptr<grpc::Server> server_;
@@ -221,9 +230,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server) return absl::UnavailableError("gRPC cannot start a server");
-  auto impl =
-      std::make_unique<Impl>(*std::move(service), std::move(health),
-                             std::move(server), std::move(grpc_acceptor));
+  auto impl = std::make_unique<Impl>(
+      std::move(options.log), *std::move(service), std::move(health),
+      std::move(server), std::move(grpc_acceptor));
   std::unique_ptr<Server> result(new Server(std::move(impl)));
   if (listener) {
     if (absl::Status s = result->impl_->Accept(*std::move(listener),
@@ -255,6 +264,10 @@ const std::string& Server::address() const {
 
 std::uint64_t Server::refused_connections() const {
   return InForkedChild() ? 0 : impl_->refused_connections();
+}
+
+ServerStats Server::Stats() const {
+  return InForkedChild() ? ServerStats() : impl_->Stats();
 }
 
 Client Server::LocalClient(ClientOptions options) {

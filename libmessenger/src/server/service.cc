@@ -154,27 +154,29 @@ class Service::Impl final : public RawService {
   grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* request,
                                         grpc::ByteBuffer* response) override {
-    return UnarySend::Start(Call(&core_, Method::kSendMessage, *context),
+    return UnarySend::Start(Call(&core_, &ServiceStats::send_message, *context),
                             *request, response);
   }
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendMessages(
       grpc::CallbackServerContext* context) override {
-    return SendStream::Start(Call(&core_, Method::kSendMessages, *context));
+    return SendStream::Start(
+        Call(&core_, &ServiceStats::send_messages, *context));
   }
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* ReadMessages(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override {
-    return ReadStream::Start(Call(&core_, Method::kReadMessages, *context),
-                             context, *request);
+    return ReadStream::Start(
+        Call(&core_, &ServiceStats::read_messages, *context), context,
+        *request);
   }
 
   grpc::ServerUnaryReactor* ListChannels(grpc::CallbackServerContext* context,
                                          const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    const Call call(&core_, Method::kListChannels, *context);
+    const Call call(&core_, &ServiceStats::list_channels, *context);
     const auto parsed = RefuseIfOutOfMemory([&] {
       const grpc::Slice bytes = rpc::Flatten(*request);
       return wire::ParseListChannelsRequest(rpc::View(bytes));
@@ -200,7 +202,7 @@ class Service::Impl final : public RawService {
                                        const grpc::ByteBuffer* request,
                                        grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    const Call call(&core_, Method::kGetChannel, *context);
+    const Call call(&core_, &ServiceStats::get_channel, *context);
     if (const auto name =
             AdmittedChannel(call, *request, "GetChannelRequest", reactor)) {
       core_.log().GetChannel(
@@ -215,7 +217,7 @@ class Service::Impl final : public RawService {
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    const Call call(&core_, Method::kDeleteChannel, *context);
+    const Call call(&core_, &ServiceStats::delete_channel, *context);
     if (const auto name =
             AdmittedChannel(call, *request, "DeleteChannelRequest", reactor)) {
       *response = rpc::MakeBuffer(std::string());
@@ -319,6 +321,10 @@ void Service::WatchServing(std::function<void(bool serving)> on_change) {
 Client Service::LocalClient(grpc::Server& server, ClientOptions options) {
   const bool refused = InForkedChild() || impl_->core().draining();
   return ConnectLocally(refused ? nullptr : &server, std::move(options));
+}
+
+ServiceStats Service::Stats() const {
+  return InForkedChild() ? ServiceStats() : impl_->core().Stats();
 }
 
 void Service::Drain() {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/counters.h"
 #include "base/status.h"
 #include "rpc/init.h"
 #include "rpc/status.h"
@@ -71,6 +72,16 @@ void ServiceCore::Drain() {
   }
   fan_out_.Drain();
   for (const auto& stream : streams) stream->Reconsider();
+}
+
+ServiceStats ServiceCore::Stats() {
+  ServiceStats stats = Snapshot(counters_);
+  append_gate_->AddTo(&stats.sends);
+  fan_out_.AddTo(&stats.reads);
+  stats.reads.held_bytes = frames_.bytes();
+  absl::MutexLock lock(&mu_);
+  stats.sends.streams = send_streams_.size();
+  return stats;
 }
 
 grpc::Status ServiceCore::Tell(const absl::Status& status) const {

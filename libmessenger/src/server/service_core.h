@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "log/message_log.h"
 #include "messenger/server.h"
+#include "messenger/stats.h"
 #include "server/append_gate.h"
 #include "server/fan_out.h"
 #include "server/frames_in_flight.h"
@@ -25,15 +27,6 @@ class SendStream;
 
 // INVALID_ARGUMENT names an option that is out of bounds.
 absl::Status CheckBounds(const ServiceOptions& options);
-
-enum class Method : std::uint8_t {
-  kSendMessage,
-  kSendMessages,
-  kReadMessages,
-  kListChannels,
-  kGetChannel,
-  kDeleteChannel,
-};
 
 // Lives from before the first call until after the last one's OnDone.
 //
@@ -60,6 +53,10 @@ class ServiceCore {
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Where calls count: see base/counters.h.
+  ServiceStats& counters() { return counters_; }
+  ServiceStats Stats() ABSL_LOCKS_EXCLUDED(mu_);
+
   bool draining() const { return draining_; }
 
   // How a call ends: every error that a client is told goes through here, by
@@ -81,6 +78,7 @@ class ServiceCore {
   FramesInFlight frames_;
   ServingState serving_;
   std::atomic<bool> draining_{false};
+  alignas(ABSL_CACHELINE_SIZE) ServiceStats counters_;
 
   absl::Mutex mu_;
   absl::flat_hash_map<SendStream*, std::shared_ptr<SendStream>> send_streams_

@@ -17,12 +17,9 @@ grpc::ServerUnaryReactor* UnarySend::Start(const Call& call,
 }
 
 void UnarySend::Send(const grpc::ByteBuffer& request) {
-  absl::StatusOr<AppendBatch> batch = ParseBatch(
-      request, call_.core().send_limits(), wire::ParseSendMessageRequest);
-  if (!batch.ok()) return Finish(call_.Tell(batch.status()));
-  if (grpc::Status s = call_.Admit(batch->channel); !s.ok()) return Finish(s);
-  batch_ = *std::move(batch);
-  batch_.source = call_.connection();
+  grpc::Status status =
+      ParseBatch(call_, request, wire::ParseSendMessageRequest, &batch_);
+  if (!status.ok()) return Finish(std::move(status));
   size_ = StoredSize(batch_);
   switch (gate_->Enter(self(), call_.connection(), size_)) {
     case AppendGate::Entry::kAdmitted:

@@ -1,0 +1,47 @@
+#include "base/counters.h"
+
+namespace messenger {
+
+std::uint64_t& CounterOf(absl::StatusCode code, RefusalStats& refusals) {
+  switch (code) {
+    case absl::StatusCode::kUnavailable:
+      return refusals.storage;
+    case absl::StatusCode::kResourceExhausted:
+      return refusals.exhausted;
+    case absl::StatusCode::kInvalidArgument:
+      return refusals.invalid;
+    case absl::StatusCode::kFailedPrecondition:
+      return refusals.producer;
+    case absl::StatusCode::kOutOfRange:
+      return refusals.start;
+    case absl::StatusCode::kNotFound:
+      return refusals.not_found;
+    case absl::StatusCode::kDataLoss:
+      return refusals.damaged;
+    case absl::StatusCode::kCancelled:
+      return refusals.cancelled;
+    case absl::StatusCode::kAborted:
+      return refusals.aborted;
+    default:
+      return refusals.other;
+  }
+}
+
+std::uint64_t& CounterOf(Gap::Reason reason, GapStats& gaps) {
+  switch (reason) {
+    case Gap::Reason::kUnspecified:
+    case Gap::Reason::kRetention:
+      return gaps.retention;
+    case Gap::Reason::kDamaged:
+      return gaps.damaged;
+    case Gap::Reason::kDeleted:
+      return gaps.deleted;
+    case Gap::Reason::kNewEpoch:
+      return gaps.new_epoch;
+    case Gap::Reason::kRolledBack:
+      return gaps.rolled_back;
+  }
+  return gaps.retention;
+}
+
+}  // namespace messenger
