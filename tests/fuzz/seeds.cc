@@ -227,7 +227,7 @@ std::string Entry(std::uint64_t sequence, std::int64_t seconds,
   const std::string encoded = test::Encode({.text = text});
   const wire::EntryParts parts{.sequence = sequence,
                                .encoded_time = time.bytes(),
-                               .new_message = encoded};
+                               .new_message = wire::CanonicalMessage(encoded)};
   const std::size_t size = wire::MessageSize(parts);
   std::string entry(wire::EntrySize(size), '\0');
   wire::PutEntry(entry.data(), parts, size);

@@ -196,8 +196,8 @@ absl::Status Connection::Call(const char* method,
 
 // https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
-  constexpr std::uint32_t kService = 1;  // of HealthCheckRequest
-  constexpr std::uint32_t kStatus = 1;   // of HealthCheckResponse
+  constexpr wire::BytesField kService = 1;  // of HealthCheckRequest
+  constexpr wire::VarintField kStatus = 1;  // of HealthCheckResponse
   constexpr std::uint64_t kServing = 1;
   std::string request;
   wire::AppendBytesField(request, kService, kServiceName);
@@ -210,9 +210,7 @@ absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
   wire::FieldReader fields(rpc::View(bytes));
   std::uint64_t health = 0;
   while (fields.Next()) {
-    if (fields.tag() == wire::MakeTag(kStatus, wire::WireType::kVarint)) {
-      health = fields.number();
-    }
+    if (fields.tag() == kStatus) health = fields.number();
   }
   if (fields.ok() && health == kServing) return absl::OkStatus();
   return absl::UnavailableError(

@@ -45,8 +45,10 @@ AppendResult ReceiptsOfDuplicates(const AppendBatch& batch,
             producer_sequence, sequence));
       }
       const wire::StoredParts parts = wire::SplitMessage(message->bytes);
-      if (parts.new_message !=
-          batch.messages[producer_sequence - batch.first_producer_sequence]) {
+      const wire::CanonicalMessage& repeated =
+          batch.messages[producer_sequence - batch.first_producer_sequence];
+      if (parts.before_producer != repeated.before_producer() ||
+          parts.after_producer != repeated.after_producer()) {
         return absl::FailedPreconditionError(fmt::format(
             "producer sequence {}: was stored as {} with another content",
             producer_sequence, sequence));
