@@ -10,6 +10,7 @@
 
 #include "absl/hash/hash.h"
 #include "absl/status/status.h"
+#include "base/reason.h"
 #include "base/status.h"
 #include "rpc/init.h"
 #include "rpc/status.h"
@@ -50,9 +51,10 @@ std::uint64_t ConnectionOf(const grpc::CallbackServerContext& context) {
 }
 
 absl::Status TooMuchToStore() {
-  return absl::UnavailableError(
-      "the server has too much to store, and most of it comes by this "
-      "connection; try again later");
+  return WithReason(
+      absl::UnavailableError("the server has too much to store, and most of it "
+                             "comes by this connection; try again later"),
+      reason::kOverloaded);
 }
 
 ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
@@ -89,7 +91,8 @@ void ServiceCore::Drain() {
 
 absl::Status ServiceCore::CheckServing() const {
   if (!draining_) return absl::OkStatus();
-  return absl::UnavailableError("the server is shutting down");
+  return WithReason(absl::UnavailableError("the server is shutting down"),
+                    reason::kShuttingDown);
 }
 
 grpc::Status ServiceCore::Tell(const absl::Status& status) const {
@@ -97,7 +100,7 @@ grpc::Status ServiceCore::Tell(const absl::Status& status) const {
   if (HideDirectory(log_->directory(), &text)) {
     text += " (the server's notices have the path)";
   }
-  return rpc::ToGrpc(absl::Status(status.code(), text));
+  return rpc::ToGrpc(WithMessage(status, text));
 }
 
 bool ServiceCore::AddSendStream(const std::shared_ptr<SendStream>& stream) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/bounds.h"
+#include "base/reason.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "wire/coding.h"
@@ -30,9 +31,10 @@ std::size_t AttributeSize(std::string_view name, std::string_view value) {
 absl::Status CheckUtf8(std::string_view field, std::string_view value) {
   const std::size_t bad = FindInvalidUtf8(value);
   if (bad == std::string_view::npos) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{}: not valid UTF-8: byte 0x{:02x} at offset {}", field,
-                  static_cast<unsigned char>(value[bad]), bad));
+  return WithReason(absl::InvalidArgumentError(fmt::format(
+                        "{}: not valid UTF-8: byte 0x{:02x} at offset {}",
+                        field, static_cast<unsigned char>(value[bad]), bad)),
+                    reason::kInvalidUtf8, {{"field", std::string(field)}});
 }
 
 // A NewMessage, or NewMessageFields.

@@ -3,15 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
+#include "base/reason.h"
 #include "wire/coding.h"
 
 namespace messenger::wire {
 
 absl::Status UnknownField(std::string_view of, std::uint32_t tag) {
-  return absl::InvalidArgumentError(
-      fmt::format("{}: field {}, of wire type {}, is not known to this server",
-                  of, tag >> 3U, tag & 7U));
+  const std::uint32_t number = tag >> 3U;
+  return WithReason(
+      absl::InvalidArgumentError(fmt::format(
+          "{}: field {}, of wire type {}, is not known to this server", of,
+          number, tag & 7U)),
+      reason::kUnknownField,
+      {{"message", std::string(of)}, {"field", std::to_string(number)}});
 }
 
 absl::Status CheckFieldsKnown(std::string_view of, std::string_view message,
