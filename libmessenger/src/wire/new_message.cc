@@ -28,13 +28,20 @@ std::size_t AttributeSize(std::string_view name, std::string_view value) {
   return OptionalBytesSize(name) + OptionalBytesSize(value);
 }
 
-absl::Status CheckUtf8(std::string_view field, std::string_view value) {
-  const std::size_t bad = FindInvalidUtf8(value);
-  if (bad == std::string_view::npos) return absl::OkStatus();
+// Apart from the check, which is made of each message.
+[[gnu::cold]] absl::Status InvalidUtf8(std::string_view field,
+                                       std::string_view value,
+                                       std::size_t bad) {
   return WithReason(absl::InvalidArgumentError(fmt::format(
                         "{}: not valid UTF-8: byte 0x{:02x} at offset {}",
                         field, static_cast<unsigned char>(value[bad]), bad)),
                     reason::kInvalidUtf8, {{"field", std::string(field)}});
+}
+
+absl::Status CheckUtf8(std::string_view field, std::string_view value) {
+  const std::size_t bad = FindInvalidUtf8(value);
+  return bad == std::string_view::npos ? absl::OkStatus()
+                                       : InvalidUtf8(field, value, bad);
 }
 
 // A NewMessage, or NewMessageFields.
