@@ -4,6 +4,7 @@
 
 #include "apps/common/exit_code.h"
 #include "apps/common/standard_streams.h"
+#include "messenger/error.h"
 
 namespace messenger::app {
 
@@ -28,20 +29,20 @@ std::string Explain(const absl::Status& status, std::string_view server) {
   if (!IsServerAway(status)) {
     return std::string(MessageOf(status));
   }
-  std::string reason = WithServer(status, server);
+  std::string text = WithServer(status, server);
   // It is there, but its disk is full or has failed.
-  for (const std::string_view there :
-       {"the log cannot be written to", "the server takes no messages"}) {
-    if (reason.find(there) != std::string::npos) return reason;
+  const std::string reason = ReasonOf(status);
+  if (reason == reason::kStorageFailed || reason == reason::kNotServing) {
+    return text;
   }
   // "ADDRESS: why", perhaps with a proxy; anything else is a sentence.
-  const std::string_view rest = std::string_view(reason).substr(
-      reason.starts_with(server) ? server.size() : 0);
+  const std::string_view rest = std::string_view(text).substr(
+      text.starts_with(server) ? server.size() : 0);
   const bool is_reason = rest.starts_with(": ") || rest.starts_with(" (");
   return fmt::format(
       "{}{}. Is messenger-server running there? (--server, "
       "$MESSENGER_SERVER_ADDR)",
-      is_reason ? "cannot reach " : "", reason);
+      is_reason ? "cannot reach " : "", text);
 }
 
 void PrintError(std::string_view message) {

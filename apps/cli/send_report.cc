@@ -7,6 +7,7 @@
 
 #include "apps/cli/errors.h"
 #include "apps/common/exit_code.h"
+#include "messenger/error.h"
 
 namespace messenger::app {
 namespace {
@@ -24,7 +25,7 @@ std::string UpTo(std::uint64_t last, std::string_view done) {
 }
 
 bool IsUtf8Error(const FailedLine& line) {
-  return MessageOf(line.status).find("UTF-8") != std::string_view::npos;
+  return ReasonOf(line.status) == reason::kInvalidUtf8;
 }
 
 std::string ReportRefused(const FailedLine& line) {

@@ -3,6 +3,8 @@
 #include <string_view>
 #include <utility>
 
+#include "messenger/error.h"
+
 namespace messenger::app {
 namespace {
 
@@ -60,8 +62,12 @@ Response ToResponse(const Problem& problem) {
 }
 
 Problem ProblemOf(const absl::Status& status) {
-  return {.status = HttpStatusOf(status.code()),
-          .detail = std::string(status.message())};
+  Problem problem = {.status = HttpStatusOf(status.code()),
+                     .detail = std::string(status.message())};
+  if (std::string reason = messenger::ReasonOf(status); !reason.empty()) {
+    problem.more["reason"] = std::move(reason);
+  }
+  return problem;
 }
 
 }  // namespace messenger::app

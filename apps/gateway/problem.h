@@ -25,7 +25,8 @@ Response ToResponse(const Problem& problem);
 
 // An error of the client library. What was asked for wrongly is 4xx; that the
 // server is away, or has no room, 503 with Retry-After: the same request may
-// succeed later; that it says what it should not, 502.
+// succeed later; that it says what it should not, 502. `reason` is that of
+// messenger/error.h, if it has one.
 Problem ProblemOf(const absl::Status& status);
 
 // Answers with a JSON value.

@@ -35,7 +35,7 @@ Case Measure(const Options& options, std::string name, const std::string& uri,
     for (int i = 0; i < kBatches; ++i) {
       AppendBatch batch;
       batch.channel = names[static_cast<std::size_t>(i % channels)];
-      batch.messages = {*encoded};
+      batch.messages = {wire::CanonicalMessage(*encoded)};
       batch.backing = encoded;
       log->Append(std::move(batch), [&](const AppendResult& result) {
         if (!result.ok()) ++failed;

@@ -39,10 +39,13 @@ void RunName(std::string_view name) {
 
 void RunList(std::string_view bytes) {
   const auto request = wire::ParseListChannelsRequest(bytes);
-  if (!request.ok()) return CheckError(request.status());
+  if (!request.ok()) {
+    return CheckRefusal<v1::ListChannelsRequest>(request.status(), bytes);
+  }
   v1::ListChannelsRequest proto;
   // It accepts no token that is not UTF-8.
   if (!ParseProto(bytes, &proto)) return;
+  Check(test::KnowsAllFields(proto), "an unknown field is accepted");
   Check(request->page_size == proto.page_size() &&
             request->page_token == proto.page_token(),
         "another page");
@@ -50,9 +53,12 @@ void RunList(std::string_view bytes) {
 
 void RunChannel(std::string_view bytes) {
   const auto channel = wire::ParseChannelRequest(bytes, "GetChannelRequest");
-  if (!channel.ok()) return CheckError(channel.status());
+  if (!channel.ok()) {
+    return CheckRefusal<v1::GetChannelRequest>(channel.status(), bytes);
+  }
   v1::GetChannelRequest proto;
   if (!ParseProto(bytes, &proto)) return;
+  Check(test::KnowsAllFields(proto), "an unknown field is accepted");
   CheckResolved(*channel, proto.channel());
 }
 

@@ -9,8 +9,12 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
+#include "base/status.h"
+#include "fuzz/check.h"
 #include "messenger/message.h"
 #include "messenger/v1/messenger.pb.h"
+#include "support/known_fields.h"
 #include "wire/coding.h"
 
 namespace messenger::fuzz {
@@ -20,6 +24,20 @@ template <typename T>
 bool ParseProto(std::string_view bytes, T* message) {
   const google::protobuf::LogSilencer silence;
   return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// A request that is refused since it has a field that the server does not know
+// has one for protobuf, too.
+template <typename T>
+void CheckRefusal(const absl::Status& refusal, std::string_view bytes) {
+  Check(absl::IsInvalidArgument(refusal), "another error");
+  if (MessageOf(refusal).find("is not known to this server") ==
+      std::string_view::npos) {
+    return;
+  }
+  T proto;
+  Check(!ParseProto(bytes, &proto) || !test::KnowsAllFields(proto),
+        "a request without unknown fields is refused for one");
 }
 
 // How often a length-delimited field occurs. Where a message is there twice,

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/reason.h"
 #include "fuzz/check.h"
 #include "fuzz/pieces.h"
 #include "fuzz/protobuf.h"
@@ -29,6 +30,7 @@
 #include "wire/coding.h"
 #include "wire/read.h"
 #include "wire/send.h"
+#include "wire/status_details.h"
 
 namespace messenger::fuzz {
 namespace {
@@ -227,7 +229,7 @@ std::string Entry(std::uint64_t sequence, std::int64_t seconds,
   const std::string encoded = test::Encode({.text = text});
   const wire::EntryParts parts{.sequence = sequence,
                                .encoded_time = time.bytes(),
-                               .new_message = encoded};
+                               .new_message = wire::CanonicalMessage(encoded)};
   const std::size_t size = wire::MessageSize(parts);
   std::string entry(wire::EntrySize(size), '\0');
   wire::PutEntry(entry.data(), parts, size);
@@ -321,10 +323,12 @@ void AddSends(const Corpora& corpora) {
   wire::AppendBytesField(message, 4, "text");
   wire::AppendBytesField(message, 3, "author");
   wire::AppendBytesField(message, 4, "another text");
-  wire::AppendVarintField(message, 200, 1);
   std::string request;
   wire::AppendBytesField(request, 4, message);
   corpora.Add("send_request", "order", '\x00' + request);
+  wire::AppendVarintField(message, 200, 1);
+  wire::AppendBytesField(request, 4, message);
+  corpora.Add("send_request", "unknown", '\x00' + request);
 }
 
 void AddReads(const Corpora& corpora) {
@@ -366,6 +370,10 @@ void AddRest(const Corpora& corpora) {
       .duplicate = true};
   wire::AppendReceipt(receipts, run);
   corpora.Add("receipts", "one", receipts);
+  corpora.Add("status_details", "limit",
+              wire::EncodeStatusDetails(WithReason(
+                  absl::ResourceExhaustedError("text"), reason::kLimitReached,
+                  {{"limit", "max_channels"}, {"value", "5"}})));
   wire::AppendReceipt(receipts, {.epoch = 2, .first_sequence = 1, .count = 1});
   corpora.Add("receipts", "two", receipts);
   // Tags and lengths that are longer than they need to be.

@@ -30,6 +30,7 @@ constexpr auto kTargets = std::to_array<Target>({
     {"receipts", FuzzReceipts},
     {"segment_reader", FuzzSegmentReader},
     {"send_request", FuzzSendRequest},
+    {"status_details", FuzzStatusDetails},
 });
 
 const Target* target = nullptr;

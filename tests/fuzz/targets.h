@@ -20,6 +20,7 @@ void FuzzReadRequest(Input input);
 void FuzzReceipts(Input input);
 void FuzzSegmentReader(Input input);
 void FuzzSendRequest(Input input);
+void FuzzStatusDetails(Input input);
 
 }  // namespace messenger::fuzz
 

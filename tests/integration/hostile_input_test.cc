@@ -432,6 +432,58 @@ TEST_CASE_FIXTURE(Serving,
   CheckStillServing();
 }
 
+TEST_CASE_FIXTURE(Serving,
+                  "a field that the server does not know is refused, by every "
+                  "method and at every depth") {
+  const std::string unknown = VarintField(60, 1);
+  const auto check = [&](const char* method, const std::string& request,
+                         std::string_view path) {
+    CheckRefused(method, request, StatusCode::INVALID_ARGUMENT,
+                 {std::string(path) +
+                  ": field 60, of wire type 0, is not known to this server"});
+  };
+  const std::string message = Text("hello") + unknown;
+  const std::string attribute = BytesField(5, BytesField(1, "name") + unknown);
+  for (const std::string& good : {OneMessage(Text("hello")), std::string()}) {
+    check("SendMessage", good + unknown, "SendMessageRequest");
+  }
+  check("SendMessage", OneMessage(message), "message: NewMessage");
+  check("SendMessage", OneMessage(attribute),
+        "message: attributes[0]: Attribute");
+  check("SendMessages", Messages({Text("hello")}) + unknown,
+        "SendMessagesRequest");
+  check("SendMessages", Messages({Text("hello"), message}),
+        "messages[1]: NewMessage");
+  check("SendMessages", Messages({attribute}),
+        "messages[0]: attributes[0]: Attribute");
+  check("ReadMessages", unknown, "ReadMessagesRequest");
+  check("ReadMessages", BytesField(2, unknown), "new_only: NewOnly");
+  check("ReadMessages", BytesField(3, unknown), "earliest: Earliest");
+  check("ReadMessages", BytesField(5, unknown),
+        "time: google.protobuf.Timestamp");
+  check("ReadMessages", BytesField(7, unknown), "resume_after: Position");
+  check("ReadMessages", BytesField(11, unknown),
+        "heartbeat_interval: google.protobuf.Duration");
+  check("ListChannels", unknown, "ListChannelsRequest");
+  check("GetChannel", Channel("c") + unknown, "GetChannelRequest");
+  check("DeleteChannel", Channel("c") + unknown, "DeleteChannelRequest");
+  // A number that is known, but not with this type.
+  for (const auto& [method, field] :
+       std::initializer_list<std::pair<const char*, std::uint32_t>>{
+           {"SendMessage", 2},
+           {"SendMessages", 4},
+           {"ReadMessages", 1},
+           {"ListChannels", 2},
+           {"GetChannel", 1},
+           {"DeleteChannel", 1}}) {
+    CheckRefused(
+        method, VarintField(field, 1), StatusCode::INVALID_ARGUMENT,
+        {fmt::format("{}Request: field {}, of wire type 0", method, field)});
+  }
+  CHECK(client.GetChannel("").head() == 0);
+  CheckStillServing();
+}
+
 TEST_CASE_FIXTURE(Serving, "what does not exist is not found, by its name") {
   CheckRefused("GetChannel", Channel("nowhere"), StatusCode::NOT_FOUND,
                {"channel: \"nowhere\""});

@@ -312,7 +312,7 @@ TEST_CASE(
     AppendBatch batch = {.channel = "c",
                          .producer_id = ProducerId(),
                          .first_producer_sequence = sequence,
-                         .messages = {kMessage}};
+                         .messages = {wire::CanonicalMessage(kMessage)}};
     std::memcpy(batch.producer_id->data(), &producer, sizeof producer);
     AppendResult result;
     (*log)->Append(std::move(batch),

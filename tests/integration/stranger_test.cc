@@ -461,6 +461,44 @@ TEST_CASE("pages of channels without end come to one") {
   CHECK(Has(late, " 300 ms"));
 }
 
+TEST_CASE("fields of versions to come are passed over in answers") {
+  const std::string more = BytesField(100, "what is to come");
+  const FakeServer server([&](const std::string& method) {
+    const std::string channel =
+        BytesField(1, "mine") + VarintField(4, 5) + more;
+    if (method == "SendMessages") {
+      return FakeAnswer{
+          .at_once = {Fixed64Field(2, 7) + more},
+          .after_request = {BytesField(1, Fixed64Field(1, 7) +
+                                              VarintField(2, 9) +
+                                              VarintField(3, 1) + more) +
+                            more},
+          .end = std::nullopt};
+    }
+    if (method == "ReadMessages") {
+      return FakeAnswer{
+          .after_request = {Fixed64Field(2, 7) + VarintField(3, 6) +
+                            VarintField(4, 5) + more},
+          .end = std::nullopt};
+    }
+    return FakeAnswer{.after_request = {BytesField(1, channel) + more}};
+  });
+  Client client = Client::Connect({.target = server.address(), .retry = kSoon});
+  const auto channels = client.ListChannels();
+  REQUIRE(channels.ok());
+  CHECK(channels->at(0).head == 5);
+  CHECK(client.GetChannel("mine")->head == 5);
+  CHECK(client.DeleteChannel("mine").ok());
+  const auto receipt = client.Send({.text = "x"});
+  REQUIRE(receipt.ok());
+  CHECK(receipt->position == Position{.epoch = 7, .sequence = 9});
+  const Subscription subscription = client.Pull({});
+  const auto frame = subscription.Next();
+  REQUIRE(frame.ok());
+  REQUIRE(frame->joined.has_value());
+  CHECK(*frame->joined == Joined{.epoch = 7, .next_sequence = 6, .head = 5});
+}
+
 TEST_CASE("a channel that was not asked for is refused") {
   const FakeServer server([](const std::string& /*method*/) {
     v1::GetChannelResponse response;

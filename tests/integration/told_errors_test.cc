@@ -2,7 +2,9 @@
 // where the log lies. The operator is told that.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,11 +15,16 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "log/durable/durable_log.h"
+#include "messenger/client.h"
+#include "messenger/error.h"
+#include "messenger/log.h"
 #include "messenger/server.h"
 #include "messenger/v1/messenger.pb.h"
+#include "rpc/status.h"
 #include "support/faulty_file_system.h"
 #include "support/printing.h"
 #include "support/raw_client.h"
+#include "support/recorder.h"
 
 namespace messenger::told_errors_test {
 namespace {
@@ -39,6 +46,7 @@ class FailingServer {
   }
 
   RawClient Connect() const { return RawClient(server_->port()); }
+  const std::string& address() const { return server_->address(); }
 
   // These operations fail on files whose names have this in it.
   void Fail(Operation operation, const std::string& part,
@@ -125,6 +133,9 @@ TEST_CASE("a client is not told where a log lies that cannot be written") {
     const grpc::Status told = client.Call("SendMessage", SendRequest()).status;
     CHECK(told.error_message().starts_with(
         "the log cannot be written to: journals/"));
+    CHECK(ReasonOf(rpc::FromGrpc(told)) == reason::kStorageFailed);
+    CHECK(!Contains(told.error_details(), "secret"));
+    CHECK(Contains(told.error_details(), told.error_message()));
     CheckTold(serving, told, ".journal: is broken");
     RawStream stream = client.Open("SendMessages");
     stream.Write(SendRequest());
@@ -146,7 +157,67 @@ TEST_CASE("a client is not told where a log lies that is full") {
                absl::StatusCode::kResourceExhausted);
   const grpc::Status told = client.Call("SendMessage", SendRequest()).status;
   CHECK(told.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  CHECK(ReasonOf(rpc::FromGrpc(told)) == reason::kStorageFull);
   CheckTold(serving, told, ".journal: is broken");
+}
+
+TEST_CASE("a client of the library is given the reasons of a server") {
+  auto log = OpenLog("memory:", {.max_channels = 1});
+  REQUIRE(log.ok());
+  auto server = Server::Start({.listen = "127.0.0.1:0", .log = *log}).value();
+  Client client = Client::Connect({.target = server->address()});
+  REQUIRE(client.Send({.channel = "c", .text = "x"}).ok());
+
+  absl::Status status = client.Send({.channel = "d", .text = "x"}).status();
+  CHECK(absl::IsResourceExhausted(status));
+  CHECK(ReasonOf(status) == reason::kLimitReached);
+  CHECK(ReasonDetail(status, "limit") == "max_channels");
+  CHECK(ReasonDetail(status, "value") == "1");
+
+  constexpr ProducerId kProducer = {1, 2, 3};
+  const auto send_as = [&](std::uint64_t sequence, std::string_view text) {
+    return client.SendAs(kProducer, sequence, {.channel = "c", .text = text})
+        .status();
+  };
+  status = send_as(5, "x");
+  CHECK(absl::IsFailedPrecondition(status));
+  CHECK(ReasonOf(status) == reason::kProducerUnknown);
+  CHECK(ReasonDetail(status, "expected_sequence") == "1");
+  CHECK(send_as(1, "x").ok());
+  CHECK(ReasonOf(send_as(1, "y")) == reason::kProducerSequenceReused);
+  status = send_as(3, "x");
+  CHECK(ReasonOf(status) == reason::kProducerSequenceSkips);
+  CHECK(ReasonDetail(status, "expected_sequence") == "2");
+
+  CHECK(ReasonOf(client.Send({.text = "\xFF"}).status()) ==
+        reason::kInvalidUtf8);
+  CHECK(ReasonOf(client.GetChannel("nowhere").status()).empty());
+
+  // A reader is told why its stream ended.
+  Recorder recorder;
+  const Subscription subscription =
+      client.Read({.channel = "c"}, recorder.Callbacks());
+  REQUIRE(recorder.AwaitJoined());
+  server->Shutdown();
+  CHECK(recorder.AwaitEvents([](const Recorder::Events& events) {
+    return std::any_of(events.states.begin(), events.states.end(),
+                       [](const SubscriptionState& state) {
+                         return absl::IsUnavailable(state.reason) &&
+                                ReasonOf(state.reason) == reason::kShuttingDown;
+                       });
+  }));
+}
+
+TEST_CASE("a server that is there, but takes nothing, is told from none") {
+  FailingServer serving;
+  RawClient raw = serving.Connect();
+  Client client = Client::Connect({.target = serving.address()});
+  CHECK(client.CheckHealth().ok());
+  serving.Fail(Operation::kSync, ".journal", absl::StatusCode::kInternal);
+  CHECK(!raw.Call("SendMessage", SendRequest()).status.ok());
+  const absl::Status status = client.CheckHealth();
+  CHECK(absl::IsUnavailable(status));
+  CHECK(ReasonOf(status) == reason::kNotServing);
 }
 
 TEST_CASE("a client is not told where a log lies that cannot be read") {

@@ -82,7 +82,9 @@ inline AppendBatch BatchOf(std::string_view channel,
   }
   AppendBatch batch;
   batch.channel = channel;
-  batch.messages.assign(encoded->begin(), encoded->end());
+  for (const std::string& message : *encoded) {
+    batch.messages.emplace_back(message);
+  }
   batch.backing = std::move(encoded);
   return batch;
 }

@@ -16,14 +16,27 @@ inline std::string_view MessageOf(const absl::Status& status) {
   return {status.message().data(), status.message().size()};
 }
 
-// With a text fit for a terminal: it quotes names that others have given.
-inline absl::Status MakePrintable(const absl::Status& status) {
-  if (status.ok()) return status;
-  absl::Status made(status.code(), Printable(MessageOf(status)));
+// The same error in other words: what is attached to it stays.
+inline absl::Status WithMessage(const absl::Status& status,
+                                std::string_view message) {
+  absl::Status made(status.code(), {message.data(), message.size()});
   status.ForEachPayload([&made](absl::string_view url, const absl::Cord& data) {
     made.SetPayload(url, data);
   });
   return made;
+}
+
+// The error of a part of something: "messages[3]: text: …".
+inline absl::Status WithPath(const absl::Status& status,
+                             std::string_view path) {
+  return WithMessage(status,
+                     std::string(path) + ": " + std::string(MessageOf(status)));
+}
+
+// With a text fit for a terminal: it quotes names that others have given.
+inline absl::Status MakePrintable(const absl::Status& status) {
+  if (status.ok()) return status;
+  return WithMessage(status, Printable(MessageOf(status)));
 }
 
 // Of a request that is no message of the contract at all.

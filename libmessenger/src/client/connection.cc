@@ -15,6 +15,7 @@
 
 #include "base/cond_var.h"
 #include "base/narrow.h"
+#include "base/reason.h"
 #include "base/status.h"
 #include "base/target.h"
 #include "messenger/printable.h"
@@ -113,7 +114,7 @@ bool IsTooLarge(const grpc::Status& status) {
 
 // What gRPC says of a connection that fails, without the way it got there:
 // "failed to connect to all addresses; last error: …: Connection refused".
-std::string_view ReasonOf(std::string_view message) {
+std::string_view CauseIn(std::string_view message) {
   if (!message.starts_with("failed to connect to all addresses") &&
       !message.starts_with("DNS resolution failed")) {
     return message;
@@ -196,8 +197,8 @@ absl::Status Connection::Call(const char* method,
 
 // https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
-  constexpr std::uint32_t kService = 1;  // of HealthCheckRequest
-  constexpr std::uint32_t kStatus = 1;   // of HealthCheckResponse
+  constexpr wire::BytesField kService = 1;  // of HealthCheckRequest
+  constexpr wire::VarintField kStatus = 1;  // of HealthCheckResponse
   constexpr std::uint64_t kServing = 1;
   std::string request;
   wire::AppendBytesField(request, kService, kServiceName);
@@ -210,13 +211,13 @@ absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
   wire::FieldReader fields(rpc::View(bytes));
   std::uint64_t health = 0;
   while (fields.Next()) {
-    if (fields.tag() == wire::MakeTag(kStatus, wire::WireType::kVarint)) {
-      health = fields.number();
-    }
+    if (fields.tag() == kStatus) health = fields.number();
   }
   if (fields.ok() && health == kServing) return absl::OkStatus();
-  return absl::UnavailableError(
-      "the server takes no messages: its health is not SERVING");
+  return WithReason(
+      absl::UnavailableError(
+          "the server takes no messages: its health is not SERVING"),
+      reason::kNotServing);
 }
 
 absl::Status Connection::CallRaw(const std::string& method,
@@ -333,10 +334,10 @@ absl::Status Connector::WithAddress(const absl::Status& status) const {
   }
   if (name_.empty()) return status;
   const std::string_view message = MessageOf(status);
-  return {status.code(),
-          message.starts_with(kIt)
-              ? fmt::format("{} {}", name_, message.substr(kIt.size()))
-              : fmt::format("{}: {}", name_, message)};
+  return WithMessage(
+      status, message.starts_with(kIt)
+                  ? fmt::format("{} {}", name_, message.substr(kIt.size()))
+                  : fmt::format("{}: {}", name_, message));
 }
 
 absl::Status NotAnswered(std::chrono::nanoseconds waited) {
@@ -365,8 +366,9 @@ absl::Status StatusOfCall(const grpc::Status& status) {
           fmt::format("the call was cut off: {}",
                       Printable(rpc::Excerpt(status.error_message()))));
     case grpc::StatusCode::UNAVAILABLE:
-      return absl::UnavailableError(
-          Printable(rpc::Excerpt(ReasonOf(status.error_message()))));
+      return rpc::WithDetailsOf(
+          status, absl::UnavailableError(Printable(
+                      rpc::Excerpt(CauseIn(status.error_message())))));
     default:
       return rpc::FromGrpc(status);
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "base/reason.h"
 #include "base/status.h"
 #include "rpc/bytes.h"
 #include "wire/coding.h"
@@ -29,6 +30,13 @@ constexpr std::string_view kMayBeStored =
 // Receipts are the sign that a new number has helped.
 constexpr int kMaxRenewals = 8;
 
+// Of a server that gives no reason, it is the only thing that it can be.
+bool IsAboutProducer(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return absl::IsFailedPrecondition(status) &&
+         (reason.empty() || reason.starts_with("PRODUCER_"));
+}
+
 }  // namespace
 
 bool MayBeStored(const absl::Status& status) {
@@ -37,14 +45,15 @@ bool MayBeStored(const absl::Status& status) {
 
 absl::Status WithMayBeStored(const absl::Status& status) {
   if (status.ok() || MayBeStored(status)) return status;
-  return {status.code(), fmt::format("{}{}", MessageOf(status), kMayBeStored)};
+  return WithMessage(status,
+                     fmt::format("{}{}", MessageOf(status), kMayBeStored));
 }
 
 absl::Status WithoutMayBeStored(const absl::Status& status) {
   if (!MayBeStored(status)) return status;
   std::string_view message = MessageOf(status);
   message.remove_suffix(kMayBeStored.size());
-  return WithoutMayBeStored({status.code(), std::string(message)});
+  return WithoutMayBeStored(WithMessage(status, message));
 }
 
 SendWindow::SendWindow()
@@ -223,7 +232,7 @@ void SendWindow::Refuse(const absl::Status& status, Fates* fates) {
   // Removing it would take this with it.
   const std::string name = batch.channel;
   Channel& channel = FindChannel(name);
-  if (absl::IsFailedPrecondition(status) && !before_any) {
+  if (IsAboutProducer(status) && !before_any) {
     // The log does not know this producer. Either it is another log, or what is
     // left of one, which has lost what this producer had sent; or it has
     // forgotten it, which loses nothing.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "absl/status/status.h"
+#include "base/reason.h"
 #include "wire/entry.h"
 
 namespace messenger {
@@ -39,17 +40,22 @@ AppendResult ReceiptsOfDuplicates(const AppendBatch& batch,
       const absl::StatusOr<LogBytes> message = find(sequence);
       if (!message.ok()) return message.status();
       if (message->bytes.empty()) {
-        return absl::FailedPreconditionError(fmt::format(
-            "producer sequence {}: was stored as {}, which is no longer there "
-            "to compare with",
-            producer_sequence, sequence));
+        return WithReason(absl::FailedPreconditionError(fmt::format(
+                              "producer sequence {}: was stored as {}, which "
+                              "is no longer there to compare with",
+                              producer_sequence, sequence)),
+                          reason::kProducerSequenceTooOld);
       }
       const wire::StoredParts parts = wire::SplitMessage(message->bytes);
-      if (parts.new_message !=
-          batch.messages[producer_sequence - batch.first_producer_sequence]) {
-        return absl::FailedPreconditionError(fmt::format(
-            "producer sequence {}: was stored as {} with another content",
-            producer_sequence, sequence));
+      const wire::CanonicalMessage& repeated =
+          batch.messages[producer_sequence - batch.first_producer_sequence];
+      if (parts.before_producer != repeated.before_producer() ||
+          parts.after_producer != repeated.after_producer()) {
+        return WithReason(
+            absl::FailedPreconditionError(fmt::format(
+                "producer sequence {}: was stored as {} with another content",
+                producer_sequence, sequence)),
+            reason::kProducerSequenceReused);
       }
       AddDuplicate(epoch, sequence, parts.send_time, &receipts);
     }

@@ -10,6 +10,7 @@
 
 #include "base/narrow.h"
 #include "base/out_of_memory.h"
+#include "base/reason.h"
 #include "log/log_clock.h"
 #include "wire/entry.h"
 #include "wire/timestamp.h"
@@ -110,10 +111,12 @@ class EntryWriter::Session {
 absl::Status EntryWriter::NoMemory(std::size_t entry_size) const {
   if (budget_ &&
       budget_->max() - budget_->used() < std::max(kMinChunk, entry_size)) {
-    return absl::ResourceExhaustedError(
-        fmt::format("the log has no room for a message of {} bytes: {} of {} "
-                    "bytes of memory are used (max_memory_bytes)",
-                    entry_size, budget_->used(), budget_->max()));
+    return WithReason(
+        absl::ResourceExhaustedError(
+            fmt::format("the log has no room for a message of {} bytes: {} of "
+                        "{} bytes of memory are used (max_memory_bytes)",
+                        entry_size, budget_->used(), budget_->max())),
+        reason::kStorageFull);
   }
   return absl::ResourceExhaustedError(fmt::format(
       "the server has no memory for a message of {} bytes", entry_size));

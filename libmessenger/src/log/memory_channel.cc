@@ -16,7 +16,7 @@ constexpr std::uint64_t kDefaultMaxBytes = std::uint64_t{1} << 30;
 std::size_t MemoryFor(const AppendBatch& batch) {
   constexpr std::size_t kOverhead = 64;  // of an entry
   std::size_t bytes = 0;
-  for (const std::string_view message : batch.messages) {
+  for (const wire::CanonicalMessage& message : batch.messages) {
     bytes += message.size() + kOverhead;
   }
   return bytes;

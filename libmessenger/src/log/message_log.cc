@@ -6,7 +6,9 @@ namespace messenger {
 
 std::size_t StoredSize(const AppendBatch& batch) {
   std::size_t size = batch.messages.size() * wire::kMaxEntryOverhead;
-  for (const std::string_view message : batch.messages) size += message.size();
+  for (const wire::CanonicalMessage& message : batch.messages) {
+    size += message.size();
+  }
   return size;
 }
 

@@ -31,6 +31,7 @@
 #include "messenger/log.h"
 #include "messenger/message.h"
 #include "messenger/stats.h"
+#include "wire/canonical_message.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -40,8 +41,8 @@ namespace messenger {
 struct AppendBatch {
   std::string channel;  // a valid name
   std::optional<ProducerId> producer_id;
-  std::uint64_t first_producer_sequence = 0;  // at least 1 with a producer
-  std::vector<std::string_view> messages;     // canonical NewMessages, not none
+  std::uint64_t first_producer_sequence = 0;     // at least 1 with a producer
+  std::vector<wire::CanonicalMessage> messages;  // at least one
   // Keeps what `messages` points to alive for as long as the log needs it.
   std::shared_ptr<const void> backing;
   // Who sends it, by any number: where appends wait for storage, the batches of

@@ -3,18 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 #include "absl/status/status.h"
+#include "base/reason.h"
 #include "log/log_clock.h"
 
 namespace messenger {
 
 absl::Status ProducerTable::CheckFirst(std::uint64_t producer_sequence) {
   if (producer_sequence == 1) return absl::OkStatus();
-  return absl::FailedPreconditionError(fmt::format(
-      "producer sequence {}: expected 1, since this producer is not known, or "
-      "no longer known, in this channel",
-      producer_sequence));
+  return WithReason(
+      absl::FailedPreconditionError(fmt::format(
+          "producer sequence {}: expected 1, since this producer is not known, "
+          "or no longer known, in this channel",
+          producer_sequence)),
+      reason::kProducerUnknown, {{"expected_sequence", "1"}});
 }
 
 absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
@@ -29,16 +33,21 @@ absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
   const Producer& producer = it->second;
   const std::uint64_t expected = producer.last_sequence() + 1;
   if (first_producer_sequence > expected) {
-    return absl::FailedPreconditionError(
-        fmt::format("producer sequence {}: expected {}",
-                    first_producer_sequence, expected));
+    return WithReason(absl::FailedPreconditionError(
+                          fmt::format("producer sequence {}: expected {}",
+                                      first_producer_sequence, expected)),
+                      reason::kProducerSequenceSkips,
+                      {{"expected_sequence", std::to_string(expected)}});
   }
   if (first_producer_sequence < producer.runs.front().producer_sequence) {
-    return absl::FailedPreconditionError(fmt::format(
-        "producer sequence {}: expected {}; what was stored before {} is no "
-        "longer remembered",
-        first_producer_sequence, expected,
-        producer.runs.front().producer_sequence));
+    return WithReason(
+        absl::FailedPreconditionError(fmt::format(
+            "producer sequence {}: expected {}; what was stored before {} is "
+            "no longer remembered",
+            first_producer_sequence, expected,
+            producer.runs.front().producer_sequence)),
+        reason::kProducerSequenceTooOld,
+        {{"expected_sequence", std::to_string(expected)}});
   }
   // Runs are contiguous in producer sequence, so the first one to look at is
   // the last that does not begin after the batch.

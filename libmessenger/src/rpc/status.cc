@@ -5,18 +5,27 @@
 
 #include "base/status.h"
 #include "messenger/printable.h"
+#include "wire/status_details.h"
 
 namespace messenger::rpc {
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
+  const absl::Status printable = MakePrintable(status);
   return {static_cast<grpc::StatusCode>(status.code()),
-          Printable(MessageOf(status))};
+          std::string(MessageOf(printable)),
+          wire::EncodeStatusDetails(printable)};
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
-  return {static_cast<absl::StatusCode>(status.error_code()),
-          Printable(Excerpt(status.error_message()))};
+  return WithDetailsOf(status,
+                       {static_cast<absl::StatusCode>(status.error_code()),
+                        Printable(Excerpt(status.error_message()))});
+}
+
+absl::Status WithDetailsOf(const grpc::Status& from, absl::Status status) {
+  wire::AddStatusDetails(from.error_details(), &status);
+  return status;
 }
 
 std::string_view Excerpt(std::string_view text) {

@@ -4,6 +4,7 @@
 
 #include "absl/hash/hash.h"
 #include "base/counters.h"
+#include "base/reason.h"
 
 namespace messenger {
 
@@ -17,15 +18,19 @@ Call::Call(ServiceCore* core, Method method,
 
 grpc::Status Call::Admit(std::string_view /*channel*/) const {
   if (!core_->draining()) return grpc::Status::OK;
-  return Refuse(absl::UnavailableError("the server is shutting down"),
-                core_->counters().refusals.shutting_down);
+  return Refuse(
+      WithReason(absl::UnavailableError("the server is shutting down"),
+                 reason::kShuttingDown),
+      core_->counters().refusals.shutting_down);
 }
 
 grpc::Status Call::TurnAway() const {
   return Refuse(
-      absl::UnavailableError(
-          "the server has too much to store, and most of it comes by this "
-          "connection; try again later"),
+      WithReason(
+          absl::UnavailableError(
+              "the server has too much to store, and most of it comes by this "
+              "connection; try again later"),
+          reason::kOverloaded),
       core_->counters().refusals.overloaded);
 }
 

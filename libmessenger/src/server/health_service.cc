@@ -17,7 +17,7 @@ namespace {
 // The service of a HealthCheckRequest, of which an empty one asks after the
 // server. Nothing if it is malformed.
 std::optional<std::string> ParseService(const grpc::ByteBuffer& request) {
-  constexpr std::uint32_t kService = wire::MakeTag(1, wire::WireType::kBytes);
+  constexpr wire::BytesField kService = 1;
   const grpc::Slice bytes = rpc::Flatten(request);
   wire::FieldReader fields(rpc::View(bytes));
   std::string service;

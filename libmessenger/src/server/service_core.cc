@@ -89,7 +89,7 @@ grpc::Status ServiceCore::Tell(const absl::Status& status) const {
   if (HideDirectory(log_->directory(), &text)) {
     text += " (the server's notices have the path)";
   }
-  return rpc::ToGrpc(absl::Status(status.code(), text));
+  return rpc::ToGrpc(WithMessage(status, text));
 }
 
 void ServiceCore::AddSendStream(const std::shared_ptr<SendStream>& stream) {

@@ -9,22 +9,22 @@ void AppendVarint(std::string& out, std::uint64_t value) {
   out.append(buffer.data(), PutVarint(buffer.data(), value));
 }
 
-void AppendVarintField(std::string& out, std::uint32_t field,
+void AppendVarintField(std::string& out, VarintField field,
                        std::uint64_t value) {
-  AppendVarint(out, MakeTag(field, WireType::kVarint));
+  AppendVarint(out, field);
   AppendVarint(out, value);
 }
 
-void AppendFixed64Field(std::string& out, std::uint32_t field,
+void AppendFixed64Field(std::string& out, Fixed64Field field,
                         std::uint64_t value) {
-  AppendVarint(out, MakeTag(field, WireType::kFixed64));
+  AppendVarint(out, field);
   std::array<char, sizeof value> buffer;
   out.append(buffer.data(), PutFixed64(buffer.data(), value));
 }
 
-void AppendBytesField(std::string& out, std::uint32_t field,
+void AppendBytesField(std::string& out, BytesField field,
                       std::string_view bytes) {
-  AppendVarint(out, MakeTag(field, WireType::kBytes));
+  AppendVarint(out, field);
   AppendVarint(out, bytes.size());
   out.append(bytes);
 }

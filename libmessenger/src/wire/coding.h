@@ -25,6 +25,26 @@ constexpr std::uint32_t MakeTag(std::uint32_t field, WireType type) {
   return field << 3U | static_cast<std::uint32_t>(type);
 }
 
+// A field of a message: its number, and how its values are encoded.
+template <WireType kType>
+class Field {
+ public:
+  constexpr Field(std::uint32_t number)  // NOLINT(google-explicit-constructor)
+      : tag_(MakeTag(number, kType)) {}
+
+  // Its tag.
+  constexpr operator std::uint32_t() const {  // NOLINT: as in a switch
+    return tag_;
+  }
+
+ private:
+  std::uint32_t tag_;
+};
+
+using VarintField = Field<WireType::kVarint>;
+using Fixed64Field = Field<WireType::kFixed64>;
+using BytesField = Field<WireType::kBytes>;
+
 constexpr std::size_t VarintSize(std::uint64_t value) {
   return (static_cast<std::size_t>(std::bit_width(value | 1U)) + 6) / 7;
 }
@@ -62,11 +82,11 @@ inline char* PutBytes(char* out, std::string_view bytes) {
 
 // The same, at the end of a string.
 void AppendVarint(std::string& out, std::uint64_t value);
-void AppendVarintField(std::string& out, std::uint32_t field,
+void AppendVarintField(std::string& out, VarintField field,
                        std::uint64_t value);
-void AppendFixed64Field(std::string& out, std::uint32_t field,
+void AppendFixed64Field(std::string& out, Fixed64Field field,
                         std::uint64_t value);
-void AppendBytesField(std::string& out, std::uint32_t field,
+void AppendBytesField(std::string& out, BytesField field,
                       std::string_view bytes);
 
 // Size of a length-delimited field, tag included; `field` below 16.

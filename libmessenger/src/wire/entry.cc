@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "wire/coding.h"
-#include "wire/message_tags.h"
+#include "wire/tags.h"
 
 namespace messenger::wire {
 namespace {
@@ -23,7 +23,7 @@ std::uint64_t Checksum(std::string_view bytes) {
 bool ChecksumMatches(std::string_view bytes) {
   if (bytes.size() < kFixed64FieldSize) return false;
   const char* field = bytes.data() + bytes.size() - kFixed64FieldSize;
-  return static_cast<unsigned char>(*field) == message_tag::kChecksum &&
+  return static_cast<unsigned char>(*field) == tags::message::kChecksum &&
          GetFixed64(field + 1) ==
              Checksum(bytes.substr(0, bytes.size() - kFixed64FieldSize));
 }
@@ -47,22 +47,23 @@ char* PutEntry(char* out, const EntryParts& parts, std::size_t message_size) {
   out = PutVarint(out, kEntryTag);
   out = PutVarint(out, message_size);
   const char* const message = out;
-  out = PutVarint(out, message_tag::kSequence);
+  out = PutVarint(out, tags::message::kSequence);
   out = PutFixed64(out, parts.sequence);
-  out = PutVarint(out, message_tag::kSendTime);
+  out = PutVarint(out, tags::message::kSendTime);
   out = PutVarint(out, parts.encoded_time.size());
   out = PutBytes(out, parts.encoded_time);
-  out = PutBytes(out, parts.new_message);
+  out = PutBytes(out, parts.new_message.before_producer());
   if (parts.producer_id != nullptr) {
-    out = PutVarint(out, message_tag::kProducerId);
+    out = PutVarint(out, tags::message::kProducerId);
     out = PutVarint(out, sizeof(ProducerId));
     std::memcpy(out, parts.producer_id->data(), sizeof(ProducerId));
     out += sizeof(ProducerId);
-    out = PutVarint(out, message_tag::kProducerSequence);
+    out = PutVarint(out, tags::message::kProducerSequence);
     out = PutVarint(out, parts.producer_sequence);
   }
+  out = PutBytes(out, parts.new_message.after_producer());
   const std::uint64_t checksum = Checksum({message, out});
-  out = PutVarint(out, message_tag::kChecksum);
+  out = PutVarint(out, tags::message::kChecksum);
   return PutFixed64(out, checksum);
 }
 
@@ -73,7 +74,7 @@ std::string_view MessageOfEntry(std::string_view entries) {
 
 std::optional<std::uint64_t> VerifiedSequence(std::string_view message) {
   if (!ChecksumMatches(message) || message.size() < 2 * kFixed64FieldSize ||
-      static_cast<unsigned char>(message.front()) != message_tag::kSequence) {
+      static_cast<unsigned char>(message.front()) != tags::message::kSequence) {
     return std::nullopt;
   }
   return GetFixed64(message.data() + 1);
@@ -109,31 +110,31 @@ absl::Status MessageDecoder::Decode(std::string_view bytes, Message* message) {
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case message_tag::kSequence:
+      case tags::message::kSequence:
         message->sequence = fields.number();
         break;
-      case message_tag::kSendTime:
+      case tags::message::kSendTime:
         time = DecodeTime(fields.bytes());
         if (!time) return absl::DataLossError("send_time is not valid");
         break;
-      case message_tag::kAuthor:
+      case tags::message::kAuthor:
         message->author = fields.bytes();
         break;
-      case message_tag::kText:
+      case tags::message::kText:
         message->text = fields.bytes();
         break;
-      case message_tag::kAttributes:
+      case tags::message::kAttributes:
         if (attributes == nullptr) attributes = fields.begin();
         attributes_end = fields.end();
         break;
-      case message_tag::kProducerId:
+      case tags::message::kProducerId:
         if (fields.bytes().size() != sizeof(ProducerId)) {
           return absl::DataLossError("producer_id is not valid");
         }
         std::memcpy(message->producer_id.data(), fields.bytes().data(),
                     sizeof(ProducerId));
         break;
-      case message_tag::kProducerSequence:
+      case tags::message::kProducerSequence:
         message->producer_sequence = fields.number();
         break;
       default:  // the checksum, or a field from the future
@@ -149,21 +150,33 @@ absl::Status MessageDecoder::Decode(std::string_view bytes, Message* message) {
 }
 
 StoredParts SplitMessage(std::string_view bytes) {
+  // A run of fields, as far as it is known.
+  struct Run {
+    const char* begin = nullptr;
+    const char* end = nullptr;
+
+    void Add(const FieldReader& field) {
+      if (begin == nullptr) begin = field.begin();
+      end = field.end();
+    }
+  };
   StoredParts parts;
+  Run before;
+  Run after;
   FieldReader fields(bytes);
-  const char* begin = nullptr;
-  const char* end = nullptr;
   while (fields.Next()) {
-    if (fields.tag() == message_tag::kSendTime) {
+    const std::uint32_t tag = fields.tag();
+    if (tag == tags::message::kSendTime) {
       parts.send_time = DecodeTimestamp(fields.bytes()).value_or(Timestamp());
-      begin = end = fields.end();
-    } else if (fields.tag() == message_tag::kAuthor ||
-               fields.tag() == message_tag::kText ||
-               fields.tag() == message_tag::kAttributes) {
-      end = fields.end();
+    } else if (IsBeforeProducer(tag)) {
+      if (tag > tags::message::kSendTime) before.Add(fields);
+    } else if (tag > tags::message::kProducerSequence &&
+               tag < tags::message::kChecksum) {
+      after.Add(fields);
     }
   }
-  parts.new_message = {begin, end};
+  parts.before_producer = {before.begin, before.end};
+  parts.after_producer = {after.begin, after.end};
   return parts;
 }
 

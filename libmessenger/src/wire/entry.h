@@ -14,19 +14,22 @@
 
 #include "absl/status/status.h"
 #include "messenger/message.h"
+#include "wire/canonical_message.h"
 #include "wire/coding.h"
+#include "wire/tags.h"
 #include "wire/timestamp.h"
 
 namespace messenger::wire {
 
 // The tag that begins an entry.
-inline constexpr std::uint32_t kEntryTag = MakeTag(1, WireType::kBytes);
+inline constexpr std::uint32_t kEntryTag =
+    tags::read_messages_response::kMessages;
 
 // What the log adds to a message that was sent.
 struct EntryParts {
   std::uint64_t sequence = 0;
-  std::string_view encoded_time;            // EncodedTimestamp::bytes
-  std::string_view new_message;             // canonical encoding
+  std::string_view encoded_time;  // EncodedTimestamp::bytes
+  CanonicalMessage new_message;
   const ProducerId* producer_id = nullptr;  // null for none
   std::uint64_t producer_sequence = 0;
 };
@@ -100,10 +103,12 @@ inline absl::Status DecodeMessage(std::string_view bytes, Message* message) {
   return MessageDecoder().Decode(bytes, message);
 }
 
-// The sender's part of an encoded Message, as canonical NewMessage bytes, and
-// its time. For messages that this process has encoded: nothing is checked.
+// The sender's part of an encoded Message, as the two parts of canonical
+// NewMessage bytes, and its time. For messages that this process has encoded:
+// nothing is checked.
 struct StoredParts {
-  std::string_view new_message;
+  std::string_view before_producer;
+  std::string_view after_producer;
   Timestamp send_time;
 };
 StoredParts SplitMessage(std::string_view bytes);

@@ -9,8 +9,8 @@
 #include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
-#include "wire/message_tags.h"
 #include "wire/new_message.h"
+#include "wire/tags.h"
 
 namespace messenger {
 namespace {
@@ -57,7 +57,7 @@ absl::Status CheckMessage(const NewMessage& message, std::size_t max_bytes) {
   if (absl::Status s =
           wire::CheckMessageSize(wire::NewMessageSize(message), max_bytes);
       !s.ok()) {
-    return absl::InvalidArgumentError(fmt::format("message: {}", MessageOf(s)));
+    return WithPath(s, "message");
   }
   return wire::CheckFields(message);
 }
@@ -69,7 +69,7 @@ Attributes::Iterator::Iterator(std::string_view encoded) : rest_(encoded) {
 Attributes::Iterator& Attributes::Iterator::operator++() {
   wire::FieldReader fields(rest_);
   while (fields.Next()) {
-    if (fields.tag() != wire::message_tag::kAttributes) continue;
+    if (fields.tag() != wire::tags::message::kAttributes) continue;
     position_ = fields.begin();
     wire::ParseAttribute(fields.bytes(), &current_);
     rest_ = {fields.end(), rest_.data() + rest_.size()};

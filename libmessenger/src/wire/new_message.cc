@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include "base/bounds.h"
+#include "base/reason.h"
+#include "base/status.h"
 #include "base/utf8.h"
 #include "wire/coding.h"
-#include "wire/message_tags.h"
+#include "wire/tags.h"
+#include "wire/unknown_field.h"
 
 namespace messenger::wire {
 namespace {
@@ -25,12 +28,20 @@ std::size_t AttributeSize(std::string_view name, std::string_view value) {
   return OptionalBytesSize(name) + OptionalBytesSize(value);
 }
 
+// Apart from the check, which is made of each message.
+[[gnu::cold]] absl::Status InvalidUtf8(std::string_view field,
+                                       std::string_view value,
+                                       std::size_t bad) {
+  return WithReason(absl::InvalidArgumentError(fmt::format(
+                        "{}: not valid UTF-8: byte 0x{:02x} at offset {}",
+                        field, static_cast<unsigned char>(value[bad]), bad)),
+                    reason::kInvalidUtf8, {{"field", std::string(field)}});
+}
+
 absl::Status CheckUtf8(std::string_view field, std::string_view value) {
   const std::size_t bad = FindInvalidUtf8(value);
-  if (bad == std::string_view::npos) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{}: not valid UTF-8: byte 0x{:02x} at offset {}", field,
-                  static_cast<unsigned char>(value[bad]), bad));
+  return bad == std::string_view::npos ? absl::OkStatus()
+                                       : InvalidUtf8(field, value, bad);
 }
 
 // A NewMessage, or NewMessageFields.
@@ -67,17 +78,42 @@ absl::Status CheckAll(const Fields& message) {
 
 template <typename Fields>
 char* PutFields(char* out, const Fields& message) {
-  out = PutOptionalBytes(out, message_tag::kAuthor, message.author);
-  out = PutOptionalBytes(out, message_tag::kText, message.text);
+  out = PutOptionalBytes(out, tags::new_message::kAuthor, message.author);
+  out = PutOptionalBytes(out, tags::new_message::kText, message.text);
   for (const auto& attribute : message.attributes) {
     const std::string_view name = attribute.name;
     const std::string_view value = attribute.value;
-    out = PutVarint(out, message_tag::kAttributes);
+    out = PutVarint(out, tags::new_message::kAttributes);
     out = PutVarint(out, AttributeSize(name, value));
-    out = PutOptionalBytes(out, attribute_tag::kName, name);
-    out = PutOptionalBytes(out, attribute_tag::kValue, value);
+    out = PutOptionalBytes(out, tags::attribute::kName, name);
+    out = PutOptionalBytes(out, tags::attribute::kValue, value);
   }
   return out;
+}
+
+// Of an encoding that is not canonical.
+absl::Status CheckAllKnown(std::string_view encoded) {
+  std::size_t attributes = 0;
+  FieldReader fields(encoded);
+  while (fields.Next()) {
+    switch (fields.tag()) {
+      case tags::new_message::kAuthor:
+      case tags::new_message::kText:
+        break;
+      case tags::new_message::kAttributes:
+        if (absl::Status s = CheckFieldsKnown(
+                "Attribute", fields.bytes(),
+                {tags::attribute::kName, tags::attribute::kValue});
+            !s.ok()) {
+          return WithPath(s, fmt::format("attributes[{}]", attributes));
+        }
+        ++attributes;
+        break;
+      default:
+        return UnknownField("NewMessage", fields.tag());
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -98,9 +134,9 @@ bool ParseAttribute(std::string_view bytes, Attribute* attribute) {
   *attribute = {};
   FieldReader fields(bytes);
   while (fields.Next()) {
-    if (fields.tag() == attribute_tag::kName) {
+    if (fields.tag() == tags::attribute::kName) {
       attribute->name = fields.bytes();
-    } else if (fields.tag() == attribute_tag::kValue) {
+    } else if (fields.tag() == tags::attribute::kValue) {
       attribute->value = fields.bytes();
     }
   }
@@ -113,7 +149,7 @@ absl::Status CheckMessageSize(std::size_t size, std::size_t max_bytes) {
       "{} bytes, encoded, exceed the limit of {}", size, max_bytes));
 }
 
-absl::StatusOr<std::string_view> NewMessageParser::Parse(
+absl::StatusOr<CanonicalMessage> NewMessageParser::Parse(
     std::string_view encoded, std::deque<std::string>& storage) {
   scratch_.author = {};
   scratch_.text = {};
@@ -125,40 +161,46 @@ absl::StatusOr<std::string_view> NewMessageParser::Parse(
     ascending = ascending && fields.tag() >= last_tag;
     last_tag = fields.tag();
     switch (fields.tag()) {
-      case message_tag::kAuthor:
+      case tags::new_message::kAuthor:
         scratch_.author = fields.bytes();
         break;
-      case message_tag::kText:
+      case tags::new_message::kText:
         scratch_.text = fields.bytes();
         break;
-      case message_tag::kAttributes:
+      case tags::new_message::kAttributes:
         if (!ParseAttribute(fields.bytes(),
                             &scratch_.attributes.emplace_back())) {
           return absl::InvalidArgumentError(fmt::format(
               "attributes[{}]: malformed", scratch_.attributes.size() - 1));
         }
         break;
-      default:  // a field from the future
+      default:  // makes the encoding longer than the canonical one
         break;
     }
   }
   if (!fields.ok()) return absl::InvalidArgumentError("malformed");
 
+  // Repeated, unknown or empty fields and long varints all make the encoding
+  // longer than the canonical one.
   const std::size_t size = SizeOfFields(scratch_);
+  if (size != encoded.size()) {
+    if (absl::Status s = CheckAllKnown(encoded); !s.ok()) return s;
+  }
   if (absl::Status s = CheckMessageSize(size, max_bytes_); !s.ok()) return s;
   if (absl::Status s = CheckAll(scratch_); !s.ok()) return s;
-  // Repeated, unknown or empty fields and long varints all make the encoding
-  // longer than the canonical one. The order inside an attribute can only be
-  // wrong if value comes before name.
+  // The order inside an attribute can only be wrong if value comes before name.
   bool in_order = ascending && size == encoded.size();
   for (const Attribute& attribute : scratch_.attributes) {
     in_order = in_order && (attribute.value.empty() ||
                             attribute.name.data() < attribute.value.data());
   }
-  if (in_order) return encoded;
-  std::string& canonical = storage.emplace_back(size, '\0');
-  PutFields(canonical.data(), scratch_);
-  return canonical;
+  if (!in_order) {
+    std::string& canonical = storage.emplace_back(size, '\0');
+    PutFields(canonical.data(), scratch_);
+    encoded = canonical;
+  }
+  // So far, all fields of a NewMessage come before those of the producer.
+  return CanonicalMessage(encoded, encoded.size());
 }
 
 }  // namespace messenger::wire

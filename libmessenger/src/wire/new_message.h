@@ -1,8 +1,5 @@
-// The part of a message that its sender writes: NewMessage, fields 3 to 5.
-//
-// Its *canonical* encoding (fields in ascending order, defaults left out,
-// varints as short as possible) is copied into the stored Message as it is, and
-// two sends are the same exactly if their canonical encodings are.
+// The part of a message that its sender writes: NewMessage, whose fields have
+// the numbers that they have in Message.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "messenger/bounds.h"
 #include "messenger/message.h"
+#include "wire/canonical_message.h"
 
 namespace messenger::wire {
 
@@ -51,8 +49,8 @@ class NewMessageParser {
 
   // Checks `encoded` and returns its canonical encoding: `encoded` itself if it
   // is canonical, as a rule, else what was appended to `storage`.
-  // INVALID_ARGUMENT as from the two checks above.
-  absl::StatusOr<std::string_view> Parse(std::string_view encoded,
+  // INVALID_ARGUMENT as from the two checks above, or for an unknown field.
+  absl::StatusOr<CanonicalMessage> Parse(std::string_view encoded,
                                          std::deque<std::string>& storage);
 
  private:

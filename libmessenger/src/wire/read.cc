@@ -2,58 +2,28 @@
 
 #include <fmt/format.h>
 
+#include "base/status.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
 #include "wire/entry.h"
+#include "wire/tags.h"
 #include "wire/timestamp.h"
+#include "wire/unknown_field.h"
 
 namespace messenger::wire {
 namespace {
 
-// ReadMessagesRequest.
-constexpr std::uint32_t kChannel = 1;
-constexpr std::uint32_t kNewOnly = 2;
-constexpr std::uint32_t kEarliest = 3;
-constexpr std::uint32_t kSequence = 4;
-constexpr std::uint32_t kTime = 5;
-constexpr std::uint32_t kLast = 6;
-constexpr std::uint32_t kResumeAfter = 7;
-constexpr std::uint32_t kLimit = 8;
-constexpr std::uint32_t kUntilCaughtUp = 9;
-constexpr std::uint32_t kStrict = 10;
-constexpr std::uint32_t kHeartbeatInterval = 11;
-constexpr std::uint32_t kSkipDamaged = 12;
-
-// Position.
-constexpr std::uint32_t kPositionEpoch = 1;
-constexpr std::uint32_t kPositionSequence = 2;
-
-// google.protobuf.Duration.
-constexpr std::uint32_t kDurationSeconds = 1;
-constexpr std::uint32_t kDurationNanos = 2;
-
-// ReadMessagesResponse.
-constexpr std::uint32_t kEpoch = 2;
-constexpr std::uint32_t kNextSequence = 3;
-constexpr std::uint32_t kHead = 4;
-constexpr std::uint32_t kCaughtUp = 5;
-constexpr std::uint32_t kGap = 6;
-constexpr std::uint32_t kFrameHeartbeatInterval = 7;
-constexpr std::uint32_t kNextFrameBytes = 8;
-
-// Gap.
-constexpr std::uint32_t kFirstMissing = 1;
-constexpr std::uint32_t kNext = 2;
-constexpr std::uint32_t kReason = 3;
+namespace request_tags = tags::read_messages_request;
+namespace frame_tags = tags::read_messages_response;
 
 std::string EncodeDuration(std::chrono::milliseconds duration) {
   const auto whole = std::chrono::floor<std::chrono::seconds>(duration);
   const std::chrono::nanoseconds nanos = duration - whole;
   std::string out;
-  AppendVarintField(out, kDurationSeconds,
+  AppendVarintField(out, tags::timestamp::kSeconds,
                     static_cast<std::uint64_t>(whole.count()));
   if (nanos.count() != 0) {
-    AppendVarintField(out, kDurationNanos,
+    AppendVarintField(out, tags::timestamp::kNanos,
                       static_cast<std::uint64_t>(nanos.count()));
   }
   return out;
@@ -61,18 +31,23 @@ std::string EncodeDuration(std::chrono::milliseconds duration) {
 
 std::string EncodePosition(const Position& position) {
   std::string out;
-  AppendFixed64Field(out, kPositionEpoch, position.epoch);
-  AppendVarintField(out, kPositionSequence, position.sequence);
+  AppendFixed64Field(out, tags::position::kEpoch, position.epoch);
+  AppendVarintField(out, tags::position::kSequence, position.sequence);
   return out;
+}
+
+absl::Status CheckTimeKnown(std::string_view what, std::string_view bytes) {
+  return CheckFieldsKnown(what, bytes,
+                          {tags::timestamp::kSeconds, tags::timestamp::kNanos});
 }
 
 std::optional<Position> ParsePosition(std::string_view bytes) {
   Position position;
   FieldReader fields(bytes);
   while (fields.Next()) {
-    if (fields.tag() == MakeTag(kPositionEpoch, WireType::kFixed64)) {
+    if (fields.tag() == tags::position::kEpoch) {
       position.epoch = fields.number();
-    } else if (fields.tag() == MakeTag(kPositionSequence, WireType::kVarint)) {
+    } else if (fields.tag() == tags::position::kSequence) {
       position.sequence = fields.number();
     }
   }
@@ -85,13 +60,13 @@ std::optional<Gap> ParseGap(std::string_view bytes) {
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case MakeTag(kFirstMissing, WireType::kVarint):
+      case tags::gap::kFirstMissing:
         gap.first_missing = fields.number();
         break;
-      case MakeTag(kNext, WireType::kVarint):
+      case tags::gap::kNext:
         gap.next = fields.number();
         break;
-      case MakeTag(kReason, WireType::kVarint):
+      case tags::gap::kReason:
         gap.reason = fields.number() <= static_cast<std::uint64_t>(
                                             Gap::Reason::kRolledBack)
                          ? static_cast<Gap::Reason>(fields.number())
@@ -108,17 +83,18 @@ std::optional<Gap> ParseGap(std::string_view bytes) {
 void AppendStart(std::string& out, const Start& start) {
   switch (start.kind) {
     case Start::Kind::kNewOnly:
-      return AppendBytesField(out, kNewOnly, {});
+      return AppendBytesField(out, request_tags::kNewOnly, {});
     case Start::Kind::kEarliest:
-      return AppendBytesField(out, kEarliest, {});
+      return AppendBytesField(out, request_tags::kEarliest, {});
     case Start::Kind::kSequence:
-      return AppendVarintField(out, kSequence, start.number);
+      return AppendVarintField(out, request_tags::kSequence, start.number);
     case Start::Kind::kTime:
-      return AppendBytesField(out, kTime, EncodedTimestamp(start.time).bytes());
+      return AppendBytesField(out, request_tags::kTime,
+                              EncodedTimestamp(start.time).bytes());
     case Start::Kind::kLast:
-      return AppendVarintField(out, kLast, start.number);
+      return AppendVarintField(out, request_tags::kLast, start.number);
     case Start::Kind::kAfter:
-      return AppendBytesField(out, kResumeAfter,
+      return AppendBytesField(out, request_tags::kResumeAfter,
                               EncodePosition(start.position));
   }
 }
@@ -189,29 +165,29 @@ bool ParseRun(FieldReader& fields, Frame* frame) {
       case kEntryTag:
         ++frame->message_count;
         break;
-      case MakeTag(kEpoch, WireType::kFixed64):
+      case frame_tags::kEpoch:
         frame->header.epoch = fields.number();
         break;
-      case MakeTag(kNextSequence, WireType::kVarint):
+      case frame_tags::kNextSequence:
         frame->header.next_sequence = fields.number();
         break;
-      case MakeTag(kHead, WireType::kVarint):
+      case frame_tags::kHead:
         frame->header.head = fields.number();
         break;
-      case MakeTag(kCaughtUp, WireType::kVarint):
+      case frame_tags::kCaughtUp:
         frame->header.caught_up = fields.number() != 0;
         break;
-      case MakeTag(kGap, WireType::kBytes):
+      case frame_tags::kGap:
         frame->header.gap = ParseGap(fields.bytes());
         if (!frame->header.gap) return false;
         break;
-      case MakeTag(kFrameHeartbeatInterval, WireType::kBytes): {
+      case frame_tags::kHeartbeatInterval: {
         const auto interval = DecodeDuration(fields.bytes());
         if (!interval) return false;
         frame->header.heartbeat_interval = *interval;
         break;
       }
-      case MakeTag(kNextFrameBytes, WireType::kVarint):
+      case frame_tags::kNextFrameBytes:
         frame->header.next_frame_bytes = fields.number();
         break;
       default:
@@ -225,37 +201,45 @@ bool ParseRun(FieldReader& fields, Frame* frame) {
 
 std::string EncodeReadMessagesRequest(const ReadRequest& request) {
   std::string out;
-  AppendBytesField(out, kChannel, request.channel);
+  AppendBytesField(out, request_tags::kChannel, request.channel);
   AppendStart(out, request.start);
-  if (request.limit) AppendVarintField(out, kLimit, *request.limit);
-  if (request.until_caught_up) AppendVarintField(out, kUntilCaughtUp, 1);
-  if (request.strict) AppendVarintField(out, kStrict, 1);
+  if (request.limit)
+    AppendVarintField(out, request_tags::kLimit, *request.limit);
+  if (request.until_caught_up)
+    AppendVarintField(out, request_tags::kUntilCaughtUp, 1);
+  if (request.strict) AppendVarintField(out, request_tags::kStrict, 1);
   if (request.heartbeat_interval.count() > 0) {
-    AppendBytesField(out, kHeartbeatInterval,
+    AppendBytesField(out, request_tags::kHeartbeatInterval,
                      EncodeDuration(request.heartbeat_interval));
   }
-  if (request.skip_damaged) AppendVarintField(out, kSkipDamaged, 1);
+  if (request.skip_damaged)
+    AppendVarintField(out, request_tags::kSkipDamaged, 1);
   return out;
 }
 
 absl::StatusOr<ReadRequest> ParseReadMessagesRequest(std::string_view bytes) {
   ReadRequest request;
+  absl::Status known;  // what the request has
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case MakeTag(kChannel, WireType::kBytes):
+      case request_tags::kChannel:
         request.channel = fields.bytes();
         break;
-      case MakeTag(kNewOnly, WireType::kBytes):
+      case request_tags::kNewOnly:
+        known = CheckFieldsKnown("new_only: NewOnly", fields.bytes(), {});
         request.start = Start::NewOnly();
         break;
-      case MakeTag(kEarliest, WireType::kBytes):
+      case request_tags::kEarliest:
+        known = CheckFieldsKnown("earliest: Earliest", fields.bytes(), {});
         request.start = Start::Earliest();
         break;
-      case MakeTag(kSequence, WireType::kVarint):
+      case request_tags::kSequence:
         request.start = Start::At(fields.number());
         break;
-      case MakeTag(kTime, WireType::kBytes): {
+      case request_tags::kTime: {
+        known =
+            CheckTimeKnown("time: google.protobuf.Timestamp", fields.bytes());
         const auto time = DecodeTimestamp(fields.bytes());
         if (!time) {
           return absl::InvalidArgumentError(
@@ -265,10 +249,13 @@ absl::StatusOr<ReadRequest> ParseReadMessagesRequest(std::string_view bytes) {
         request.start = Start::Since(*time);
         break;
       }
-      case MakeTag(kLast, WireType::kVarint):
+      case request_tags::kLast:
         request.start = Start::Last(fields.number());
         break;
-      case MakeTag(kResumeAfter, WireType::kBytes): {
+      case request_tags::kResumeAfter: {
+        known = CheckFieldsKnown(
+            "resume_after: Position", fields.bytes(),
+            {tags::position::kEpoch, tags::position::kSequence});
         const auto position = ParsePosition(fields.bytes());
         if (!position) {
           return absl::InvalidArgumentError("resume_after: malformed");
@@ -276,16 +263,18 @@ absl::StatusOr<ReadRequest> ParseReadMessagesRequest(std::string_view bytes) {
         request.start = Start::After(*position);
         break;
       }
-      case MakeTag(kLimit, WireType::kVarint):
+      case request_tags::kLimit:
         request.limit = fields.number();
         break;
-      case MakeTag(kUntilCaughtUp, WireType::kVarint):
+      case request_tags::kUntilCaughtUp:
         request.until_caught_up = fields.number() != 0;
         break;
-      case MakeTag(kStrict, WireType::kVarint):
+      case request_tags::kStrict:
         request.strict = fields.number() != 0;
         break;
-      case MakeTag(kHeartbeatInterval, WireType::kBytes): {
+      case request_tags::kHeartbeatInterval: {
+        known = CheckTimeKnown("heartbeat_interval: google.protobuf.Duration",
+                               fields.bytes());
         const auto interval = DecodeDuration(fields.bytes());
         if (!interval) {
           return absl::InvalidArgumentError(
@@ -295,17 +284,16 @@ absl::StatusOr<ReadRequest> ParseReadMessagesRequest(std::string_view bytes) {
         request.heartbeat_interval = *interval;
         break;
       }
-      case MakeTag(kSkipDamaged, WireType::kVarint):
+      case request_tags::kSkipDamaged:
         request.skip_damaged = fields.number() != 0;
         break;
       default:
+        known = UnknownField("ReadMessagesRequest", fields.tag());
         break;
     }
+    if (!known.ok()) return known;
   }
-  if (!fields.ok()) {
-    return absl::InvalidArgumentError(
-        "request: not an encoded messenger.v1.ReadMessagesRequest");
-  }
+  if (!fields.ok()) return MalformedRequest("ReadMessagesRequest");
   absl::StatusOr<std::string_view> channel =
       ResolveChannelName(request.channel);
   if (!channel.ok()) return channel.status();
@@ -320,26 +308,28 @@ absl::StatusOr<ReadRequest> ParseReadMessagesRequest(std::string_view bytes) {
 
 std::string EncodeFrameHeader(const FrameHeader& header) {
   std::string out;
-  if (header.epoch != 0) AppendFixed64Field(out, kEpoch, header.epoch);
+  if (header.epoch != 0)
+    AppendFixed64Field(out, frame_tags::kEpoch, header.epoch);
   if (header.next_sequence != 0) {
-    AppendVarintField(out, kNextSequence, header.next_sequence);
+    AppendVarintField(out, frame_tags::kNextSequence, header.next_sequence);
   }
-  if (header.head) AppendVarintField(out, kHead, *header.head);
-  if (header.caught_up) AppendVarintField(out, kCaughtUp, 1);
+  if (header.head) AppendVarintField(out, frame_tags::kHead, *header.head);
+  if (header.caught_up) AppendVarintField(out, frame_tags::kCaughtUp, 1);
   if (header.gap) {
     std::string gap;
-    AppendVarintField(gap, kFirstMissing, header.gap->first_missing);
-    AppendVarintField(gap, kNext, header.gap->next);
-    AppendVarintField(gap, kReason,
+    AppendVarintField(gap, tags::gap::kFirstMissing, header.gap->first_missing);
+    AppendVarintField(gap, tags::gap::kNext, header.gap->next);
+    AppendVarintField(gap, tags::gap::kReason,
                       static_cast<std::uint64_t>(header.gap->reason));
-    AppendBytesField(out, kGap, gap);
+    AppendBytesField(out, frame_tags::kGap, gap);
   }
   if (header.heartbeat_interval.count() > 0) {
-    AppendBytesField(out, kFrameHeartbeatInterval,
+    AppendBytesField(out, frame_tags::kHeartbeatInterval,
                      EncodeDuration(header.heartbeat_interval));
   }
   if (header.next_frame_bytes != 0) {
-    AppendVarintField(out, kNextFrameBytes, header.next_frame_bytes);
+    AppendVarintField(out, frame_tags::kNextFrameBytes,
+                      header.next_frame_bytes);
   }
   return out;
 }

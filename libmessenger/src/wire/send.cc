@@ -11,29 +11,12 @@
 #include "wire/coding.h"
 #include "wire/new_message.h"
 #include "wire/sequence.h"
+#include "wire/tags.h"
 #include "wire/timestamp.h"
+#include "wire/unknown_field.h"
 
 namespace messenger::wire {
 namespace {
-
-// SendMessagesRequest.
-constexpr std::uint32_t kRequestChannel = 1;
-constexpr std::uint32_t kProducerId = 2;
-constexpr std::uint32_t kFirstProducerSequence = 3;
-constexpr std::uint32_t kMessages = 4;
-
-// Receipt, and the one field of both responses.
-constexpr std::uint32_t kReceipt = 1;
-constexpr std::uint32_t kResponseEpoch = 2;  // of SendMessagesResponse
-constexpr std::uint32_t kReceiptEpoch = 1;
-constexpr std::uint32_t kFirstSequence = 2;
-constexpr std::uint32_t kCount = 3;
-constexpr std::uint32_t kSendTime = 4;
-constexpr std::uint32_t kDuplicate = 5;
-
-absl::Status WithPath(const absl::Status& status, std::string_view path) {
-  return {status.code(), fmt::format("{}: {}", path, MessageOf(status))};
-}
 
 // Fills in and checks everything but the messages.
 class RequestBuilder {
@@ -59,7 +42,7 @@ class RequestBuilder {
   }
 
   absl::Status AddMessage(std::string_view encoded) {
-    absl::StatusOr<std::string_view> message =
+    const absl::StatusOr<CanonicalMessage> message =
         parser_.Parse(encoded, request_.storage);
     if (!message.ok()) return message.status();
     request_.messages.push_back(*message);
@@ -116,22 +99,22 @@ absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case MakeTag(1, WireType::kBytes):
+      case tags::send_message_request::kChannel:
         channel = fields.bytes();
         break;
-      case MakeTag(2, WireType::kBytes):
+      case tags::send_message_request::kMessage:
         message = fields.bytes();
         break;
-      case MakeTag(3, WireType::kBytes):
+      case tags::send_message_request::kProducerId:
         if (absl::Status s = builder.SetProducerId(fields.bytes()); !s.ok()) {
           return s;
         }
         break;
-      case MakeTag(4, WireType::kVarint):
+      case tags::send_message_request::kProducerSequence:
         builder.SetSequence(fields.number());
         break;
       default:
-        break;
+        return UnknownField("SendMessageRequest", fields.tag());
     }
   }
   if (!fields.ok()) return MalformedRequest("SendMessageRequest");
@@ -150,18 +133,18 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
   FieldReader fields(bytes);
   while (fields.Next()) {
     switch (fields.tag()) {
-      case MakeTag(kRequestChannel, WireType::kBytes):
+      case tags::send_messages_request::kChannel:
         channel = fields.bytes();
         break;
-      case MakeTag(kProducerId, WireType::kBytes):
+      case tags::send_messages_request::kProducerId:
         if (absl::Status s = builder.SetProducerId(fields.bytes()); !s.ok()) {
           return s;
         }
         break;
-      case MakeTag(kFirstProducerSequence, WireType::kVarint):
+      case tags::send_messages_request::kFirstProducerSequence:
         builder.SetSequence(fields.number());
         break;
-      case MakeTag(kMessages, WireType::kBytes):
+      case tags::send_messages_request::kMessages:
         if (index == kMaxRequestMessages) {
           return absl::InvalidArgumentError(
               fmt::format("messages: more than {} in one request", index));
@@ -172,7 +155,7 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
         ++index;
         break;
       default:
-        break;
+        return UnknownField("SendMessagesRequest", fields.tag());
     }
   }
   if (!fields.ok()) return MalformedRequest("SendMessagesRequest");
@@ -183,11 +166,12 @@ std::string EncodeSendMessagesHeader(std::string_view channel,
                                      const ProducerId& producer_id,
                                      std::uint64_t first_producer_sequence) {
   std::string out;
-  AppendBytesField(out, kRequestChannel, channel);
+  AppendBytesField(out, tags::send_messages_request::kChannel, channel);
   AppendBytesField(
-      out, kProducerId,
+      out, tags::send_messages_request::kProducerId,
       {reinterpret_cast<const char*>(producer_id.data()), producer_id.size()});
-  AppendVarintField(out, kFirstProducerSequence, first_producer_sequence);
+  AppendVarintField(out, tags::send_messages_request::kFirstProducerSequence,
+                    first_producer_sequence);
   return out;
 }
 
@@ -196,24 +180,25 @@ void AppendNewMessageField(std::string& out, const NewMessage& message,
   const std::size_t before = out.size();
   out.resize(before + BytesFieldSize(size));
   char* at = out.data() + before;
-  at = PutVarint(at, MakeTag(kMessages, WireType::kBytes));
+  at = PutVarint(at, tags::send_messages_request::kMessages);
   at = PutVarint(at, size);
   PutNewMessage(at, message);
 }
 
 void AppendReceipt(std::string& out, const ReceiptRun& run) {
   std::string receipt;
-  AppendFixed64Field(receipt, kReceiptEpoch, run.epoch);
-  AppendVarintField(receipt, kFirstSequence, run.first_sequence);
-  AppendVarintField(receipt, kCount, run.count);
-  AppendBytesField(receipt, kSendTime, EncodedTimestamp(run.send_time).bytes());
-  if (run.duplicate) AppendVarintField(receipt, kDuplicate, 1);
-  AppendBytesField(out, kReceipt, receipt);
+  AppendFixed64Field(receipt, tags::receipt::kEpoch, run.epoch);
+  AppendVarintField(receipt, tags::receipt::kFirstSequence, run.first_sequence);
+  AppendVarintField(receipt, tags::receipt::kCount, run.count);
+  AppendBytesField(receipt, tags::receipt::kSendTime,
+                   EncodedTimestamp(run.send_time).bytes());
+  if (run.duplicate) AppendVarintField(receipt, tags::receipt::kDuplicate, 1);
+  AppendBytesField(out, tags::send_messages_response::kReceipts, receipt);
 }
 
 std::string EncodeEpochResponse(std::uint64_t epoch) {
   std::string out;
-  AppendFixed64Field(out, kResponseEpoch, epoch);
+  AppendFixed64Field(out, tags::send_messages_response::kEpoch, epoch);
   return out;
 }
 
@@ -222,33 +207,33 @@ absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
   FieldReader fields(bytes);
   bool ok = true;
   while (fields.Next()) {
-    if (fields.tag() == MakeTag(kResponseEpoch, WireType::kFixed64)) {
+    if (fields.tag() == tags::send_messages_response::kEpoch) {
       response.epoch = fields.number();
     }
-    if (fields.tag() != MakeTag(kReceipt, WireType::kBytes)) continue;
+    if (fields.tag() != tags::send_messages_response::kReceipts) continue;
     ReceiptRun& run = response.receipts.emplace_back();
     FieldReader receipt(fields.bytes());
     while (receipt.Next()) {
       switch (receipt.tag()) {
-        case MakeTag(kReceiptEpoch, WireType::kFixed64):
+        case tags::receipt::kEpoch:
           run.epoch = receipt.number();
           break;
-        case MakeTag(kFirstSequence, WireType::kVarint):
+        case tags::receipt::kFirstSequence:
           run.first_sequence = receipt.number();
           break;
-        case MakeTag(kCount, WireType::kVarint): {
+        case tags::receipt::kCount: {
           const auto count = TryNarrow<std::uint32_t>(receipt.number());
           ok = ok && count.has_value();
           run.count = count.value_or(0);
           break;
         }
-        case MakeTag(kSendTime, WireType::kBytes): {
+        case tags::receipt::kSendTime: {
           const auto time = DecodeTimestamp(receipt.bytes());
           ok = ok && time.has_value();
           run.send_time = time.value_or(Timestamp());
           break;
         }
-        case MakeTag(kDuplicate, WireType::kVarint):
+        case tags::receipt::kDuplicate:
           run.duplicate = receipt.number() != 0;
           break;
         default:

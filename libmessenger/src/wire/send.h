@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
+#include "wire/canonical_message.h"
 
 namespace messenger::wire {
 
@@ -21,8 +22,7 @@ struct SendRequest {
   std::string_view channel;  // resolved
   std::optional<ProducerId> producer_id;
   std::uint64_t first_producer_sequence = 0;
-  std::vector<std::string_view>
-      messages;  // canonical NewMessages, at least one
+  std::vector<CanonicalMessage> messages;  // at least one
   std::deque<std::string> storage;
 };
 

@@ -1,6 +1,7 @@
 #include "wire/timestamp.h"
 
 #include "wire/coding.h"
+#include "wire/tags.h"
 
 namespace messenger::wire {
 namespace {
@@ -8,8 +9,6 @@ namespace {
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
-constexpr std::uint32_t kSeconds = MakeTag(1, WireType::kVarint);
-constexpr std::uint32_t kNanos = MakeTag(2, WireType::kVarint);
 constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 
 struct SecondsAndNanos {
@@ -21,9 +20,9 @@ std::optional<SecondsAndNanos> Decode(std::string_view bytes) {
   SecondsAndNanos result;
   FieldReader fields(bytes);
   while (fields.Next()) {
-    if (fields.tag() == kSeconds) {
+    if (fields.tag() == tags::timestamp::kSeconds) {
       result.seconds = static_cast<std::int64_t>(fields.number());
-    } else if (fields.tag() == kNanos) {
+    } else if (fields.tag() == tags::timestamp::kNanos) {
       result.nanos = static_cast<std::int64_t>(fields.number());
     }
   }
@@ -45,11 +44,11 @@ EncodedTimestamp::EncodedTimestamp(Timestamp time) {
   }
   char* out = bytes_.data();
   if (whole != 0) {
-    out = PutVarint(out, kSeconds);
+    out = PutVarint(out, tags::timestamp::kSeconds);
     out = PutVarint(out, static_cast<std::uint64_t>(whole));
   }
   if (nanos != 0) {
-    out = PutVarint(out, kNanos);
+    out = PutVarint(out, tags::timestamp::kNanos);
     out = PutVarint(out, static_cast<std::uint64_t>(nanos));
   }
   size_ = static_cast<std::size_t>(out - bytes_.data());

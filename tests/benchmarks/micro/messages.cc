@@ -21,7 +21,7 @@ std::string EncodedMessage(std::size_t text_bytes) {
 
 Batch::Batch(std::size_t count, std::size_t text_bytes)
     : message_(std::make_shared<std::string>(EncodedMessage(text_bytes))),
-      messages_(count, *message_) {}
+      messages_(count, wire::CanonicalMessage(*message_)) {}
 
 AppendBatch Batch::Make(std::uint64_t producer_sequence) const {
   AppendBatch batch = {.channel = "bench",

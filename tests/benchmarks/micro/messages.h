@@ -32,7 +32,7 @@ class Batch {
 
  private:
   const std::shared_ptr<const std::string> message_;
-  std::vector<std::string_view> messages_;
+  std::vector<wire::CanonicalMessage> messages_;
 };
 
 // Appends, and waits until it is done; throws std::runtime_error.

@@ -47,9 +47,10 @@ void Encode_Entry(benchmark::State& state) {
   std::string out(TextBytes(state) + 256, '\0');
   std::uint64_t sequence = 1'000'000;
   while (state.KeepRunning()) {
-    const wire::EntryParts parts = {.sequence = ++sequence,
-                                    .encoded_time = time.bytes(),
-                                    .new_message = message};
+    const wire::EntryParts parts = {
+        .sequence = ++sequence,
+        .encoded_time = time.bytes(),
+        .new_message = wire::CanonicalMessage(message)};
     benchmark::DoNotOptimize(
         wire::PutEntry(out.data(), parts, wire::MessageSize(parts)));
   }

@@ -16,6 +16,7 @@
 #include "support/bytes.h"
 #include "support/log_access.h"
 #include "support/printing.h"
+#include "wire/canonical_message.h"
 #include "wire/coding.h"
 #include "wire/timestamp.h"
 
@@ -62,7 +63,7 @@ std::string EncodeEntry(const Sample& sample) {
   const EntryParts parts{
       .sequence = sample.sequence,
       .encoded_time = time.bytes(),
-      .new_message = encoded,
+      .new_message = CanonicalMessage(encoded),
       .producer_id = sample.has_producer ? &sample.producer_id : nullptr,
       .producer_sequence = sample.producer_sequence};
   const std::size_t message_size = MessageSize(parts);
@@ -307,9 +308,72 @@ TEST_CASE("entry: the sender's part and the time can be split off") {
     CAPTURE(sample.sequence);
     const std::string bytes = EncodeMessage(sample);
     const StoredParts parts = SplitMessage(bytes);
-    CHECK(parts.new_message == test::Encode(sample.message));
+    CHECK(parts.before_producer == test::Encode(sample.message));
+    CHECK(parts.after_producer == "");
     CHECK(parts.send_time.time_since_epoch().count() ==
           sample.time.time_since_epoch().count());
+  }
+}
+
+// Of versions to come: a sender's fields that come after the producer's.
+TEST_CASE("entry: the sender's fields stand on both sides of the producer's") {
+  std::string early;
+  AppendBytesField(early, 3, "ann");
+  AppendBytesField(early, 4, "hello");
+  std::string late;
+  AppendBytesField(late, 8, "data");
+  AppendBytesField(late, 9, "text/plain");
+  std::string sent;
+  SUBCASE("both") {
+    sent = early + late;
+  }
+  SUBCASE("none before") {
+    early.clear();
+    sent = late;
+  }
+  SUBCASE("none after") {
+    late.clear();
+    sent = early;
+  }
+  SUBCASE("none at all") {
+    early.clear();
+    late.clear();
+  }
+  const CanonicalMessage message(sent);
+  CHECK(message == sent);
+  CHECK(message.before_producer() == early);
+  CHECK(message.after_producer() == late);
+  const EncodedTimestamp time(kTime);
+  const ProducerId producer = test::Producer(9);
+  for (const bool has_producer : {true, false}) {
+    CAPTURE(has_producer);
+    const EntryParts parts{.sequence = 5,
+                           .encoded_time = time.bytes(),
+                           .new_message = message,
+                           .producer_id = has_producer ? &producer : nullptr,
+                           .producer_sequence = 300};
+    const std::size_t size = MessageSize(parts);
+    std::string entry(EntrySize(size), '#');
+    REQUIRE(PutEntry(entry.data(), parts, size) == entry.data() + entry.size());
+    const std::string_view stored = MessageOfEntry(entry);
+    // As it would be encoded field by field.
+    std::string expected;
+    AppendFixed64Field(expected, 1, 5);
+    AppendBytesField(expected, 2, time.bytes());
+    expected += early;
+    if (has_producer) {
+      AppendBytesField(
+          expected, 6,
+          {reinterpret_cast<const char*>(producer.data()), producer.size()});
+      AppendVarintField(expected, 7, 300);
+    }
+    expected += late;
+    CHECK(test::Hex(stored) == test::Hex(Sealed(expected)));
+    const StoredParts split = SplitMessage(stored);
+    CHECK(split.before_producer == early);
+    CHECK(split.after_producer == late);
+    CHECK(split.send_time.time_since_epoch().count() ==
+          kTime.time_since_epoch().count());
   }
 }
 

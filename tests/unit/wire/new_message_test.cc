@@ -71,12 +71,12 @@ Parsed Parse(std::string_view encoded, std::size_t max_bytes = kMaxBytes) {
   return parsed;
 }
 
-// What protobuf makes of the bytes, without the fields it does not know.
+// What protobuf makes of the bytes, which have no field that it does not know.
 std::string Reserialized(std::string_view encoded) {
   v1::NewMessage proto;
   REQUIRE(
       proto.ParseFromArray(encoded.data(), static_cast<int>(encoded.size())));
-  proto.DiscardUnknownFields();
+  REQUIRE(proto.GetReflection()->GetUnknownFields(proto).empty());
   return proto.SerializeAsString();
 }
 
@@ -180,36 +180,61 @@ TEST_CASE("new message: of a repeated field the last one counts") {
   CheckRewritten(bytes);
 }
 
-TEST_CASE("new message: unknown fields are left out") {
+TEST_CASE("new message: unknown fields are refused") {
   std::string bytes;
+  std::string error;
   SUBCASE("at the front, fixed64") {
     AppendFixed64Field(bytes, 1, 42);
     AppendBytesField(bytes, 4, "text");
+    error = "NewMessage: field 1, of wire type 1";
   }
   SUBCASE("in the middle, varint") {
     AppendBytesField(bytes, 3, "author");
     AppendVarintField(bytes, 100, 42);
     AppendBytesField(bytes, 4, "text");
+    error = "NewMessage: field 100, of wire type 0";
   }
   SUBCASE("at the end, bytes") {
     AppendBytesField(bytes, 4, "text");
     AppendBytesField(bytes, 200, "unknown");
+    error = "NewMessage: field 200, of wire type 2";
+  }
+  SUBCASE("empty") {
+    AppendBytesField(bytes, 4, "text");
+    AppendBytesField(bytes, 8, "");
+    error = "NewMessage: field 8, of wire type 2";
   }
   SUBCASE("fixed32") {
     bytes =
         "\x35"
         "abcd";
+    error = "NewMessage: field 6, of wire type 5";
   }
   SUBCASE("within an attribute") {
+    AppendBytesField(bytes, 5, Attr("a", "1"));
     std::string attribute = Attr("name", "value");
     AppendVarintField(attribute, 3, 42);
     AppendBytesField(bytes, 5, attribute);
+    error = "attributes[1]: Attribute: field 3, of wire type 0";
+  }
+  SUBCASE("instead of what is there twice") {
+    AppendBytesField(bytes, 4, "text");
+    AppendBytesField(bytes, 4, "another");
+    AppendVarintField(bytes, 9, 1);
+    error = "NewMessage: field 9, of wire type 0";
   }
   SUBCASE("a known number with another type") {
     AppendVarintField(bytes, 4, 42);
     AppendBytesField(bytes, 4, "text");
+    error = "NewMessage: field 4, of wire type 0";
   }
-  CheckRewritten(bytes);
+  SUBCASE("a known number of an attribute with another type") {
+    std::string attribute;
+    AppendVarintField(attribute, 1, 42);
+    AppendBytesField(bytes, 5, attribute);
+    error = "attributes[0]: Attribute: field 1, of wire type 0";
+  }
+  CHECK(Parse(bytes).error == error + ", is not known to this server");
 }
 
 TEST_CASE("new message: empty fields are left out") {
@@ -268,8 +293,10 @@ TEST_CASE(
   test::Random random(test::TestSeed());
   NewMessageParser parser(kMaxBytes);
   int as_is = 0;
+  int unknown = 0;
   for (int i = 0; i < 20'000; ++i) {
     std::string bytes;
+    bool has_unknown = false;
     for (auto fields = random.Between(0, 4); fields > 0; --fields) {
       const auto text = [&] { return random.Text(random.Between(0, 3)); };
       switch (random.Between(0, 6)) {
@@ -295,10 +322,18 @@ TEST_CASE(
           AppendVarintField(bytes,
                             static_cast<std::uint32_t>(random.Between(6, 20)),
                             random.AnySize());
+          has_unknown = true;
       }
     }
     std::deque<std::string> storage;
     const auto result = parser.Parse(bytes, storage);
+    if (has_unknown) {
+      ++unknown;
+      if (absl::IsInvalidArgument(result.status())) continue;
+      CAPTURE(test::Hex(bytes));
+      CHECK(absl::IsInvalidArgument(result.status()));
+      break;
+    }
     const std::string expected = Reserialized(bytes);
     if (result.ok() && *result == expected) {
       as_is += storage.empty() ? 1 : 0;
@@ -311,6 +346,7 @@ TEST_CASE(
     break;
   }
   CHECK(as_is > 1000);
+  CHECK(unknown > 1000);
 }
 
 TEST_CASE(
@@ -334,7 +370,6 @@ TEST_CASE(
     ++accepted;
     // Where both accept, both understand the same.
     if (!proto.ParseFromString(bytes)) continue;
-    proto.DiscardUnknownFields();
     if (*result == proto.SerializeAsString()) continue;
     CAPTURE(test::Hex(bytes));
     CHECK(test::Hex(*result) == test::Hex(proto.SerializeAsString()));
@@ -431,7 +466,7 @@ TEST_CASE(
   REQUIRE(bytes.size() == 100);
   CHECK(Parse(bytes, 100).ok);
   CHECK(Parse(bytes, 99).error == "100 bytes, encoded, exceed the limit of 99");
-  AppendVarintField(bytes, 100, 1);
+  AppendBytesField(bytes, 3, "");
   CHECK(Parse(bytes, 100).ok);
 }
 

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "messenger/v1/messenger.pb.h"
 #include "support/bytes.h"
+#include "support/known_fields.h"
 #include "support/printing.h"
 #include "support/seed.h"
 #include "wire/coding.h"
@@ -230,6 +231,64 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("ReadMessagesRequest: an unknown field is refused") {
+  std::string bytes;
+  std::string error;
+  SUBCASE("of the request") {
+    AppendBytesField(bytes, 13, "");
+    error = "ReadMessagesRequest: field 13, of wire type 2";
+  }
+  SUBCASE("a known number with another type") {
+    AppendVarintField(bytes, 5, 1);
+    error = "ReadMessagesRequest: field 5, of wire type 0";
+  }
+  SUBCASE("of NewOnly") {
+    AppendBytesField(bytes, 2, "\x08\x01");
+    error = "new_only: NewOnly: field 1, of wire type 0";
+  }
+  SUBCASE("of Earliest") {
+    AppendBytesField(bytes, 3, "\x0A\x01x");
+    error = "earliest: Earliest: field 1, of wire type 2";
+  }
+  SUBCASE("of a time") {
+    AppendBytesField(bytes, 5, "\x08\x01\x18\x01");
+    error = "time: google.protobuf.Timestamp: field 3, of wire type 0";
+  }
+  SUBCASE("of a position") {
+    AppendBytesField(bytes, 7, "\x1A\x01x");
+    error = "resume_after: Position: field 3, of wire type 2";
+  }
+  SUBCASE("of a position that does not count") {
+    AppendBytesField(bytes, 7, "\x08\x01");
+    AppendBytesField(bytes, 3, "");
+    error = "resume_after: Position: field 1, of wire type 0";
+  }
+  SUBCASE("of an interval") {
+    AppendBytesField(bytes, 11, "\x0D\x01\x01\x01\x01");
+    error =
+        "heartbeat_interval: google.protobuf.Duration: field 1, of wire type 5";
+  }
+  CHECK(ErrorOf(bytes) == error + ", is not known to this server");
+}
+
+TEST_CASE("frame: fields of versions to come are passed over") {
+  std::string gap;
+  AppendVarintField(gap, 1, 3);
+  AppendVarintField(gap, 2, 5);
+  AppendBytesField(gap, 9, "what is to come");
+  std::string bytes;
+  AppendFixed64Field(bytes, 2, 77);
+  AppendBytesField(bytes, 6, gap);
+  AppendVarintField(bytes, 100, 1);
+  AppendBytesField(bytes, 101, "what is to come");
+  AppendBytesField(bytes, 3, "a known number with another type");
+  const auto frame = ParseFrame(bytes);
+  REQUIRE(frame.status().ToString() == "OK");
+  CHECK(frame->header.epoch == 77);
+  CHECK(frame->header.next_sequence == 0);
+  CHECK(frame->header.gap == Gap{.first_missing = 3, .next = 5});
+}
+
 TEST_CASE(
     "ReadMessagesRequest: mutilated bytes are refused or understood as "
     "protobuf does") {
@@ -251,6 +310,7 @@ TEST_CASE(
     v1::ReadMessagesRequest proto;
     if (!request.ok() || !proto.ParseFromString(bytes)) continue;
     ++accepted;
+    CHECK(test::KnowsAllFields(proto));
     // Each by itself, in the order of the fields.
     const bool same =
         request->limit.value_or(0) == proto.limit() &&

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "messenger/v1/messenger.pb.h"
 #include "support/bytes.h"
+#include "support/known_fields.h"
 #include "support/log_access.h"
 #include "support/printing.h"
 #include "support/seed.h"
@@ -125,6 +126,47 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("SendMessageRequest: an unknown field is refused") {
+  std::string bytes;
+  std::string error;
+  SUBCASE("of the request") {
+    AppendVarintField(bytes, 5, 0);
+    error = "SendMessageRequest: field 5, of wire type 0";
+  }
+  SUBCASE("a known number with another type") {
+    AppendVarintField(bytes, 2, 0);
+    error = "SendMessageRequest: field 2, of wire type 0";
+  }
+  SUBCASE("of the message") {
+    AppendBytesField(bytes, 2, "\x42\x01x");
+    error = "message: NewMessage: field 8, of wire type 2";
+  }
+  SUBCASE("of an attribute") {
+    AppendBytesField(bytes, 2, "\x2A\x05\x0A\x01n\x18\x01");
+    error = "message: attributes[0]: Attribute: field 3, of wire type 0";
+  }
+  CHECK(SendMessageError(bytes) == error + ", is not known to this server");
+}
+
+TEST_CASE("SendMessagesRequest: an unknown field is refused") {
+  std::string bytes;
+  std::string error;
+  AppendBytesField(bytes, 4, "\x22\x01x");
+  SUBCASE("of the request") {
+    AppendBytesField(bytes, 100, "");
+    error = "SendMessagesRequest: field 100, of wire type 2";
+  }
+  SUBCASE("a known number with another type") {
+    AppendFixed64Field(bytes, 3, 1);
+    error = "SendMessagesRequest: field 3, of wire type 1";
+  }
+  SUBCASE("of a message") {
+    AppendBytesField(bytes, 4, "\x48\x01");
+    error = "messages[1]: NewMessage: field 9, of wire type 0";
+  }
+  CHECK(SendMessagesError(bytes) == error + ", is not known to this server");
+}
+
 TEST_CASE("SendMessagesRequest: what protobuf encodes is understood") {
   v1::SendMessagesRequest proto;
   proto.set_channel("news");
@@ -206,11 +248,8 @@ TEST_CASE(
   CHECK(request.storage.size() == 10);
 }
 
-TEST_CASE(
-    "SendMessagesRequest: fields in any order and unknown ones do no "
-    "harm") {
+TEST_CASE("SendMessagesRequest: fields in any order do no harm") {
   std::string bytes;
-  AppendVarintField(bytes, 100, 5);
   AppendBytesField(bytes, 4,
                    "\x22\x01"
                    "a");
@@ -303,6 +342,7 @@ TEST_CASE(
     static_cast<void>(ParseSendMessageRequest(bytes, kLimits));
     if (!request.ok() || !proto.ParseFromString(bytes)) continue;
     ++accepted;
+    CHECK(test::KnowsAllFields(proto));
     if (request->messages.size() ==
             static_cast<std::size_t>(proto.messages_size()) &&
         request->first_producer_sequence == proto.first_producer_sequence() &&
@@ -349,6 +389,28 @@ TEST_CASE("SendMessageResponse: one receipt is the whole of it") {
   CHECK(proto.receipt().epoch() == 5);
   CHECK(proto.receipt().first_sequence() == 300);
   CHECK(proto.receipt().count() == 1);
+}
+
+TEST_CASE("SendMessagesResponse: fields of versions to come are passed over") {
+  std::string receipt;
+  AppendFixed64Field(receipt, 1, 5);
+  AppendVarintField(receipt, 2, 300);
+  AppendVarintField(receipt, 3, 2);
+  AppendBytesField(receipt, 4, "\x08\x05\x18\x01");
+  AppendBytesField(receipt, 6, "what is to come");
+  AppendFixed64Field(receipt, 5, 1);  // a known number with another type
+  std::string bytes;
+  AppendVarintField(bytes, 100, 1);
+  AppendBytesField(bytes, 1, receipt);
+  AppendBytesField(bytes, 3, "what is to come");
+  const auto response = ParseSendMessagesResponse(bytes);
+  REQUIRE(response.status().ToString() == "OK");
+  REQUIRE(response->receipts.size() == 1);
+  CHECK(response->receipts[0].first_sequence == 300);
+  CHECK(response->receipts[0].count == 2);
+  CHECK(response->receipts[0].send_time.time_since_epoch().count() ==
+        5'000'000'000);
+  CHECK_FALSE(response->receipts[0].duplicate);
 }
 
 TEST_CASE("SendMessagesResponse: what protobuf encodes is understood") {

@@ -13,6 +13,7 @@
 #include "base/forked.h"
 #include "base/out_of_memory.h"
 #include "base/random.h"
+#include "base/reason.h"
 #include "base/status.h"
 #include "log/channel_errors.h"
 #include "log/durable/layout.h"
@@ -56,18 +57,21 @@ std::string ParentOf(const std::string& directory) {
 }
 
 absl::Status RefusesWrites(const absl::Status& why) {
+  const std::string text =
+      fmt::format("the log cannot be written to: {}", MessageOf(why));
   // Of a full disk, it is known that nothing was stored.
-  const auto code = absl::IsResourceExhausted(why)
-                        ? absl::StatusCode::kResourceExhausted
-                        : absl::StatusCode::kUnavailable;
-  return {code,
-          fmt::format("the log cannot be written to: {}", MessageOf(why))};
+  return absl::IsResourceExhausted(why)
+             ? WithReason(absl::ResourceExhaustedError(text),
+                          reason::kStorageFull)
+             : WithReason(absl::UnavailableError(text), reason::kStorageFailed);
 }
 
 absl::Status DiskIsFull() {
-  return absl::ResourceExhaustedError(
-      "the disk is full, but for what is kept to delete channels: delete some, "
-      "or make room");
+  return WithReason(
+      absl::ResourceExhaustedError("the disk is full, but for what is kept to "
+                                   "delete channels: delete some, or make "
+                                   "room"),
+      reason::kStorageFull);
 }
 
 template <typename... Visitors>

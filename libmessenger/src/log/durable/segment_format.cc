@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kSegmentSuffix = ".segment";
 constexpr std::string_view kIndexSuffix = ".index";
 
-constexpr std::uint32_t kHeaderTag = wire::MakeTag(15, wire::WireType::kBytes);
+constexpr wire::BytesField kHeaderTag = 15;
 static_assert(kHeaderTag < 0x80 && kSegmentHeaderSize - 2 < 0x80,
               "tag and length are one byte each");
 constexpr std::string_view kSegmentMagic = "MSGRSEG1";

@@ -155,11 +155,12 @@ std::string EntryOf(const NewMessage& message, std::uint64_t sequence,
                     const ProducerId* producer) {
   const wire::EncodedTimestamp time(WallAt(1));
   const std::string encoded = test::Encode(message);
-  const wire::EntryParts parts = {.sequence = sequence,
-                                  .encoded_time = time.bytes(),
-                                  .new_message = encoded,
-                                  .producer_id = producer,
-                                  .producer_sequence = 1};
+  const wire::EntryParts parts = {
+      .sequence = sequence,
+      .encoded_time = time.bytes(),
+      .new_message = wire::CanonicalMessage(encoded),
+      .producer_id = producer,
+      .producer_sequence = 1};
   const std::size_t size = wire::MessageSize(parts);
   std::string entry(wire::EntrySize(size), '\0');
   wire::PutEntry(entry.data(), parts, size);

@@ -73,7 +73,7 @@ std::string EntryOf(std::uint64_t sequence, Timestamp time,
   const std::string encoded = test::Encode({.text = text});
   const wire::EntryParts parts{.sequence = sequence,
                                .encoded_time = encoded_time.bytes(),
-                               .new_message = encoded};
+                               .new_message = wire::CanonicalMessage(encoded)};
   const std::size_t message_size = wire::MessageSize(parts);
   std::string entry(wire::EntrySize(message_size), '\0');
   wire::PutEntry(entry.data(), parts, message_size);

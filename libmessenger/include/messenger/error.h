@@ -1,0 +1,65 @@
+// What a program may have to know about an error, beside its code: a reason,
+// and what belongs to it. Servers send them as google.rpc.ErrorInfo (see
+// messenger.proto); they come with each absl::Status of the library, and are
+// there for as long as the status is passed on, not made anew of its text.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace messenger {
+
+// Why something failed. Servers to come may have others.
+namespace reason {
+
+// RESOURCE_EXHAUSTED: the server's disk is full, or the memory of its log.
+// Nothing was stored; there may be room later.
+inline constexpr std::string_view kStorageFull = "STORAGE_FULL";
+// UNAVAILABLE: the server's storage has failed. It takes no messages until an
+// operator has seen to it.
+inline constexpr std::string_view kStorageFailed = "STORAGE_FAILED";
+// RESOURCE_EXHAUSTED: there are as many of something as the server keeps.
+// `limit` names the option, such as max_channels, and `value` is what it is.
+inline constexpr std::string_view kLimitReached = "LIMIT_REACHED";
+// UNAVAILABLE: the server has too much to store at present.
+inline constexpr std::string_view kOverloaded = "OVERLOADED";
+// UNAVAILABLE: the server is draining.
+inline constexpr std::string_view kShuttingDown = "SHUTTING_DOWN";
+// UNAVAILABLE, of Client::CheckHealth alone: the server is there, but says that
+// it takes no messages.
+inline constexpr std::string_view kNotServing = "NOT_SERVING";
+
+// FAILED_PRECONDITION, of a producer's message (see Client::SendAs). What the
+// server takes from it next is `expected_sequence`, where that is there.
+//
+// The server does not know the producer, or no longer.
+inline constexpr std::string_view kProducerUnknown = "PRODUCER_UNKNOWN";
+// Numbers before this one have not been stored.
+inline constexpr std::string_view kProducerSequenceSkips =
+    "PRODUCER_SEQUENCE_SKIPS";
+// The number was stored with another content.
+inline constexpr std::string_view kProducerSequenceReused =
+    "PRODUCER_SEQUENCE_REUSED";
+// The number was stored, so long ago that the contents cannot be compared.
+inline constexpr std::string_view kProducerSequenceTooOld =
+    "PRODUCER_SEQUENCE_TOO_OLD";
+
+// INVALID_ARGUMENT: the request has a field that the server does not know, so
+// it is older than the client. `field` is its number, `message` whose it is.
+inline constexpr std::string_view kUnknownField = "UNKNOWN_FIELD";
+// INVALID_ARGUMENT: a text is not UTF-8. `field` names it.
+inline constexpr std::string_view kInvalidUtf8 = "INVALID_UTF8";
+
+}  // namespace reason
+
+// The reason of an error; empty if none was given.
+std::string ReasonOf(const absl::Status& status);
+
+// What belongs to the reason by this name; nothing if there is no such thing.
+std::optional<std::string> ReasonDetail(const absl::Status& status,
+                                        std::string_view name);
+
+}  // namespace messenger
