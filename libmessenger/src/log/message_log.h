@@ -30,7 +30,7 @@
 #include "messenger/log.h"
 #include "messenger/message.h"
 #include "wire/canonical_message.h"
-#include "wire/send.h"
+#include "wire/receipt.h"
 
 namespace messenger {
 
