@@ -114,7 +114,7 @@ absl::Status EntryWriter::NoMemory(std::size_t entry_size) const {
     return WithReason(
         absl::ResourceExhaustedError(
             fmt::format("the log has no room for a message of {} bytes: {} of "
-                        "{} bytes of memory are used (max_memory_bytes)",
+                        "{} bytes of memory are used (memory.max_bytes)",
                         entry_size, budget_->used(), budget_->max())),
         reason::kStorageFull);
   }

@@ -111,7 +111,7 @@ MemoryLog::MemoryLog(LogOptions options, LogClock clock,
       clock_(std::move(clock)),
       epoch_(RandomNonZero64()),
       budget_(std::make_shared<MemoryBudget>(
-          options_.max_memory_bytes.value_or(AvailableMemory() / 2))),
+          options_.memory.max_bytes.value_or(AvailableMemory() / 2))),
       room_watch_(
           Availability(&listeners_, options_.on_notice), clock_,
           [this] { return HasRoom(); }, room_interval) {}

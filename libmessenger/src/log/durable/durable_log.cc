@@ -179,7 +179,7 @@ absl::Status DurableLog::SetUpDirectory() {
       CheckpointerLimits{
           .max_cached_bytes = durable_.max_cached_bytes,
           .max_small_segments = durable_.max_small_segments,
-          .max_carried_bytes = context_.options.max_journal_bytes});
+          .max_carried_bytes = context_.options.directory.max_journal_bytes});
   KeepReserve();
   {
     // So that journals of logs that end badly again and again do not pile up.
@@ -717,7 +717,8 @@ void DurableLog::SwitchJournal(std::unique_ptr<JournalWriter> next) {
 bool DurableLog::WantsCheckpoint(bool late) const {
   const std::uint64_t factor = late ? 2 : 1;
   const std::size_t channels = channels_.size();
-  return journal_->size() >= factor * context_.options.max_journal_bytes ||
+  return journal_->size() >=
+             factor * context_.options.directory.max_journal_bytes ||
          channels - std::min(channels, counts_before_round_.existing) >=
              factor * kMaxUnburied;
 }

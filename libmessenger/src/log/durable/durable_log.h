@@ -224,7 +224,7 @@ class DurableLog final : public MessageLog {
   void NoteUnreadable(const std::string& channel, const absl::Status& status)
       ABSL_LOCKS_EXCLUDED(unreadable_mu_);
   bool synced() const {
-    return context_.options.durability == Durability::kFsync;
+    return context_.options.directory.durability == Durability::kFsync;
   }
 
   const std::string directory_;
