@@ -93,9 +93,6 @@ class LogAppender {
   // From any thread.
   virtual void Cancel() = 0;
 
- protected:
-  LogAppender() = default;
-
   // What follows a failure.
   static absl::Status FailedBefore() {
     return absl::AbortedError("an append before this one has failed");
@@ -104,6 +101,9 @@ class LogAppender {
   static absl::Status Cancelled() {
     return absl::CancelledError("the sender is gone");
   }
+
+ protected:
+  LogAppender() = default;
 };
 
 // A run of entries in log memory. The bytes never change and live as long as
