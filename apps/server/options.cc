@@ -115,7 +115,7 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
   app.add_option_function<std::string>(
          "--durability",
          [command](const std::string& level) {
-           command->log.durability =
+           command->log.directory.durability =
                level == "os" ? Durability::kOs : Durability::kFsync;
          },
          "What a receipt promises, for file: (default fsync)\n"
@@ -127,7 +127,7 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
          "         a new epoch")
       ->option_text("LEVEL")
       ->check(CheckDurability);
-  AddSize(app, "--journal-bytes", &command->log.max_journal_bytes,
+  AddSize(app, "--journal-bytes", &command->log.directory.max_journal_bytes,
           "For file:, the size at which the journal is brought\n"
           "into the channels' files, at least 64Ki: smaller\n"
           "opens faster after a crash (default 64Mi)");
@@ -139,7 +139,7 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
   AddDuration(app, "--retention-age", &command->log.retention.max_age,
               "Drop messages older than this: 90m, 36h, 7d\n"
               "(default: keep them)");
-  AddSize(app, "--max-memory-bytes", &command->log.max_memory_bytes,
+  AddSize(app, "--max-memory-bytes", &command->log.memory.max_bytes,
           "For memory:, most memory for the messages of all\n"
           "channels, at least 1Mi; beyond it new ones are\n"
           "refused (default: half of the memory there is)");

@@ -16,9 +16,10 @@ int Serve(const ServeOptions& options) {
   const auto log = Value(
       OpenLog(options.log,
               {.retention = {.max_bytes = options.retention_bytes},
-               .durability = options.durability == "os" ? Durability::kOs
-                                                        : Durability::kFsync,
-               .max_journal_bytes = options.journal_bytes}),
+               .directory = {.durability = options.durability == "os"
+                                               ? Durability::kOs
+                                               : Durability::kFsync,
+                             .max_journal_bytes = options.journal_bytes}}),
       "log");
   const auto server =
       Value(Server::Start({.listen = "127.0.0.1:0", .log = log}), "server");

@@ -284,7 +284,7 @@ TEST_CASE("a checkpoint that could not be made is tried again") {
   Count made;
   const WallClockGoesBack clock;
   auto log = DurableLog::Open("/log",
-                              {.max_journal_bytes = 2000,
+                              {.directory = {.max_journal_bytes = 2000},
                                .on_notice =
                                    [&](std::string_view notice) {
                                      if (notice.ends_with("trying again")) {

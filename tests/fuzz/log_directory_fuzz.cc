@@ -215,7 +215,8 @@ class Lab {
   absl::StatusOr<std::shared_ptr<DurableLog>> Open() {
     const LogOptions options = {
         .retention = {.max_age = std::chrono::hours(choices_.ages ? 1000 : 0)},
-        .durability = choices_.os ? Durability::kOs : Durability::kFsync,
+        .directory = {.durability =
+                          choices_.os ? Durability::kOs : Durability::kFsync},
         .on_notice =
             [this](std::string_view notice) {
               if (notice.starts_with("the log was not closed:")) {

@@ -65,7 +65,7 @@ class Lab {
     auto opened = DurableLog::Open(
         "/log",
         {.retention = {.max_age = std::chrono::hours(1)},
-         .durability = durability},
+         .directory = {.durability = durability}},
         {.clock = {.now = [this] { return clock_.now(); },
                    .steady_now = [this] { return clock_.steady_now(); }},
          .files = files_});

@@ -65,6 +65,9 @@ int main() {
   Use(RetentionOptions{.max_bytes = 1}, RetentionOptions{.max_age = {}});
   Use(LogOptions{.retention = {.max_age = {}}}, LogOptions{.on_notice = Notice},
       LogOptions{.producer_idle_timeout = {}});
+  Use(DirectoryOptions{.durability = Durability::kOs},
+      DirectoryOptions{.max_journal_bytes = 1});
+  Use(MemoryOptions{.max_bytes = 1}, LogOptions{.memory = {.max_bytes = 1}});
   Use(OpenLog("memory:", {.on_notice = Notice}));
 
   // log_tools.h

@@ -64,17 +64,35 @@ enum class Durability : std::uint8_t {
   kOs,
 };
 
-struct LogOptions {
-  RetentionOptions retention = {};
-  // For logs in a directory. Default kFsync.
+// Of logs in a directory.
+struct DirectoryOptions {
+  // Default kFsync.
   Durability durability = Durability::kFsync;
-  // For logs in a directory: when the journal has this size, what is in it is
-  // brought into segments (a checkpoint); at twice that, appends wait. It
-  // bounds how long opening takes after a crash, and the memory for what is in
-  // no segment yet. Default 64 MiB.
+  // When the journal has this size, what is in it is brought into segments (a
+  // checkpoint); at twice that, appends wait. It bounds how long opening takes
+  // after a crash, and the memory for what is in no segment yet. Default 64 MiB.
   std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
   static constexpr Bounds<std::uint64_t> kMaxJournalBytes{
       std::uint64_t{64} << 10, std::uint64_t{16} << 30};
+};
+
+// Of logs in memory.
+struct MemoryOptions {
+  // Most memory for the messages of all channels together, those that readers
+  // have not let go of yet included. An append that would take more is
+  // RESOURCE_EXHAUSTED; nothing but retention drops messages. Default: half of
+  // the memory that there is, of the machine or of the control group of a
+  // container.
+  std::optional<std::uint64_t> max_bytes = std::nullopt;
+  static constexpr Bounds<std::uint64_t> kMaxBytes{std::uint64_t{1} << 20,
+                                                   UINT64_MAX};
+};
+
+struct LogOptions {
+  RetentionOptions retention = {};
+  // Of one kind of log; the others check them, and have no use for them.
+  DirectoryOptions directory = {};
+  MemoryOptions memory = {};
   // Told what an operator should know, a line without its end: what was cut off
   // when the log was opened, that the storage refuses writes, that it takes
   // them again, once of each thing what a reader cannot have; with paths, which
@@ -94,14 +112,6 @@ struct LogOptions {
   // Default 1,000,000 (less than 300 bytes each).
   std::size_t max_deleted_channels = 1'000'000;
   static constexpr Bounds<std::size_t> kMaxDeletedChannels{1, SIZE_MAX};
-  // For logs in memory: most memory for the messages of all channels together,
-  // those that readers have not let go of yet included. An append that would
-  // take more is RESOURCE_EXHAUSTED; nothing but retention drops messages.
-  // Default: half of the memory that there is, of the machine or of the control
-  // group of a container.
-  std::optional<std::uint64_t> max_memory_bytes = std::nullopt;
-  static constexpr Bounds<std::uint64_t> kMaxMemoryBytes{std::uint64_t{1} << 20,
-                                                         UINT64_MAX};
   // Most producers remembered per channel; beyond it, the one that has been
   // idle longest is forgotten. A forgotten producer that goes on where it was
   // is refused with FAILED_PRECONDITION, never stored twice; one that starts at
@@ -119,7 +129,7 @@ struct LogOptions {
 //   "file:DIR"  in a directory, which is created if its parent exists. One
 //               process at a time. Blocks on the disk, for as long as it takes
 //               to read what was appended since the last checkpoint (at most
-//               twice max_journal_bytes).
+//               twice directory.max_journal_bytes).
 //   "memory:"   in memory. Nothing outlives the process: a new one has a new
 //               epoch, so that positions of the old one are recognised.
 // INVALID_ARGUMENT if the URI or an option is not valid. FAILED_PRECONDITION if

@@ -70,6 +70,22 @@ class ChannelMap {
     return tombstone == nullptr ? nullptr : revive(*tombstone);
   }
 
+  // What a reader reads that has held `held` so far: that, if it is as it
+  // should be; if the channel is deleted, a retired one, which `revive` makes
+  // of the tombstone; null if there has never been one.
+  Pointer FindToRead(
+      std::string_view name, Pointer held,
+      absl::FunctionRef<Pointer(const Tombstone& tombstone)> revive) const
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    Pointer found = FindOrRevive(name, [&](const Tombstone& tombstone) {
+      if (held && held->head() == tombstone.head) return held;
+      Pointer revived = revive(tombstone);
+      revived->Retire();
+      return revived;
+    });
+    return found ? found : held;
+  }
+
   // There must be none with its name; it takes the place of the tombstone.
   void Insert(Pointer channel) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);

@@ -44,9 +44,9 @@ class EntryWriter::Session {
   Session(EntryWriter* writer, SteadyTime now)
       : writer_(writer),
         now_(now),
-        chunk_(writer->chunk_.lock()),
-        used_(writer->used_),
-        since_(writer->since_) {
+        chunk_(writer->place_.chunk.lock()),
+        used_(writer->place_.used),
+        since_(writer->place_.since) {
     if (writer->limits_.max_chunk_age.count() > 0 &&
         Elapsed(since_, now) > writer->limits_.max_chunk_age) {
       chunk_ = nullptr;
@@ -85,9 +85,7 @@ class EntryWriter::Session {
   void SetTime(Timestamp time) { runs_.back().last_time = time; }
 
   std::vector<EntryRun> Finish() {
-    writer_->chunk_ = chunk_;
-    writer_->used_ = used_;
-    writer_->since_ = since_;
+    writer_->place_ = {.chunk = chunk_, .used = used_, .since = since_};
     return std::move(runs_);
   }
 
@@ -114,7 +112,7 @@ absl::Status EntryWriter::NoMemory(std::size_t entry_size) const {
     return WithReason(
         absl::ResourceExhaustedError(
             fmt::format("the log has no room for a message of {} bytes: {} of "
-                        "{} bytes of memory are used (max_memory_bytes)",
+                        "{} bytes of memory are used (memory.max_bytes)",
                         entry_size, budget_->used(), budget_->max())),
         reason::kStorageFull);
   }

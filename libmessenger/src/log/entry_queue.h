@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,8 +42,7 @@ struct EntryRun {
 };
 
 // Encodes messages into chunks, one after the other. A chunk is filled for as
-// long as something else refers to it. Copies go on at the same place, so only
-// one of them may be used: to go back to where the writer was before.
+// long as something else refers to it.
 //
 // Thread safety: none.
 class EntryWriter {
@@ -57,6 +57,16 @@ class EntryWriter {
   // Chunks are taken from `budget`, if there is one.
   explicit EntryWriter(const RetentionOptions& retention,
                        std::shared_ptr<MemoryBudget> budget = nullptr);
+
+  // Where the next entry goes.
+  struct Place {
+    std::weak_ptr<MemoryChunk> chunk;  // being filled
+    std::size_t used = 0;              // of it
+    SteadyTime since;                  // its first write
+  };
+  const Place& place() const { return place_; }
+  // To where it was before: nothing refers to what was written since.
+  void GoBackTo(Place place) { place_ = std::move(place); }
 
   // Of most chunks; one with a larger message is as large as that.
   std::size_t max_chunk() const { return limits_.max_chunk; }
@@ -89,9 +99,7 @@ class EntryWriter {
 
   Limits limits_;
   std::shared_ptr<MemoryBudget> budget_;
-  std::weak_ptr<MemoryChunk> chunk_;  // being filled
-  std::size_t used_ = 0;              // of it
-  SteadyTime since_;                  // its first write
+  Place place_;
 };
 
 // Entries of consecutive messages, oldest first.

@@ -13,11 +13,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "log/channel_context.h"
+#include "log/channel_writer.h"
 #include "log/entry_queue.h"
-#include "log/log_clock.h"
 #include "log/memory_budget.h"
 #include "log/message_log.h"
-#include "log/producer_table.h"
 #include "log/resolve_start.h"
 #include "log/tombstones.h"
 
@@ -33,14 +33,11 @@ namespace messenger {
 // Thread safety: all members may be called from any thread.
 class MemoryChannel {
  public:
-  MemoryChannel(std::string name, std::uint64_t epoch,
-                const LogOptions& options, const LogClock& clock,
-                std::shared_ptr<MemoryBudget> budget);
-  // Goes on where a deleted one was.
-  MemoryChannel(std::string name, std::uint64_t epoch,
-                const LogOptions& options, const LogClock& clock,
+  // Goes on where a deleted one was, if there is a tombstone of one. `context`
+  // must outlive it.
+  MemoryChannel(std::string name, const ChannelContext& context,
                 std::shared_ptr<MemoryBudget> budget,
-                const Tombstone& tombstone);
+                const Tombstone& tombstone = {});
 
   const std::string& name() const { return name_; }
 
@@ -69,17 +66,11 @@ class MemoryChannel {
  private:
   // Memory dropped under mu_ and freed when it goes out of scope, after mu_.
   using Dropped = std::vector<EntryRun>;
-  using SteadyTime = EntryRun::SteadyTime;
 
-  AppendResult Store(const AppendBatch& batch, bool* advanced)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
-  // Shows these to readers, and remembers them of their producer, if there is
-  // one. It is stored then: should there be no memory for the little that this
-  // takes, the program ends rather than go on with half of it.
-  void Publish(std::vector<EntryRun> runs,
-               const std::optional<ProducerId>& producer,
-               const std::optional<ProducerRun>& sent, SteadyTime now) noexcept
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_) ABSL_LOCKS_EXCLUDED(mu_);
+  // Shows readers what is prepared: it is stored then, so that should there be
+  // no memory for the little that this takes, the program ends.
+  void Publish() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // Drops what retention would drop if so many bytes were added; whether there
   // was something.
   bool MakeRoom(std::size_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
@@ -95,15 +86,15 @@ class MemoryChannel {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropFront(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  const RetentionOptions& retention() const {
+    return context_.options.retention;
+  }
+
   const std::string name_;
-  const std::uint64_t epoch_;
-  const RetentionOptions retention_;
-  const LogClock& clock_;
+  const ChannelContext& context_;
 
   absl::Mutex append_mu_ ABSL_ACQUIRED_BEFORE(mu_);
-  ProducerTable producers_ ABSL_GUARDED_BY(append_mu_);
-  Timestamp last_time_ ABSL_GUARDED_BY(append_mu_);
-  EntryWriter writer_ ABSL_GUARDED_BY(append_mu_);
+  ChannelWriter writer_ ABSL_GUARDED_BY(append_mu_);
 
   // Written under append_mu_ and mu_.
   std::atomic<std::uint64_t> head_{0};

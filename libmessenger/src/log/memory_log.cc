@@ -44,76 +44,61 @@ class MemoryLog::Reader final : public LogReader {
  public:
   Reader(const MemoryLog* log, std::string_view channel, const Start& start,
          bool strict)
-      : log_(log), name_(channel), start_(start), strict_(strict) {}
+      : log_(log), cursor_(channel, start, strict) {}
 
   std::optional<absl::StatusOr<ReadResult>> Read(const ReadBounds& bounds,
                                                  ReadDone /*done*/) override {
-    std::optional<Gap> gap;
-    const bool first = next_ == 0;
-    if (first) {
-      absl::StatusOr<Origin> origin = Resolve();
-      if (!origin.ok()) return origin.status();
-      next_ = origin->next;
-      gap = origin->gap;
-    }
-    ReadResult result;
-    result.next_sequence = next_;
-    if (const auto channel = this->channel()) {
-      channel->Read(next_, bounds, &result);
-    }
-    if (first && strict_ && result.gap) {
-      return StartIsMissing(name_, *result.gap);
-    }
-    if (gap) {
-      // Retention may have gone on since the start was found.
-      gap->next = result.next_sequence;
-      result.gap = gap;
-    }
-    next_ = result.next_sequence + result.count;
-    return result;
+    return cursor_.Read([this] { return FindStart(); },
+                        [&](std::uint64_t next, ReadResult* result) {
+                          const auto& channel = this->channel();
+                          if (channel != nullptr)
+                            channel->Read(next, bounds, result);
+                          return absl::OkStatus();
+                        });
   }
 
   void Cancel() override {}
 
   bool Behind() const override {
-    const auto channel = this->channel();
-    return channel != nullptr && channel->head() >= next_;
+    const auto& channel = this->channel();
+    return channel != nullptr && channel->head() >= cursor_.next();
   }
 
  private:
-  absl::StatusOr<Origin> Resolve() {
-    if (const auto channel = this->channel()) {
-      return channel->Resolve(start_, strict_);
-    }
-    return ResolveStart(start_, strict_, {.name = name_, .epoch = log_->epoch_},
-                        /*sent_since=*/1);
+  absl::StatusOr<Origin> FindStart() const {
+    const auto& channel = this->channel();
+    return channel == nullptr
+               ? cursor_.StartOfNothing(log_->context_)
+               : channel->Resolve(cursor_.start(), cursor_.strict());
   }
 
   // Null until the channel's first message; retired if it is deleted.
   const std::shared_ptr<MemoryChannel>& channel() const {
     if (channel_ == nullptr || channel_->retired()) {
-      channel_ = log_->FindToRead(name_, std::move(channel_));
+      channel_ = log_->channels_.FindToRead(
+          cursor_.channel(), std::move(channel_),
+          [this](const Tombstone& tombstone) {
+            return std::make_shared<MemoryChannel>(
+                cursor_.channel(), log_->context_, log_->budget_, tombstone);
+          });
     }
     return channel_;
   }
 
   const MemoryLog* const log_;
-  const std::string name_;
-  const Start start_;
-  const bool strict_;
+  Cursor cursor_;
   mutable std::shared_ptr<MemoryChannel> channel_;
-  std::uint64_t next_ = 0;  // 0: the start has not been found yet
 };
 
 MemoryLog::MemoryLog(LogOptions options, LogClock clock,
                      std::chrono::milliseconds room_interval)
-    : options_(std::move(options)),
-      clock_(std::move(clock)),
-      epoch_(RandomNonZero64()),
+    : context_{.options = std::move(options),
+               .clock = std::move(clock),
+               .epochs = {RandomNonZero64()}},
       budget_(std::make_shared<MemoryBudget>(
-          options_.max_memory_bytes.value_or(AvailableMemory() / 2))),
+          context_.options.memory.max_bytes.value_or(AvailableMemory() / 2))),
       room_watch_(
-          Availability(&listeners_, options_.on_notice), clock_,
+          Availability(&listeners_, context_.options.on_notice), context_.clock,
           [this] { return HasRoom(); }, room_interval) {}
 
 std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
@@ -157,19 +142,6 @@ bool MemoryLog::HasRoom() {
   return budget_->max() - budget_->used() > needed_room_;
 }
 
-std::shared_ptr<MemoryChannel> MemoryLog::FindToRead(
-    std::string_view name, std::shared_ptr<MemoryChannel> held) const {
-  std::shared_ptr<MemoryChannel> found =
-      channels_.FindOrRevive(name, [&](const Tombstone& tombstone) {
-        if (held && held->head() == tombstone.head) return held;
-        auto revived = std::make_shared<MemoryChannel>(
-            std::string(name), epoch_, options_, clock_, budget_, tombstone);
-        revived->Retire();
-        return revived;
-      });
-  return found ? found : held;
-}
-
 std::unique_ptr<LogReader> MemoryLog::OpenReader(std::string_view channel,
                                                  const Start& start,
                                                  ReaderOptions options) {
@@ -178,20 +150,19 @@ std::unique_ptr<LogReader> MemoryLog::OpenReader(std::string_view channel,
 
 void MemoryLog::DeleteChannel(std::string_view channel,
                               absl::AnyInvocable<void(absl::Status)> done) {
-  done(channels_.Delete(channel, options_.max_deleted_channels, RetireChannel));
+  done(channels_.Delete(channel, context_.options.max_deleted_channels,
+                        RetireChannel));
 }
 
 absl::StatusOr<std::shared_ptr<MemoryChannel>> MemoryLog::Create(
     const AppendBatch& batch) {
-  return channels_.FindOrCreate(
-      batch.channel, options_.max_channels, [&](const Tombstone* tombstone) {
-        return tombstone == nullptr
-                   ? std::make_shared<MemoryChannel>(batch.channel, epoch_,
-                                                     options_, clock_, budget_)
-                   : std::make_shared<MemoryChannel>(batch.channel, epoch_,
-                                                     options_, clock_, budget_,
-                                                     *tombstone);
-      });
+  const Tombstone none;
+  return channels_.FindOrCreate(batch.channel, context_.options.max_channels,
+                                [&](const Tombstone* tombstone) {
+                                  return std::make_shared<MemoryChannel>(
+                                      batch.channel, context_, budget_,
+                                      tombstone == nullptr ? none : *tombstone);
+                                });
 }
 
 }  // namespace messenger

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "log/channel_context.h"
 #include "log/channel_map.h"
 #include "log/log_clock.h"
 #include "log/log_listeners.h"
@@ -32,7 +33,7 @@ class MemoryLog final : public MessageLog {
       LogOptions options, LogClock clock = {},
       std::chrono::milliseconds room_interval = std::chrono::seconds(1));
 
-  std::uint64_t epoch() const override { return epoch_; }
+  std::uint64_t epoch() const override { return context_.epoch(); }
   std::unique_ptr<LogAppender> OpenAppender() override;
   std::unique_ptr<LogReader> OpenReader(std::string_view channel,
                                         const Start& start,
@@ -63,15 +64,8 @@ class MemoryLog final : public MessageLog {
   // The channel for its first batch.
   absl::StatusOr<std::shared_ptr<MemoryChannel>> Create(
       const AppendBatch& batch);
-  // The channel that a reader reads that has held this one so far: itself, if
-  // it is as it should be; a retired one if it is deleted; null if there has
-  // never been one.
-  std::shared_ptr<MemoryChannel> FindToRead(
-      std::string_view name, std::shared_ptr<MemoryChannel> held) const;
 
-  const LogOptions options_;
-  const LogClock clock_;
-  const std::uint64_t epoch_;
+  const ChannelContext context_;
   const std::shared_ptr<MemoryBudget> budget_;
   ChannelMap<MemoryChannel> channels_;
   LogListeners listeners_;

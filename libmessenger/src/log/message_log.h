@@ -32,7 +32,7 @@
 #include "messenger/message.h"
 #include "messenger/stats.h"
 #include "wire/canonical_message.h"
-#include "wire/send.h"
+#include "wire/receipt.h"
 
 namespace messenger {
 
@@ -81,13 +81,12 @@ class LogAppender {
   //
   // Producers: see proto/messenger/v1/messenger.proto. Errors:
   // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit or a
-  // full disk,
-  // UNAVAILABLE the storage refuses writes, DATA_LOSS what a producer repeats
-  // is damaged where it is stored, CANCELLED, ABORTED. Nothing of the batch is
-  // stored
-  // then, except that after UNAVAILABLE it may turn out to be, all of it, when
-  // the log is opened again: whether a write that has failed has reached the
-  // disk, nobody can know. A producer's retry settles it.
+  // full disk, UNAVAILABLE the storage refuses writes or cannot be reached,
+  // DATA_LOSS what a producer repeats is damaged where it is stored, CANCELLED,
+  // ABORTED. Nothing of the batch is stored then, except that after UNAVAILABLE
+  // all of it may turn out to be stored later, while the log is open or when it
+  // is opened again: whether a write that has failed has reached the storage,
+  // or still will, nobody can know. A producer's retry settles it.
   virtual void Append(AppendBatch batch, AppendDone done) = 0;
 
   // Nobody waits for the appends any more. Those that the log has not begun to
@@ -95,9 +94,6 @@ class LogAppender {
   // stored is a prefix of what was appended; their memory is freed at once.
   // From any thread.
   virtual void Cancel() = 0;
-
- protected:
-  LogAppender() = default;
 
   // What follows a failure.
   static absl::Status FailedBefore() {
@@ -107,6 +103,9 @@ class LogAppender {
   static absl::Status Cancelled() {
     return absl::CancelledError("the sender is gone");
   }
+
+ protected:
+  LogAppender() = default;
 };
 
 // A run of entries in log memory. The bytes never change and live as long as

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
 #include "wire/canonical_message.h"
+#include "wire/receipt.h"
 
 namespace messenger::wire {
 
@@ -50,15 +51,6 @@ std::string EncodeSendMessagesHeader(std::string_view channel,
 // NewMessageSize.
 void AppendNewMessageField(std::string& out, const NewMessage& message,
                            std::size_t size);
-
-// A run of messages that were stored next to each other.
-struct ReceiptRun {
-  std::uint64_t epoch = 0;
-  std::uint64_t first_sequence = 0;
-  std::uint32_t count = 0;
-  Timestamp send_time;
-  bool duplicate = false;
-};
 
 // Appends one `receipts` field of SendMessagesResponse; of SendMessageResponse,
 // it is the whole.

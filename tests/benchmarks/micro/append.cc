@@ -42,7 +42,7 @@ void AppendDurably(benchmark::State& state, Durability durability) {
   const ScratchDirectory directory;
   const auto log = Value(OpenLog("file:" + directory.path() + "/log",
                                  {.retention = {.max_bytes = kRetentionBytes},
-                                  .durability = durability}),
+                                  .directory = {.durability = durability}}),
                          "log");
   AppendTo(*log, state, /*producer=*/true);
 }

@@ -61,7 +61,7 @@ void Read_Segments(benchmark::State& state) {
   const std::string uri = "file:" + directory.path() + "/log";
   // A log that is closed is in segments, and one that is opened has none of
   // them in memory.
-  const LogOptions options = {.durability = Durability::kOs};
+  const LogOptions options = {.directory = {.durability = Durability::kOs}};
   const std::size_t messages = (std::size_t{8} << 20) / text_bytes;
   const Batch batch(kBatch, text_bytes);
   std::size_t count = 0;

@@ -71,12 +71,12 @@ std::uint64_t Fill(MessageLog& log, std::string_view channel,
 }
 
 TEST_CASE("memory log: beyond its memory it refuses, and drops nothing") {
-  MemoryLog log({.max_channels = 2, .max_memory_bytes = kMemory});
+  MemoryLog log({.memory = {.max_bytes = kMemory}, .max_channels = 2});
   std::string error;
   const std::uint64_t stored = Fill(log, "a", &error);
   CAPTURE(error);
   CHECK(stored > 50);
-  CHECK(Contains(error, "max_memory_bytes"));
+  CHECK(Contains(error, "memory.max_bytes"));
   CHECK(Contains(error, "1048576"));
   const auto reader = log.OpenReader("a", Start::Earliest(), {.strict = true});
   CHECK(ReadToHead(*reader).messages.size() == stored);
@@ -95,7 +95,7 @@ TEST_CASE("memory log: beyond its memory it refuses, and drops nothing") {
 }
 
 TEST_CASE("memory log: what readers hold counts") {
-  MemoryLog log({.max_memory_bytes = kMemory});
+  MemoryLog log({.memory = {.max_bytes = kMemory}});
   std::string error;
   const std::uint64_t stored = Fill(log, "a", &error);
   const auto reader = log.OpenReader("a", Start::Earliest(), {});
@@ -140,13 +140,13 @@ TEST_CASE(
   Availability availability;
   {
     MemoryLog log({.retention = {.max_age = std::chrono::hours(1)},
+                   .memory = {.max_bytes = kMemory},
                    .on_notice =
                        [&](std::string_view notice) {
                          notices += notice;
                          notices += '\n';
                        },
-                   .max_channels = 2,
-                   .max_memory_bytes = kMemory},
+                   .max_channels = 2},
                   {.now = [&] { return clock.now(); },
                    .steady_now = [&] { return clock.steady_now(); }},
                   std::chrono::milliseconds(5));
@@ -170,15 +170,15 @@ TEST_CASE(
     CHECK(availability.Await(3) == Availability::Codes{kFull, kRoom, kFull});
     log.RemoveListener(&availability);
   }
-  CHECK(Contains(notices, "(max_memory_bytes); appends are refused\n"));
+  CHECK(Contains(notices, "(memory.max_bytes); appends are refused\n"));
   CHECK(Contains(notices, "appends are accepted again\n"));
 }
 
 TEST_CASE(
     "memory log: channels that may keep no more than there is room for are "
     "never refused") {
-  MemoryLog log(
-      {.retention = {.max_bytes = kMemory / 2}, .max_memory_bytes = kMemory});
+  MemoryLog log({.retention = {.max_bytes = kMemory / 2},
+                 .memory = {.max_bytes = kMemory}});
   // A chunk more is needed before retention drops one.
   for (int i = 0; i < 300; ++i) {
     for (const char* const name : {"a", "b"}) {

@@ -149,9 +149,10 @@ TEST_CASE("OpenLog: what is wrong is named") {
         "retention.max_age: -1 ns; must be at least 0");
   for (const std::uint64_t bytes :
        {std::uint64_t{65'535}, (std::uint64_t{16} << 30) + 1}) {
-    CHECK(OpenError("memory:", {.max_journal_bytes = bytes}) ==
-          fmt::format("max_journal_bytes: {}; must be 65536 to 17179869184",
-                      bytes));
+    CHECK(OpenError("memory:", {.directory = {.max_journal_bytes = bytes}}) ==
+          fmt::format(
+              "directory.max_journal_bytes: {}; must be 65536 to 17179869184",
+              bytes));
   }
   CHECK(OpenError("memory:", {.max_channels = 0}) ==
         "max_channels: 0; must be at least 1");
@@ -162,9 +163,9 @@ TEST_CASE("OpenLog: what is wrong is named") {
   CHECK(OpenError("memory:",
                   {.producer_idle_timeout = std::chrono::nanoseconds(-1)}) ==
         "producer_idle_timeout: -1 ns; must be at least 0");
-  CHECK(OpenError("memory:", {.max_memory_bytes = 1 << 20}) == "OK");
-  CHECK(OpenError("memory:", {.max_memory_bytes = (1 << 20) - 1}) ==
-        "max_memory_bytes: 1048575; must be at least 1048576");
+  CHECK(OpenError("memory:", {.memory = {.max_bytes = 1 << 20}}) == "OK");
+  CHECK(OpenError("memory:", {.memory = {.max_bytes = (1 << 20) - 1}}) ==
+        "memory.max_bytes: 1048575; must be at least 1048576");
   CHECK(Contains(OpenError("nonsense", {}), "\"nonsense\""));
 }
 

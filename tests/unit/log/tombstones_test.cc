@@ -244,7 +244,7 @@ TEST_CASE(
     "again") {
   const auto files = std::make_shared<FaultyFileSystem>();
   std::mt19937_64 random(1);  // kills a process: nothing is random about it
-  const LogOptions options{.durability = Durability::kOs};
+  const LogOptions options{.directory = {.durability = Durability::kOs}};
   std::vector<std::uint64_t> epochs;
   std::shared_ptr<MessageLog> log;
   const auto open = [&] {

@@ -3,13 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 
-#include "base/narrow.h"
 #include "base/status.h"
-#include "log/duplicates.h"
 #include "log/durable/retention.h"
-#include "log/durable/segment_format.h"
 #include "wire/entry.h"
 
 namespace messenger {
@@ -28,12 +24,11 @@ DurableChannel::DurableChannel(ChannelState state,
                                const ChannelContext& context)
     : name_(std::move(state.name)),
       context_(context),
-      staged_{.head = state.head,
-              .deleted_head = state.deleted_head,
-              .last_time = state.last_time,
-              .writer = EntryWriter(context.options.retention)},
-      producers_({.max_producers = context.options.max_producers_per_channel,
-                  .idle_timeout = context.options.producer_idle_timeout}),
+      writer_(context,
+              {.head = state.head,
+               .deleted_head = state.deleted_head,
+               .last_time = state.last_time},
+              std::move(state.producers)),
       head_(state.head),
       first_sequence_(state.first_sequence),
       deleted_head_(state.deleted_head),
@@ -42,9 +37,6 @@ DurableChannel::DurableChannel(ChannelState state,
       epoch_heads_(std::move(state.epoch_heads)) {
   for (const SegmentInfo& segment : segments_) {
     segment_bytes_ += EntryBytes(segment);
-  }
-  for (ProducerTable::Snapshot& producer : state.producers) {
-    producers_.Restore(std::move(producer));
   }
 }
 
@@ -239,68 +231,15 @@ bool DurableChannel::HasDroppedSegments() {
 // ---------------------------------------------------------------------------
 // Appending
 
-void DurableChannel::SaveStaged() {
-  if (!before_round_) before_round_ = staged_;
-}
-
-absl::StatusOr<DurableChannel::Staged> DurableChannel::Stage(
+absl::StatusOr<ChannelWriter::Prepared> DurableChannel::Prepare(
     const AppendBatch& batch, ReadMessage in_segment) {
-  Staged result;
-  std::size_t repeated = 0;
-  if (batch.producer_id) {
-    absl::StatusOr<ProducerTable::Stored> stored =
-        producers_.Find(*batch.producer_id, batch.first_producer_sequence,
-                        batch.messages.size());
-    if (!stored.ok()) return stored.status();
-    AppendResult duplicates = ReceiptsOfDuplicates(
-        batch, *stored, context_.epoch(), [&](std::uint64_t sequence) {
-          return FindMessage(sequence, in_segment);
-        });
-    if (!duplicates.ok()) return duplicates.status();
-    result.receipts = *std::move(duplicates);
-    for (const wire::ReceiptRun& run : result.receipts) repeated += run.count;
-  }
-  if (repeated == batch.messages.size()) return result;
-
-  const Timestamp time = std::max(context_.clock.now(), staged_.last_time);
-  const auto now = context_.clock.steady_now();
-  const std::uint64_t first = staged_.head + 1;
-  const std::size_t count = batch.messages.size() - repeated;
-  SaveStaged();
-  absl::StatusOr<std::vector<EntryRun>> runs =
-      staged_.writer.Write(batch, repeated, first, time, now);
-  if (!runs.ok()) return runs.status();
-  staged_runs_.insert(staged_runs_.end(),
-                      std::make_move_iterator(runs->begin()),
-                      std::make_move_iterator(runs->end()));
-  result.runs = std::span(staged_runs_).last(runs->size());
-  staged_.head += count;
-  staged_.last_time = time;
-  if (batch.producer_id) {
-    staged_producers_.push_back(producers_.Record(
-        *batch.producer_id,
-        {.producer_sequence = batch.first_producer_sequence + repeated,
-         .sequence = first,
-         .count = count},
-        now));
-  }
-  result.receipts.push_back({.epoch = context_.epoch(),
-                             .first_sequence = first,
-                             .count = Narrow<std::uint32_t>(count),
-                             .send_time = time});
-  return result;
+  return writer_.Prepare(batch, [&](std::uint64_t sequence) {
+    return FindMessage(sequence, in_segment);
+  });
 }
 
 absl::StatusOr<LogBytes> DurableChannel::FindMessage(std::uint64_t sequence,
                                                      ReadMessage in_segment) {
-  if (sequence <= staged_.deleted_head) return LogBytes();
-  for (const EntryRun& run : staged_runs_) {
-    if (sequence >= run.first_sequence && sequence < run.end_sequence()) {
-      const std::uint64_t index = sequence - run.first_sequence;
-      return LogBytes{run.chunk,
-                      wire::MessageOfEntry(run.Entries(index, index + 1))};
-    }
-  }
   std::optional<SegmentInfo> segment;
   {
     absl::MutexLock lock(&mu_);
@@ -312,34 +251,26 @@ absl::StatusOr<LogBytes> DurableChannel::FindMessage(std::uint64_t sequence,
   return in_segment(*segment, sequence);
 }
 
-std::uint64_t DurableChannel::StageDeletion() {
-  SaveStaged();
-  staged_.deleted_head = staged_.head;
-  staged_runs_.clear();
-  return staged_.head;
+std::uint64_t DurableChannel::PrepareDeletion() {
+  writer_.PrepareDeletion(context_.clock.steady_now());
+  return place().head;
 }
 
 bool DurableChannel::Publish() {
-  before_round_.reset();
-  staged_producers_.clear();
-  std::vector<EntryRun> runs = std::exchange(staged_runs_, {});
+  std::vector<EntryRun> runs = writer_.Commit();
   Dropped dropped;
   absl::MutexLock lock(&mu_);
-  if (staged_.deleted_head != deleted_head_) {
-    PublishDeletion(context_.clock.steady_now(), &dropped);
-  }
+  if (place().deleted_head != deleted_head_) PublishDeletion(&dropped);
   for (EntryRun& run : runs) queue_.Push(std::move(run));
-  head_.store(staged_.head, std::memory_order_release);
+  head_.store(place().head, std::memory_order_release);
   ApplyRetention(&dropped);
   return !runs.empty();
 }
 
-void DurableChannel::PublishDeletion(EntryRun::SteadyTime time,
-                                     Dropped* dropped) {
-  producers_.ForgetStored(time);
-  deleted_head_ = staged_.deleted_head;
+void DurableChannel::PublishDeletion(Dropped* dropped) {
+  deleted_head_ = place().deleted_head;
   ++deletions_;
-  last_dropped_time_ = staged_.last_time;
+  last_dropped_time_ = place().last_time;
   for (const SegmentInfo& segment : segments_) {
     dropped_segments_.push_back(segment.first_sequence);
   }
@@ -351,49 +282,20 @@ void DurableChannel::PublishDeletion(EntryRun::SteadyTime time,
   first_sequence_ = deleted_head_ + 1;
 }
 
-void DurableChannel::Unstage() {
-  if (before_round_) staged_ = *std::exchange(before_round_, std::nullopt);
-  staged_runs_.clear();
-  while (!staged_producers_.empty()) {
-    producers_.Undo(staged_producers_.back());
-    staged_producers_.pop_back();
-  }
-}
-
 // ---------------------------------------------------------------------------
 // Recovery
 
 absl::Status DurableChannel::Replay(std::uint64_t first_sequence,
                                     std::string_view entries,
                                     EntryRun::SteadyTime written) {
-  if (first_sequence != staged_.head + 1) {
-    return absl::DataLossError(
-        fmt::format("channel \"{}\": message {} follows {}", name_,
-                    first_sequence, staged_.head));
+  absl::StatusOr<std::vector<EntryRun>> copies =
+      writer_.Replay(first_sequence, entries, written);
+  if (!copies.ok()) {
+    return {copies.status().code(), fmt::format("channel \"{}\": {}", name_,
+                                                MessageOf(copies.status()))};
   }
-  wire::EntryReader reader(entries);
-  while (reader.Next()) {
-    Message message;
-    absl::Status s = wire::DecodeMessage(reader.message(), &message);
-    if (s.ok() && message.sequence != staged_.head + 1) {
-      s = absl::DataLossError("it has another sequence");
-    }
-    if (!s.ok()) {
-      return absl::DataLossError(fmt::format("channel \"{}\": message {}: {}",
-                                             name_, staged_.head + 1,
-                                             MessageOf(s)));
-    }
-    staged_.head = message.sequence;
-    staged_.last_time = message.send_time;
-    if (message.producer_id != ProducerId{}) {
-      producers_.Record(message.producer_id,
-                        {.producer_sequence = message.producer_sequence,
-                         .sequence = message.sequence,
-                         .count = 1},
-                        written);
-    }
-  }
-  return PushCopies(first_sequence, entries, written);
+  PushCopies(*std::move(copies));
+  return absl::OkStatus();
 }
 
 absl::Status DurableChannel::RestoreCarried(std::uint64_t first_sequence,
@@ -412,29 +314,27 @@ absl::Status DurableChannel::RestoreCarried(std::uint64_t first_sequence,
     follows = wire::VerifiedSequence(reader.message()) == expected;
     ++expected;
   }
-  if (!follows || expected == first_sequence || expected - 1 > staged_.head) {
+  if (!follows || expected == first_sequence || expected - 1 > place().head) {
     return absl::DataLossError(fmt::format(
         "channel \"{}\": message {}, which was carried over, does not fit",
         name_, expected - 1));
   }
-  return PushCopies(first_sequence, entries, written);
+  absl::StatusOr<std::vector<EntryRun>> copies =
+      writer_.Copy(first_sequence, entries, written);
+  if (!copies.ok()) return copies.status();
+  PushCopies(*std::move(copies));
+  return absl::OkStatus();
 }
 
-absl::Status DurableChannel::PushCopies(std::uint64_t first_sequence,
-                                        std::string_view entries,
-                                        EntryRun::SteadyTime written) {
-  absl::StatusOr<std::vector<EntryRun>> runs =
-      staged_.writer.Copy(entries, first_sequence, written);
-  if (!runs.ok()) return runs.status();
+void DurableChannel::PushCopies(std::vector<EntryRun> copies) {
   Dropped dropped;
   absl::MutexLock lock(&mu_);
-  for (EntryRun& run : *runs) queue_.Push(std::move(run));
-  head_.store(staged_.head, std::memory_order_release);
+  for (EntryRun& run : copies) queue_.Push(std::move(run));
+  head_.store(place().head, std::memory_order_release);
   // What a checkpoint knew to be dropped was dropped.
   while (!queue_.empty() && queue_.front().end_sequence() <= first_sequence_) {
     PopQueue(&dropped);
   }
-  return absl::OkStatus();
 }
 
 absl::Status DurableChannel::ReplayDeletion(std::uint64_t head,
@@ -442,13 +342,14 @@ absl::Status DurableChannel::ReplayDeletion(std::uint64_t head,
   Dropped dropped;
   absl::MutexLock lock(&mu_);
   if (head <= deleted_head_) return absl::OkStatus();
-  if (head != staged_.head) {
+  if (head != place().head) {
     return absl::DataLossError(
         fmt::format("channel \"{}\": deleted at {}, with a head of {}", name_,
-                    head, staged_.head));
+                    head, place().head));
   }
-  staged_.deleted_head = head;
-  PublishDeletion(time, &dropped);
+  writer_.PrepareDeletion(time);
+  writer_.Commit();
+  PublishDeletion(&dropped);
   return absl::OkStatus();
 }
 
@@ -479,9 +380,9 @@ void DurableChannel::EndRecovery() {
 
 ChannelState DurableChannel::BeginCheckpoint() {
   ChannelState state = {.name = name_,
-                        .head = staged_.head,
-                        .last_time = staged_.last_time,
-                        .producers = producers_.Save()};
+                        .head = place().head,
+                        .last_time = place().last_time,
+                        .producers = writer_.SaveProducers()};
   absl::MutexLock lock(&mu_);
   queue_.Seal();
   return state;

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,35 +16,20 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "log/channel_context.h"
+#include "log/channel_writer.h"
 #include "log/durable/checkpoint.h"
 #include "log/durable/segment_format.h"
 #include "log/entry_queue.h"
-#include "log/log_clock.h"
 #include "log/message_log.h"
-#include "log/producer_table.h"
 #include "log/resolve_start.h"
 
 namespace messenger {
 
-// What the channels of a log share. Set up before the log serves anything.
-struct ChannelContext {
-  LogOptions options;
-  LogClock clock;                     // goes on over restarts (log_time.h)
-  std::vector<std::uint64_t> epochs;  // the present one last
-
-  std::uint64_t epoch() const { return epochs.back(); }
-  // Only so many are remembered.
-  static constexpr std::size_t kMaxEpochs = 64;
-  void BeginEpoch(std::uint64_t epoch) {
-    epochs.push_back(epoch);
-    if (epochs.size() > kMaxEpochs) epochs.erase(epochs.begin());
-  }
-};
-
 // Messages are in segments up to some sequence, and in memory from there on; of
-// those in segments, the newest may be in memory as well. A batch is *staged*
-// by the commit thread, and can be read when it is *published*, which is after
-// its round is on stable storage.
+// those in segments, the newest may be in memory as well. A batch is
+// *prepared* by the commit thread (see ChannelWriter), and can be read when it
+// is *published*, which is after its round is on stable storage.
 //
 // Thread safety: as said at the members. Those for every thread wait for no
 // disk.
@@ -93,30 +77,25 @@ class DurableChannel {
 
   // ---- For the commit thread.
 
-  // Gives the batch its place after what is staged before it. `in_segment`
-  // reads a stored message from a segment.
-  struct Staged {
-    AppendResult::value_type receipts;
-    // For the journal; none if all are duplicates. Valid until the next call.
-    std::span<const EntryRun> runs;
-  };
+  // As ChannelWriter::Prepare. `in_segment` reads a stored message from a
+  // segment.
   using ReadMessage = absl::FunctionRef<absl::StatusOr<LogBytes>(
       const SegmentInfo& segment, std::uint64_t sequence)>;
-  absl::StatusOr<Staged> Stage(const AppendBatch& batch,
-                               ReadMessage in_segment);
+  absl::StatusOr<ChannelWriter::Prepared> Prepare(const AppendBatch& batch,
+                                                  ReadMessage in_segment);
   // Whether there is something that can be deleted.
-  bool exists() const { return staged_.head != staged_.deleted_head; }
+  bool exists() const { return place().head != place().deleted_head; }
   // Whether there was something once.
-  bool deleted() const { return staged_.head > 0 && !exists(); }
-  // Whether messages are staged, deleted ones included.
-  bool advances() const { return staged_.head != head(); }
-  // Deletes all that is there and staged. Returns the head.
-  std::uint64_t StageDeletion();
+  bool deleted() const { return place().head > 0 && !exists(); }
+  // Whether messages are prepared, deleted ones included.
+  bool advances() const { return place().head != head(); }
+  // Deletes all that is there and prepared. Returns the head.
+  std::uint64_t PrepareDeletion();
 
-  // The round is on stable storage, or it has failed and nothing was staged.
-  // Publish returns whether there are new messages.
+  // The round is on stable storage, or it has failed, and nothing of it was
+  // prepared. Publish returns whether there are new messages.
   bool Publish() ABSL_LOCKS_EXCLUDED(mu_);
-  void Unstage();
+  void Undo() { writer_.Undo(); }
 
   // For recovery: what a round in the journal says. DATA_LOSS if entries do not
   // follow the newest ones, or if what was deleted is not what is there.
@@ -176,27 +155,16 @@ class DurableChannel {
   void Evict(std::uint64_t end) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // As it will be when the round is on stable storage. Commit thread only.
-  struct StagedState {
-    std::uint64_t head = 0;
-    std::uint64_t deleted_head = 0;
-    Timestamp last_time;
-    EntryWriter writer;
-  };
   // Freed when it goes out of scope, after mu_.
   using Dropped = std::vector<EntryRun>;
 
   absl::StatusOr<LogBytes> FindMessage(std::uint64_t sequence,
                                        ReadMessage in_segment)
       ABSL_LOCKS_EXCLUDED(mu_);
+  const ChannelWriter::Place& place() const { return writer_.place(); }
   // Recovery: entries that are in no segment.
-  absl::Status PushCopies(std::uint64_t first_sequence,
-                          std::string_view entries,
-                          EntryRun::SteadyTime written)
-      ABSL_LOCKS_EXCLUDED(mu_);
-  void SaveStaged();
-  void PublishDeletion(EntryRun::SteadyTime time, Dropped* dropped)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PushCopies(std::vector<EntryRun> copies) ABSL_LOCKS_EXCLUDED(mu_);
+  void PublishDeletion(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   ChannelExtent extent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The segment with this message; null if it is in none.
@@ -216,12 +184,7 @@ class DurableChannel {
   const std::string name_;
   const ChannelContext& context_;
 
-  // Commit thread only.
-  StagedState staged_;
-  std::optional<StagedState> before_round_;
-  std::vector<EntryRun> staged_runs_;  // after the staged deletion, if any
-  std::vector<ProducerTable::Recorded> staged_producers_;
-  ProducerTable producers_;
+  ChannelWriter writer_;  // commit thread only
 
   // Written by the commit thread under mu_.
   std::atomic<std::uint64_t> head_{0};

@@ -391,7 +391,7 @@ TEST_CASE("durable log: a file that goes with no checkpoint is removed") {
 TEST_CASE(
     "durable log: closing takes no longer than it may, and loses nothing") {
   for (const Durability durability : {Durability::kFsync, Durability::kOs}) {
-    CarryingLog log({.durability = durability},
+    CarryingLog log({.directory = {.durability = durability}},
                     {.close_timeout = std::chrono::milliseconds(-1)});
     log.Open();
     const std::uint64_t epoch = log.log().epoch();
@@ -418,7 +418,7 @@ TEST_CASE(
 TEST_CASE(
     "durable log: os: a log that was killed after it was closed in time has a "
     "new epoch") {
-  CarryingLog log({.durability = Durability::kOs},
+  CarryingLog log({.directory = {.durability = Durability::kOs}},
                   {.close_timeout = std::chrono::milliseconds(-1)});
   log.Open();
   const std::uint64_t epoch = log.log().epoch();
@@ -508,7 +508,7 @@ TEST_CASE(
 }
 
 TEST_CASE("durable log: rounds are bounded by what is stored") {
-  CarryingLog log({.max_journal_bytes = std::uint64_t{1} << 30});
+  CarryingLog log({.directory = {.max_journal_bytes = std::uint64_t{1} << 30}});
   log.Open();
   const std::vector<NewMessage> empty(65'536);
   // Gathered while the first round is being synced.

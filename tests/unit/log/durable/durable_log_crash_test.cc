@@ -102,10 +102,12 @@ class CrashTest {
     };
   }
 
-  bool synced() const { return options_.durability == Durability::kFsync; }
+  bool synced() const {
+    return options_.directory.durability == Durability::kFsync;
+  }
 
   void Open() {
-    options_.max_journal_bytes = 500 + random_.Between(0, 19999);
+    options_.directory.max_journal_bytes = 500 + random_.Between(0, 19999);
     DurableLogOptions durable = {
         .clock = {.now = [this] { return clock_.now(); },
                   .steady_now = [this] { return clock_.steady_now(); }},
@@ -451,7 +453,8 @@ TEST_CASE(
     "log says so by its epoch") {
   INFO("MESSENGER_TEST_SEED=", TestSeed());
   for (std::uint64_t i = 0; i < 4; ++i) {
-    RunCrashes(TestSeed() + i, 20, {.durability = Durability::kOs});
+    RunCrashes(TestSeed() + i, 20,
+               {.directory = {.durability = Durability::kOs}});
   }
 }
 

@@ -925,7 +925,8 @@ TEST_CASE("durable log: a full disk refuses appends until there is room") {
 }
 
 TEST_CASE("durable log: a disk that is full of unwritten segments as well") {
-  LogOnDisk log({.max_journal_bytes = 4000}, {.max_cached_bytes = 0});
+  LogOnDisk log({.directory = {.max_journal_bytes = 4000}},
+                {.max_cached_bytes = 0});
   log.Open();
   SendMany(log, 20, 500);
   log.files().SetCapacity(0);
@@ -1035,7 +1036,7 @@ TEST_CASE("durable log: a write that fails, and cannot be taken back either") {
 TEST_CASE("durable log: what could not be taken back is not in the way") {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     CAPTURE(seed);
-    LogOnDisk log({.max_journal_bytes = 2000});
+    LogOnDisk log({.directory = {.max_journal_bytes = 2000}});
     log.files().SetShortWrites(seed);
     log.Open();
     log.Fail(Failing({Operation::kWrite, Operation::kTruncate}, ".journal"));
@@ -1140,7 +1141,7 @@ TEST_CASE(
     CAPTURE(std::string(fault.path));
     auto& log = *logs.emplace_back(std::make_unique<LogOnDisk>(
         LogOptions{.retention = {.max_bytes = 1 << 20},
-                   .max_journal_bytes = kTinyJournal},
+                   .directory = {.max_journal_bytes = kTinyJournal}},
         Restless()));
     log.files().SetShortWrites(1);
     log.Open();
@@ -1289,7 +1290,8 @@ void FailOpening(const Image& image, const LogOptions& options,
                  const History& history) {
   for (const CrashMode mode : {CrashMode::kKillProcess, CrashMode::kPowerCut}) {
     // Without syncs, much may be lost.
-    if (options.durability == Durability::kOs && mode == CrashMode::kPowerCut) {
+    if (options.directory.durability == Durability::kOs &&
+        mode == CrashMode::kPowerCut) {
       continue;
     }
     for (int n = 1;; ++n) {
@@ -1328,15 +1330,15 @@ TEST_CASE("durable log: opening that fails anywhere can be tried again") {
 }
 
 TEST_CASE("durable log: so can opening that begins an epoch") {
-  LogOnDisk log({.durability = Durability::kOs});
+  LogOnDisk log({.directory = {.durability = Durability::kOs}});
   log.Open();
   SendMany(log, 6, 100);
   log.Close();
   log.Open();
   SendMany(log, 6, 100);
   log.Crash(CrashMode::kKillProcess);
-  FailOpening(ImageOf(log.files()), {.durability = Durability::kOs},
-              log.history());
+  FailOpening(ImageOf(log.files()),
+              {.directory = {.durability = Durability::kOs}}, log.history());
 }
 
 // ---------------------------------------------------------------------------
@@ -1362,7 +1364,7 @@ void AwaitAllDropped(LogOnDisk& log, const std::string& channel) {
 }
 
 TEST_CASE("durable log: times never go back, whatever the wall clock does") {
-  LogOnDisk log({.max_journal_bytes = kTinyJournal}, Restless());
+  LogOnDisk log({.directory = {.max_journal_bytes = kTinyJournal}}, Restless());
   log.Open();
   for (int i = 0; i < 8; ++i) {
     SendMany(log, 6, 50);
@@ -1388,7 +1390,7 @@ TEST_CASE(
       CAPTURE(step.count());
       CAPTURE(checkpoints);
       LogOptions options{.retention = {.max_age = std::chrono::hours(1)}};
-      if (checkpoints) options.max_journal_bytes = kTinyJournal;
+      if (checkpoints) options.directory.max_journal_bytes = kTinyJournal;
       LogOnDisk log(options, checkpoints ? Restless() : DurableLogOptions());
       log.Open();
       SendMany(log, 6, 500);
@@ -1625,7 +1627,7 @@ void CheckResume(LogOnDisk& log, std::string_view channel, std::uint64_t epoch,
 }
 
 TEST_CASE("durable log: os: closing keeps the epoch") {
-  LogOnDisk log({.durability = Durability::kOs});
+  LogOnDisk log({.directory = {.durability = Durability::kOs}});
   log.Open();
   const std::uint64_t epoch = log.log().epoch();
   for (int i = 0; i < 3; ++i) {
@@ -1641,7 +1643,7 @@ TEST_CASE("durable log: os: closing keeps the epoch") {
 TEST_CASE(
     "durable log: os: a killed process has a new epoch, and readers notice "
     "nothing") {
-  LogOnDisk log({.durability = Durability::kOs});
+  LogOnDisk log({.directory = {.durability = Durability::kOs}});
   std::vector<std::uint64_t> epochs;
   for (int i = 0; i < 4; ++i) {
     log.Open();
@@ -1675,7 +1677,7 @@ TEST_CASE(
 TEST_CASE(
     "durable log: os: a reader whose messages were lost is told, and gets what "
     "came in their place") {
-  LogOnDisk log({.durability = Durability::kOs});
+  LogOnDisk log({.directory = {.durability = Durability::kOs}});
   log.Fail(WithoutCheckpoints());
   log.Open();
   const std::uint64_t epoch = log.log().epoch();
@@ -1718,7 +1720,7 @@ TEST_CASE(
     "unawares") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
-    LogOnDisk log({.durability = Durability::kOs});
+    LogOnDisk log({.directory = {.durability = Durability::kOs}});
     log.Open();
     const std::uint64_t epoch = log.log().epoch();
     SendMany(log, 10, 300);

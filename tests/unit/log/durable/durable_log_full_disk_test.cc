@@ -36,7 +36,8 @@ constexpr std::uint64_t kDisk = 200'000;
 
 class SmallDisk {
  public:
-  explicit SmallDisk(LogOptions options = {.max_journal_bytes = 20'000})
+  explicit SmallDisk(
+      LogOptions options = {.directory = {.max_journal_bytes = 20'000}})
       : options_(std::move(options)) {
     options_.on_notice = [this](std::string_view notice) {
       const std::lock_guard lock(mutex_);

@@ -60,7 +60,7 @@ DurableLogOptions Restless(const FakeClock& clock) {
 }
 
 LogOptions Restless(LogOptions options) {
-  options.max_journal_bytes = 4096;
+  options.directory.max_journal_bytes = 4096;
   return options;
 }
 

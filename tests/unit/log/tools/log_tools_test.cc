@@ -702,7 +702,7 @@ TEST_CASE("log tools: what a damaged round has taken changes the epoch") {
 
 TEST_CASE("log tools: deletions, epochs and retention are not damage") {
   for (const Durability durability : {Durability::kFsync, Durability::kOs}) {
-    Maker maker({.durability = durability});
+    Maker maker({.directory = {.durability = durability}});
     maker.Open();
     maker.Send("a", 3);
     maker.Send("gone", 3);

@@ -1,0 +1,220 @@
+#include "log/channel_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/narrow.h"
+#include "base/reason.h"
+#include "base/status.h"
+#include "wire/entry.h"
+#include "wire/receipt.h"
+
+namespace messenger {
+namespace {
+
+// Adds message `sequence` to the last run, or as one of its own.
+void AddDuplicate(std::uint64_t epoch, std::uint64_t sequence, Timestamp time,
+                  AppendResult::value_type* receipts) {
+  if (!receipts->empty()) {
+    wire::ReceiptRun& last = receipts->back();
+    if (last.first_sequence + last.count == sequence &&
+        last.send_time == time) {
+      ++last.count;
+      return;
+    }
+  }
+  receipts->push_back({.epoch = epoch,
+                       .first_sequence = sequence,
+                       .count = 1,
+                       .send_time = time,
+                       .duplicate = true});
+}
+
+}  // namespace
+
+ChannelWriter::ChannelWriter(const ChannelContext& context, const Place& place,
+                             std::vector<ProducerTable::Snapshot> producers,
+                             std::shared_ptr<MemoryBudget> budget)
+    : context_(context),
+      place_(place),
+      entries_(context.options.retention, std::move(budget)),
+      producers_({.max_producers = context.options.max_producers_per_channel,
+                  .idle_timeout = context.options.producer_idle_timeout}) {
+  for (ProducerTable::Snapshot& producer : producers) {
+    producers_.Restore(std::move(producer));
+  }
+}
+
+absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
+    const AppendBatch& batch, FindMessage find, MakeRoom make_room) {
+  Prepared prepared;
+  std::size_t repeated = 0;
+  if (batch.producer_id) {
+    AppendResult duplicates = FindDuplicates(batch, find);
+    if (!duplicates.ok()) return duplicates.status();
+    prepared.receipts = *std::move(duplicates);
+    for (const wire::ReceiptRun& run : prepared.receipts) repeated += run.count;
+  }
+  if (repeated == batch.messages.size()) return prepared;
+
+  Save();
+  const Timestamp time = std::max(context_.clock.now(), place_.last_time);
+  const SteadyTime now = context_.clock.steady_now();
+  const auto encode = [&] {
+    return entries_.Write(batch, repeated, place_.head + 1, time, now);
+  };
+  absl::StatusOr<std::vector<EntryRun>> runs = encode();
+  if (!runs.ok() && make_room(entries_.max_chunk() + StoredSize(batch))) {
+    runs = encode();
+  }
+  if (!runs.ok()) return runs.status();
+  Take(batch, repeated, *std::move(runs), &prepared);
+  return prepared;
+}
+
+AppendResult ChannelWriter::FindDuplicates(const AppendBatch& batch,
+                                           FindMessage find) const {
+  const auto find_message =
+      [&](std::uint64_t sequence) -> absl::StatusOr<LogBytes> {
+    if (sequence <= place_.deleted_head) return LogBytes();
+    for (const EntryRun& run : prepared_) {
+      if (sequence >= run.first_sequence && sequence < run.end_sequence()) {
+        const std::uint64_t index = sequence - run.first_sequence;
+        return LogBytes{run.chunk,
+                        wire::MessageOfEntry(run.Entries(index, index + 1))};
+      }
+    }
+    return find(sequence);
+  };
+  const absl::StatusOr<ProducerTable::Stored> stored = producers_.Find(
+      *batch.producer_id, batch.first_producer_sequence, batch.messages.size());
+  if (!stored.ok()) return stored.status();
+  AppendResult::value_type receipts;
+  for (const ProducerRun& run : *stored) {
+    for (std::uint64_t i = 0; i < run.count; ++i) {
+      const std::uint64_t producer_sequence = run.producer_sequence + i;
+      const std::uint64_t sequence = run.sequence + i;
+      const absl::StatusOr<LogBytes> message = find_message(sequence);
+      if (!message.ok()) return message.status();
+      if (message->bytes.empty()) {
+        return WithReason(absl::FailedPreconditionError(fmt::format(
+                              "producer sequence {}: was stored as {}, which "
+                              "is no longer there to compare with",
+                              producer_sequence, sequence)),
+                          reason::kProducerSequenceTooOld);
+      }
+      const wire::StoredParts parts = wire::SplitMessage(message->bytes);
+      const wire::CanonicalMessage& repeated =
+          batch.messages[producer_sequence - batch.first_producer_sequence];
+      if (parts.before_producer != repeated.before_producer() ||
+          parts.after_producer != repeated.after_producer()) {
+        return WithReason(
+            absl::FailedPreconditionError(fmt::format(
+                "producer sequence {}: was stored as {} with another content",
+                producer_sequence, sequence)),
+            reason::kProducerSequenceReused);
+      }
+      AddDuplicate(context_.epoch(), sequence, parts.send_time, &receipts);
+    }
+  }
+  return receipts;
+}
+
+void ChannelWriter::Save() {
+  if (!before_) before_ = {.place = place_, .entries = entries_.place()};
+}
+
+void ChannelWriter::Take(const AppendBatch& batch, std::size_t repeated,
+                         std::vector<EntryRun> runs,
+                         Prepared* prepared) noexcept {
+  const std::uint64_t first = place_.head + 1;
+  const std::size_t count = batch.messages.size() - repeated;
+  const std::size_t run_count = runs.size();
+  place_.head += count;
+  place_.last_time = runs.back().last_time;
+  if (batch.producer_id) {
+    recorded_.push_back(producers_.Record(
+        *batch.producer_id,
+        {.producer_sequence = batch.first_producer_sequence + repeated,
+         .sequence = first,
+         .count = count},
+        runs.back().last_write));
+  }
+  prepared->receipts.push_back({.epoch = context_.epoch(),
+                                .first_sequence = first,
+                                .count = Narrow<std::uint32_t>(count),
+                                .send_time = place_.last_time});
+  if (prepared_.empty()) {
+    prepared_ = std::move(runs);
+  } else {
+    prepared_.insert(prepared_.end(), std::make_move_iterator(runs.begin()),
+                     std::make_move_iterator(runs.end()));
+  }
+  prepared->runs = std::span(prepared_).last(run_count);
+}
+
+void ChannelWriter::PrepareDeletion(SteadyTime now) {
+  Save();
+  place_.deleted_head = place_.head;
+  prepared_.clear();
+  deletion_ = now;
+}
+
+std::vector<EntryRun> ChannelWriter::Commit() {
+  if (deletion_) producers_.ForgetStored(*deletion_);
+  deletion_.reset();
+  before_.reset();
+  recorded_.clear();
+  return std::exchange(prepared_, {});
+}
+
+void ChannelWriter::Undo() {
+  if (before_) {
+    place_ = before_->place;
+    entries_.GoBackTo(std::move(before_->entries));
+  }
+  deletion_.reset();
+  before_.reset();
+  prepared_.clear();
+  while (!recorded_.empty()) {
+    producers_.Undo(recorded_.back());
+    recorded_.pop_back();
+  }
+}
+
+absl::StatusOr<std::vector<EntryRun>> ChannelWriter::Replay(
+    std::uint64_t first_sequence, std::string_view entries,
+    SteadyTime written) {
+  if (first_sequence != place_.head + 1) {
+    return absl::DataLossError(
+        fmt::format("message {} follows {}", first_sequence, place_.head));
+  }
+  wire::EntryReader reader(entries);
+  while (reader.Next()) {
+    Message message;
+    absl::Status s = wire::DecodeMessage(reader.message(), &message);
+    if (s.ok() && message.sequence != place_.head + 1) {
+      s = absl::DataLossError("it has another sequence");
+    }
+    if (!s.ok()) {
+      return absl::DataLossError(
+          fmt::format("message {}: {}", place_.head + 1, MessageOf(s)));
+    }
+    place_.head = message.sequence;
+    place_.last_time = message.send_time;
+    if (message.producer_id != ProducerId{}) {
+      producers_.Record(message.producer_id,
+                        {.producer_sequence = message.producer_sequence,
+                         .sequence = message.sequence,
+                         .count = 1},
+                        written);
+    }
+  }
+  return Copy(first_sequence, entries, written);
+}
+
+}  // namespace messenger

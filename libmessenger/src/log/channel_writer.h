@@ -1,0 +1,116 @@
+// Gives what is appended to a channel its place.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "log/channel_context.h"
+#include "log/entry_queue.h"
+#include "log/memory_budget.h"
+#include "log/message_log.h"
+#include "log/producer_table.h"
+#include "messenger/message.h"
+
+namespace messenger {
+
+// Finds what a producer repeats, gives new messages their sequences and time,
+// and encodes them. What is *prepared* follows what was prepared before it.
+// When the log has stored it, all of it is committed; if it could not, undone.
+//
+// Thread safety: none.
+class ChannelWriter {
+ public:
+  using SteadyTime = EntryRun::SteadyTime;
+
+  // Where a channel goes on.
+  struct Place {
+    std::uint64_t head = 0;
+    std::uint64_t deleted_head = 0;  // the head when it was last deleted
+    Timestamp last_time;             // send time of the last message
+  };
+
+  // `context` must outlive it. Memory is taken from `budget`, if there is one.
+  ChannelWriter(const ChannelContext& context, const Place& place,
+                std::vector<ProducerTable::Snapshot> producers,
+                std::shared_ptr<MemoryBudget> budget = nullptr);
+
+  // With what is prepared.
+  const Place& place() const { return place_; }
+
+  struct Prepared {
+    AppendResult::value_type receipts;
+    // What is to be stored; none if all are duplicates. Valid until the next
+    // call.
+    std::span<const EntryRun> runs;
+  };
+  // The encoded Message with this sequence, which was committed; empty if it is
+  // no longer there.
+  using FindMessage =
+      absl::FunctionRef<absl::StatusOr<LogBytes>(std::uint64_t sequence)>;
+  // Whether it has freed memory, since there is none for so many bytes.
+  using MakeRoom = absl::FunctionRef<bool(std::size_t bytes)>;
+  // Nothing is prepared after an error: FAILED_PRECONDITION a producer
+  // conflict, RESOURCE_EXHAUSTED no memory, or one of `find`.
+  absl::StatusOr<Prepared> Prepare(
+      const AppendBatch& batch, FindMessage find,
+      MakeRoom make_room = [](std::size_t) { return false; });
+  // Of all that is there and prepared.
+  void PrepareDeletion(SteadyTime now);
+
+  // What was prepared, after a deletion if there was one, is stored.
+  std::vector<EntryRun> Commit();
+  // Nothing of what was prepared is stored.
+  void Undo();
+
+  // Takes entries that were stored before, as the next ones. DATA_LOSS if they
+  // are damaged, or others.
+  absl::StatusOr<std::vector<EntryRun>> Replay(std::uint64_t first_sequence,
+                                               std::string_view entries,
+                                               SteadyTime written);
+  // Copies entries that are there already.
+  absl::StatusOr<std::vector<EntryRun>> Copy(std::uint64_t first_sequence,
+                                             std::string_view entries,
+                                             SteadyTime written) {
+    return entries_.Copy(entries, first_sequence, written);
+  }
+
+  // What is remembered of the producers.
+  std::vector<ProducerTable::Snapshot> SaveProducers() const {
+    return producers_.Save();
+  }
+
+ private:
+  struct Before {
+    Place place;
+    EntryWriter::Place entries;
+  };
+
+  // Before anything is prepared.
+  void Save();
+  // The receipts of the leading messages that are stored already.
+  AppendResult FindDuplicates(const AppendBatch& batch, FindMessage find) const;
+  // Encoded messages count from here on: should there be no memory for the
+  // little that this takes, the program ends rather than go on with half of it.
+  void Take(const AppendBatch& batch, std::size_t repeated,
+            std::vector<EntryRun> runs, Prepared* prepared) noexcept;
+
+  const ChannelContext& context_;
+  Place place_;
+  EntryWriter entries_;
+  ProducerTable producers_;
+
+  // What is prepared.
+  std::optional<Before> before_;
+  std::vector<EntryRun> prepared_;  // after the deletion, if there is one
+  std::vector<ProducerTable::Recorded> recorded_;
+  std::optional<SteadyTime> deletion_;
+};
+
+}  // namespace messenger

@@ -1,0 +1,266 @@
+#include "log/durable/commit_round.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/out_of_memory.h"
+#include "base/reason.h"
+#include "base/status.h"
+#include "log/channel_errors.h"
+
+namespace messenger {
+namespace {
+
+template <typename... Visitors>
+struct Overloaded : Visitors... {
+  using Visitors::operator()...;
+};
+template <typename... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;
+
+absl::Status RefusesWrites(const absl::Status& why) {
+  const std::string text =
+      fmt::format("the log cannot be written to: {}", MessageOf(why));
+  // Of a full disk, it is known that nothing was stored.
+  return absl::IsResourceExhausted(why)
+             ? WithReason(absl::ResourceExhaustedError(text),
+                          reason::kStorageFull)
+             : WithReason(absl::UnavailableError(text), reason::kStorageFailed);
+}
+
+}  // namespace
+
+CommitRound::CommitRound(DurableCore* core)
+    : core_(core),
+      counts_{.existing = 0, .deleted = core->channels.tombstones()} {
+  core_->channels.ForEach([this](DurableChannel* channel) {
+    ++(channel->exists() ? counts_.existing : counts_.deleted);
+  });
+  counts_before_ = counts_;
+}
+
+void CommitRound::Prepare(AppendRequest request, const absl::Status& refusal) {
+  AppenderState& appender = *request.appender;
+  AppendOutcome outcome = {.request = std::move(request),
+                           .result = AppendResult()};
+  outcome.decided = appender.failed || outcome.request.cancelled;
+  if (appender.failed) {
+    outcome.result = LogAppender::FailedBefore();
+  } else if (outcome.request.cancelled) {
+    outcome.result = LogAppender::Cancelled();
+  } else if (!refusal.ok()) {
+    outcome.result = RefusesWrites(refusal);
+  } else {
+    outcome.result = PrepareBatch(outcome.request.batch);
+  }
+  appender.failed = !outcome.result.ok();
+  outcomes_.emplace_back(std::move(outcome));
+}
+
+AppendResult CommitRound::PrepareBatch(const AppendBatch& batch) {
+  // Before anything is prepared that could not be written.
+  absl::Status room = RefuseIfOutOfMemory([&] {
+    round_.MakeRoom(StoredSize(batch));
+    return absl::OkStatus();
+  });
+  if (!room.ok()) return room;
+  absl::StatusOr<DurableChannel*> channel = FindOrCreate(batch);
+  if (!channel.ok()) return channel.status();
+  touched_.insert(*channel);
+  const bool existed = (*channel)->exists();
+  const bool deleted = !existed && (*channel)->deleted();
+  absl::StatusOr<ChannelWriter::Prepared> prepared = (*channel)->Prepare(
+      batch, [&](const SegmentInfo& segment, std::uint64_t sequence) {
+        return ReadMessage(**channel, segment, sequence);
+      });
+  if (!prepared.ok()) {
+    // Of reading what is repeated.
+    if (!absl::IsInternal(prepared.status())) return prepared.status();
+    core_->NoteUnreadable(batch.channel, prepared.status());
+    return absl::UnavailableError(prepared.status().message());
+  }
+  if (!existed && (*channel)->exists()) {
+    ++counts_.existing;
+    if (deleted) --counts_.deleted;
+  }
+  for (const EntryRun& run : prepared->runs) {
+    round_.AddEntries(batch.channel, run.first_sequence, run.bytes());
+  }
+  return std::move(prepared->receipts);
+}
+
+absl::StatusOr<DurableChannel*> CommitRound::FindOrCreate(
+    const AppendBatch& batch) {
+  DurableChannel* const found = Find(batch.channel);
+  if (found != nullptr && found->exists()) return found;
+  if (counts_.existing >= core_->context.options.max_channels) {
+    return TooManyChannels(batch.channel, core_->context.options.max_channels);
+  }
+  if (found != nullptr) return found;
+  std::shared_ptr<DurableChannel> created = core_->channels.FindOrRevive(
+      batch.channel, [&](const Tombstone& tombstone) {
+        return std::make_shared<DurableChannel>(
+            StateOf(batch.channel, tombstone, core_->context.epochs),
+            core_->context);
+      });
+  if (!created) {
+    if (batch.producer_id) {
+      // What an empty channel would refuse need not be made.
+      absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
+      if (!s.ok()) return s;
+    }
+    created = std::make_shared<DurableChannel>(batch.channel, core_->context);
+  }
+  return new_.emplace(batch.channel, std::move(created)).first->second.get();
+}
+
+DurableChannel* CommitRound::Find(const std::string& name) const {
+  const auto it = new_.find(name);
+  // The map keeps it alive, since only this thread takes anything out of it.
+  return it != new_.end() ? it->second.get() : core_->channels.Find(name).get();
+}
+
+absl::StatusOr<LogBytes> CommitRound::ReadMessage(DurableChannel& channel,
+                                                  const SegmentInfo& segment,
+                                                  std::uint64_t sequence) {
+  const bool goes_on = repeated_.channel == &channel &&
+                       repeated_.next == sequence && repeated_.entries.Next();
+  if (!goes_on) {
+    repeated_ = {};
+    const auto reader = core_->OpenSegment(channel, segment);
+    if (absl::IsNotFound(reader.status())) return LogBytes();
+    if (!reader.ok()) return reader.status();
+    auto place = (*reader)->Find(sequence, segment);
+    if (!place.ok()) return place.status();
+    constexpr ReadBounds kBounds{.max_bytes = std::size_t{64} << 10};
+    auto entries = (*reader)->Read(&*place, kBounds, segment);
+    if (!entries.ok()) return entries.status();
+    repeated_ = {.channel = &channel,
+                 .next = sequence,
+                 .owner = std::move(entries->bytes.owner),
+                 .entries = wire::EntryReader(entries->bytes.bytes)};
+    repeated_.entries.Next();
+  }
+  ++repeated_.next;
+  return LogBytes{repeated_.owner, repeated_.entries.message()};
+}
+
+void CommitRound::Prepare(DeleteRequest request, const absl::Status& failure) {
+  DeleteOutcome outcome = {.request = std::move(request)};
+  const std::string& name = outcome.request.channel;
+  DurableChannel* const channel = Find(name);
+  const std::size_t max_deleted = core_->context.options.max_deleted_channels;
+  if (channel == nullptr || !channel->exists()) {
+    outcome.status = NoSuchChannel(name);
+  } else if (!failure.ok()) {
+    outcome.status = RefusesWrites(failure);
+  } else if (counts_.deleted >= max_deleted) {
+    outcome.status = TooManyDeletedChannels(name, max_deleted);
+  } else {
+    --counts_.existing;
+    ++counts_.deleted;
+    touched_.insert(channel);
+    round_.AddDeletion(name, channel->PrepareDeletion());
+  }
+  outcome.decided = !outcome.status.ok();
+  outcomes_.emplace_back(std::move(outcome));
+}
+
+void CommitRound::Publish(absl::flat_hash_set<DurableChannel*>* dirty) {
+  counts_before_ = counts_;
+  // Not one whose only batch was refused.
+  absl::erase_if(new_, [this](const auto& created) {
+    DurableChannel* const channel = created.second.get();
+    if (channel->advances()) return false;
+    channel->Undo();
+    touched_.erase(channel);
+    return true;
+  });
+  std::vector<DurableChannel*> advanced;
+  for (DurableChannel* const channel : touched_) {
+    if (channel->Publish()) advanced.push_back(channel);
+    if (channel->head() > 0) dirty->insert(channel);
+  }
+  touched_.clear();
+  for (auto& [name, channel] : new_) core_->channels.Insert(std::move(channel));
+  new_.clear();
+  for (DurableChannel* const channel : advanced) {
+    core_->listeners.OnAppend(channel->name());
+  }
+}
+
+// Of the requests of this round, the first one of each appender has failed with
+// the round, and the others follow a failure.
+void CommitRound::Fail(const absl::Status& status) {
+  Undo();
+  round_.Clear();
+  counts_ = counts_before_;
+  absl::flat_hash_set<AppenderState*> failed;
+  for (Outcome& outcome : outcomes_) {
+    std::visit(Overloaded{[&](AppendOutcome& append) {
+                            if (append.decided) return;
+                            AppenderState* const appender =
+                                append.request.appender.get();
+                            appender->failed = true;
+                            append.result = failed.insert(appender).second
+                                                ? RefusesWrites(status)
+                                                : LogAppender::FailedBefore();
+                          },
+                          [&](DeleteOutcome& deletion) {
+                            if (deletion.status.ok()) {
+                              deletion.status = RefusesWrites(status);
+                            }
+                          }},
+               outcome);
+  }
+}
+
+void CommitRound::Undo() {
+  for (DurableChannel* const channel : touched_) channel->Undo();
+  touched_.clear();
+  new_.clear();
+}
+
+void CommitRound::PrepareDeletions(const absl::Status& failure) {
+  std::vector<DeleteRequest> deletions;
+  std::erase_if(outcomes_, [&](Outcome& outcome) {
+    auto* const deletion = std::get_if<DeleteOutcome>(&outcome);
+    if (deletion == nullptr || deletion->decided) return false;
+    deletions.push_back(std::move(deletion->request));
+    return true;
+  });
+  for (DeleteRequest& deletion : deletions) {
+    Prepare(std::move(deletion), failure);
+  }
+}
+
+bool CommitRound::HasDeleted() const {
+  return std::any_of(
+      outcomes_.begin(), outcomes_.end(), [](const Outcome& outcome) {
+        const auto* const deletion = std::get_if<DeleteOutcome>(&outcome);
+        return deletion != nullptr && deletion->status.ok();
+      });
+}
+
+absl::AnyInvocable<void()> CommitRound::Complete() {
+  round_.Clear();
+  repeated_ = {};
+  // Whatever was refused was touched, but nothing of it is prepared.
+  Undo();
+  if (outcomes_.empty()) return nullptr;
+  return [outcomes = std::exchange(outcomes_, {})]() mutable {
+    for (Outcome& outcome : outcomes) {
+      std::visit(Overloaded{[](AppendOutcome& append) {
+                              append.request.done(std::move(append.result));
+                            },
+                            [](DeleteOutcome& deletion) {
+                              deletion.request.done(deletion.status);
+                            }},
+                 outcome);
+    }
+  };
+}
+
+}  // namespace messenger

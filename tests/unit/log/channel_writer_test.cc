@@ -1,0 +1,136 @@
+#include "log/channel_writer.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "support/fake_clock.h"
+#include "support/log_access.h"
+#include "support/printing.h"
+
+namespace messenger::channel_writer_test {
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace)
+
+using Texts = std::vector<std::string>;
+
+// A writer whose committed messages can be found, and its clock.
+class Channel {
+ public:
+  AppendResult Prepare(const AppendBatch& batch) {
+    auto prepared = writer.Prepare(
+        batch, [this](std::uint64_t sequence) -> absl::StatusOr<LogBytes> {
+          if (entries.empty() || sequence < entries.first_sequence()) {
+            return LogBytes();
+          }
+          return entries.FindMessage(sequence);
+        });
+    if (!prepared.ok()) return prepared.status();
+    return std::move(prepared->receipts);
+  }
+  void Commit() {
+    for (EntryRun& run : writer.Commit()) entries.Push(std::move(run));
+  }
+
+  FakeClock clock;
+  const ChannelContext context{
+      .options = {},
+      .clock = {.now = [this] { return clock.now(); },
+                .steady_now = [this] { return clock.steady_now(); }},
+      .epochs = {7}};
+  ChannelWriter writer{context, {}, {}};
+  EntryQueue entries;
+};
+
+TEST_CASE("channel writer: what is prepared follows what was prepared before") {
+  Channel channel;
+  const auto first =
+      ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 1, {"a", "b"})));
+  // Known before it is committed.
+  const auto second =
+      ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 2, {"b", "c"})));
+  REQUIRE(first.size() == 2);
+  CHECK(second[0] == Stored{2, first[1].send_time, /*duplicate=*/true});
+  CHECK(second[1].sequence == 3);
+  CHECK_FALSE(second[1].duplicate);
+  CHECK(channel.writer.place().head == 3);
+  channel.Commit();
+  CHECK(channel.entries.end_sequence() == 4);
+  const auto again = ReceiptsOf(
+      channel.Prepare(BatchOf("c", Producer(1), 1, {"a", "b", "c"})));
+  CHECK(again[2].sequence == 3);
+  CHECK(again[2].duplicate);
+  CHECK(channel.writer.Commit().empty());
+}
+
+TEST_CASE("channel writer: time does not go backwards") {
+  Channel channel;
+  const auto first = ReceiptsOf(channel.Prepare(BatchOf("c", Texts{"a"})));
+  channel.clock.StepWallClock(-std::chrono::hours(1));
+  const auto second = ReceiptsOf(channel.Prepare(BatchOf("c", Texts{"b"})));
+  CHECK(second[0].send_time == first[0].send_time);
+}
+
+TEST_CASE("channel writer: what is undone leaves nothing behind") {
+  Channel channel;
+  ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 1, {"a"})));
+  channel.Commit();
+  const ChannelWriter::Place before = channel.writer.place();
+  channel.clock.Advance(std::chrono::seconds(1));
+  ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 2, {"b", "c"})));
+  ReceiptsOf(channel.Prepare(BatchOf("c", Producer(2), 1, {"d"})));
+  channel.writer.PrepareDeletion(channel.clock.steady_now());
+  ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 4, {"e"})));
+  CHECK(channel.writer.place().head == 5);
+  CHECK(channel.writer.place().deleted_head == 4);
+  channel.writer.Undo();
+  CHECK(channel.writer.place().head == before.head);
+  CHECK(channel.writer.place().deleted_head == 0);
+  CHECK(channel.writer.place().last_time == before.last_time);
+  CHECK(channel.writer.SaveProducers().size() == 1);
+  // Neither the message that was there is forgotten, nor is what was not
+  // stored remembered. It is encoded where the others were.
+  const auto again =
+      ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 1, {"a", "x"})));
+  CHECK(again[0].duplicate);
+  CHECK(again[1].sequence == 2);
+  channel.Commit();
+  CHECK(channel.entries.run_count() == 1);
+}
+
+TEST_CASE("channel writer: after a deletion a producer goes on where it was") {
+  Channel channel;
+  ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 1, {"a", "b"})));
+  channel.Commit();
+  channel.writer.PrepareDeletion(channel.clock.steady_now());
+  const auto gone = channel.Prepare(BatchOf("c", Producer(1), 2, {"b"}));
+  CHECK(absl::IsFailedPrecondition(gone.status()));
+  CHECK(channel.writer.Commit().empty());
+  const auto next =
+      ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 3, {"c"})));
+  CHECK(next[0].sequence == 3);
+}
+
+TEST_CASE("channel writer: without memory, it asks for room once") {
+  Channel channel;
+  const auto budget = std::make_shared<MemoryBudget>(0);
+  ChannelWriter writer(channel.context, {}, {}, budget);
+  int asked = 0;
+  const auto refused = writer.Prepare(
+      BatchOf("c", Texts{"a"}),
+      [](std::uint64_t /*sequence*/) { return LogBytes(); },
+      [&](std::size_t bytes) {
+        CHECK(bytes > 0);
+        ++asked;
+        return true;
+      });
+  CHECK(absl::IsResourceExhausted(refused.status()));
+  CHECK(asked == 1);
+  CHECK(writer.place().head == 0);
+}
+
+}  // namespace
+}  // namespace messenger::channel_writer_test
