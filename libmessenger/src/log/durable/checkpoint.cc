@@ -12,6 +12,7 @@
 #include "base/narrow.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/file_util.h"
+#include "log/durable/journal.h"
 #include "log/durable/segment_format.h"
 #include "messenger/storage/v1/checkpoint.pb.h"
 #include "wire/channel_name.h"
@@ -403,6 +404,30 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                    fmt::format("channel \"{}\" is there twice", twice->name));
   }
   return checkpoint;
+}
+
+absl::StatusOr<bool> IsNewLog(FileSystem& files, const std::string& directory) {
+  const auto channels = files.List(ChannelsDirectory(directory));
+  if (channels.ok() && !channels->empty()) return false;
+  if (!channels.ok() && !absl::IsNotFound(channels.status())) {
+    return channels.status();
+  }
+  const std::string journals = JournalsDirectory(directory);
+  const auto names = files.List(journals);
+  if (absl::IsNotFound(names.status())) return true;
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    const absl::StatusOr<std::uint64_t> size =
+        SizeOfFile(files, fmt::format("{}/{}", journals, name));
+    if (!size.ok()) return size.status();
+    // Without the key, nobody can tell a round from anything else. Of a new
+    // log, there is the first journal alone.
+    if (*size > kJournalHeaderSize ||
+        ParseJournalFileName(name).value_or(1) != 1) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace messenger

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "log/durable/encoded_tombstones.h"
 #include "log/durable/file_system.h"
+#include "log/durable/layout.h"
 #include "log/durable/log_time.h"
 #include "log/durable/segment_format.h"
 #include "log/producer_table.h"
@@ -22,8 +23,6 @@
 #include "messenger/message.h"
 
 namespace messenger {
-
-inline constexpr std::string_view kCheckpointFileName = "checkpoint";
 
 // Of the whole log, and what WriteCheckpoint writes.
 inline constexpr std::uint32_t kCheckpointVersion = 2;
@@ -83,5 +82,9 @@ struct Checkpoint {
 // NOT_FOUND if there is none; DATA_LOSS if it is damaged.
 absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
                                           const std::string& directory);
+
+// Of a directory without a checkpoint: whether there is no round and no channel
+// in it, as when creating a log is cut off.
+absl::StatusOr<bool> IsNewLog(FileSystem& files, const std::string& directory);
 
 }  // namespace messenger

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "log/durable/file_util.h"
 #include "log/durable/journal.h"
 #include "log/durable/layout.h"
 #include "log/durable/retention.h"
@@ -24,12 +25,6 @@ constexpr std::size_t kMaxCarriedRound = std::size_t{1} << 20;
 
 absl::Status GivenUp() {
   return absl::CancelledError("the checkpoint was given up");
-}
-
-// What is not there need not be removed.
-absl::Status Remove(FileSystem& files, const std::string& path) {
-  absl::Status s = files.Remove(path);
-  return absl::IsNotFound(s) ? absl::OkStatus() : s;
 }
 
 }  // namespace
@@ -86,7 +81,9 @@ absl::Status Checkpointer::Run(CheckpointWork& work,
   carried_.clear();
   for (const Unwritten& little : carried) carried_.insert(little.channel);
   s = Write(work.log);
-  if (s.ok()) s = RemoveJournalsBefore(work.log.first_journal);
+  if (s.ok())
+    s = RemoveJournalsBefore(*files_, JournalsDirectory(directory_),
+                             work.log.first_journal);
   if (s.ok()) s = RemoveDropped();
   Evict();
   return s;
@@ -369,7 +366,7 @@ absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
       left_alone.push_back(path);
       continue;
     }
-    absl::Status s = Remove(*files_, path);
+    absl::Status s = RemoveIfThere(*files_, path);
     if (!s.ok()) return s;
   }
   cleaned_.insert(channel);
@@ -378,20 +375,6 @@ absl::Status Checkpointer::RemoveUnknown(DurableChannel* channel,
     if (!context_->options.on_notice) break;
     context_->options.on_notice(
         fmt::format("{}: is no file of this log; left alone", path));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Checkpointer::RemoveJournalsBefore(std::uint64_t number) {
-  const std::string directory = JournalsDirectory(directory_);
-  const auto names = files_->List(directory);
-  if (!names.ok()) return names.status();
-  for (const std::string& name : *names) {
-    auto found = ParseJournalFileName(name);
-    if (!found) found = ParseCarriedFileName(name);
-    if (!found || *found >= number) continue;
-    absl::Status s = Remove(*files_, fmt::format("{}/{}", directory, name));
-    if (!s.ok()) return s;
   }
   return absl::OkStatus();
 }
@@ -417,9 +400,9 @@ absl::Status Checkpointer::RemoveDropped() {
     const std::string directory = ChannelDirectory(directory_, channel->name());
     cache_->Forget(directory, segment);
     absl::Status s =
-        Remove(*files_, directory + "/" + SegmentFileName(segment));
+        RemoveIfThere(*files_, directory + "/" + SegmentFileName(segment));
     if (s.ok()) {
-      s = Remove(*files_, directory + "/" + IndexFileName(segment));
+      s = RemoveIfThere(*files_, directory + "/" + IndexFileName(segment));
     }
     if (!s.ok()) return s;
     dropped_.pop_back();

@@ -127,7 +127,6 @@ class Checkpointer {
   // What an unfinished checkpoint of an earlier process has left behind.
   absl::Status RemoveUnknown(DurableChannel* channel,
                              const std::string& directory);
-  absl::Status RemoveJournalsBefore(std::uint64_t number);
   void CollectDropped(ForEachChannel for_each_channel);
   absl::Status RemoveDropped();
   // Keeps the newest of what was flushed in memory.

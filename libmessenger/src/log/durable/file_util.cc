@@ -90,6 +90,11 @@ absl::Status ReplaceFile(FileSystem& files, const std::string& directory,
   return s;
 }
 
+absl::Status RemoveIfThere(FileSystem& files, const std::string& path) {
+  absl::Status s = files.Remove(path);
+  return absl::IsNotFound(s) ? absl::OkStatus() : s;
+}
+
 absl::Status FileError(std::string_view path, std::string_view operation,
                        int error) {
   return {CodeOf(error), fmt::format("{}: {}: {}", path, operation,

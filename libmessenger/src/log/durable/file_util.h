@@ -32,6 +32,9 @@ absl::StatusOr<std::uint64_t> SizeOfFile(FileSystem& files,
 absl::Status ReplaceFile(FileSystem& files, const std::string& directory,
                          std::string_view name, std::string_view contents);
 
+// What is not there need not be removed.
+absl::Status RemoveIfThere(FileSystem& files, const std::string& path);
+
 // What a system call's `error` on a file means: NOT_FOUND, RESOURCE_EXHAUSTED
 // for a full disk, DATA_LOSS for a directory or a symbolic link in its place,
 // INTERNAL.

@@ -65,6 +65,26 @@ std::optional<std::uint64_t> ParseCarriedFileName(std::string_view name) {
   return ParseNumberedFileName(name, kCarriedSuffix);
 }
 
+bool IsJournalFile(std::string_view name) {
+  return ParseJournalFileName(name) || ParseCarriedFileName(name);
+}
+
+absl::Status RemoveJournalsBefore(FileSystem& files,
+                                  const std::string& directory,
+                                  std::uint64_t number) {
+  const auto names = files.List(directory);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    auto found = ParseJournalFileName(name);
+    if (!found) found = ParseCarriedFileName(name);
+    if (!found || *found >= number) continue;
+    absl::Status s =
+        RemoveIfThere(files, fmt::format("{}/{}", directory, name));
+    if (!s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
 void JournalRound::Clear() {
   bytes_.assign(kRoundHeaderSize, '\0');
 }

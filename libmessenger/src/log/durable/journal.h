@@ -38,6 +38,15 @@ std::uint64_t CarriedNumber(std::uint64_t first_journal);
 // The first journal with which it goes, if it is the name of such a file.
 std::optional<std::uint64_t> ParseCarriedFileName(std::string_view name);
 
+// Whether a file that has this name among the journals is one of both kinds.
+bool IsJournalFile(std::string_view name);
+
+// Removes journals and what goes with them, up to those with this number, which
+// stay.
+absl::Status RemoveJournalsBefore(FileSystem& files,
+                                  const std::string& directory,
+                                  std::uint64_t number);
+
 // What the header of a journal says.
 struct JournalTraits {
   // Each round is synced before the next one is written.
@@ -168,6 +177,7 @@ class JournalReader {
   std::uint64_t bytes_after_end() const;
   bool RoundFollowsDamage() const;
 
+  std::uint64_t number() const { return id_.number; }
   // Meaningless if the header is damaged.
   const JournalTraits& traits() const { return traits_; }
   bool synced() const { return traits_.synced; }

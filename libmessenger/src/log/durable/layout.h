@@ -16,10 +16,18 @@
 
 namespace messenger {
 
+inline constexpr std::string_view kCheckpointFileName = "checkpoint";
 inline constexpr std::string_view kLockFileName = "LOCK";
 inline constexpr std::string_view kReserveName = "reserve";
 inline constexpr std::string_view kJournalsName = "journals";
 inline constexpr std::string_view kChannelsName = "channels";
+
+// Whether something of this name may be in the directory of a log.
+inline bool IsNameInLog(std::string_view name) {
+  return name == kCheckpointFileName || name == kLockFileName ||
+         name == kReserveName || name == kJournalsName ||
+         name == kChannelsName || name == "lost+found";
+}
 
 inline std::string JournalsDirectory(const std::string& log) {
   return log + "/" + std::string(kJournalsName);

@@ -2,22 +2,20 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "base/random.h"
 #include "base/status.h"
-#include "log/durable/file_util.h"
 #include "log/durable/journal.h"
+#include "log/durable/journal_replay.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
-#include "wire/channel_name.h"
 
 namespace messenger {
 namespace {
 
-class Recovery {
+class Recovery final : public JournalSink {
  public:
   Recovery(FileSystem& files, const std::string& directory,
            ChannelContext* context)
@@ -43,8 +41,7 @@ class Recovery {
       }
     }
     Take(*std::move(checkpoint));
-    s = RestoreCarried();
-    if (s.ok()) s = ReplayJournals();
+    s = Replay();
     // From here on, a server of before leaves the directory alone: what follows
     // would be damage for it.
     if (s.ok() && version < kCheckpointVersion) {
@@ -86,20 +83,17 @@ class Recovery {
 
   // Nothing but what CreateLog leaves behind when it is cut off.
   absl::Status CheckNothingThere() {
+    const absl::StatusOr<bool> is_new = IsNewLog(files_, directory_);
+    if (!is_new.ok()) return is_new.status();
+    if (!*is_new) {
+      return absl::DataLossError(
+          fmt::format("{}/{}: is missing, though the rest of a log is there",
+                      directory_, kCheckpointFileName));
+    }
     const auto names = files_.List(directory_);
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
-      if (name == kJournalsName || name == kChannelsName) {
-        const absl::StatusOr<bool> used =
-            name == kJournalsName ? HasRounds() : HasChannels();
-        if (!used.ok()) return used.status();
-        if (!*used) continue;
-        return absl::DataLossError(
-            fmt::format("{}/{}: is missing, though the rest of a log is there",
-                        directory_, kCheckpointFileName));
-      }
-      if (name != kLockFileName && name != kReserveName &&
-          name != "lost+found" &&
+      if (!IsNameInLog(name) &&
           name != fmt::format("{}.new", kCheckpointFileName)) {
         return absl::FailedPreconditionError(fmt::format(
             "{}: is neither empty nor the directory of a log: it contains "
@@ -110,35 +104,8 @@ class Recovery {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<bool> HasChannels() {
-    const auto names = files_.List(ChannelsDirectory(directory_));
-    if (!names.ok()) return names.status();
-    return !names->empty();
-  }
-
-  // Without the key, all that can be told is whether there is anything. Of a
-  // new log, there is the first journal alone.
-  absl::StatusOr<bool> HasRounds() {
-    const auto names = files_.List(journals_);
-    if (!names.ok()) return names.status();
-    for (const std::string& name : *names) {
-      const absl::StatusOr<std::uint64_t> size =
-          SizeOfFile(files_, fmt::format("{}/{}", journals_, name));
-      if (!size.ok()) return size.status();
-      if (*size > kJournalHeaderSize ||
-          ParseJournalFileName(name).value_or(1) != 1) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  std::uint64_t key() const { return log_.checkpoint.log.key; }
-
   void Take(Checkpoint checkpoint) {
     context_->epochs = checkpoint.log.epochs;
-    log_.next_round = checkpoint.log.first_round;
-    log_.last_time = checkpoint.log.time;
     log_.checkpoint.log = std::move(checkpoint.log);
     for (ChannelState& state : checkpoint.channels) {
       std::string name = state.name;
@@ -154,174 +121,78 @@ class Recovery {
     }
   }
 
-  std::uint64_t first_journal() const {
-    return log_.checkpoint.log.first_journal;
-  }
+  // ---- The journals.
 
-  // It was synced before the checkpoint that knows of it was written.
-  absl::Status RestoreCarried() {
-    const std::uint64_t rounds = log_.checkpoint.log.carried_rounds;
-    if (rounds == 0) return absl::OkStatus();
-    const std::uint64_t number = CarriedNumber(first_journal());
-    const std::string path = journals_ + "/" + JournalFileName(number);
-    absl::StatusOr<JournalReader> reader = JournalReader::Open(
-        files_, journals_, {.key = key(), .number = number});
-    if (absl::IsNotFound(reader.status())) {
-      return absl::DataLossError(fmt::format("{}: is missing", path));
-    }
-    if (!reader.ok()) return reader.status();
-    absl::flat_hash_set<DurableChannel*> carried;
-    std::uint64_t round = 0;
-    while (reader->Next()) {
-      if (reader->round().number != ++round) break;
-      const auto written = reader->round().time.log_time;
-      absl::Status s = reader->ForEachRecord([&](const JournalRecord& record) {
-        // It was deleted while it was carried over.
-        if (log_.tombstones.Find(record.channel) != nullptr) {
-          return absl::OkStatus();
-        }
-        const auto channel = log_.channels.find(record.channel);
-        if (record.type != JournalRecord::Type::kEntries ||
-            channel == log_.channels.end()) {
-          return Damaged(path, reader->round().offset);
-        }
-        carried.insert(channel->second.get());
-        return channel->second->RestoreCarried(record.number, record.entries,
-                                               written);
-      });
-      if (!s.ok()) return s;
-    }
-    if (round != rounds || reader->bytes_after_end() > 0) {
-      return Damaged(path, reader->end());
-    }
-    log_.checkpoint.carried.assign(carried.begin(), carried.end());
-    return absl::OkStatus();
-  }
-
-  absl::Status ReplayJournals() {
-    absl::StatusOr<std::vector<std::uint64_t>> numbers = FindJournals();
-    if (!numbers.ok()) return numbers.status();
-    log_.next_journal = first_journal();
-    for (const std::uint64_t number : *numbers) {
-      log_.next_journal = number + 1;
-      absl::Status s = ReplayJournal(number);
-      if (!s.ok()) return s;
-    }
+  absl::Status Replay() {
+    const absl::StatusOr<JournalEnd> end =
+        ReplayJournals(files_, directory_, &log_.checkpoint.log, *this);
+    if (!end.ok()) return end.status();
+    log_.next_journal = end->next_journal;
+    log_.next_round = end->next_round;
+    log_.last_time = end->last_time;
+    log_.needs_new_epoch = end->needs_new_epoch;
     // Not before: what is refused for damage is left as it is.
-    for (const Place& cut : cuts_) {
-      absl::Status s = Truncate(cut);
+    for (const TornEnd& torn : torn_) {
+      absl::Status s = CutOff(torn);
       if (!s.ok()) return s;
     }
     return absl::OkStatus();
   }
 
-  // Those that are needed, in order. Removes the others.
-  absl::StatusOr<std::vector<std::uint64_t>> FindJournals() {
-    const auto names = files_.List(journals_);
-    if (absl::IsNotFound(names.status())) {
-      return absl::DataLossError(fmt::format("{}: is missing", journals_));
-    }
-    if (!names.ok()) return names.status();
-    std::vector<std::uint64_t> numbers;
-    for (const std::string& name : *names) {
-      const std::optional<std::uint64_t> number = ParseJournalFileName(name);
-      if (number && *number >= first_journal()) {
-        numbers.push_back(*number);
-        continue;
-      }
-      const auto carried = ParseCarriedFileName(name);
-      const bool needed =
-          carried == first_journal() && log_.checkpoint.log.carried_rounds > 0;
-      if ((!number && !carried) || needed) continue;
-      absl::Status s = files_.Remove(journals_ + "/" + name);
-      if (!s.ok()) return s;
-    }
-    std::sort(numbers.begin(), numbers.end());
-    std::uint64_t expected = first_journal();
-    for (const std::uint64_t number : numbers) {
-      if (number != expected) break;
-      ++expected;
-    }
-    if (numbers.empty() || expected <= numbers.back()) {
-      return absl::DataLossError(fmt::format("{}/{}: is missing", journals_,
-                                             JournalFileName(expected)));
-    }
-    return numbers;
+  absl::Status TakeDamage(const JournalDamage& damage) override {
+    const std::string path = fmt::format("{}/{}", directory_, damage.file);
+    return absl::DataLossError(damage.offset == 0
+                                   ? fmt::format("{}: {}", path, damage.what)
+                                   : fmt::format("{}: at offset {}: {}", path,
+                                                 damage.offset, damage.what));
   }
 
-  absl::Status ReplayJournal(std::uint64_t number) {
-    const std::string path = journals_ + "/" + JournalFileName(number);
-    absl::StatusOr<JournalReader> reader = JournalReader::Open(
-        files_, journals_, {.key = key(), .number = number});
-    if (!reader.ok()) return reader.status();
-    if (!reader->header_intact()) {
-      const bool empty = reader->bytes_after_end() == 0;
-      if (empty && number != first_journal()) return absl::OkStatus();
-      // It may have been cut off before anything was written to it.
-      if (number == first_journal() || reader->RoundFollowsDamage()) {
-        return Damaged(path, 0);
-      }
-      Cut(path, *reader);
+  absl::Status TakeCarried(const JournalReader& reader,
+                           const JournalRecord& record) override {
+    // It was deleted while it was carried over.
+    if (log_.tombstones.Find(record.channel) != nullptr) {
       return absl::OkStatus();
     }
-    if (reader->traits().follows_close) log_.needs_new_epoch = false;
-    if (!reader->synced()) log_.needs_new_epoch = true;
-    while (reader->Next()) {
-      if (!cuts_.empty() || reader->round().number != log_.next_round) {
-        if (reader->synced()) {
-          return cuts_.empty() ? Damaged(path, reader->round().offset)
-                               : Damaged(cuts_[0].path, cuts_[0].offset);
-        }
-        Cut(path, *reader, reader->round().offset);
-        return absl::OkStatus();
-      }
-      absl::Status s = ReplayRound(*reader);
-      if (!s.ok()) return s;
+    const auto channel = log_.channels.find(record.channel);
+    if (record.type != JournalRecord::Type::kEntries ||
+        channel == log_.channels.end()) {
+      return TakeDamage({.file = JournalPath(reader.number()),
+                         .offset = reader.round().offset,
+                         .what = "a record that was carried over cannot be"});
     }
-    if (reader->bytes_after_end() > 0) {
-      if (reader->synced() && reader->RoundFollowsDamage()) {
-        return Damaged(path, reader->end());
-      }
-      Cut(path, *reader);
-      return absl::OkStatus();
-    }
-    return KeepLastRound(path, *reader);
+    carried_.insert(channel->second.get());
+    return channel->second->RestoreCarried(record.number, record.entries,
+                                           reader.round().time.log_time);
   }
 
-  absl::Status ReplayRound(const JournalReader& reader) {
+  absl::Status EndCarried() override {
+    log_.checkpoint.carried.assign(carried_.begin(), carried_.end());
+    return absl::OkStatus();
+  }
+
+  absl::Status SkipFile(std::string_view name) override {
+    return IsJournalFile(name)
+               ? files_.Remove(fmt::format("{}/{}", journals_, name))
+               : absl::OkStatus();
+  }
+
+  absl::Status TakeRecord(const JournalReader& reader,
+                          const JournalRecord& record) override {
     const auto time = reader.round().time.log_time;
-    log_.next_round = reader.round().number + 1;
-    log_.last_time = reader.round().time;
-    return reader.ForEachRecord([&](const JournalRecord& record) {
-      switch (record.type) {
-        case JournalRecord::Type::kEntries: {
-          const auto channel = ChannelOf(record);
-          if (!channel.ok()) return channel.status();
-          return (*channel)->Replay(record.number, record.entries, time);
-        }
-        case JournalRecord::Type::kDeletion: {
-          const auto channel = ChannelOf(record);
-          if (!channel.ok()) return channel.status();
-          return (*channel)->ReplayDeletion(record.number, time);
-        }
-        case JournalRecord::Type::kEpoch:
-          if (record.number == 0) {
-            return absl::DataLossError(
-                fmt::format("{}: a record is of no epoch", journals_));
-          }
-          BeginEpoch(record.number, reader.synced());
-          break;
-      }
-      return absl::OkStatus();
-    });
+    switch (record.type) {
+      case JournalRecord::Type::kEntries:
+        return ChannelOf(record).Replay(record.number, record.entries, time);
+      case JournalRecord::Type::kDeletion:
+        return ChannelOf(record).ReplayDeletion(record.number, time);
+      case JournalRecord::Type::kEpoch:
+        BeginEpoch(record.number);
+        return absl::OkStatus();
+    }
+    return absl::OkStatus();
   }
 
-  absl::StatusOr<DurableChannel*> ChannelOf(const JournalRecord& record) {
+  DurableChannel& ChannelOf(const JournalRecord& record) {
     std::string name(record.channel);
-    if (name.empty() || !wire::ResolveChannelName(name).ok()) {
-      return absl::DataLossError(fmt::format(
-          "{}: a record is of no channel that there can be", journals_));
-    }
     std::shared_ptr<DurableChannel>& channel = log_.channels[name];
     if (!channel) {
       const Tombstone* const tombstone = log_.tombstones.Find(name);
@@ -332,46 +203,29 @@ class Recovery {
       log_.tombstones.Erase(name);
     }
     log_.dirty.insert(channel.get());
-    return channel.get();
+    return *channel;
   }
 
-  void BeginEpoch(std::uint64_t epoch, bool synced) {
+  void BeginEpoch(std::uint64_t epoch) {
     context_->BeginEpoch(epoch);
     for (const auto& [name, channel] : log_.channels) {
       channel->EndEpoch();
       log_.dirty.insert(channel.get());
     }
-    // What is before this is known to be there.
-    log_.needs_new_epoch = !synced;
   }
 
-  static absl::Status Damaged(const std::string& path, std::uint64_t offset) {
-    return absl::DataLossError(fmt::format(
-        "{}: is damaged at offset {}, and messages follow", path, offset));
-  }
-
-  // Will cut off what is not intact, from the reader's end on by default.
-  void Cut(const std::string& path, const JournalReader& reader,
-           std::optional<std::uint64_t> from = std::nullopt) {
-    const Place place = {.path = path, .offset = from.value_or(reader.end())};
-    const std::uint64_t bytes =
-        reader.end() + reader.bytes_after_end() - place.offset;
+  absl::Status TakeTornEnd(const TornEnd& torn) override {
     log_.notices.push_back(fmt::format(
-        "{}: cut off {} bytes at offset {} that were not completely written",
-        path, bytes, place.offset));
-    cuts_.push_back(place);
+        "{}/{}: cut off {} bytes at offset {} that were not completely written",
+        directory_, torn.file, torn.bytes, torn.offset));
+    torn_.push_back(torn);
+    return absl::OkStatus();
   }
 
-  struct Place {
-    std::string path;
-    std::uint64_t offset = 0;
-  };
-
-  absl::Status Truncate(const Place& place) {
-    absl::StatusOr<std::unique_ptr<File>> file =
-        files_.Open(place.path, FileSystem::Mode::kModify);
+  absl::Status CutOff(const TornEnd& torn) {
+    auto file = OpenToModify(torn.file);
     if (!file.ok()) return file.status();
-    absl::Status s = (*file)->Truncate(place.offset);
+    absl::Status s = (*file)->Truncate(torn.offset);
     if (s.ok()) s = (*file)->Sync();
     return s;
   }
@@ -379,10 +233,12 @@ class Recovery {
   // What is only in the page cache would be lost with the power. If its sync
   // has failed before, another one does nothing unless it is written again; all
   // rounds but the last one were synced before the next one was written.
-  absl::Status KeepLastRound(const std::string& path,
-                             const JournalReader& reader) {
-    absl::StatusOr<std::unique_ptr<File>> file =
-        files_.Open(path, FileSystem::Mode::kModify);
+  absl::Status EndJournal(const JournalReader& reader,
+                          const JournalRounds& /*rounds*/) override {
+    const std::string name = JournalPath(reader.number());
+    const bool is_torn = !torn_.empty() && torn_.back().file == name;
+    if (is_torn || !reader.header_intact()) return absl::OkStatus();
+    auto file = OpenToModify(name);
     if (!file.ok()) return file.status();
     absl::Status s;
     if (const std::string_view round = reader.round_bytes(); !round.empty()) {
@@ -392,12 +248,18 @@ class Recovery {
     return s;
   }
 
+  absl::StatusOr<std::unique_ptr<File>> OpenToModify(const std::string& name) {
+    return files_.Open(fmt::format("{}/{}", directory_, name),
+                       FileSystem::Mode::kModify);
+  }
+
   FileSystem& files_;
   const std::string directory_;
   const std::string journals_;
   ChannelContext* const context_;
   RecoveredLog log_;
-  std::vector<Place> cuts_;  // at the first one, the intact rounds end
+  absl::flat_hash_set<DurableChannel*> carried_;
+  std::vector<TornEnd> torn_;
 };
 
 }  // namespace

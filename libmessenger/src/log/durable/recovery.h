@@ -1,14 +1,12 @@
 // Opening a log that somebody has closed, or that was cut off.
 //
 // The state is that of the checkpoint, and what the journals that came after it
-// say, in the order of their rounds. The last round may be torn: nobody was
-// told that it is stored, so it is cut off. Damage that is followed by an
-// intact round is not from a crash, and is an error.
+// say, in the order of their rounds. What of them is torn (journal_replay.h)
+// nobody was told to be stored: it is cut off. Damage is an error.
 //
-// If the rounds were not synced (durability `os`), a power cut may have lost
-// any of them: whatever follows the first gap is cut off, and unless the log
-// was closed, positions after its end now name other messages, so that it needs
-// a new epoch.
+// If the rounds were not synced (durability `os`), acknowledged ones may be
+// torn as well. Unless the log was closed, positions after its end now name
+// other messages, so that it needs a new epoch.
 //
 // Recovery changes nothing that it would need if it were interrupted.
 #pragma once

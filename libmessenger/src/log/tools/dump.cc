@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
-#include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
 #include "log/tools/segment_scan.h"
 #include "wire/entry.h"
@@ -21,8 +19,7 @@ namespace {
 LogSegment Describe(const SurveyedSegment& surveyed) {
   const SegmentScan& scan = surveyed.scan;
   LogSegment segment = {
-      .file = fmt::format("{}/{}/{}", kChannelsName, surveyed.directory,
-                          SegmentFileName(surveyed.info.first_sequence)),
+      .file = SegmentPath(surveyed.directory, surveyed.info.first_sequence),
       .first_sequence = surveyed.info.first_sequence,
       .last_sequence = surveyed.info.end_sequence - 1,
       .bytes = surveyed.info.size,
@@ -61,7 +58,7 @@ absl::Status Enough() {
 }
 
 // The messages of one channel, as far as they are wanted.
-class Selector final : public JournalSink {
+class Selector final : public JournalVisitor {
  public:
   Selector(const LogSelection& selection, std::uint64_t first_sequence,
            const std::function<void(const Message&)>& visit)
@@ -79,7 +76,7 @@ class Selector final : public JournalSink {
     visit_(message);
   }
 
-  absl::Status TakeEntries(const Entries& entries) override {
+  absl::Status VisitEntries(const Entries& entries) override {
     if (entries.channel != channel_) return absl::OkStatus();
     wire::EntryReader reader(entries.bytes);
     while (reader.Next()) {
@@ -92,17 +89,6 @@ class Selector final : public JournalSink {
     }
     return absl::OkStatus();
   }
-  absl::Status TakeCarried(const Entries& entries) override {
-    return TakeEntries(entries);
-  }
-  absl::Status TakeDeletion(std::string_view /*channel*/,
-                            std::uint64_t /*head*/, LogTime /*time*/) override {
-    return absl::OkStatus();
-  }
-  absl::Status TakeEpoch(std::uint64_t /*epoch*/) override {
-    return absl::OkStatus();
-  }
-  absl::Status EndJournal() override { return absl::OkStatus(); }
 
  private:
   const std::string channel_;
@@ -131,7 +117,7 @@ class Reader {
     if (!s.ok() || selector.done()) return s;
     ChannelTips tips = survey_.tips();
     const auto walk = WalkJournals(
-        files_, context_.directory, survey_.journal_start(), &tips, selector,
+        files_, context_.directory, survey_.checkpoint(), &tips, selector,
         [this](const LogFinding& finding) { Report(finding); });
     return selector.done() ? absl::OkStatus() : walk.status();
   }
@@ -146,17 +132,13 @@ class Reader {
       if (!survey.ok()) return survey.status();
       survey_ = *std::move(survey);
     } else {
-      survey_.log = std::move(checkpoint->log);
-      for (ChannelState& state : checkpoint->channels) {
-        std::string name = state.name;
-        survey_.channels[std::move(name)].state = std::move(state);
-      }
+      survey_.Take(*std::move(checkpoint));
       // What is deleted is known when all journals were read.
       ChannelTips tips = survey_.tips();
-      Selector nothing({.channel = "", .limit = 1}, 1, visit_);
+      JournalVisitor nobody;
       const auto walk =
-          WalkJournals(files_, context_.directory, survey_.journal_start(),
-                       &tips, nothing, [](const LogFinding& /*finding*/) {});
+          WalkJournals(files_, context_.directory, survey_.checkpoint(), &tips,
+                       nobody, [](const LogFinding& /*finding*/) {});
       if (!walk.ok()) return walk.status();
       for (const auto& [name, tip] : tips) survey_.channels[name].tip = tip;
     }
@@ -198,12 +180,9 @@ class Reader {
                               finding.last_sequence >= selector->from();
         if (concerns && !selector->done()) Report(finding);
       };
-      const SegmentPlace place = {
-          .directory =
-              fmt::format("{}/{}", ChannelsDirectory(context_.directory),
-                          segment.directory),
-          .name = fmt::format("{}/{}", kChannelsName, segment.directory),
-          .channel = selection_.channel};
+      const SegmentPlace place = {.log = context_.directory,
+                                  .directory = segment.directory,
+                                  .channel = selection_.channel};
       SegmentScan scan;
       absl::Status s = ScanSegment(files_, place, segment.info,
                                    {.open_end = false,
@@ -233,12 +212,8 @@ class Reader {
 
 absl::StatusOr<LogOverview> Inspect(const LogToolContext& context,
                                     const LogToolOptions& options) {
-  LogVerification locking;
-  const auto lock = LockLogToRead(context, options, &locking);
-  if (!lock.ok()) return lock.status();
-  absl::StatusOr<LogSurvey> survey = SurveyLog(context, options);
+  const absl::StatusOr<LogSurvey> survey = SurveyToRead(context, options);
   if (!survey.ok()) return survey.status();
-  survey->found.notices += locking.notices;
   LogOverview overview = {.epochs = survey->log.epochs,
                           .channels = {},
                           .journals = survey->journals.journals,
@@ -255,19 +230,14 @@ absl::Status ReadStored(const LogToolContext& context,
                         const LogSelection& selection,
                         const std::function<void(const Message&)>& visit,
                         const LogToolOptions& options) {
-  const auto lock = LockLogToRead(context, options, nullptr);
+  const auto lock = LockLogToRead(context, options);
   if (!lock.ok()) return lock.status();
   return Reader(context, selection, visit, options).Run();
 }
 
 absl::StatusOr<LogOverview> InspectLog(std::string_view log,
                                        const LogToolOptions& options) {
-  absl::StatusOr<std::string> directory = DirectoryOfLog(log);
-  if (!directory.ok()) return directory.status();
-  auto overview = Inspect({.directory = *std::move(directory)},
-                          WithPrintableFindings(options));
-  if (!overview.ok()) return MakePrintable(overview.status());
-  return overview;
+  return RunTool(log, options, Inspect);
 }
 
 absl::Status ReadStoredMessages(

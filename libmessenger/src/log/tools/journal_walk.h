@@ -1,15 +1,10 @@
-// Reads the journals of a log as opening it does, but goes on after damage.
-//
-// What is damage, and what a crash explains, is as in Recover (recovery.h),
-// which ends at the first damage; here it is a finding, and the walk takes what
-// can still be read.
+// Reads the journals of a log as opening it does, but goes on after damage:
+// damage is a finding here, and what can still be read is taken.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +12,9 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "log/durable/checkpoint.h"
 #include "log/durable/file_system.h"
-#include "log/durable/log_time.h"
+#include "log/durable/journal_replay.h"
 #include "messenger/log_tools.h"
 #include "messenger/message.h"
 
@@ -36,15 +32,16 @@ struct ChannelTip {
 };
 using ChannelTips = std::map<std::string, ChannelTip, std::less<>>;
 
-// What is in the journals, in order. The views live until EndJournal. An error
-// ends the walk.
-class JournalSink {
+// Gets what is in the journals, in order. The views live until EndJournal. An
+// error ends the walk.
+class JournalVisitor {
  public:
   using LogTime = std::chrono::steady_clock::time_point;
 
-  virtual ~JournalSink() = default;
-  JournalSink(const JournalSink&) = delete;
-  JournalSink& operator=(const JournalSink&) = delete;
+  JournalVisitor() = default;
+  virtual ~JournalVisitor() = default;
+  JournalVisitor(const JournalVisitor&) = delete;
+  JournalVisitor& operator=(const JournalVisitor&) = delete;
 
   // Intact entries of consecutive sequences, `count` of them, not none.
   struct Entries {
@@ -53,38 +50,26 @@ class JournalSink {
     std::uint64_t count = 0;
     std::string_view bytes;
     LogTime written;
+    // The checkpoint has carried them over: they are not after the head, but in
+    // no segment. They come before all else.
+    bool carried = false;
   };
-  virtual absl::Status TakeEntries(const Entries& entries) = 0;
-  // The same of what the checkpoint has carried over: not after the head, but
-  // in no segment. Comes before all else.
-  virtual absl::Status TakeCarried(const Entries& entries) = 0;
-  virtual absl::Status TakeDeletion(std::string_view channel,
-                                    std::uint64_t head, LogTime time) = 0;
-  virtual absl::Status TakeEpoch(std::uint64_t epoch) = 0;
-  virtual absl::Status EndJournal() = 0;
-
- protected:
-  JournalSink() = default;
-};
-
-// Where to begin.
-struct JournalStart {
-  // Nothing if the checkpoint is lost: then all journals are read, and rounds
-  // are believed if all in them fits.
-  std::optional<std::uint64_t> key;
-  std::uint64_t first_journal = 1;
-  std::uint64_t first_round = 1;
-  std::uint64_t carried_rounds = 0;
-  TimeAnchor time;
+  virtual absl::Status VisitEntries(const Entries& /*entries*/) {
+    return absl::OkStatus();
+  }
+  virtual absl::Status VisitDeletion(std::string_view /*channel*/,
+                                     std::uint64_t /*head*/, LogTime /*time*/) {
+    return absl::OkStatus();
+  }
+  virtual absl::Status VisitEpoch(std::uint64_t /*epoch*/) {
+    return absl::OkStatus();
+  }
+  virtual absl::Status EndJournal() { return absl::OkStatus(); }
 };
 
 struct JournalWalk {
   std::vector<LogJournal> journals;
-  std::uint64_t next_journal = 1;  // after all that there are
-  std::uint64_t next_round = 1;
-  TimeAnchor last_time;
-  // Rounds that were not synced may be missing, and no epoch has begun since.
-  bool needs_new_epoch = false;
+  JournalEnd end;
   bool damaged = false;
   // Most messages that damage can have taken from the end of a channel.
   std::uint64_t may_be_lost = 0;
@@ -92,9 +77,10 @@ struct JournalWalk {
   std::vector<LogLoss> losses;
 };
 
+// The checkpoint as for ReplayJournals.
 absl::StatusOr<JournalWalk> WalkJournals(
-    FileSystem& files, const std::string& directory, const JournalStart& start,
-    ChannelTips* tips, JournalSink& sink,
+    FileSystem& files, const std::string& directory, const LogState* checkpoint,
+    ChannelTips* tips, JournalVisitor& visitor,
     absl::FunctionRef<void(LogFinding)> report);
 
 }  // namespace messenger

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,7 +21,6 @@
 #include "log/durable/old_directories.h"
 #include "log/durable/retention.h"
 #include "log/durable/segment_writer.h"
-#include "log/producer_table.h"
 #include "log/tools/kept_files.h"
 #include "messenger/log.h"
 #include "wire/entry.h"
@@ -34,17 +32,10 @@ using LogTime = std::chrono::steady_clock::time_point;
 
 constexpr std::size_t kRepairBlockSize = std::size_t{256} << 10;
 
-absl::Status RemoveIfThere(FileSystem& files, const std::string& path) {
-  absl::Status s = files.Remove(path);
-  return absl::IsNotFound(s) ? absl::OkStatus() : s;
-}
-
 // A channel as it will be.
 struct RepairedChannel {
   ChannelState state;
-  ProducerTable producers =
-      ProducerTable({.max_producers = LogOptions().max_producers_per_channel,
-                     .idle_timeout = LogOptions().producer_idle_timeout});
+  ProducerTable producers = NewProducerTable();
   // What all that the journals say will have deleted.
   std::uint64_t deleted_head = 0;
 };
@@ -159,41 +150,36 @@ class SegmentMaker {
 };
 
 // Brings what is in the journals into segments.
-class JournalFlattener final : public JournalSink {
+class JournalFlattener final : public JournalVisitor {
  public:
   // No epochs: they are not known.
   JournalFlattener(RepairedChannels* channels, ChannelContext* epochs,
                    SegmentMaker* segments)
       : channels_(*channels), epochs_(epochs), segments_(*segments) {}
 
-  absl::Status TakeEntries(const Entries& entries) override {
+  absl::Status VisitEntries(const Entries& entries) override {
     RepairedChannel& channel = ChannelOf(entries.channel);
-    wire::EntryReader reader(entries.bytes);
-    while (reader.Next()) {
-      Message message;
-      absl::Status s = wire::DecodeMessage(reader.message(), &message);
-      if (!s.ok()) return s;
-      channel.state.last_time =
-          std::max(channel.state.last_time, message.send_time);
-      if (message.producer_id == ProducerId{}) continue;
-      channel.producers.Record(message.producer_id,
-                               {.producer_sequence = message.producer_sequence,
-                                .sequence = message.sequence,
-                                .count = 1},
-                               entries.written);
+    const std::uint64_t end = entries.first_sequence + entries.count;
+    if (!entries.carried) {
+      wire::EntryReader reader(entries.bytes);
+      while (reader.Next()) {
+        Message message;
+        absl::Status s = wire::DecodeMessage(reader.message(), &message);
+        if (!s.ok()) return s;
+        channel.state.last_time =
+            std::max(channel.state.last_time, message.send_time);
+        RecordProducer(message, entries.written, &channel.producers);
+      }
+      channel.state.head = end - 1;
     }
-    channel.state.head = entries.first_sequence + entries.count - 1;
-    Write(&channel, entries);
+    if (end > channel.deleted_head + 1 && end > channel.state.first_sequence) {
+      pending_[&channel].push_back(entries);
+    }
     return absl::OkStatus();
   }
 
-  absl::Status TakeCarried(const Entries& entries) override {
-    Write(&ChannelOf(entries.channel), entries);
-    return absl::OkStatus();
-  }
-
-  absl::Status TakeDeletion(std::string_view name, std::uint64_t head,
-                            LogTime time) override {
+  absl::Status VisitDeletion(std::string_view name, std::uint64_t head,
+                             LogTime time) override {
     RepairedChannel& channel = ChannelOf(name);
     ChannelState& state = channel.state;
     channel.producers.ForgetStored(time);
@@ -207,7 +193,7 @@ class JournalFlattener final : public JournalSink {
     return absl::OkStatus();
   }
 
-  absl::Status TakeEpoch(std::uint64_t epoch) override {
+  absl::Status VisitEpoch(std::uint64_t epoch) override {
     if (epochs_ != nullptr) BeginEpoch(epoch);
     return absl::OkStatus();
   }
@@ -236,15 +222,6 @@ class JournalFlattener final : public JournalSink {
   }
 
  private:
-  // At the end of the journal.
-  void Write(RepairedChannel* channel, const Entries& entries) {
-    const std::uint64_t end = entries.first_sequence + entries.count;
-    if (end > channel->deleted_head + 1 &&
-        end > channel->state.first_sequence) {
-      pending_[channel].push_back(entries);
-    }
-  }
-
   RepairedChannel& ChannelOf(std::string_view name) {
     RepairedChannel& channel = channels_[std::string(name)];
     if (channel.state.name.empty()) channel.state.name = name;
@@ -254,6 +231,7 @@ class JournalFlattener final : public JournalSink {
   RepairedChannels& channels_;
   ChannelContext* const epochs_;
   SegmentMaker& segments_;
+  // Written at the end of the journal.
   std::map<RepairedChannel*, std::vector<Entries>> pending_;
 };
 
@@ -281,15 +259,20 @@ class Repairer {
     if (!s.ok()) return s;
     result_.repaired = true;
     TellLosses();
-    absl::StatusOr<LogSurvey> after = SurveyLog(context_, Quietly());
-    if (!after.ok()) return after.status();
-    result_.after = after->found;
+    s = SurveyAgain();
+    if (!s.ok()) return s;
+    result_.after = survey_.found;
     return std::move(result_);
   }
 
  private:
-  LogToolOptions Quietly() const {
-    return {.on_finding = nullptr, .on_progress = options_.on_progress};
+  // What was found is told once.
+  absl::Status SurveyAgain() {
+    absl::StatusOr<LogSurvey> survey = SurveyLog(
+        context_, {.on_finding = nullptr, .on_progress = options_.on_progress});
+    if (!survey.ok()) return survey.status();
+    survey_ = *std::move(survey);
+    return absl::OkStatus();
   }
 
   // All that follows knows the names of today alone.
@@ -317,10 +300,7 @@ class Repairer {
       s = RenameOldDirectories(files_, directory_, segments, &result_.remarks);
     }
     if (!s.ok()) return s;
-    absl::StatusOr<LogSurvey> survey = SurveyLog(context_, Quietly());
-    if (!survey.ok()) return survey.status();
-    survey_ = *std::move(survey);
-    return absl::OkStatus();
+    return SurveyAgain();
   }
 
   absl::Status Keep() {
@@ -351,10 +331,7 @@ class Repairer {
       }
     }
     if (!mended) return absl::OkStatus();
-    absl::StatusOr<LogSurvey> survey = SurveyLog(context_, Quietly());
-    if (!survey.ok()) return survey.status();
-    survey_ = *std::move(survey);
-    return absl::OkStatus();
+    return SurveyAgain();
   }
 
   absl::Status WriteHeader(const std::string& channel,
@@ -468,7 +445,8 @@ class Repairer {
     const SegmentScan& scan = segment.scan;
     SegmentInfo info = segment.info;
     if (survey_.checkpoint_lost) {
-      info.first_write = info.last_write = survey_.journals.last_time.log_time;
+      info.first_write = info.last_write =
+          survey_.journals.end.last_time.log_time;
     }
     if (scan.lost || scan.runs.empty()) {
       dropped_.emplace_back(channel->state.name, info.first_sequence);
@@ -519,20 +497,19 @@ class Repairer {
     JournalFlattener flattener(
         &channels_, survey_.checkpoint_lost ? nullptr : &epochs, segments);
     absl::StatusOr<JournalWalk> walk =
-        WalkJournals(files_, directory_, survey_.journal_start(), &tips,
-                     flattener, [](const LogFinding& /*finding*/) {});
+        WalkJournals(files_, directory_, survey_.checkpoint(), &tips, flattener,
+                     [](const LogFinding& /*finding*/) {});
     if (!walk.ok()) return walk.status();
-    result_.new_epoch = survey_.checkpoint_lost || walk->needs_new_epoch ||
+    result_.new_epoch = survey_.checkpoint_lost || walk->end.needs_new_epoch ||
                         walk->may_be_lost > 0;
     if (result_.new_epoch && !survey_.checkpoint_lost) {
-      JournalFlattener(&channels_, &epochs, segments)
-          .BeginEpoch(RandomNonZero64());
+      flattener.BeginEpoch(RandomNonZero64());
     }
     log->epochs = std::move(epochs.epochs);
-    log->first_journal = walk->next_journal;
-    log->first_round = walk->next_round;
+    log->first_journal = walk->end.next_journal;
+    log->first_round = walk->end.next_round;
     log->carried_rounds = 0;
-    log->time = walk->last_time;
+    log->time = walk->end.last_time;
     if (log->time == TimeAnchor()) log->time.wall_time = context_.clock.now();
     for (auto& [name, tip] : tips) {
       RepairedChannel& channel = channels_.at(name);
@@ -587,22 +564,13 @@ class Repairer {
   }
 
   absl::Status RemoveRest(std::uint64_t first_journal) {
-    const std::string journals = JournalsDirectory(directory_);
-    const auto names = files_.List(journals);
-    if (!names.ok()) return names.status();
-    for (const std::string& name : *names) {
-      auto number = ParseJournalFileName(name);
-      if (!number) number = ParseCarriedFileName(name);
-      if (!number || *number >= first_journal) continue;
-      absl::Status s =
-          RemoveIfThere(files_, fmt::format("{}/{}", journals, name));
-      if (!s.ok()) return s;
-    }
+    absl::Status s = RemoveJournalsBefore(files_, JournalsDirectory(directory_),
+                                          first_journal);
+    if (!s.ok()) return s;
     for (const auto& [channel, first] : dropped_) {
       // There may be a new one in its place.
       if (IsThere(channels_.at(channel).state, first)) continue;
-      absl::Status s =
-          RemoveIfThere(files_, PathOf(channel, SegmentFileName(first)));
+      s = RemoveIfThere(files_, PathOf(channel, SegmentFileName(first)));
       if (s.ok()) {
         s = RemoveIfThere(files_, PathOf(channel, IndexFileName(first)));
       }
@@ -612,7 +580,7 @@ class Repairer {
       auto writer = SegmentWriter::Resume(
           files_, ChannelDirectory(directory_, channel), channel, info);
       if (!writer.ok()) return writer.status();
-      absl::Status s = writer->Sync();
+      s = writer->Sync();
       if (!s.ok()) return s;
     }
     return absl::OkStatus();
@@ -641,12 +609,7 @@ absl::StatusOr<LogRepair> Repair(const LogToolContext& context,
 
 absl::StatusOr<LogRepair> RepairLog(std::string_view log,
                                     const LogToolOptions& options) {
-  absl::StatusOr<std::string> directory = DirectoryOfLog(log);
-  if (!directory.ok()) return directory.status();
-  auto repair = Repair({.directory = *std::move(directory)},
-                       WithPrintableFindings(options));
-  if (!repair.ok()) return MakePrintable(repair.status());
-  return repair;
+  return RunTool(log, options, Repair);
 }
 
 }  // namespace messenger

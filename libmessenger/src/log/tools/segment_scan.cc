@@ -11,16 +11,16 @@
 
 #include "base/status.h"
 #include "log/durable/file_util.h"
+#include "log/durable/journal_replay.h"
+#include "log/durable/layout.h"
 #include "log/message_log.h"
+#include "log/tools/finding_text.h"
 #include "wire/entry.h"
 
 namespace messenger {
 namespace {
 
 constexpr ReadBounds kBlock{.max_bytes = std::size_t{256} << 10};
-
-// Sequence, time and checksum, with their tags.
-constexpr std::uint64_t kMinEntrySize = 20;
 
 class Scanner {
  public:
@@ -31,15 +31,16 @@ class Scanner {
         info_(info),
         options_(options),
         scan_(*scan),
-        file_(fmt::format("{}/{}", place.name,
-                          SegmentFileName(info.first_sequence))),
+        directory_(fmt::format("{}/{}", ChannelsDirectory(place.log),
+                               place.directory)),
+        file_(SegmentPath(place.directory, info.first_sequence)),
         last_time_(options.not_before) {}
 
   absl::Status Run() {
     absl::Status s = CheckFile();
     if (!s.ok() || scan_.lost || scan_.header_damaged) return s;
     auto reader =
-        SegmentReader::Open(files_, place_.directory, place_.channel, info_);
+        SegmentReader::Open(files_, directory_, place_.channel, info_);
     if (!reader.ok()) return reader.status();
     s = LoadIndex();
     if (s.ok()) s = ReadAll(**reader);
@@ -52,9 +53,8 @@ class Scanner {
 
   // Its size, and its header.
   absl::Status CheckFile() {
-    const std::string path = fmt::format("{}/{}", place_.directory,
-                                         SegmentFileName(info_.first_sequence));
-    auto file = files_.Open(path, FileSystem::Mode::kRead);
+    auto file = files_.Open(fmt::format("{}/{}", place_.log, file_),
+                            FileSystem::Mode::kRead);
     if (absl::IsNotFound(file.status())) {
       LoseAll("the file is missing");
       return absl::OkStatus();
@@ -92,16 +92,10 @@ class Scanner {
   }
 
   std::string All() const {
-    return options_.open_end
-               ? fmt::format("channel \"{}\" from {} on", place_.channel,
-                             info_.first_sequence)
-               : Messages(info_.first_sequence, info_.end_sequence);
-  }
-  std::string Messages(std::uint64_t first, std::uint64_t end) const {
-    return end - first == 1 ? fmt::format("message {} of channel \"{}\"", first,
-                                          place_.channel)
-                            : fmt::format("messages {} to {} of channel \"{}\"",
-                                          first, end - 1, place_.channel);
+    return options_.open_end ? fmt::format("channel \"{}\" from {} on",
+                                           place_.channel, info_.first_sequence)
+                             : MessagesOf(place_.channel, info_.first_sequence,
+                                          info_.end_sequence - 1);
   }
 
   void LoseAll(std::string_view why) {
@@ -192,9 +186,10 @@ class Scanner {
               .bytes = next.offset - at.offset,
               .first_sequence = at.sequence,
               .last_sequence = at.sequence,
-              .what = fmt::format("the send time of {} is before that of the "
-                                  "message before it",
-                                  Messages(at.sequence, next.sequence))});
+              .what = fmt::format(
+                  "the send time of {} is before that of the "
+                  "message before it",
+                  MessagesOf(place_.channel, at.sequence, at.sequence))});
     }
     last_time_ = std::max(last_time_, message.send_time);
     if (scan_.messages++ == 0) scan_.first_time = message.send_time;
@@ -230,16 +225,19 @@ class Scanner {
         .kept_in = file_};
     std::string what;
     if (loss.maybe) {
-      loss.last_sequence = from.sequence + bytes / kMinEntrySize;
+      loss.last_sequence = from.sequence + MaxMessages(bytes) - 1;
       what =
           fmt::format("channel \"{}\" is damaged from message {} on ({} bytes)",
                       place_.channel, from.sequence, bytes);
     } else if (bytes == 0) {
-      what = fmt::format("the file ends before {}",
-                         Messages(from.sequence, to.sequence));
+      what = fmt::format(
+          "the file ends before {}",
+          MessagesOf(place_.channel, from.sequence, loss.last_sequence));
     } else {
-      what = fmt::format("{} damaged ({} bytes)",
-                         MessagesAre(from.sequence, to.sequence), bytes);
+      what = fmt::format(
+          "{} damaged ({} bytes)",
+          MessagesAre(place_.channel, from.sequence, loss.last_sequence),
+          bytes);
     }
     Report({.kind = kDamage,
             .offset = from.offset,
@@ -249,16 +247,14 @@ class Scanner {
             .what = std::move(what)});
     scan_.losses.push_back(std::move(loss));
   }
-  std::string MessagesAre(std::uint64_t first, std::uint64_t end) const {
-    return Messages(first, end) + (end - first == 1 ? " is" : " are");
-  }
 
   // The index as it is; CheckIndex says what is missing.
   absl::Status LoadIndex() {
     const std::string name = IndexFileName(info_.first_sequence);
-    index_file_ = fmt::format("{}/{}", place_.name, name);
+    index_file_ =
+        fmt::format("{}/{}/{}", kChannelsName, place_.directory, name);
     const absl::StatusOr<std::string> bytes =
-        ReadBeginning(files_, fmt::format("{}/{}", place_.directory, name),
+        ReadBeginning(files_, fmt::format("{}/{}", directory_, name),
                       MaxIndexSize(info_.size));
     if (absl::IsNotFound(bytes.status())) {
       index_missing_ = true;
@@ -318,6 +314,7 @@ class Scanner {
   SegmentInfo info_;
   const SegmentScanOptions& options_;
   SegmentScan& scan_;
+  const std::string directory_;
   const std::string file_;
   std::string index_file_;
   std::uint64_t size_ = 0;
@@ -328,6 +325,12 @@ class Scanner {
 };
 
 }  // namespace
+
+std::string SegmentPath(std::string_view directory,
+                        std::uint64_t first_sequence) {
+  return fmt::format("{}/{}/{}", kChannelsName, directory,
+                     SegmentFileName(first_sequence));
+}
 
 absl::Status ScanSegment(FileSystem& files, const SegmentPlace& place,
                          const SegmentInfo& info,

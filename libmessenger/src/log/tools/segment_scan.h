@@ -46,10 +46,14 @@ struct SegmentScan {
 
 // Where a segment is.
 struct SegmentPlace {
-  std::string directory;  // of the channel
-  std::string name;       // of the same, within the directory of the log
+  std::string log;        // the directory
+  std::string directory;  // its name, within that of the channels
   std::string channel;
 };
+
+// The name of a segment within the directory of the log.
+std::string SegmentPath(std::string_view directory,
+                        std::uint64_t first_sequence);
 
 // If `open_end`, the segment goes as far as the entries do, but not over
 // `info`. `visit` gets each intact message. Findings are reported. The errors

@@ -8,8 +8,6 @@
 #include <utility>
 
 #include "base/status.h"
-#include "log/durable/file_util.h"
-#include "log/durable/journal.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
 #include "log/tools/kept_files.h"
@@ -78,25 +76,16 @@ class Survey {
     if (absl::IsDataLoss(file)) return file;
     absl::StatusOr<Checkpoint> checkpoint = LoadCheckpoint(files_, directory_);
     if (checkpoint.ok()) {
-      survey_.version = checkpoint->version;
-      survey_.log = std::move(checkpoint->log);
-      for (ChannelState& state : checkpoint->channels) {
-        std::string name = state.name;
-        SurveyedChannel& channel = survey_.channels[std::move(name)];
-        channel.tip = {.head = state.head,
-                       .deleted_head = state.deleted_head,
-                       .last_time = state.last_time};
-        channel.state = std::move(state);
-      }
+      survey_.Take(*std::move(checkpoint));
       return absl::OkStatus();
     }
     const absl::Status& s = checkpoint.status();
     const std::string name(kCheckpointFileName);
     if (absl::IsNotFound(s)) {
-      const absl::StatusOr<bool> empty = IsEmpty();
-      if (!empty.ok()) return empty.status();
-      survey_.is_new = *empty;
-      if (*empty) {
+      const absl::StatusOr<bool> is_new = IsNewLog(files_, directory_);
+      if (!is_new.ok()) return is_new.status();
+      survey_.is_new = *is_new;
+      if (*is_new) {
         Notice(name,
                "is not there yet: the log was being created, and nothing "
                "is in it");
@@ -115,40 +104,13 @@ class Survey {
     return absl::OkStatus();
   }
 
-  // Nothing but what creating a log leaves behind when it is cut off.
-  absl::StatusOr<bool> IsEmpty() {
-    const auto channels = files_.List(ChannelsDirectory(directory_));
-    if (channels.ok() && !channels->empty()) return false;
-    if (!channels.ok() && !absl::IsNotFound(channels.status())) {
-      return channels.status();
-    }
-    const std::string journals = JournalsDirectory(directory_);
-    const auto names = files_.List(journals);
-    if (absl::IsNotFound(names.status())) return true;
-    if (!names.ok()) return names.status();
-    for (const std::string& name : *names) {
-      const absl::StatusOr<std::uint64_t> size =
-          SizeOfFile(files_, fmt::format("{}/{}", journals, name));
-      if (!size.ok()) return size.status();
-      if (*size > kJournalHeaderSize ||
-          ParseJournalFileName(name).value_or(1) != 1) {
-        return false;
-      }
-    }
-    return true;
-  }
-
   absl::Status CheckDirectory() {
     const auto names = files_.List(directory_);
     if (!names.ok()) return names.status();
     bool has_channels = false;
     for (const std::string& name : *names) {
       has_channels = has_channels || name == kChannelsName;
-      if (name == kChannelsName || name == kJournalsName ||
-          name == kCheckpointFileName || name == kLockFileName ||
-          name == kReserveName || name == "lost+found") {
-        continue;
-      }
+      if (IsNameInLog(name)) continue;
       if (name == fmt::format("{}.new", kCheckpointFileName)) {
         Notice(name, "is left of a checkpoint that was cut off; not needed");
       } else if (name == kRepairingName) {
@@ -201,9 +163,7 @@ class Survey {
                               const std::vector<std::uint64_t>& firsts) {
     SurveyedChannel& channel = survey_.channels[name];
     channel.state = {.name = name, .first_sequence = firsts.front()};
-    ProducerTable producers(
-        {.max_producers = LogOptions().max_producers_per_channel,
-         .idle_timeout = LogOptions().producer_idle_timeout});
+    ProducerTable producers = NewProducerTable();
     for (std::size_t i = 0; i < firsts.size(); ++i) {
       const std::uint64_t end = i + 1 < firsts.size()
                                     ? firsts[i + 1]
@@ -226,13 +186,7 @@ class Survey {
     segment.info = info;
     absl::Status s = Scan(state.name, state.last_time, /*open_end=*/true,
                           &segment, [&](const Message& message) {
-                            if (message.producer_id == ProducerId{}) return;
-                            producers->Record(
-                                message.producer_id,
-                                {.producer_sequence = message.producer_sequence,
-                                 .sequence = message.sequence,
-                                 .count = 1},
-                                {});
+                            RecordProducer(message, {}, producers);
                           });
     if (!s.ok()) return s;
     // There was one message at least.
@@ -260,19 +214,16 @@ class Survey {
         directories_->Find(channel, segment->info.first_sequence);
     if (!directory.ok()) return directory.status();
     segment->directory = *directory;
-    absl::Status s =
-        ScanSegment(files_,
-                    {.directory = fmt::format(
-                         "{}/{}", ChannelsDirectory(directory_), *directory),
-                     .name = fmt::format("{}/{}", kChannelsName, *directory),
-                     .channel = channel},
-                    segment->info,
-                    {.open_end = open_end,
-                     .not_before = not_before,
-                     .visit = visit,
-                     .report = report,
-                     .read = read},
-                    &segment->scan);
+    absl::Status s = ScanSegment(
+        files_,
+        {.log = directory_, .directory = *directory, .channel = channel},
+        segment->info,
+        {.open_end = open_end,
+         .not_before = not_before,
+         .visit = visit,
+         .report = report,
+         .read = read},
+        &segment->scan);
     const SegmentScan& scan = segment->scan;
     ++survey_.found.summary.segments;
     survey_.found.summary.messages += scan.messages;
@@ -284,74 +235,46 @@ class Survey {
 
   // ---- Journals.
 
-  class Counter final : public JournalSink {
+  class Counter final : public JournalVisitor {
    public:
     explicit Counter(Survey* survey) : survey_(*survey) {}
 
-    absl::Status TakeEntries(const Entries& entries) override {
-      counts_[std::string(entries.channel)].push_back(
-          {.end = entries.first_sequence + entries.count,
-           .messages = entries.count,
-           .bytes = entries.bytes.size()});
+    absl::Status VisitEntries(const Entries& entries) override {
       survey_.HaveRead(entries.bytes.size());
+      SurveyedChannel& channel = ChannelOf(entries.channel);
+      // It may have been deleted while it was carried over.
+      if (entries.first_sequence > channel.state.deleted_head) {
+        channel.journal_messages += entries.count;
+        channel.journal_bytes += entries.bytes.size();
+      }
       return absl::OkStatus();
     }
-    absl::Status TakeCarried(const Entries& entries) override {
-      return TakeEntries(entries);
-    }
-    absl::Status TakeDeletion(std::string_view channel, std::uint64_t head,
-                              LogTime /*time*/) override {
-      std::vector<Count>& counts = counts_[std::string(channel)];
-      std::erase_if(counts,
-                    [head](const Count& c) { return c.end <= head + 1; });
+    absl::Status VisitDeletion(std::string_view name, std::uint64_t /*head*/,
+                               LogTime /*time*/) override {
+      SurveyedChannel& channel = ChannelOf(name);
+      channel.journal_messages = 0;
+      channel.journal_bytes = 0;
       return absl::OkStatus();
     }
-    absl::Status TakeEpoch(std::uint64_t epoch) override {
+    absl::Status VisitEpoch(std::uint64_t epoch) override {
       survey_.survey_.journal_epochs.push_back(epoch);
       return absl::OkStatus();
     }
-    absl::Status EndJournal() override {
-      for (auto& [name, counts] : counts_) {
-        Count& sum = sums_[name].emplace_back();
-        for (const Count& count : counts) {
-          sum.end = count.end;
-          sum.messages += count.messages;
-          sum.bytes += count.bytes;
-        }
-      }
-      counts_.clear();
-      return absl::OkStatus();
-    }
-
-    // Those that no later deletion has deleted.
-    void AddTo(std::string_view name, SurveyedChannel* channel) {
-      const auto sums = sums_.find(name);
-      if (sums == sums_.end()) return;
-      for (const Count& count : sums->second) {
-        if (count.end <= channel->tip.deleted_head + 1) continue;
-        channel->journal_messages += count.messages;
-        channel->journal_bytes += count.bytes;
-      }
-    }
 
    private:
-    struct Count {
-      std::uint64_t end = 0;
-      std::uint64_t messages = 0;
-      std::uint64_t bytes = 0;
-    };
+    SurveyedChannel& ChannelOf(std::string_view name) {
+      return survey_.survey_.channels[std::string(name)];
+    }
+
     Survey& survey_;
-    std::map<std::string, std::vector<Count>> counts_;  // of this journal
-    // Of those before.
-    std::map<std::string, std::vector<Count>, std::less<>> sums_;
   };
 
   absl::Status ReadJournals() {
     ChannelTips tips = survey_.tips();
     Counter counter(this);
-    absl::StatusOr<JournalWalk> walk = WalkJournals(
-        files_, directory_, survey_.journal_start(), &tips, counter,
-        [this](const LogFinding& finding) { Report(finding); });
+    absl::StatusOr<JournalWalk> walk =
+        WalkJournals(files_, directory_, survey_.checkpoint(), &tips, counter,
+                     [this](const LogFinding& finding) { Report(finding); });
     if (!walk.ok()) return walk.status();
     survey_.journals = *std::move(walk);
     survey_.losses.insert(survey_.losses.end(), survey_.journals.losses.begin(),
@@ -360,7 +283,6 @@ class Survey {
       SurveyedChannel& channel = survey_.channels[name];
       if (channel.state.name.empty()) channel.state.name = name;
       channel.tip = tip;
-      counter.AddTo(name, &channel);
       survey_.found.summary.messages += channel.journal_messages;
       survey_.found.summary.bytes += channel.journal_bytes;
     }
@@ -382,15 +304,13 @@ class Survey {
         if (!s.ok()) return s;
         last = info.last_time;
         if (segment.scan.rest == 0) continue;
-        Report(
-            {.file = fmt::format("{}/{}/{}", kChannelsName, segment.directory,
-                                 SegmentFileName(info.first_sequence)),
-             .offset = info.size,
-             .bytes = segment.scan.rest,
-             .channel = name,
-             .what = fmt::format("{} bytes are left of a checkpoint that "
-                                 "was cut off; they do not count",
-                                 segment.scan.rest)});
+        Report({.file = SegmentPath(segment.directory, info.first_sequence),
+                .offset = info.size,
+                .bytes = segment.scan.rest,
+                .channel = name,
+                .what = fmt::format("{} bytes are left of a checkpoint that "
+                                    "was cut off; they do not count",
+                                    segment.scan.rest)});
       }
     }
     return absl::OkStatus();
@@ -534,12 +454,9 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
 }
 
 absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
-    const LogToolContext& context, const LogToolOptions& options,
-    LogVerification* found) {
+    const LogToolContext& context, const LogToolOptions& options) {
   auto lock = LockLogWith(&FileSystem::LockToRead, context);
-  if (!lock.ok() || (*lock)->held()) return lock;
-  if (found != nullptr) ++found->notices;
-  if (options.on_finding) {
+  if (lock.ok() && !(*lock)->held() && options.on_finding) {
     options.on_finding(
         {.file = std::string(kLockFileName),
          .what = "is missing and cannot be created: nothing keeps a server "
@@ -548,17 +465,17 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
   return lock;
 }
 
-JournalStart LogSurvey::journal_start() const {
-  JournalStart start = {.first_journal = log.first_journal,
-                        .first_round = log.first_round,
-                        .carried_rounds = log.carried_rounds,
-                        .time = log.time};
-  if (checkpoint_lost) {
-    start.first_journal = 1;
-  } else {
-    start.key = log.key;
+void LogSurvey::Take(Checkpoint checkpoint) {
+  version = checkpoint.version;
+  log = std::move(checkpoint.log);
+  for (ChannelState& state : checkpoint.channels) {
+    std::string name = state.name;
+    SurveyedChannel& channel = channels[std::move(name)];
+    channel.tip = {.head = state.head,
+                   .deleted_head = state.deleted_head,
+                   .last_time = state.last_time};
+    channel.state = std::move(state);
   }
-  return start;
 }
 
 ChannelTips LogSurvey::tips() const {
@@ -580,25 +497,40 @@ absl::StatusOr<LogSurvey> SurveyLog(const LogToolContext& context,
   return Survey(context, options).Run();
 }
 
-absl::StatusOr<LogVerification> Verify(const LogToolContext& context,
+absl::StatusOr<LogSurvey> SurveyToRead(const LogToolContext& context,
                                        const LogToolOptions& options) {
-  LogVerification locking;
-  const auto lock = LockLogToRead(context, options, &locking);
+  const auto lock = LockLogToRead(context, options);
   if (!lock.ok()) return lock.status();
   absl::StatusOr<LogSurvey> survey = SurveyLog(context, options);
+  if (survey.ok() && !(*lock)->held()) ++survey->found.notices;
+  return survey;
+}
+
+absl::StatusOr<LogVerification> Verify(const LogToolContext& context,
+                                       const LogToolOptions& options) {
+  const absl::StatusOr<LogSurvey> survey = SurveyToRead(context, options);
   if (!survey.ok()) return survey.status();
-  survey->found.notices += locking.notices;
   return survey->found;
 }
 
 absl::StatusOr<LogVerification> VerifyLog(std::string_view log,
                                           const LogToolOptions& options) {
-  absl::StatusOr<std::string> directory = DirectoryOfLog(log);
-  if (!directory.ok()) return directory.status();
-  auto found = Verify({.directory = *std::move(directory)},
-                      WithPrintableFindings(options));
-  if (!found.ok()) return MakePrintable(found.status());
-  return found;
+  return RunTool(log, options, Verify);
+}
+
+ProducerTable NewProducerTable() {
+  return ProducerTable({.max_producers = LogOptions().max_producers_per_channel,
+                        .idle_timeout = LogOptions().producer_idle_timeout});
+}
+
+void RecordProducer(const Message& message, ProducerTable::Clock::time_point at,
+                    ProducerTable* producers) {
+  if (message.producer_id == ProducerId{}) return;
+  producers->Record(message.producer_id,
+                    {.producer_sequence = message.producer_sequence,
+                     .sequence = message.sequence,
+                     .count = 1},
+                    at);
 }
 
 }  // namespace messenger

@@ -9,10 +9,12 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/status.h"
 #include "log/durable/checkpoint.h"
 #include "log/durable/file_system.h"
 #include "log/log_clock.h"
@@ -37,6 +39,21 @@ absl::StatusOr<std::string> DirectoryOfLog(std::string_view log);
 // what whoever made them liked.
 LogToolOptions WithPrintableFindings(LogToolOptions options);
 
+// Runs a tool on the log that "file:DIR" names. What it says is fit for a
+// terminal.
+template <typename Result>
+absl::StatusOr<Result> RunTool(
+    std::string_view log, const LogToolOptions& options,
+    absl::StatusOr<Result> (*tool)(const LogToolContext& context,
+                                   const LogToolOptions& options)) {
+  absl::StatusOr<std::string> directory = DirectoryOfLog(log);
+  if (!directory.ok()) return directory.status();
+  absl::StatusOr<Result> result = tool({.directory = *std::move(directory)},
+                                       WithPrintableFindings(options));
+  if (!result.ok()) return MakePrintable(result.status());
+  return result;
+}
+
 // NOT_FOUND if there is no such directory, FAILED_PRECONDITION if it is not
 // that of a log, or somebody has it open.
 absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
@@ -44,10 +61,9 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLog(
 
 // The same for a tool that changes nothing: the log may be on a disk that
 // cannot be written, or belong to somebody else. If there is nothing to lock
-// then, a notice says so, and `found`, if not null, counts it.
+// then, a notice says so.
 absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
-    const LogToolContext& context, const LogToolOptions& options,
-    LogVerification* found);
+    const LogToolContext& context, const LogToolOptions& options);
 
 struct SurveyedSegment {
   std::string directory;  // its name, within that of the channels
@@ -85,9 +101,20 @@ struct LogSurvey {
   std::set<std::string> damaged_files;  // within the directory
   LogVerification found;
 
-  JournalStart journal_start() const;
+  // Of the checkpoint, `log` and `channels`.
+  void Take(Checkpoint checkpoint);
+  // Null if it is lost.
+  const LogState* checkpoint() const {
+    return checkpoint_lost ? nullptr : &log;
+  }
   ChannelTips tips() const;  // before the journals
 };
+
+// Producers, as they are without what a log's options say.
+ProducerTable NewProducerTable();
+// Remembers who has sent a message, if it has a producer.
+void RecordProducer(const Message& message, ProducerTable::Clock::time_point at,
+                    ProducerTable* producers);
 
 // Where a repair writes new segments, before they are moved to their place.
 inline constexpr std::string_view kRepairingName = "repairing";
@@ -95,6 +122,10 @@ inline constexpr std::string_view kRepairingName = "repairing";
 // The caller holds the lock.
 absl::StatusOr<LogSurvey> SurveyLog(const LogToolContext& context,
                                     const LogToolOptions& options);
+
+// The same, with a lock of its own, for a tool that changes nothing.
+absl::StatusOr<LogSurvey> SurveyToRead(const LogToolContext& context,
+                                       const LogToolOptions& options);
 
 // Checks a log, see messenger/log_tools.h.
 absl::StatusOr<LogVerification> Verify(const LogToolContext& context,
