@@ -5,9 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "apps/cli/bench/delivery_checker.h"
-#include "apps/cli/bench/histogram.h"
-#include "apps/cli/bench/tag.h"
+#include "apps/cli/bench/measure.h"
 
 namespace messenger::app::cli_bench_test {
 namespace {

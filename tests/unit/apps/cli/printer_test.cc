@@ -1,11 +1,11 @@
 // Gaps on messenger-cli's stderr.
-#include "apps/cli/gap_report.h"
-
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <cstdint>
 #include <string>
+
+#include "apps/cli/printer.h"
 
 namespace messenger::gap_report_test {
 namespace {
