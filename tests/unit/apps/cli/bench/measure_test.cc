@@ -7,7 +7,7 @@
 
 #include "apps/cli/bench/measure.h"
 
-namespace messenger::app::cli_bench_test {
+namespace messenger::app::measure_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -105,4 +105,4 @@ TEST_CASE("tag: what is put is parsed") {
 }
 
 }  // namespace
-}  // namespace messenger::app::cli_bench_test
+}  // namespace messenger::app::measure_test
