@@ -13,7 +13,7 @@
 #include <system_error>
 #include <utility>
 
-#include "apps/cli/errors.h"
+#include "apps/common/status_text.h"
 
 namespace messenger::app {
 namespace {
@@ -102,11 +102,9 @@ absl::StatusOr<std::optional<Bookmark>> BookmarkFile::Load() const {
   if (!*bytes) return std::nullopt;
   absl::StatusOr<Bookmark> bookmark = ParseBookmarkLine(**bytes);
   if (!bookmark.ok()) {
-    constexpr std::string_view kField = "bookmark: ";
-    std::string_view reason = MessageOf(bookmark.status());
-    if (reason.starts_with(kField)) reason.remove_prefix(kField.size());
-    return absl::InvalidArgumentError(fmt::format(
-        "{} holds no bookmark ({}); remove it to begin anew", path_, reason));
+    return absl::InvalidArgumentError(
+        fmt::format("{} holds no bookmark ({}); remove it to begin anew", path_,
+                    MessageOf(bookmark.status(), "bookmark")));
   }
   return *std::move(bookmark);
 }

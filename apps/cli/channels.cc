@@ -12,12 +12,9 @@
 
 #include "absl/status/statusor.h"
 #include "apps/cli/command.h"
-#include "apps/cli/errors.h"
-#include "apps/cli/options.h"
 #include "apps/common/bytes.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
-#include "apps/common/message_json.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
 
@@ -74,8 +71,8 @@ absl::StatusOr<std::vector<ChannelInfo>> List(Client& client,
   return std::vector<ChannelInfo>{*std::move(channel)};
 }
 
-int RunChannels(const std::string& name, const CommonOptions& common,
-                Context& context) {
+int RunChannels(const std::string& name, Context& context) {
+  const CommonOptions& common = context.common;
   Client client = Client::Connect(ConnectTo(common));
   const auto channels = List(client, name);
   if (!channels.ok()) return Fail(channels.status(), common.server);
@@ -103,10 +100,8 @@ void AddChannels(CLI::App& app, CommonOptions* common, Run* run) {
                                 "Only this one; fails if it does not exist"),
                      name.get());
   AddJson(*command, common, "Print JSON, one object a line");
-  command->callback([name, common, run] {
-    *run = [name, common](Context& context) {
-      return RunChannels(*name, *common, context);
-    };
+  command->callback([name, run] {
+    *run = [name](Context& context) { return RunChannels(*name, context); };
   });
 }
 

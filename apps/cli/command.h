@@ -1,20 +1,33 @@
-// What the commands of messenger-cli have in common.
+// What the commands of messenger-cli have in common: what they run with, the
+// options that several of them take, and how they wait.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "apps/cli/output.h"
 #include "apps/common/interrupt.h"
+#include "messenger/client.h"
 
 namespace CLI {
 class App;
+class Option;
 }  // namespace CLI
 
 namespace messenger::app {
 
+// Options of every command.
+struct CommonOptions {
+  std::string server;      // as ParseTarget returns it, once it is parsed
+  std::string http_proxy;  // empty for none
+  bool json = false;
+};
+
 // What a command runs with.
 struct Context {
+  const CommonOptions& common;
   Interrupt& interrupt;
   Output& output;
   // What was done, to be said if the output cannot be written. Whoever sees the
@@ -25,13 +38,6 @@ struct Context {
 // A command that was parsed, ready to run; returns the exit code.
 using Run = std::function<int(Context&)>;
 
-// Options of every command.
-struct CommonOptions {
-  std::string server;      // as ParseTarget returns it, once it is parsed
-  std::string http_proxy;  // empty for none
-  bool json = false;
-};
-
 // Each adds a command to `app`. If the command line asks for it, parsing sets
 // `*run`. `common` must outlive the run.
 void AddSend(CLI::App& app, CommonOptions* common, Run* run);
@@ -39,5 +45,35 @@ void AddRead(CLI::App& app, CommonOptions* common, Run* run);
 void AddChannels(CLI::App& app, CommonOptions* common, Run* run);
 void AddPing(CLI::App& app, CommonOptions* common, Run* run);
 void AddBench(CLI::App& app, CommonOptions* common, Run* run);
+
+// --server and --http-proxy.
+void AddServer(CLI::App& app, CommonOptions* common);
+void AddJson(CLI::App& app, CommonOptions* common,
+             const std::string& description);
+CLI::Option* AddChannel(CLI::App& app, std::string* channel,
+                        const std::string& description);
+
+// The channel as an argument, too; `option` is its option.
+CLI::Option* AddChannelArgument(CLI::App& app, const CLI::Option* option,
+                                std::string* channel);
+
+// --give-up-after.
+void AddGiveUpAfter(CLI::App& app, RetryOptions* retry);
+
+// The server, and the way to it.
+ClientOptions ConnectTo(const CommonOptions& common);
+
+// Whether the server takes messages, as far as it says.
+absl::Status CheckHealth(Client& client);
+
+// Does `work` on a thread of its own, so that progress is shown, and a signal
+// obeyed, while a server does not answer. Calls `watch` now and then, and
+// `stop` once the work is done or a signal has come. False if the work is not
+// done `grace` later: it waits for the server, and there is no way to end but
+// at once.
+bool RunWatched(const Interrupt& interrupt, std::function<void()> work,
+                const std::function<void()>& watch,
+                const std::function<void()>& stop,
+                std::chrono::milliseconds grace);
 
 }  // namespace messenger::app

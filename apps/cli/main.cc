@@ -1,5 +1,4 @@
 // messenger-cli: send and read messages from a terminal or a script.
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -7,16 +6,16 @@
 #include <string>
 #include <system_error>
 
+#include "absl/status/status.h"
 #include "apps/cli/command.h"
-#include "apps/cli/errors.h"
-#include "apps/cli/options.h"
 #include "apps/cli/output.h"
+#include "apps/common/addresses.h"
 #include "apps/common/command_line.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/process.h"
 #include "apps/common/standard_streams.h"
-#include "messenger/address.h"
+#include "apps/common/status_text.h"
 
 namespace messenger::app {
 namespace {
@@ -78,7 +77,7 @@ int Main(int argc, char** argv) {
   app.footer(kFooter);
   // None is an error, too, but CLI11 would also say so of an unknown one.
   app.require_subcommand(0, 1);
-  CommonOptions common{.server = DefaultServer()};
+  CommonOptions common;
   Run run;
   AddServer(app, &common);
   AddSend(app, &common, &run);
@@ -95,21 +94,16 @@ int Main(int argc, char** argv) {
                       "a command is required: send, read, channels, ping, "
                       "bench");
   }
-  // What --server said has been checked.
-  const auto server = ParseTarget(common.server);
-  if (!server.ok()) {
-    return UsageError(app, fmt::format("MESSENGER_SERVER_ADDR: {}",
-                                       MessageOf(server.status())));
+  if (const absl::Status s = ResolveServerAddress(&common.server); !s.ok()) {
+    return UsageError(app, MessageOf(s));
   }
-  common.server = *server;
-
   if (!IsInherited(STDOUT_FILENO)) {
     PrintError("stdout is closed");
     return kFailed;
   }
   Interrupt interrupt;
   Output output(STDOUT_FILENO, interrupt.fd());
-  Context context{.interrupt = interrupt, .output = output};
+  Context context{.common = common, .interrupt = interrupt, .output = output};
   const int exit_code = run(context);
   return Finish(context, exit_code);
 }

@@ -1,14 +1,18 @@
 #include "apps/cli/output.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <string_view>
 
 #include "apps/common/event.h"
+#include "apps/common/exit_code.h"
+#include "apps/common/standard_streams.h"
+#include "apps/common/status_text.h"
+#include "messenger/error.h"
 
 namespace messenger::app {
 
@@ -34,6 +38,52 @@ bool Output::Flush() {
   }
   buffer_.clear();
   return ok();
+}
+
+bool IsServerAway(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kDeadlineExceeded;
+}
+
+int ExitCodeOf(const absl::Status& status) {
+  if (status.ok()) return kOk;
+  return IsServerAway(status) ? kUnavailable : kFailed;
+}
+
+std::string WithServer(const absl::Status& status, std::string_view server) {
+  const std::string_view reason = MessageOf(status);
+  // As a rule the library has named it.
+  if (reason.find(server) != std::string_view::npos) return std::string(reason);
+  return fmt::format("{}: {}", server, reason);
+}
+
+std::string Explain(const absl::Status& status, std::string_view server) {
+  if (!IsServerAway(status)) {
+    return std::string(MessageOf(status));
+  }
+  std::string text = WithServer(status, server);
+  // It is there, but its disk is full or has failed.
+  const std::string reason = ReasonOf(status);
+  if (reason == reason::kStorageFailed || reason == reason::kNotServing) {
+    return text;
+  }
+  // "ADDRESS: why", perhaps with a proxy; anything else is a sentence.
+  const std::string_view rest = std::string_view(text).substr(
+      text.starts_with(server) ? server.size() : 0);
+  const bool is_reason = rest.starts_with(": ") || rest.starts_with(" (");
+  return fmt::format(
+      "{}{}. Is messenger-server running there? (--server, "
+      "$MESSENGER_SERVER_ADDR)",
+      is_reason ? "cannot reach " : "", text);
+}
+
+void PrintError(std::string_view message) {
+  PrintError("messenger-cli", message);
+}
+
+int Fail(const absl::Status& status, std::string_view server) {
+  PrintError(Explain(status, server));
+  return ExitCodeOf(status);
 }
 
 }  // namespace messenger::app

@@ -1,14 +1,17 @@
-// Buffered output that can be interrupted.
+// What messenger-cli writes: results on stdout, errors on stderr.
 #pragma once
 
 #include <cstddef>
 #include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
 
 namespace messenger::app {
 
-// Like stdio's, but a write that waits for the other end of a pipe gives up as
-// soon as `stop_fd` is readable. After a write that failed or was given up,
-// everything is dropped.
+// Buffered output that can be interrupted: like stdio's, but a write that waits
+// for the other end of a pipe gives up as soon as `stop_fd` is readable. After
+// a write that failed or was given up, everything is dropped.
 //
 // Thread safety: none; hand it from thread to thread with synchronisation.
 class Output {
@@ -42,5 +45,25 @@ class Output {
   bool stopped_ = false;
   int error_ = 0;
 };
+
+// The server cannot be reached, is draining, or does not answer in time.
+bool IsServerAway(const absl::Status& status);
+
+// The exit code that stands for `status`.
+int ExitCodeOf(const absl::Status& status);
+
+// The status as a sentence: what to look at if the server cannot be reached,
+// else its message.
+std::string Explain(const absl::Status& status, std::string_view server);
+
+// The status as a sentence that names the server, if only by being about it:
+// "localhost:51075: Connection refused".
+std::string WithServer(const absl::Status& status, std::string_view server);
+
+// Prints "messenger-cli: <message>" as one line, fit for a terminal.
+void PrintError(std::string_view message);
+
+// Prints the explanation and returns the exit code.
+int Fail(const absl::Status& status, std::string_view server);
 
 }  // namespace messenger::app

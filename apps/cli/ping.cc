@@ -10,8 +10,6 @@
 #include <thread>
 
 #include "apps/cli/command.h"
-#include "apps/cli/errors.h"
-#include "apps/cli/options.h"
 #include "apps/common/command_line.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
@@ -77,18 +75,16 @@ void PrintTime(Milliseconds time, const CommonOptions& common,
   }
 }
 
-int RunPing(const PingCommand& command, const CommonOptions& common,
-            Context& context) {
+int RunPing(const PingCommand& command, Context& context) {
+  const CommonOptions& common = context.common;
   Client client = Client::Connect(ConnectTo(common));
   Output& output = context.output;
   Statistics statistics;
   for (std::uint64_t i = 0; i < command.count && output.ok(); ++i) {
     if (i > 0) std::this_thread::sleep_for(command.interval);
     // Connects, the first time.
-    const absl::Status health = client.CheckHealth();
-    if (!health.ok() && !absl::IsUnimplemented(health)) {
-      return Fail(health, common.server);
-    }
+    const absl::Status health = CheckHealth(client);
+    if (!health.ok()) return Fail(health, common.server);
     const auto time = client.Ping();
     if (!time.ok()) return Fail(time.status(), common.server);
     statistics.Add(*time);
@@ -117,10 +113,8 @@ void AddPing(CLI::App& app, CommonOptions* common, Run* run) {
   AddDuration(*command, "--interval", &options->interval,
               "Time between round trips (default 1s)");
   AddJson(*command, common, "Print JSON, one object a line");
-  command->callback([options, common, run] {
-    *run = [options, common](Context& context) {
-      return RunPing(*options, *common, context);
-    };
+  command->callback([options, run] {
+    *run = [options](Context& context) { return RunPing(*options, context); };
   });
 }
 

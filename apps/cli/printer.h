@@ -1,7 +1,10 @@
-// Received messages as text, in one of several forms.
+// Received messages and gaps as text, in one of several forms.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "messenger/message.h"
@@ -36,5 +39,27 @@ enum class Colours { kNo, kYes };
 // For people: local time, author, text, fit for a terminal; no message can look
 // like another one.
 std::unique_ptr<Printer> MakeReadablePrinter(Colours colours);
+
+// Gaps for which the printer has no place, as they are told on stderr: the
+// first ones one by one, all others at most once a second. A server may send as
+// many as it likes.
+//
+// Thread safety: none.
+class GapReport {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // A line to print; empty if the gap was only counted.
+  std::string Add(const Gap& gap, Clock::time_point now);
+
+  // A line for what was counted and not told; empty if there is nothing.
+  std::string Rest();
+
+ private:
+  int told_ = 0;
+  Clock::time_point last_told_;
+  std::uint64_t untold_ = 0;
+  std::optional<Gap> last_;
+};
 
 }  // namespace messenger::app

@@ -3,25 +3,31 @@
 #include <poll.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "apps/cli/bookmark_file.h"
 #include "apps/cli/command.h"
-#include "apps/cli/errors.h"
-#include "apps/cli/options.h"
 #include "apps/cli/printer.h"
-#include "apps/cli/read_options.h"
-#include "apps/cli/reading.h"
+#include "apps/common/command_line.h"
 #include "apps/common/event.h"
 #include "apps/common/exit_code.h"
+#include "apps/common/position.h"
+#include "apps/common/status_text.h"
+#include "apps/common/time.h"
 #include "messenger/client.h"
+#include "messenger/message.h"
 
 namespace messenger::app {
 namespace {
@@ -67,6 +73,232 @@ If the server goes away in the middle of it, it says so on stderr, waits for it,
 and goes on where it was, without a hole and without a repetition. With
 --give-up-after it ends with exit code 3 then, and says how to go on.)";
 
+// ---- The command line
+
+struct ReadCommand {
+  ReadOptions read = {.channel = std::string(kDefaultChannel)};
+  bool channel_given = false;
+  bool text_only = false;
+  RetryOptions retry;
+  std::string bookmark;  // a path; empty: none
+};
+
+// From 1 on.
+std::optional<std::uint64_t> ParseCount(std::string_view text) {
+  const auto count = ParseNumber(text);
+  return count == 0U ? std::nullopt : count;
+}
+
+std::optional<Start> ParseFrom(std::string_view text) {
+  if (text == "earliest") return Start::Earliest();
+  const auto sequence = ParseCount(text);
+  if (!sequence) return std::nullopt;
+  return Start::At(*sequence);
+}
+
+std::optional<Start> ParseSince(std::string_view text) {
+  const auto now = Timestamp(std::chrono::system_clock::now());
+  const auto time = ParseTime(text, now);
+  if (!time) return std::nullopt;
+  return Start::Since(*time);
+}
+
+std::optional<Start> ParseLast(std::string_view text) {
+  const auto count = ParseCount(text);
+  if (!count) return std::nullopt;
+  return Start::Last(*count);
+}
+
+std::optional<Start> ParseAfter(std::string_view text) {
+  const auto position = ParsePosition(text);
+  if (!position) return std::nullopt;
+  return Start::After(*position);
+}
+
+// A way to say where to start.
+struct StartOption {
+  const char* name;
+  const char* value;
+  std::optional<Start> (*parse)(std::string_view);
+  const char* expected;
+  const char* description;
+};
+
+constexpr auto kStartOptions = std::to_array<StartOption>({
+    {"--from", "earliest|SEQ", ParseFrom, "earliest or a sequence from 1 on",
+     "Start with the first message of the channel, or with\n"
+     "this sequence; what is no longer there is a gap"},
+    {"--since", "TIME|DURATION", ParseSince,
+     "2024-05-14T10:00:00Z, '2024-05-14 10:00' (local time) or a duration "
+     "like 10m, 1h30m or 2d",
+     "Start with the first message sent at this time or\n"
+     "later, or this long ago: 2024-05-14T10:00:00Z,\n"
+     "'2024-05-14 10:00' (local), 10m, 1h30m, 2d"},
+    {"--last", "N", ParseLast, "a number from 1 on",
+     "Start with the last N messages"},
+    {"--after", "EPOCH:SEQ", ParseAfter,
+     "the epoch and the sequence of a message, as --json prints them, for "
+     "example 1234567890:42",
+     "Resume after the message with this epoch and\n"
+     "sequence, as --json prints them"},
+});
+
+void AddStartOptions(CLI::App& command, Start* start) {
+  std::vector<CLI::Option*> added;
+  for (const StartOption& option : kStartOptions) {
+    CLI::Option* const one =
+        AddParsed(command, option.name, start, option.parse,
+                  fmt::format("is not {}", option.expected), option.description)
+            ->option_text(option.value);
+    for (CLI::Option* other : added) one->excludes(other);
+    added.push_back(one);
+  }
+}
+
+void AddReadOptions(CLI::App& command, ReadCommand* options) {
+  AddChannelArgument(
+      command,
+      AddChannel(command, &options->read.channel,
+                 "The channel to read (default general); it need\n"
+                 "not exist yet"),
+      &options->read.channel);
+  AddStartOptions(command, &options->read.start);
+  AddParsed(command, "--limit", &options->read.limit, ParseCount,
+            "is not a number from 1 on", "End after N messages")
+      ->option_text("N");
+  command.add_flag("--until-caught-up", options->read.until_caught_up,
+                   "End once everything was printed that was stored\n"
+                   "when the read began, instead of waiting for more");
+  command.add_flag("--strict", options->read.strict,
+                   "Fail, instead of reporting a gap, if messages are no\n"
+                   "longer there");
+  command
+      .add_option("--bookmark", options->bookmark,
+                  "Keep in this file what has been printed, and go on\n"
+                  "after it: the options above say where to start if\n"
+                  "there is no such file yet. It is replaced by way of\n"
+                  "FILE.new, and must not be a symbolic link")
+      ->option_text("FILE");
+  AddGiveUpAfter(command, &options->retry);
+  command.add_flag("--text", options->text_only,
+                   "Print only the text: to a file or a pipe as it is,\n"
+                   "what 'send -' was given; on a terminal, fit for it");
+}
+
+// ---- From the subscription to the output
+
+// Prints what a subscription delivers. Output is flushed, and then the bookmark
+// is set, whenever nothing more is at hand.
+//
+// The callbacks run on the client's threads; everything else may be used once
+// the subscription has ended.
+class Reading {
+ public:
+  // `bookmark` may be null.
+  Reading(std::string channel, Printer& printer, Output& output,
+          const BookmarkFile* bookmark)
+      : channel_(std::move(channel)),
+        printer_(printer),
+        output_(output),
+        bookmark_(bookmark) {}
+
+  ReadCallbacks Callbacks();
+
+  // A notice of the client's. Not worth mentioning before the first connection:
+  // there is an error then.
+  void OnNotice(std::string_view notice) const;
+
+  // Readable when there is no more to do: the subscription has ended, or it
+  // cannot reach the server to begin with, or the output or the bookmark cannot
+  // be written.
+  int done_fd() const { return done_.fd(); }
+
+  // Why there is no more to do. OK if it is the output: see there.
+  const absl::Status& end() const { return end_; }
+
+ private:
+  void OnState(const SubscriptionState& state);
+  void OnMessage(const Message& message);
+  void OnGap(const Gap& gap);
+  // Writes what was printed; then the next one would begin after `sequence`.
+  void Flush(std::uint64_t sequence);
+  void End(const absl::Status& status);
+
+  const std::string channel_;
+  Printer& printer_;
+  Output& output_;
+  const BookmarkFile* const bookmark_;
+  std::atomic<bool> was_joined_{false};
+  GapReport gaps_;
+  std::uint64_t epoch_ = 0;
+  bool ended_ = false;
+  absl::Status end_;
+  Event done_;
+};
+
+ReadCallbacks Reading::Callbacks() {
+  return {
+      .on_message = [this](const Message& message) { OnMessage(message); },
+      .on_gap = [this](const Gap& gap) { OnGap(gap); },
+      .on_state = [this](const SubscriptionState& state) { OnState(state); },
+      .on_end =
+          [this](const absl::Status& status) {
+            output_.Flush();
+            const std::string gaps = gaps_.Rest();
+            if (!gaps.empty()) PrintError(gaps);
+            End(status);
+          },
+  };
+}
+
+void Reading::OnNotice(std::string_view notice) const {
+  if (was_joined_) PrintError(notice);
+}
+
+void Reading::OnState(const SubscriptionState& state) {
+  if (state.joined) {
+    const bool first = !was_joined_.exchange(true);
+    epoch_ = state.joined->epoch;
+    if (first) Flush(state.joined->next_sequence - 1);
+  } else if (state.kind == SubscriptionState::Kind::kWaiting && !was_joined_) {
+    End(state.reason);
+  }
+}
+
+void Reading::OnMessage(const Message& message) {
+  if (ended_ || !output_.ok()) return;
+  printer_.Print(message, &output_.buffer());
+  if (message.last_of_frame) {
+    Flush(message.sequence);
+  } else if (!output_.MaybeFlush()) {
+    done_.Set();
+  }
+}
+
+void Reading::OnGap(const Gap& gap) {
+  if (!printer_.PrintGap(gap, &output_.buffer())) {
+    const std::string line = gaps_.Add(gap, GapReport::Clock::now());
+    if (!line.empty()) PrintError(line);
+  }
+  Flush(gap.next - 1);
+}
+
+void Reading::Flush(std::uint64_t sequence) {
+  if (!output_.Flush()) return done_.Set();
+  if (bookmark_ == nullptr) return;
+  const absl::Status saved =
+      bookmark_->Save({.channel = channel_,
+                       .position = {.epoch = epoch_, .sequence = sequence}});
+  if (!saved.ok()) End(saved);
+}
+
+void Reading::End(const absl::Status& status) {
+  if (!std::exchange(ended_, true)) end_ = status;
+  done_.Set();
+}
+
+// ---- The command
+
 Colours ChooseColours(const Output& output) {
   const char* no_color = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
@@ -91,9 +323,9 @@ int FailRead(const absl::Status& status, const Subscription& subscription,
              const std::string& server) {
   const auto position = subscription.position();
   if (!IsServerAway(status) || !position) return Fail(status, server);
-  PrintError(fmt::format("lost {}. Go on with: --after {}:{}",
-                         WithServer(status, server), position->epoch,
-                         position->sequence));
+  PrintError(fmt::format("lost {}. Go on with: --after {}",
+                         WithServer(status, server),
+                         PositionString(*position)));
   return ExitCodeOf(status);
 }
 
@@ -114,8 +346,7 @@ absl::Status ApplyBookmark(const BookmarkFile& file, bool channel_given,
   return absl::OkStatus();
 }
 
-int RunRead(ReadCommand command, const CommonOptions& common,
-            Context& context) {
+int RunRead(ReadCommand command, Context& context) {
   std::optional<BookmarkFile> bookmark;
   if (!command.bookmark.empty()) {
     bookmark.emplace(command.bookmark);
@@ -127,10 +358,11 @@ int RunRead(ReadCommand command, const CommonOptions& common,
     }
   }
   context.interrupt.Defer();
-  const auto printer = MakePrinter(command, common.json, context.output);
+  const auto printer =
+      MakePrinter(command, context.common.json, context.output);
   Reading reading(command.read.channel, *printer, context.output,
                   bookmark ? &*bookmark : nullptr);
-  ClientOptions options = ConnectTo(common);
+  ClientOptions options = ConnectTo(context.common);
   options.retry = command.retry;
   options.on_notice = [&reading](std::string_view notice) {
     reading.OnNotice(notice);
@@ -148,7 +380,7 @@ int RunRead(ReadCommand command, const CommonOptions& common,
   }
   // If it was the output that ended it, main has the last word.
   if (reading.end().ok() || absl::IsCancelled(reading.end())) return kOk;
-  return FailRead(reading.end(), subscription, common.server);
+  return FailRead(reading.end(), subscription, context.common.server);
 }
 
 }  // namespace
@@ -166,12 +398,10 @@ void AddRead(CLI::App& app, CommonOptions* common, Run* run) {
   for (const char* name : {"--json", "--text"}) {
     command->get_option(name)->option_text(" ");
   }
-  command->callback([command, options, common, run] {
+  command->callback([command, options, run] {
     options->channel_given =
         command->count("--channel") + command->count("CHANNEL") > 0;
-    *run = [options, common](Context& context) {
-      return RunRead(*options, *common, context);
-    };
+    *run = [options](Context& context) { return RunRead(*options, context); };
   });
 }
 

@@ -1,33 +1,25 @@
-// messenger-cli send: one message, or each line of stdin.
+#include "apps/cli/send.h"
+
 #include <fmt/format.h>
-#include <poll.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <iterator>
 #include <memory>
-#include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "apps/cli/command.h"
-#include "apps/cli/errors.h"
-#include "apps/cli/line_sender.h"
-#include "apps/cli/options.h"
-#include "apps/cli/progress.h"
-#include "apps/cli/send_options.h"
-#include "apps/cli/send_report.h"
-#include "apps/common/event.h"
+#include "apps/common/command_line.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
 #include "apps/common/standard_streams.h"
+#include "apps/common/status_text.h"
 #include "apps/common/time.h"
-#include "messenger/client.h"
 
 namespace messenger::app {
 namespace {
@@ -68,10 +60,55 @@ Exit codes of 'send -':
       error says which lines were acknowledged
   130 Ctrl-C; the error says which lines were acknowledged)";
 
-constexpr std::chrono::milliseconds kProgressInterval{200};
+// The author without --author: $MESSENGER_AUTHOR, else the login name, else
+// nobody.
+std::string DefaultAuthor() {
+  if (const char* author = std::getenv("MESSENGER_AUTHOR")) return author;
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> strings{};
+  getpwuid_r(getuid(), &entry, strings.data(), strings.size(), &found);
+  return found == nullptr ? std::string() : found->pw_name;
+}
 
-// For the receipts that are still out when a signal comes.
-constexpr std::chrono::milliseconds kGrace{1000};
+// CLI11 takes an empty answer for valid.
+std::string CheckAttribute(const std::string& attribute) {
+  const std::size_t equals = attribute.find('=');
+  if (equals != std::string::npos && equals > 0) return {};
+  return fmt::format("'{}' is not NAME=VALUE", attribute);
+}
+
+void AddSendOptions(CLI::App& command, SendCommand* options) {
+  command
+      .add_option("TEXT", options->text,
+                  "The text, which may be empty; or - to send each line\n"
+                  "of stdin as a message. A text that begins with a\n"
+                  "dash comes after --")
+      ->option_text(" ")
+      ->required();
+  AddChannel(command, &options->channel,
+             "The channel to send to (default general)");
+  command
+      .add_option("--author", options->author,
+                  "Who says it (default $MESSENGER_AUTHOR, else the\n"
+                  "login name)")
+      ->option_text("NAME");
+  command
+      .add_option("--attribute", options->attributes,
+                  "Something else to say; may be given several times")
+      ->option_text("NAME=VALUE")
+      ->allow_extra_args(false)
+      ->check(CheckAttribute);
+  command.add_flag("--skip-invalid", options->skip_invalid,
+                   "With -, go on after lines that cannot be sent, and\n"
+                   "report each of them");
+  AddGiveUpAfter(command, &options->retry);
+  AddSize(command, "--max-message-bytes", &options->max_message_bytes,
+          "Longest message that the server takes, encoded, up\n"
+          "to 16Mi (default 1Mi)")
+      ->check(CLI::Range(ClientOptions::kMaxMessageBytes.least,
+                         ClientOptions::kMaxMessageBytes.most));
+}
 
 void PrintReceipt(const Receipt& receipt, const std::string& channel, bool json,
                   std::string* out) {
@@ -88,129 +125,62 @@ void PrintReceipt(const Receipt& receipt, const std::string& channel, bool json,
   }
 }
 
-int SendText(const SendCommand& command, const CommonOptions& common,
-             Context& context) {
+int SendText(const SendCommand& command, Context& context) {
   NewMessage message = command.MessageWithoutText();
   message.text = command.text;
+  ClientOptions options = ConnectTo(context.common);
   // Whoever has typed it is to know at once.
-  const RetryOptions never = {.give_up_after = std::chrono::milliseconds(0)};
-  ClientOptions options = ConnectTo(common);
-  options.retry = never;
+  options.retry = {.give_up_after = std::chrono::milliseconds(0)};
   options.max_message_bytes = command.max_message_bytes;
   Client client = Client::Connect(std::move(options));
   const auto receipt = client.Send(message);
-  if (!receipt.ok()) return Fail(receipt.status(), common.server);
-  PrintReceipt(*receipt, command.channel, common.json,
+  if (!receipt.ok()) return Fail(receipt.status(), context.common.server);
+  PrintReceipt(*receipt, command.channel, context.common.json,
                &context.output.buffer());
   context.done = fmt::format("the message is stored: {} {}", command.channel,
                              receipt->position.sequence);
   return kOk;
 }
 
-void PrintSummary(const SendState& state, const std::string& channel,
-                  double seconds, std::string* out) {
-  Json epoch;
-  Json first;
-  Json last;
-  if (state.acknowledged > 0) {
-    epoch = EpochString(state.first_receipt->position.epoch);
-    first = state.first_receipt->position.sequence;
-    last = state.last_receipt->position.sequence;
-  }
-  AppendLine({{"channel", channel},
-              {"sent", state.acknowledged},
-              {"refused", state.skipped + (state.refused ? 1 : 0)},
-              {"epoch", epoch},
-              {"first_sequence", first},
-              {"last_sequence", last},
-              {"seconds", seconds}},
-             out);
-}
-
-// Sends in a thread of its own, so that progress is shown, and a signal obeyed,
-// while a server does not answer.
-int SendLines(const SendCommand& command, const CommonOptions& common,
-              Context& context) {
-  const Interrupt& interrupt = context.interrupt;
-  context.interrupt.Defer();
-  Progress progress;
-  ClientOptions options = ConnectTo(common);
-  options.retry = command.retry;
-  options.on_notice = [&progress](std::string_view notice) {
-    progress.PrintError(notice);
-  };
-  options.max_message_bytes = command.max_message_bytes;
-  options.send_timeout = std::chrono::milliseconds(0);
-  options.call_timeout = CallTimeout(command.retry);
-  Client client = Client::Connect(std::move(options));
-  LineSender sender(std::move(client), command,
-                    [&progress](const FailedLine& line) {
-                      progress.PrintError(Describe(line));
-                    });
-  Event done;
-  std::thread thread([&] {
-    sender.Run();
-    done.Set();
-  });
-  while (!WaitForAny({{done.fd(), POLLIN}, {interrupt.fd(), POLLIN}},
-                     kProgressInterval)) {
-    progress.Show(sender.state().acknowledged);
-  }
-  sender.Stop();
-  const bool finished =
-      interrupt.signal() == 0 || WaitForAny({{done.fd(), POLLIN}}, kGrace);
-
-  const SendState state = sender.state();
-  const int signal = interrupt.signal();
-  const int exit_code = ExitCodeOf(state, signal);
-  progress.Close(state.acknowledged, command.channel);
-  const std::string report = Report(state, signal, common.server);
-  if (!report.empty()) PrintError(report);
-  if (common.json) {
-    PrintSummary(state, command.channel, progress.seconds(),
-                 &context.output.buffer());
-    context.done = Acknowledged(state);
-  }
-  if (!finished) {
-    // The thread waits for the server: there is no way to end but at once.
-    context.output.Flush();
-    std::_Exit(exit_code);
-  }
-  thread.join();
-  return exit_code;
-}
-
 // What is wrong with the message, whatever its text, is wrong usage.
-int RunSend(const SendCommand& command, const CommonOptions& common,
-            Context& context) {
+int RunSend(const SendCommand& command, Context& context) {
   const absl::Status status =
       CheckMessage(command.MessageWithoutText(), command.max_message_bytes);
   if (!status.ok()) {
     PrintError(MessageOf(status));
     return kUsage;
   }
-  if (!command.from_stdin()) return SendText(command, common, context);
+  if (command.text != "-") return SendText(command, context);
   if (!IsInherited(STDIN_FILENO)) {
     PrintError("stdin is closed");
     return kFailed;
   }
-  return SendLines(command, common, context);
+  return SendLines(command, context);
 }
 
 }  // namespace
+
+NewMessage SendCommand::MessageWithoutText() const {
+  NewMessage message{.channel = channel, .author = author};
+  for (const std::string_view attribute : attributes) {
+    const std::size_t equals = attribute.find('=');
+    message.attributes.push_back({.name = attribute.substr(0, equals),
+                                  .value = attribute.substr(equals + 1)});
+  }
+  return message;
+}
 
 void AddSend(CLI::App& app, CommonOptions* common, Run* run) {
   CLI::App* const command =
       app.add_subcommand("send", "Send a message, or the lines of stdin");
   command->footer(kSendFooter);
   const auto options = std::make_shared<SendCommand>();
+  options->author = DefaultAuthor();
   AddSendOptions(*command, options.get());
   AddServer(*command, common);
   AddJson(*command, common, "Print the receipt, or with - a summary, as JSON");
-  command->callback([options, common, run] {
-    *run = [options, common](Context& context) {
-      return RunSend(*options, *common, context);
-    };
+  command->callback([options, run] {
+    *run = [options](Context& context) { return RunSend(*options, context); };
   });
 }
 

@@ -4,11 +4,9 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <string_view>
 #include <system_error>
 #include <vector>
 
-#include "apps/common/duration.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/nearest.h"
 #include "apps/common/standard_streams.h"
@@ -149,7 +147,7 @@ CLI::Option* AddAsArgument(CLI::App& app, const CLI::Option* option,
       ->option_text(" ");
 }
 
-int UsageError(const CLI::App& app, const std::string& error) {
+int UsageError(const CLI::App& app, std::string_view error) {
   PrintError(app.get_name(), error);
   WriteStderr(
       fmt::format("({} --help explains the options)\n", ChosenCommand(app)));
@@ -158,26 +156,6 @@ int UsageError(const CLI::App& app, const std::string& error) {
 
 CLI::Validator AsBytes() {
   return {ReplaceByBytes, /*validator_desc=*/"", /*validator_name=*/""};
-}
-
-CLI::Option* AddDuration(CLI::App& app, const std::string& name,
-                         std::chrono::nanoseconds* value,
-                         const std::string& description) {
-  return app
-      .add_option_function<std::string>(
-          name,
-          [name, value](const std::string& text) {
-            const auto duration = ParseDuration(text);
-            if (!duration) {
-              throw CLI::ValidationError(
-                  name, fmt::format("'{}' is no duration; use, for example, "
-                                    "90s, 1h30m, 36h or 7d",
-                                    text));
-            }
-            *value = *duration;
-          },
-          description)
-      ->option_text("DURATION");
 }
 
 }  // namespace messenger::app

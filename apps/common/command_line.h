@@ -1,10 +1,15 @@
 // Parsing a command line the same way in every program.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
+
+#include "apps/common/time.h"
 
 namespace messenger::app {
 
@@ -27,12 +32,50 @@ CLI::Option* AddAsArgument(CLI::App& app, const CLI::Option* option,
                            const std::string& name, std::string* value);
 
 // Prints a usage error and returns its exit code.
-int UsageError(const CLI::App& app, const std::string& error);
+int UsageError(const CLI::App& app, std::string_view error);
 
-// An option with a duration in the form that ParseDuration knows.
+// An option whose value `parse` makes of a text. If it returns nothing, the
+// text is wrong, and `wrong` says how: "is no duration".
+template <typename Value, typename Parse>
+CLI::Option* AddParsed(CLI::App& app, const std::string& name, Value* value,
+                       Parse parse, const std::string& wrong,
+                       const std::string& description) {
+  return app.add_option_function<std::string>(
+      name,
+      [=](const std::string& text) {
+        const auto parsed = parse(text);
+        if (!parsed) {
+          throw CLI::ValidationError(name, fmt::format("'{}' {}", text, wrong));
+        }
+        *value = *parsed;
+      },
+      description);
+}
+
+// An option with a duration in the form that ParseDuration knows. What `value`
+// has no units for is rounded up.
+template <typename Duration>
 CLI::Option* AddDuration(CLI::App& app, const std::string& name,
-                         std::chrono::nanoseconds* value,
-                         const std::string& description);
+                         Duration* value, const std::string& description) {
+  const auto parse = [](std::string_view text) -> std::optional<Duration> {
+    const auto duration = ParseDuration(text);
+    if (!duration) return std::nullopt;
+    return std::chrono::ceil<Duration>(*duration);
+  };
+  return AddParsed(app, name, value, parse,
+                   "is no duration; use, for example, 90s, 1h30m, 36h or 7d",
+                   description)
+      ->option_text("DURATION");
+}
+
+// An option with a number from 1 on.
+template <typename Number>
+CLI::Option* AddCount(CLI::App& app, const std::string& name, Number* value,
+                      const std::string& description) {
+  return app.add_option(name, *value, description)
+      ->option_text("N")
+      ->check(CLI::PositiveNumber);
+}
 
 // Turns a size with a unit into a number of bytes.
 CLI::Validator AsBytes();

@@ -7,10 +7,10 @@
 #include <csignal>
 #include <string>
 
-#include "apps/common/duration.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/standard_streams.h"
+#include "apps/common/time.h"
 
 namespace messenger::app {
 namespace {

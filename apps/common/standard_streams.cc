@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <initializer_list>
+#include <utility>
 
 #include "messenger/printable.h"
 
@@ -30,6 +31,25 @@ void WriteStderr(std::string_view text) {
 
 void PrintError(std::string_view who, std::string_view what) {
   WriteStderr(fmt::format("{}: {}\n", who, Printable(what)));
+}
+
+ProgressLine::ProgressLine() : watched_(isatty(STDERR_FILENO) != 0) {}
+
+void ProgressLine::Show(std::string_view text) {
+  if (!watched_) return;
+  Erase();
+  WriteStderr(text);
+  shown_ = true;
+}
+
+void ProgressLine::Erase() {
+  if (std::exchange(shown_, false)) WriteStderr("\r\x1b[K");
+}
+
+void ProgressLine::Leave(std::string_view text) {
+  if (!watched_) return;
+  Erase();
+  WriteStderr(fmt::format("{}\n", text));
 }
 
 }  // namespace messenger::app

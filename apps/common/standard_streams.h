@@ -22,4 +22,26 @@ void WriteStderr(std::string_view text);
 // whatever a program has to say to people, and what it quotes of others.
 void PrintError(std::string_view who, std::string_view what);
 
+// A line on stderr that is rewritten, for a person who watches. If stderr is no
+// terminal, there is none.
+//
+// Thread safety: none.
+class ProgressLine {
+ public:
+  ProgressLine();
+  ~ProgressLine() { Erase(); }
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  bool watched() const { return watched_; }
+  void Show(std::string_view text);
+  void Erase();
+  // Replaces it by one that stays.
+  void Leave(std::string_view text);
+
+ private:
+  const bool watched_;
+  bool shown_ = false;
+};
+
 }  // namespace messenger::app

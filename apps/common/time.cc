@@ -3,16 +3,28 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <chrono>
+#include <charconv>
 #include <cstdlib>
+#include <system_error>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "apps/common/duration.h"
 #include "apps/common/standard_streams.h"
 
 namespace messenger::app {
 namespace {
+
+// Takes a leading "<n>d" off `*text`.
+absl::Duration TakeDays(std::string_view* text) {
+  unsigned days = 0;
+  const char* const end = text->data() + text->size();
+  const auto [rest, error] = std::from_chars(text->data(), end, days);
+  if (error != std::errc() || rest == end || *rest != 'd') {
+    return absl::ZeroDuration();
+  }
+  *text = {rest + 1, end};
+  return days * absl::Hours(24);
+}
 
 // absl's own RFC3339_full also takes a 't' and fractions, as the RFC does.
 constexpr std::array kFormats = {
@@ -54,6 +66,27 @@ absl::TimeZone FindLocalZone() {
 
 }  // namespace
 
+std::optional<std::chrono::nanoseconds> ParseDuration(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  const absl::Duration days = TakeDays(&text);
+  absl::Duration rest;
+  if (!text.empty() &&
+      !absl::ParseDuration(absl::string_view(text.data(), text.size()),
+                           &rest)) {
+    return std::nullopt;
+  }
+  const absl::Duration duration = days + rest;
+  if (rest < absl::ZeroDuration() ||
+      duration > absl::FromChrono(std::chrono::nanoseconds::max())) {
+    return std::nullopt;
+  }
+  return absl::ToChronoNanoseconds(duration);
+}
+
+std::string FormatDuration(std::chrono::nanoseconds duration) {
+  return absl::FormatDuration(absl::FromChrono(duration));
+}
+
 absl::TimeZone LocalZone() {
   static const absl::TimeZone zone = FindLocalZone();
   return zone;
@@ -72,6 +105,14 @@ std::optional<Timestamp> ParseTime(std::string_view text, Timestamp now) {
 std::string FormatTime(Timestamp time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E9SZ", absl::FromChrono(time),
                           absl::UTCTimeZone());
+}
+
+const std::string& TimeText::Of(Timestamp time) {
+  if (text_.empty() || time != time_) {
+    time_ = time;
+    text_ = FormatTime(time);
+  }
+  return text_;
 }
 
 }  // namespace messenger::app

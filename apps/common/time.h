@@ -1,6 +1,7 @@
-// Times as people type them and as they are shown.
+// Times and durations as people type them and as they are shown.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,14 @@
 #include "messenger/message.h"
 
 namespace messenger::app {
+
+// "90m", "1h30m", "7d", "2d12h", "1.5s", "250ms": days, then what
+// absl::ParseDuration accepts. Nothing if `text` is none, is negative, or is
+// longer than 292 years.
+std::optional<std::chrono::nanoseconds> ParseDuration(std::string_view text);
+
+// "5s", "1h30m": as short as possible.
+std::string FormatDuration(std::chrono::nanoseconds duration);
 
 // A moment: RFC 3339 (2024-05-14T10:00:00Z), local time (2024-05-14,
 // "2024-05-14 10:00", "2024-05-14 10:00:00"), or how long before `now` (10m,
@@ -23,5 +32,19 @@ absl::TimeZone LocalZone();
 
 // RFC 3339 in UTC with nanoseconds: 2024-05-14T10:00:00.000000001Z.
 std::string FormatTime(Timestamp time);
+
+// FormatTime of one message after the other: those that were sent together have
+// the same time.
+//
+// Thread safety: none.
+class TimeText {
+ public:
+  // Valid until the next call.
+  const std::string& Of(Timestamp time);
+
+ private:
+  Timestamp time_;
+  std::string text_;
+};
 
 }  // namespace messenger::app

@@ -5,7 +5,6 @@
 #include <iterator>
 
 #include "apps/common/json.h"
-#include "apps/common/message_json.h"
 #include "apps/common/position.h"
 #include "apps/common/time.h"
 
@@ -42,9 +41,10 @@ void AppendEvents(std::string_view channel, const ReadFrame& frame,
                  {"head", frame.joined->head}},
                 out);
   }
+  TimeText times;
   for (const Message& message : frame.messages) {
     AppendId(message.position(), out);
-    AppendEvent({}, MessageJson(message, FormatTime(message.send_time)), out);
+    AppendEvent({}, MessageJson(message, &times), out);
   }
   if (frame.caught_up) {
     AppendEvent("caught-up", {{"head", *frame.caught_up}}, out);

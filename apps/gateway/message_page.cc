@@ -11,7 +11,6 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "apps/common/json.h"
-#include "apps/common/message_json.h"
 #include "apps/common/position.h"
 #include "apps/common/time.h"
 #include "apps/gateway/problem.h"
@@ -109,7 +108,7 @@ class PageReader final : public Waiter,
     if (frame.gap) gaps_.push_back(GapJson(channel_, *frame.gap));
     for (const Message& message : frame.messages) {
       if (full_) return;
-      messages_.push_back(MessageJson(message, FormatTime(message.send_time)));
+      messages_.push_back(MessageJson(message, &times_));
       next_ = message.position();
       head_ = std::max(head_, message.sequence);
       bytes_ += message.text.size() + message.author.size();
@@ -167,6 +166,7 @@ class PageReader final : public Waiter,
   absl::Status why_not_ ABSL_GUARDED_BY(mu_) =
       absl::UnavailableError("the server did not answer in time");
   Respond respond_;
+  TimeText times_;
   Json messages_ = Json::array();
   Json gaps_ = Json::array();
   std::size_t bytes_ = 0;

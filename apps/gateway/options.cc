@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdint>
-#include <cstdlib>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
+#include "apps/common/addresses.h"
 #include "apps/common/command_line.h"
 #include "apps/common/status_text.h"
-#include "messenger/address.h"
 #include "messenger/version.h"
 
 namespace messenger::app {
@@ -88,53 +87,11 @@ Environment:
   MESSENGER_HTTP_PORT     port to listen on if there is no --listen
                           (default 8080))";
 
-// CLI11 takes an empty answer for valid.
-std::string CheckServer(const std::string& server) {
-  return std::string(MessageOf(ParseTarget(server).status()));
-}
-
-std::string CheckListen(const std::string& address) {
-  return std::string(MessageOf(ParseAddress(address).status()));
-}
-
-const char* Variable(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? nullptr : value;
-}
-
-// Where to listen without --listen; INVALID_ARGUMENT names the variable.
-absl::StatusOr<std::string> DefaultListen() {
-  Address address = {.host = "127.0.0.1", .port = kDefaultHttpPort};
-  if (const char* const variable = Variable("MESSENGER_HTTP_PORT")) {
-    const absl::StatusOr<std::uint16_t> port = ParsePort(variable);
-    if (!port.ok()) {
-      return absl::InvalidArgumentError(
-          fmt::format("MESSENGER_HTTP_PORT: {}", MessageOf(port.status())));
-    }
-    address.port = *port;
-  }
-  if (const char* const host = Variable("MESSENGER_HTTP_HOST")) {
-    address.host = host;
-    const absl::Status status = ParseAddress(address.ToString()).status();
-    if (!status.ok()) {
-      return absl::InvalidArgumentError(
-          fmt::format("MESSENGER_HTTP_HOST: {}", MessageOf(status)));
-    }
-  }
-  return address.ToString();
-}
-
 void AddOptions(CLI::App& app, GatewayCommand* command) {
-  app.add_option("--server", command->gateway.server,
-                 "The server's address, port 51075 if there is none\n"
-                 "(default $MESSENGER_SERVER_ADDR, else localhost)")
-      ->option_text("HOST[:PORT]")
-      ->check(CheckServer);
-  app.add_option("--listen", command->listen,
-                 "Address to listen on; port 0 takes a free one\n"
-                 "(default $MESSENGER_HTTP_HOST:$MESSENGER_HTTP_PORT)")
-      ->option_text("HOST:PORT")
-      ->check(CheckListen);
+  AddServerAddress(app, &command->gateway.server);
+  AddListenAddress(app, &command->listen,
+                   "Address to listen on; port 0 takes a free one\n"
+                   "(default $MESSENGER_HTTP_HOST:$MESSENGER_HTTP_PORT)");
   app.add_option("--allow-host", command->allowed_hosts,
                  "Answer when called by this name, too; repeatable.\n"
                  "Other names are refused, since a page could have\n"
@@ -150,22 +107,18 @@ void AddOptions(CLI::App& app, GatewayCommand* command) {
       ->expected(1)
       ->take_all()
       ->check(CheckOriginOption);
-  AddDuration(app, "--timeout", &command->timeout,
+  AddDuration(app, "--timeout", &command->gateway.timeout,
               "How long a request waits for the server before it\n"
               "is answered with 503, at least 1ms (default 10s)");
-  app.add_option("--postbox-messages", command->gateway.postbox.max_messages,
-                 "Most messages in the postbox; the oldest are dropped\n"
-                 "first, and the next fetch says how many, in the\n"
-                 "header Messenger-Dropped (default 10000)")
-      ->option_text("N")
-      ->check(CLI::PositiveNumber);
+  AddCount(app, "--postbox-messages", &command->gateway.postbox.max_messages,
+           "Most messages in the postbox; the oldest are dropped\n"
+           "first, and the next fetch says how many, in the\n"
+           "header Messenger-Dropped (default 10000)");
   AddSize(app, "--postbox-bytes", &command->gateway.postbox.max_bytes,
           "Most bytes of authors and texts in it (default 16Mi)");
-  app.add_option("--max-connections", command->limits.max_connections,
-                 "Most connections; one more is answered with 503\n"
-                 "(default 10000)")
-      ->option_text("N")
-      ->check(CLI::PositiveNumber);
+  AddCount(app, "--max-connections", &command->limits.max_connections,
+           "Most connections; one more is answered with 503\n"
+           "(default 10000)");
   AddSize(app, "--max-body-bytes", &command->limits.max_body_bytes,
           "Most bytes of the body of a request, up to 16Mi\n"
           "(default 8Mi)");
@@ -188,8 +141,6 @@ std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
                                                     const char* const* argv,
                                                     int* exit_code) {
   auto command = std::make_unique<GatewayCommand>();
-  const char* const server = Variable("MESSENGER_SERVER_ADDR");
-  command->gateway.server = server == nullptr ? "localhost" : server;
   CLI::App app(
       "Serve a messenger-server's channels over HTTP: a chat page, a JSON\n"
       "API, server-sent events, and a postbox.",
@@ -201,32 +152,26 @@ std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
     *exit_code = *code;
     return nullptr;
   }
-  // What --server said has been checked.
-  auto target = ParseTarget(command->gateway.server);
-  if (!target.ok()) {
-    *exit_code = UsageError(app, fmt::format("MESSENGER_SERVER_ADDR: {}",
-                                             MessageOf(target.status())));
+  absl::Status status = ResolveServerAddress(&command->gateway.server);
+  if (status.ok()) {
+    status = ResolveListenAddress(
+        {.address = {.host = "127.0.0.1", .port = kDefaultHttpPort},
+         .port_variable = "MESSENGER_HTTP_PORT",
+         .host_variable = "MESSENGER_HTTP_HOST"},
+        &command->listen);
+  }
+  if (!status.ok()) {
+    *exit_code = UsageError(app, MessageOf(status));
     return nullptr;
   }
-  command->gateway.server = *std::move(target);
-  if (command->listen.empty()) {
-    auto listen = DefaultListen();
-    if (!listen.ok()) {
-      *exit_code = UsageError(app, std::string(MessageOf(listen.status())));
-      return nullptr;
-    }
-    command->listen = *std::move(listen);
-  }
-  using std::chrono::milliseconds;
+  const std::chrono::milliseconds timeout = command->gateway.timeout;
   constexpr std::chrono::hours kMost(24);
-  const auto timeout = std::chrono::ceil<milliseconds>(command->timeout);
-  if (timeout < milliseconds(1) || timeout > kMost) {
+  if (timeout < std::chrono::milliseconds(1) || timeout > kMost) {
     *exit_code = UsageError(
         app, fmt::format("--timeout: {} ms is not between 1 ms and 24 hours",
                          timeout.count()));
     return nullptr;
   }
-  command->gateway.timeout = timeout;
   if (command->limits.max_body_bytes > kMaxBytesOnTheWay) {
     *exit_code = UsageError(
         app, fmt::format("--max-body-bytes: {} is more than {}",

@@ -17,7 +17,6 @@ struct GatewayCommand {
   HttpLimits limits = {};
   std::vector<std::string> allowed_hosts = {};
   std::vector<std::string> cors_origins = {};
-  std::chrono::nanoseconds timeout = GatewayOptions().timeout;  // for `gateway`
   std::chrono::nanoseconds drain_timeout = std::chrono::seconds(5);
 };
 

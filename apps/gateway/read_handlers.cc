@@ -10,7 +10,6 @@
 
 #include "absl/status/statusor.h"
 #include "apps/common/json.h"
-#include "apps/common/message_json.h"
 #include "apps/gateway/event_stream.h"
 #include "apps/gateway/handlers.h"
 #include "apps/gateway/message_page.h"

@@ -73,17 +73,12 @@ std::string TextOf(const Message& message) {
 }
 
 Json JsonOf(const Message& message) {
-  Json attributes = Json::array();
-  for (const Attribute& attribute : message.attributes) {
-    attributes.push_back(
-        {{"name", attribute.name}, {"value", attribute.value}});
-  }
   return {{"channel", message.channel},
           {"sequence", message.sequence},
           {"send_time", FormatTime(message.send_time)},
           {"author", message.author},
           {"text", message.text},
-          {"attributes", std::move(attributes)},
+          {"attributes", AttributesJson(message.attributes)},
           {"producer_id", Hex(message.producer_id)},
           {"producer_sequence", message.producer_sequence}};
 }

@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
+#include "apps/common/addresses.h"
 #include "apps/common/command_line.h"
+#include "apps/common/status_text.h"
 #include "messenger/address.h"
 #include "messenger/version.h"
 
@@ -76,37 +73,16 @@ Environment:
                           (default 51075))";
 
 // CLI11 takes an empty answer for valid.
-std::string CheckListen(const std::string& address) {
-  const absl::Status status = ParseAddress(address).status();
-  return {status.message().data(), status.message().size()};
-}
-
 std::string CheckDurability(const std::string& level) {
   if (level == "fsync" || level == "os") return {};
   return fmt::format("'{}' is not known; it takes fsync or os", level);
 }
 
-// Where to listen without --listen; INVALID_ARGUMENT names the variable.
-absl::StatusOr<std::string> DefaultListen() {
-  const char* variable = std::getenv("MESSENGER_SERVER_PORT");
-  Address address = {.host = "0.0.0.0", .port = kDefaultPort};
-  if (variable != nullptr && *variable != '\0') {
-    const absl::StatusOr<std::uint16_t> port = ParsePort(variable);
-    if (!port.ok()) {
-      return absl::InvalidArgumentError(fmt::format(
-          "MESSENGER_SERVER_PORT: {}", std::string(port.status().message())));
-    }
-    address.port = *port;
-  }
-  return address.ToString();
-}
-
 void AddOptions(CLI::App& app, ServerCommand* command) {
-  app.add_option("--listen", command->server.listen,
-                 "Address to listen on; port 0 takes a free one\n"
-                 "(default 0.0.0.0:$MESSENGER_SERVER_PORT)")
-      ->option_text("HOST:PORT")
-      ->check(CheckListen);
+  ServiceOptions& service = command->server.service;
+  AddListenAddress(app, &command->server.listen,
+                   "Address to listen on; port 0 takes a free one\n"
+                   "(default 0.0.0.0:$MESSENGER_SERVER_PORT)");
   app.add_option("--log", command->log_uri,
                  "The log to serve (default $MESSENGER_SERVER_LOG)\n"
                  "  file:DIR  in a directory, created if need be\n"
@@ -143,50 +119,41 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
           "For memory:, most memory for the messages of all\n"
           "channels, at least 1Mi; beyond it new ones are\n"
           "refused (default: half of the memory there is)");
-  app.add_option("--max-channels", command->log.max_channels,
-                 "Most channels (default 100000)")
-      ->option_text("N")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--max-deleted-channels", command->log.max_deleted_channels,
-                 "Most deleted channels; their last sequence is\n"
-                 "remembered for good (default 1000000)")
-      ->option_text("N")
-      ->check(CLI::PositiveNumber);
-  AddSize(app, "--max-message-bytes",
-          &command->server.service.max_message_bytes,
+  AddCount(app, "--max-channels", &command->log.max_channels,
+           "Most channels (default 100000)");
+  AddCount(app, "--max-deleted-channels", &command->log.max_deleted_channels,
+           "Most deleted channels; their last sequence is\n"
+           "remembered for good (default 1000000)");
+  AddSize(app, "--max-message-bytes", &service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"
           "(default 1Mi)");
-  AddSize(app, "--max-append-bytes", &command->server.service.max_append_bytes,
+  AddSize(app, "--max-append-bytes", &service.max_append_bytes,
           "Most bytes of appends under way over all calls; four\n"
           "times as much may wait, and connections take turns\n"
           "(default 64Mi)");
   AddSize(app, "--max-frames-in-flight-bytes",
-          &command->server.service.max_frames_in_flight_bytes,
+          &service.max_frames_in_flight_bytes,
           "Most log memory that is held for readers that do not\n"
           "take it, over all of them; beyond it, those that have\n"
           "stalled for longest are cut off, and can resume\n"
           "(default 256Mi)");
-  app.add_option("--max-connections", command->server.max_connections,
-                 "Most connections; one more is refused (default: half\n"
-                 "of the descriptors that ulimit -Hn allows, but for\n"
-                 "256 that everything else may need)")
-      ->option_text("N")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--max-connections-per-address",
-                 command->server.max_connections_per_address,
-                 "Most of them from one IPv4 address, or one /64\n"
-                 "network of IPv6; this machine's own are not counted\n"
-                 "(default 1024, and at most half of all)")
-      ->option_text("N")
-      ->check(CLI::PositiveNumber);
-  AddDuration(app, "--stall-timeout", &command->stall_timeout,
+  AddCount(app, "--max-connections", &command->server.max_connections,
+           "Most connections; one more is refused (default: half\n"
+           "of the descriptors that ulimit -Hn allows, but for\n"
+           "256 that everything else may need)");
+  AddCount(app, "--max-connections-per-address",
+           &command->server.max_connections_per_address,
+           "Most of them from one IPv4 address, or one /64\n"
+           "network of IPv6; this machine's own are not counted\n"
+           "(default 1024, and at most half of all)");
+  AddDuration(app, "--stall-timeout", &service.stall_timeout,
               "Cut off readers that take nothing for so long; they\n"
               "can resume where they were; 0s waits for ever\n"
               "(default 15m)");
-  AddDuration(app, "--keepalive-time", &command->keepalive_time,
+  AddDuration(app, "--keepalive-time", &service.keepalive_time,
               "Ask a peer that is silent for so long for a sign of\n"
               "life, from 100ms on (default 10s)");
-  AddDuration(app, "--keepalive-timeout", &command->keepalive_timeout,
+  AddDuration(app, "--keepalive-timeout", &service.keepalive_timeout,
               "Close its connection if there is none within so\n"
               "long, from 100ms on (default 30s)");
   AddDuration(app, "--drain-timeout", &command->drain_timeout,
@@ -201,8 +168,7 @@ std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
                                                   int* exit_code) {
   auto command = std::make_unique<ServerCommand>();
   command->server.listen.clear();
-  if (const char* log = std::getenv("MESSENGER_SERVER_LOG");
-      log != nullptr && *log != '\0') {
+  if (const char* const log = Variable("MESSENGER_SERVER_LOG")) {
     command->log_uri = log;
   }
   CLI::App app("Serve ordered message logs over gRPC.", "messenger-server");
@@ -219,23 +185,16 @@ std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
   }
   if (command->tool) return command;
   ServiceOptions& service = command->server.service;
-  using std::chrono::milliseconds;
-  service.stall_timeout =
-      std::chrono::ceil<milliseconds>(command->stall_timeout);
-  service.keepalive_time =
-      std::chrono::ceil<milliseconds>(command->keepalive_time);
-  service.keepalive_timeout =
-      std::chrono::ceil<milliseconds>(command->keepalive_timeout);
   service.max_request_bytes =
       std::max(service.max_request_bytes,
                service.max_message_bytes + ServiceOptions::kRequestOverhead);
-  if (command->server.listen.empty()) {
-    const auto listen = DefaultListen();
-    if (!listen.ok()) {
-      *exit_code = UsageError(app, std::string(listen.status().message()));
-      return nullptr;
-    }
-    command->server.listen = *listen;
+  const absl::Status listen = ResolveListenAddress(
+      {.address = {.host = "0.0.0.0", .port = kDefaultPort},
+       .port_variable = "MESSENGER_SERVER_PORT"},
+      &command->server.listen);
+  if (!listen.ok()) {
+    *exit_code = UsageError(app, MessageOf(listen));
+    return nullptr;
   }
   return command;
 }

@@ -17,11 +17,6 @@ struct ServerCommand {
   // Without `log`, which main opens.
   ServerOptions server;
   std::chrono::nanoseconds drain_timeout = std::chrono::seconds(5);
-  // For `server`.
-  std::chrono::nanoseconds stall_timeout = ServiceOptions().stall_timeout;
-  std::chrono::nanoseconds keepalive_time = ServiceOptions().keepalive_time;
-  std::chrono::nanoseconds keepalive_timeout =
-      ServiceOptions().keepalive_timeout;
   // Instead of serving the log.
   RunTool tool;
 };

@@ -1,7 +1,6 @@
 #include "apps/server/tool_command.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -12,7 +11,7 @@
 #include "apps/common/bytes.h"
 #include "apps/common/command_line.h"
 #include "apps/common/exit_code.h"
-#include "apps/common/standard_streams.h"
+#include "apps/common/status_text.h"
 #include "messenger/printable.h"
 
 namespace messenger::app {
@@ -38,15 +37,13 @@ CLI::App* AddTool(CLI::App& app, const std::string& name,
 }
 
 ToolOutput::ToolOutput(std::string command, bool json)
-    : command_(std::move(command)),
-      json_(json),
-      watched_(isatty(STDERR_FILENO) != 0) {
+    : command_(std::move(command)), json_(json) {
   // That nobody reads what it prints must not end a repair.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
 }
 
 void ToolOutput::Write(std::string_view bytes) {
-  EraseProgress();
+  progress_.Erase();
   if (error_ == 0 &&
       std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) {
     error_ = errno;
@@ -110,7 +107,7 @@ LogToolOptions ToolOutput::Options() {
 }
 
 void ToolOutput::ShowProgress(std::uint64_t bytes) {
-  if (!watched_) return;
+  if (!progress_.watched()) return;
   const auto now = std::chrono::steady_clock::now();
   if (now < next_shown_) return;
   // What is done at once needs none.
@@ -118,26 +115,19 @@ void ToolOutput::ShowProgress(std::uint64_t bytes) {
   next_shown_ = now + kProgressInterval;
   if (first) return;
   std::fflush(stdout);
-  WriteStderr(fmt::format("\r\x1b[Kread {}", FormatBytes(bytes)));
-  shown_ = true;
-}
-
-void ToolOutput::EraseProgress() {
-  if (std::exchange(shown_, false)) WriteStderr("\r\x1b[K");
+  progress_.Show(fmt::format("read {}", FormatBytes(bytes)));
 }
 
 int ToolOutput::Fail(const absl::Status& status) {
   std::fflush(stdout);
-  EraseProgress();
-  PrintError(
-      "messenger-server " + command_,
-      std::string_view(status.message().data(), status.message().size()));
+  progress_.Erase();
+  PrintError("messenger-server " + command_, MessageOf(status));
   return absl::IsInvalidArgument(status) ? kUsage : kUnavailable;
 }
 
 int ToolOutput::Finish(int exit_code, std::string_view done) {
   if (error_ == 0 && std::fflush(stdout) != 0) error_ = errno;
-  EraseProgress();
+  progress_.Erase();
   // A pipe whose reader has gone is no failure: it has seen enough.
   if (error_ == 0 || error_ == EPIPE) return exit_code;
   PrintError("messenger-server " + command_,

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "apps/common/json.h"
+#include "apps/common/standard_streams.h"
 #include "messenger/log_tools.h"
 
 namespace CLI {
@@ -57,13 +58,11 @@ class ToolOutput {
 
  private:
   void ShowProgress(std::uint64_t bytes);
-  void EraseProgress();
   void Write(std::string_view bytes);
 
   const std::string command_;
   const bool json_;
-  const bool watched_;
-  bool shown_ = false;
+  ProgressLine progress_;
   std::chrono::steady_clock::time_point next_shown_;
   int error_ = 0;
 };

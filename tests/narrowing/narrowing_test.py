@@ -48,7 +48,7 @@ ALLOWED = {
     # As many as there are threads.
     ("apps/cli/bench/runner.cc", ".producer = static_cast<std::uint32_t>(index),"): 1,
     # At most 64.
-    ("apps/cli/bench/histogram.cc", "const auto width = static_cast<int>(std::bit_width(nanoseconds));"): 1,
+    ("apps/cli/bench/measure.cc", "const auto width = static_cast<int>(std::bit_width(nanoseconds));"): 1,
 }
 
 PLANTED = """

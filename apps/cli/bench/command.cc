@@ -2,25 +2,26 @@
 #include "apps/cli/command.h"
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
-#include <thread>
+#include <string_view>
 #include <utility>
 
-#include "apps/cli/bench/options.h"
+#include "absl/status/status.h"
 #include "apps/cli/bench/runner.h"
-#include "apps/cli/errors.h"
-#include "apps/cli/options.h"
-#include "apps/common/event.h"
+#include "apps/common/command_line.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
+#include "apps/common/position.h"
 #include "apps/common/standard_streams.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
@@ -72,31 +73,70 @@ constexpr const char* kLatencyBenchFooter =
 The time of a message counts from the moment at which it was due to be sent, so
 that a stall counts for all messages that it delays, to the reader's callback.)";
 
-// For what is still on its way when a signal comes.
-constexpr std::chrono::seconds kBenchGrace{4};
+CLI::Option* AddNumber(CLI::App& command, const std::string& name,
+                       std::size_t* value, std::size_t least, std::size_t most,
+                       const std::string& description) {
+  const auto parse = [least, most](std::string_view text) {
+    const auto number = ParseNumber(text);
+    return number && (*number < least || *number > most) ? std::nullopt
+                                                         : number;
+  };
+  return AddParsed(command, name, value, parse,
+                   fmt::format("must be a number from {} to {}", least, most),
+                   description)
+      ->option_text("N");
+}
 
-// A line on a terminal that is rewritten, for a person who watches.
-class Watch {
- public:
-  Watch() : shown_(isatty(STDERR_FILENO) != 0) {}
-  ~Watch() {
-    if (shown_) WriteStderr("\r\033[K");
+void AddBenchOptions(CLI::App& command, BenchKind kind, BenchOptions* options) {
+  options->kind = kind;
+  AddChannel(command, &options->channel,
+             "Channel to send to (default: a new one, which is\n"
+             "deleted at the end)");
+  command.add_flag("--keep", options->keep, "Do not delete the new channel");
+  AddNumber(command, "--producers", &options->producers, 1, 1000,
+            "Clients that send, each on a connection and a\n"
+            "thread of its own (default 1)");
+  AddNumber(command, "--size", &options->size, kBenchTagBytes, 1'000'000,
+            fmt::format("Bytes of a text, at least {}: it carries a\n"
+                        "number (default 128)",
+                        kBenchTagBytes));
+  command
+      .add_option_function<std::uint64_t>(
+          "--count",
+          [options](const std::uint64_t& count) { options->count = count; },
+          "Messages to send (default: for as long as\n--duration says)")
+      ->option_text("N")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
+  AddDuration(command, "--duration", &options->duration,
+              "How long to send (default 5s)");
+  const bool paced = kind == BenchKind::kLatency;
+  if (paced) options->rate = 1000;
+  command
+      .add_option("--rate", options->rate,
+                  paced ? "Messages a second, of all producers (default 1000)"
+                        : "Messages a second, of all producers (default: as\n"
+                          "many as go)")
+      ->option_text("N")
+      ->check(CLI::Range(0.001, 1e8));
+  if (kind == BenchKind::kSend) {
+    AddNumber(command, "--in-flight", &options->in_flight, 1, 1000,
+              "Messages of each producer that wait for their\n"
+              "receipts (default: as many as go, in batches)");
+    return;
   }
-  Watch(const Watch&) = delete;
-  Watch& operator=(const Watch&) = delete;
-
-  void Show(const BenchCounts& counts) const {
-    if (!shown_) return;
-    std::string line = fmt::format("\r\033[Kacknowledged {}", counts.sent);
-    if (counts.deliveries > 0) {
-      line += fmt::format(", delivered {}", counts.deliveries);
-    }
-    WriteStderr(line);
+  options->readers = 1;
+  AddNumber(command, "--readers", &options->readers, 1, 100'000,
+            "Readers of the channel (default 1)");
+  AddNumber(command, "--connections", &options->connections, 1, 10'000,
+            "Connections that the readers share, at most\n"
+            "(default 4)");
+  if (kind == BenchKind::kRead) {
+    command.add_flag("--replay", options->replay,
+                     "Send first, and time the reading from the oldest\n"
+                     "message on (default: readers get messages as they\n"
+                     "are sent)");
   }
-
- private:
-  const bool shown_;
-};
+}
 
 double Microseconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double, std::micro>(time).count();
@@ -204,44 +244,47 @@ std::string NewChannel() {
   return fmt::format("bench-{:08x}", std::random_device()());
 }
 
-int RunBench(const BenchOptions& options, const CommonOptions& common,
-             Context& context) {
-  Client client = Client::Connect(ConnectTo(common));
-  const absl::Status health = client.CheckHealth();
-  if (!health.ok() && !absl::IsUnimplemented(health)) {
-    return Fail(health, common.server);
+// How far it has come.
+std::string Describe(const BenchCounts& counts) {
+  std::string text = fmt::format("acknowledged {}", counts.sent);
+  if (counts.deliveries > 0) {
+    text += fmt::format(", delivered {}", counts.deliveries);
+  }
+  return text;
+}
+
+int RunBench(const BenchOptions& options, Context& context) {
+  const std::string& server = context.common.server;
+  // For what is still on its way when a signal comes.
+  constexpr std::chrono::seconds kGrace(4);
+  Client client = Client::Connect(ConnectTo(context.common));
+  if (const absl::Status health = CheckHealth(client); !health.ok()) {
+    return Fail(health, server);
   }
   const bool is_new = options.channel.empty();
   const std::string channel = is_new ? NewChannel() : options.channel;
   context.interrupt.Defer();
-  BenchRunner runner(options, ConnectTo(common), channel);
+  BenchRunner runner(options, ConnectTo(context.common), channel);
   absl::Status status;
-  Event done;
-  std::thread thread([&] {
-    status = runner.Run();
-    done.Set();
-  });
-  {
-    const Watch watch;
-    constexpr std::chrono::milliseconds kInterval{200};
-    while (!WaitForAny({{done.fd(), POLLIN}, {context.interrupt.fd(), POLLIN}},
-                       kInterval)) {
-      watch.Show(runner.counts());
-    }
-  }
-  runner.Stop();
-  if (!WaitForAny({{done.fd(), POLLIN}}, kBenchGrace)) {
-    // Its threads wait for the server: there is no way to end but at once.
+  ProgressLine line;
+  const bool finished = RunWatched(
+      context.interrupt, [&] { status = runner.Run(); },
+      [&] { line.Show(Describe(runner.counts())); },
+      [&] {
+        line.Erase();
+        runner.Stop();
+      },
+      kGrace);
+  if (!finished) {
     PrintError(fmt::format(
         "the server does not answer; {} messages were acknowledged, in the "
         "channel {}",
         runner.counts().sent, channel));
     std::_Exit(ExitCodeOfSignal(context.interrupt.signal()));
   }
-  thread.join();
   const Json report = Report(options, channel, runner);
   std::string* const out = &context.output.buffer();
-  if (common.json) {
+  if (context.common.json) {
     AppendLine(report, out);
   } else {
     PrintReadable(report, out);
@@ -251,13 +294,13 @@ int RunBench(const BenchOptions& options, const CommonOptions& common,
     const absl::Status deleted = client.DeleteChannel(channel);
     if (!deleted.ok() && !absl::IsNotFound(deleted)) {
       PrintError(fmt::format("cannot delete the channel {}: {}", channel,
-                             Explain(deleted, common.server)));
+                             Explain(deleted, server)));
     }
   }
   if (const int signal = context.interrupt.signal(); signal != 0) {
     return ExitCodeOfSignal(signal);
   }
-  if (!status.ok()) return Fail(status, common.server);
+  if (!status.ok()) return Fail(status, server);
   const DeliveryFaults faults = runner.faults();
   if (options.readers == 0 || !faults.any()) return kOk;
   PrintError(fmt::format("{} messages were lost, {} duplicated, {} reordered",
@@ -274,10 +317,8 @@ void AddKind(CLI::App& bench, const char* name, const char* description,
   AddBenchOptions(*command, kind, options.get());
   AddServer(*command, common);
   AddJson(*command, common, "Print the figures as JSON");
-  command->callback([options, common, run] {
-    *run = [options, common](Context& context) {
-      return RunBench(*options, *common, context);
-    };
+  command->callback([options, run] {
+    *run = [options](Context& context) { return RunBench(*options, context); };
   });
 }
 

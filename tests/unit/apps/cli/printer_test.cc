@@ -1,16 +1,15 @@
 // Gaps on messenger-cli's stderr.
-#include "apps/cli/gap_report.h"
-
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <cstdint>
 #include <string>
 
-namespace messenger::gap_report_test {
+#include "apps/cli/printer.h"
+
+namespace messenger::app::printer_test {
 namespace {
 
-using app::GapReport;
 using std::chrono::milliseconds;
 
 Gap At(std::uint64_t sequence) {
@@ -47,4 +46,4 @@ TEST_CASE("gap report: gaps without end are told once a second, and counted") {
 }
 
 }  // namespace
-}  // namespace messenger::gap_report_test
+}  // namespace messenger::app::printer_test

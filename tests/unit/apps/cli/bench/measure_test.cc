@@ -5,11 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "apps/cli/bench/delivery_checker.h"
-#include "apps/cli/bench/histogram.h"
-#include "apps/cli/bench/tag.h"
+#include "apps/cli/bench/measure.h"
 
-namespace messenger::app::cli_bench_test {
+namespace messenger::app::measure_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -107,4 +105,4 @@ TEST_CASE("tag: what is put is parsed") {
 }
 
 }  // namespace
-}  // namespace messenger::app::cli_bench_test
+}  // namespace messenger::app::measure_test

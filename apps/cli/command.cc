@@ -1,0 +1,117 @@
+#include "apps/cli/command.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "apps/common/addresses.h"
+#include "apps/common/command_line.h"
+#include "apps/common/event.h"
+#include "apps/common/status_text.h"
+#include "apps/common/time.h"
+#include "messenger/message.h"
+
+namespace messenger::app {
+namespace {
+
+// CLI11 takes an empty answer for valid.
+std::string CheckChannel(const std::string& channel) {
+  return std::string(MessageOf(CheckMessage({.channel = channel}), "channel"));
+}
+
+// As for the library, empty means the default.
+std::string NameEmptyChannel(std::string& channel) {
+  if (channel.empty()) channel = kDefaultChannel;
+  return {};
+}
+
+CLI::Option* WithChecks(CLI::Option* channel) {
+  return channel
+      ->transform(CLI::Validator(NameEmptyChannel, /*validator_desc=*/""))
+      ->check(CheckChannel);
+}
+
+std::optional<std::chrono::milliseconds> ParsePatience(std::string_view text) {
+  const auto duration = ParseDuration(text);
+  if (!duration || *duration > RetryOptions::kGiveUpAfter.most) {
+    return std::nullopt;
+  }
+  return std::chrono::ceil<std::chrono::milliseconds>(*duration);
+}
+
+}  // namespace
+
+void AddServer(CLI::App& app, CommonOptions* common) {
+  AddServerAddress(app, &common->server);
+  app.add_option("--http-proxy", common->http_proxy,
+                 "Reach it through this HTTP proxy (default: none,\n"
+                 "whatever the environment says)")
+      ->option_text("HOST:PORT")
+      ->check(CheckAddress);
+}
+
+void AddJson(CLI::App& app, CommonOptions* common,
+             const std::string& description) {
+  app.add_flag("--json", common->json, description);
+}
+
+CLI::Option* AddChannel(CLI::App& app, std::string* channel,
+                        const std::string& description) {
+  return WithChecks(
+      app.add_option("--channel", *channel, description)->option_text("NAME"));
+}
+
+CLI::Option* AddChannelArgument(CLI::App& app, const CLI::Option* option,
+                                std::string* channel) {
+  return WithChecks(AddAsArgument(app, option, "CHANNEL", channel));
+}
+
+void AddGiveUpAfter(CLI::App& app, RetryOptions* retry) {
+  AddParsed(app, "--give-up-after", &retry->give_up_after, ParsePatience,
+            "is no duration up to 24d; use, for example, 0s, 90s or 1h30m",
+            "End when the server has been away, or has taken\n"
+            "nothing, for so long, 0s: as soon as it is (default:\n"
+            "wait for it). At the beginning it must be there in\n"
+            "any case, within this time and 10s")
+      ->option_text("DURATION");
+}
+
+ClientOptions ConnectTo(const CommonOptions& common) {
+  return {.target = common.server, .http_proxy = common.http_proxy};
+}
+
+absl::Status CheckHealth(Client& client) {
+  absl::Status health = client.CheckHealth();
+  return absl::IsUnimplemented(health) ? absl::OkStatus() : health;
+}
+
+bool RunWatched(const Interrupt& interrupt, std::function<void()> work,
+                const std::function<void()>& watch,
+                const std::function<void()>& stop,
+                std::chrono::milliseconds grace) {
+  constexpr std::chrono::milliseconds kInterval{200};
+  const auto done = std::make_shared<const Event>();
+  std::thread thread([done, work = std::move(work)] {
+    work();
+    done->Set();
+  });
+  while (!WaitForAny({{done->fd(), POLLIN}, {interrupt.fd(), POLLIN}},
+                     kInterval)) {
+    watch();
+  }
+  stop();
+  if (!WaitForAny({{done->fd(), POLLIN}}, grace)) {
+    thread.detach();
+    return false;
+  }
+  thread.join();
+  return true;
+}
+
+}  // namespace messenger::app
