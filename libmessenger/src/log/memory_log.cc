@@ -7,6 +7,7 @@
 
 #include "base/out_of_memory.h"
 #include "base/random.h"
+#include "log/cursor.h"
 
 namespace messenger {
 namespace {
