@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 
+#include "log/log_clock.h"
 #include "messenger/message.h"
 
 namespace messenger::test {
@@ -33,5 +35,11 @@ class FakeClock {
   std::atomic<std::int64_t> wall_{1'700'000'000'123'456'789};
   std::atomic<std::int64_t> steady_{std::int64_t{1} << 40};
 };
+
+// For a log, which `clock` outlives.
+inline LogClock ClockOf(const FakeClock& clock) {
+  return {.now = [&clock] { return clock.now(); },
+          .steady_now = [&clock] { return clock.steady_now(); }};
+}
 
 }  // namespace messenger::test

@@ -2,7 +2,7 @@
 //
 // A log keeps messages in channels as wire entries (wire/entry.h) and gives
 // each the next sequence of its channel. The service sees only this interface;
-// tests/support/message_log_conformance.h runs over every implementation of it.
+// tests/conformance runs over every implementation of it.
 //
 // Threads. The callers are gRPC's threads, which are few, so no call waits for
 // storage or a network, unless it says so: it answers from memory, or has a

@@ -13,45 +13,17 @@
 #include "messenger/log.h"
 #include "support/fake_clock.h"
 #include "support/log_access.h"
-#include "support/message_log_conformance.h"
 #include "support/printing.h"
-#include "support/test_log.h"
 
 namespace messenger::memory_log_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
-LogClock ClockOf(const FakeClock& clock) {
-  return {.now = [&clock] { return clock.now(); },
-          .steady_now = [&clock] { return clock.steady_now(); }};
+std::shared_ptr<MemoryLog> OpenMemoryLog(const LogOptions& options,
+                                         const FakeClock& clock) {
+  return std::make_shared<MemoryLog>(options, ClockOf(clock));
 }
-
-class MemoryLogFixture {
- public:
-  static std::shared_ptr<MessageLog> Open(const LogOptions& options,
-                                          const FakeClock& clock) {
-    return std::make_shared<MemoryLog>(options, ClockOf(clock));
-  }
-};
-
-// The same log, but it completes on another thread.
-class TestLogFixture {
- public:
-  static std::shared_ptr<MessageLog> Open(const LogOptions& options,
-                                          const FakeClock& clock) {
-    return std::make_shared<TestLog>(options, nullptr, ClockOf(clock));
-  }
-};
-
-}  // namespace
-}  // namespace messenger::memory_log_test
-
-MESSENGER_LOG_CONFORMANCE(messenger::memory_log_test::MemoryLogFixture,
-                          messenger::memory_log_test::TestLogFixture);
-
-namespace messenger::memory_log_test {
-namespace {
 
 std::string OpenError(std::string_view uri, const LogOptions& options) {
   const auto log = OpenLog(uri, options);
@@ -86,8 +58,8 @@ TEST_CASE(
 TEST_CASE(
     "memory log: a slow channel keeps no message much longer than its age") {
   FakeClock clock;
-  const auto log = MemoryLogFixture::Open(
-      {.retention = {.max_age = std::chrono::hours(1)}}, clock);
+  const auto log =
+      OpenMemoryLog({.retention = {.max_age = std::chrono::hours(1)}}, clock);
   for (int i = 0; i < 20; ++i) {
     MustAppend(*log, BatchOf("c", std::vector<std::string>{"x"}));
     clock.Advance(std::chrono::minutes(30));
@@ -123,7 +95,7 @@ TEST_CASE("memory log: a frame of a megabyte refers to a handful of blocks") {
 
 TEST_CASE("memory log: a producer that was idle for too long is refused") {
   FakeClock clock;
-  const auto log = MemoryLogFixture::Open({}, clock);
+  const auto log = OpenMemoryLog({}, clock);
   MustAppend(*log, BatchOf("c", Producer(1), 1, {"a"}));
   clock.Advance(std::chrono::hours(1) + std::chrono::nanoseconds(1));
   MustAppend(*log, BatchOf("c", Producer(2), 1, {"b"}));
