@@ -1,16 +1,19 @@
-// NewMessage (messenger/message.h): what it is made of, and what it keeps.
+// messenger/message.h: what a NewMessage is made of, and what it keeps; and how
+// a Bookmark is written.
 #include "messenger/message.h"
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "wire/new_message.h"
 
-namespace messenger::new_message_test {
+namespace messenger::message_test {
 namespace {
 
 using namespace std::string_view_literals;
@@ -134,5 +137,26 @@ TEST_CASE("new message: the attributes of a received message can be sent on") {
         std::vector<NewAttribute>{{"c", "3"}, {"a", "1"}, {"b", kLong + "2"}});
 }
 
+TEST_CASE("bookmark: what it is written as is understood") {
+  const Bookmark bookmark = {.channel = "a.b-c_d",
+                             .position = {.epoch = UINT64_MAX, .sequence = 0}};
+  CHECK(bookmark.ToString() == "a.b-c_d@18446744073709551615:0");
+  const auto parsed = Bookmark::Parse(bookmark.ToString());
+  REQUIRE(parsed.ok());
+  CHECK(*parsed == bookmark);
+}
+
+TEST_CASE("bookmark: what is none is refused, and named") {
+  for (const char* text :
+       {"", "a", "a@", "a@1", "a@1:", "a@:1", "@1:1", "a@0:1", "a b@1:1",
+        "a@1:1 ", "a@1:-1", "a@1:18446744073709551616", "a@1:1:1", "a@0x1:1",
+        ":@1", "a:1@1"}) {
+    CAPTURE(text);
+    const absl::Status status = Bookmark::Parse(text).status();
+    CHECK(absl::IsInvalidArgument(status));
+    CHECK(std::string(status.message()).find(text) != std::string::npos);
+  }
+}
+
 }  // namespace
-}  // namespace messenger::new_message_test
+}  // namespace messenger::message_test
