@@ -1,4 +1,4 @@
-// What a log keeps, how much of it, and what it refuses.
+// How much a log in memory takes, and what it refuses.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -6,48 +6,25 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "base/out_of_memory.h"
 #include "base/status.h"
-#include "log/durable/retention.h"
-#include "log/memory_budget.h"
 #include "log/memory_log.h"
 #include "messenger/log.h"
 #include "support/fake_clock.h"
 #include "support/log_access.h"
 #include "support/printing.h"
 
-namespace messenger::limits_test {
+namespace messenger::memory_limits_test {
 namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
 using Texts = std::vector<std::string>;
-
-TEST_CASE("retention: a log in a directory keeps everything by default") {
-  const RetentionOptions retention;
-  CHECK_FALSE(IsExcess(retention, UINT64_MAX));
-  CHECK_FALSE(
-      IsExpired(retention, {}, std::chrono::steady_clock::time_point::max()));
-  // In segments of a size that can be removed one by one, should retention be
-  // set later.
-  CHECK(MaxSegmentSize(retention) == std::uint64_t{64} << 20);
-  CHECK(TakesMore(retention, {}, std::chrono::steady_clock::time_point::max()));
-}
-
-TEST_CASE("retention: a limit is what is kept at most") {
-  const RetentionOptions retention{.max_bytes = std::uint64_t{1} << 20};
-  CHECK_FALSE(IsExcess(retention, std::uint64_t{1} << 20));
-  CHECK(IsExcess(retention, (std::uint64_t{1} << 20) + 1));
-  CHECK(MaxSegmentSize(retention) == std::uint64_t{128} << 10);
-}
 
 constexpr std::uint64_t kMemory = std::uint64_t{1} << 20;
 
@@ -189,33 +166,5 @@ TEST_CASE(
   CHECK(GetChannel(log, "a")->bytes > kMemory / 4);
 }
 
-TEST_CASE("memory budget: it is never more than that, and all comes back") {
-  MemoryBudget budget(100);
-  CHECK(budget.Take(60));
-  CHECK_FALSE(budget.Take(41));
-  CHECK_FALSE(budget.Take(UINT64_MAX));
-  CHECK(budget.Take(40));
-  CHECK_FALSE(budget.Take(1));
-  budget.Return(60);
-  CHECK(budget.used() == 40);
-  CHECK(budget.Take(60));
-}
-
-TEST_CASE("memory budget: there is some memory") {
-  CHECK(AvailableMemory() > kMemory);
-  CHECK(AvailableMemory() < UINT64_MAX);
-}
-
-TEST_CASE("out of memory: a failed allocation is a refusal") {
-  const absl::Status refused =
-      RefuseIfOutOfMemory([]() -> absl::Status { throw std::bad_alloc(); });
-  CHECK(absl::IsResourceExhausted(refused));
-  CHECK(Contains(refused.ToString(), "no memory for this request"));
-  const absl::StatusOr<std::string> value = RefuseIfOutOfMemory(
-      []() -> absl::StatusOr<std::string> { return "it fits"; });
-  REQUIRE(value.ok());
-  CHECK(*value == "it fits");
-}
-
 }  // namespace
-}  // namespace messenger::limits_test
+}  // namespace messenger::memory_limits_test
