@@ -35,11 +35,17 @@ absl::StatusOr<AppendBatch> ParseWithMemory(const grpc::ByteBuffer& request,
 
 }  // namespace
 
-grpc::Status ParseBatch(const Call& call, const grpc::ByteBuffer& request,
+absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
+                                       const wire::SendLimits& limits,
+                                       SendRequestParser parse) {
+  return RefuseIfOutOfMemory(
+      [&] { return ParseWithMemory(request, limits, parse); });
+}
+
+grpc::Status AdmitBatch(const Call& call, const grpc::ByteBuffer& request,
                         SendRequestParser parse, AppendBatch* batch) {
-  absl::StatusOr<AppendBatch> parsed = RefuseIfOutOfMemory([&] {
-    return ParseWithMemory(request, call.core().send_limits(), parse);
-  });
+  absl::StatusOr<AppendBatch> parsed =
+      ParseBatch(request, call.core().send_limits(), parse);
   if (!parsed.ok()) return call.Tell(parsed.status());
   if (grpc::Status s = call.Admit(parsed->channel); !s.ok()) return s;
   SendStats& counters = call.core().counters().sends;

@@ -13,9 +13,14 @@ namespace messenger {
 using SendRequestParser = absl::StatusOr<wire::SendRequest> (*)(
     std::string_view bytes, const wire::SendLimits& limits);
 
-// The batch of a request of this call, which keeps the request's bytes alive.
-// OK if the call is admitted; otherwise how it ends.
-grpc::Status ParseBatch(const Call& call, const grpc::ByteBuffer& request,
+// The batch keeps the request's bytes alive.
+absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
+                                       const wire::SendLimits& limits,
+                                       SendRequestParser parse);
+
+// The batch of a request of this call, if that is admitted; otherwise how the
+// call ends.
+grpc::Status AdmitBatch(const Call& call, const grpc::ByteBuffer& request,
                         SendRequestParser parse, AppendBatch* batch);
 
 }  // namespace messenger

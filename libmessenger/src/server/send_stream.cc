@@ -58,7 +58,7 @@ void SendStream::OnReadDone(bool ok) {
 
 void SendStream::Accept() {
   grpc::Status status =
-      ParseBatch(call_, request_, wire::ParseSendMessagesRequest, &batch_);
+      AdmitBatch(call_, request_, wire::ParseSendMessagesRequest, &batch_);
   request_.Clear();
   if (!status.ok()) return Refuse(std::move(status));
   switch (gate_->Enter(self(), call_.connection(), StoredSize(batch_))) {

@@ -18,7 +18,7 @@ grpc::ServerUnaryReactor* UnarySend::Start(const Call& call,
 
 void UnarySend::Send(const grpc::ByteBuffer& request) {
   grpc::Status status =
-      ParseBatch(call_, request, wire::ParseSendMessageRequest, &batch_);
+      AdmitBatch(call_, request, wire::ParseSendMessageRequest, &batch_);
   if (!status.ok()) return Finish(std::move(status));
   size_ = StoredSize(batch_);
   switch (gate_->Enter(self(), call_.connection(), size_)) {
