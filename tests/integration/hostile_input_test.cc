@@ -224,9 +224,12 @@ std::string RequestOf(std::size_t size) {
   const std::string message = BytesField(4, Text(std::string(500'000, 'x')));
   std::string request;
   while (request.size() + message.size() + 1000 < size) request += message;
-  // The rest is a field that is not known, and so is skipped.
-  constexpr std::size_t kHeader = 5;
-  request += BytesField(100, std::string(size - request.size() - kHeader, 'x'));
+  // The rest is a channel that does not count, since another one follows.
+  const std::string channel = Channel("general");
+  constexpr std::size_t kHeader = 4;
+  request += Channel(
+      std::string(size - request.size() - kHeader - channel.size(), 'x'));
+  request += channel;
   REQUIRE(request.size() == size);
   return request;
 }

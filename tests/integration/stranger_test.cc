@@ -464,8 +464,8 @@ TEST_CASE("pages of channels without end come to one") {
 TEST_CASE("fields of versions to come are passed over in answers") {
   const std::string more = BytesField(100, "what is to come");
   const FakeServer server([&](const std::string& method) {
-    const std::string channel =
-        BytesField(1, "mine") + VarintField(4, 5) + more;
+    const std::string channel = BytesField(1, "mine") + Fixed64Field(2, 7) +
+                                VarintField(3, 1) + VarintField(4, 5) + more;
     if (method == "SendMessages") {
       return FakeAnswer{
           .at_once = {Fixed64Field(2, 7) + more},
