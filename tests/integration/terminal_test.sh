@@ -7,7 +7,7 @@ set -uo pipefail
 server=$1
 cli=$2
 python=$3
-evil_server=$(readlink -f "$(dirname "$0")/../support/evil_server.py")
+evil_server=$(readlink -f "$(dirname "$0")/evil_server.py")
 source "$(dirname "$0")/../support/programs.sh"
 
 # Clears the screen; DEL, C1; a line separator, a right-to-left override, an

@@ -31,10 +31,10 @@
 #include "support/disk_image.h"
 #include "support/fake_clock.h"
 #include "support/faulty_file_system.h"
-#include "support/folding_file_system.h"
 #include "support/log_access.h"
 #include "support/printing.h"
 #include "support/seed.h"
+#include "unit/log/durable/folding_file_system.h"
 
 namespace messenger::old_directories_test {
 namespace {
