@@ -22,6 +22,7 @@
 #include "support/faulty_file_system.h"
 #include "support/log_access.h"
 #include "support/printing.h"
+#include "support/sanitized.h"
 #include "unit/log/durable/log_on_disk.h"
 
 namespace messenger::durable_log_damage_test {

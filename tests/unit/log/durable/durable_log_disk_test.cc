@@ -267,12 +267,6 @@ constexpr std::array<CheckpointFault, 15> kCheckpointFaults = {{
     {Operation::kList, "/log"},
 }};
 
-constexpr std::uint64_t kTinyJournal = 2000;
-
-DurableLogOptions Restless() {
-  return {.max_open_segments = 2, .max_cached_bytes = 0};
-}
-
 TEST_CASE(
     "durable log: checkpoints that fail lose nothing, and are made when "
     "they can be") {

@@ -232,4 +232,8 @@ void SendMany(LogOnDisk& log, int count, std::size_t padding) {
   }
 }
 
+DurableLogOptions Restless() {
+  return {.max_open_segments = 2, .max_cached_bytes = 0};
+}
+
 }  // namespace messenger::test

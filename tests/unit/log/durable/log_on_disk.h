@@ -297,6 +297,12 @@ const SmallLog& TheSmallLog();
 // What is there without the last round.
 History WithoutLastRound(const SmallLog& small);
 
+// With it, checkpoints are made all the time.
+inline constexpr std::uint64_t kTinyJournal = 2000;
+
+// Keeps nothing in memory, and opens hardly anything.
+DurableLogOptions Restless();
+
 // Sends so many batches to two channels.
 void SendMany(LogOnDisk& log, int count, std::size_t padding);
 
