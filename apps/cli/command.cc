@@ -1,6 +1,5 @@
 #include "apps/cli/command.h"
 
-#include <fmt/format.h>
 #include <poll.h>
 
 #include <CLI/CLI.hpp>

@@ -1,7 +1,6 @@
 #include "apps/common/json.h"
 
 #include <string_view>
-#include <utility>
 
 #include "messenger/printable.h"
 
