@@ -175,8 +175,8 @@ class Maker {
 
 // Of channel a two segments; journals with one round, with three, and before
 // them one without.
-SmallLog MakeSmallLog() {
-  Maker maker;
+SmallLog MakeSmallLog(const LogOptions& options = kOptions) {
+  Maker maker(options);
   maker.Open();
   maker.Send("a", 3);
   maker.Close();
@@ -455,6 +455,62 @@ Messages AtStake(const SmallLog& small, const std::string& path) {
     messages = {{"a", 4}, {"a", 5}};
   }
   return messages;
+}
+
+// As opening a log says it.
+std::vector<std::string> CutsIn(const Verified& verified) {
+  std::vector<std::string> cuts;
+  for (const LogFinding& finding : verified.findings) {
+    if (!Contains(finding.what, "not completely written")) continue;
+    cuts.push_back(fmt::format(
+        "/log/{}: cut off {} bytes at offset {} that were not completely "
+        "written",
+        finding.file, finding.bytes, finding.offset));
+  }
+  return cuts;
+}
+
+void CheckOpensAsVerified(const Image& image, LogOptions options) {
+  const auto files = DiskWith(image);
+  const Verified verified = VerifyDisk(files);
+  std::vector<std::string> cuts;
+  options.on_notice = [&cuts](std::string_view notice) {
+    if (Contains(notice, "cut off")) cuts.emplace_back(notice);
+  };
+  auto log = DurableLog::Open("/log", options, {.files = files});
+  const absl::Status opened = log.status();
+  if (log.ok()) log->reset();
+  CHECK_MESSAGE(opened.ok() == verified.clean(), verified.ToString());
+  if (opened.ok()) {
+    CHECK(cuts == CutsIn(verified));
+    return;
+  }
+  CHECK(absl::IsDataLoss(opened));
+  const auto damage = std::find_if(
+      verified.findings.begin(), verified.findings.end(),
+      [](const LogFinding& f) { return f.kind == LogFinding::Kind::kDamage; });
+  REQUIRE(damage != verified.findings.end());
+  CHECK(Contains(opened.ToString(), damage->file + ": "));
+  CHECK(Contains(opened.ToString(), damage->what));
+}
+
+TEST_CASE("log tools: of journals, verify finds what opening makes of them") {
+  LogOptions os = kOptions;
+  os.durability = Durability::kOs;
+  const SmallLog unsynced = MakeSmallLog(os);
+  for (const SmallLog* const small : {&TheSmallLog(), &unsynced}) {
+    for (const auto& [path, contents] : small->image) {
+      if (!path.ends_with(".journal")) continue;
+      CAPTURE(path);
+      for (std::size_t at = 0; at < contents.size(); at += 11) {
+        CAPTURE(at);
+        CheckOpensAsVerified(WithFlip(small->image, path, at * 8), kOptions);
+        Image shorter = small->image;
+        shorter[path].resize(at);
+        CheckOpensAsVerified(shorter, kOptions);
+      }
+    }
+  }
 }
 
 TEST_CASE("log tools: every missing file is found, and repaired") {
