@@ -9,10 +9,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
-#include "base/status.h"
+#include "base/reason.h"
 #include "integration/subscribe.h"
 #include "messenger/client.h"
 #include "messenger/grpc.h"
@@ -114,25 +115,44 @@ TEST_CASE_FIXTURE(Fixture, "calls are counted by method, and so are errors") {
 
 TEST_CASE_FIXTURE(Fixture, "what the log answers is counted by its reason") {
   using Counter = std::uint64_t RefusalStats::*;
-  const std::vector<std::pair<absl::StatusCode, Counter>> reasons = {
-      {absl::StatusCode::kUnavailable, &RefusalStats::storage},
-      {absl::StatusCode::kResourceExhausted, &RefusalStats::exhausted},
-      {absl::StatusCode::kInvalidArgument, &RefusalStats::invalid},
-      {absl::StatusCode::kFailedPrecondition, &RefusalStats::producer},
-      {absl::StatusCode::kOutOfRange, &RefusalStats::start},
-      {absl::StatusCode::kNotFound, &RefusalStats::not_found},
-      {absl::StatusCode::kDataLoss, &RefusalStats::damaged},
-      {absl::StatusCode::kCancelled, &RefusalStats::cancelled},
-      {absl::StatusCode::kAborted, &RefusalStats::aborted},
-      {absl::StatusCode::kInternal, &RefusalStats::other}};
-  for (const auto& [code, counter] : reasons) {
+  using absl::StatusCode;
+  struct Refusal {
+    absl::StatusCode code;
+    std::string_view reason;
+    Counter counter;
+  };
+  const std::vector<Refusal> refusals = {
+      {StatusCode::kUnavailable, reason::kShuttingDown,
+       &RefusalStats::shutting_down},
+      {StatusCode::kUnavailable, reason::kOverloaded,
+       &RefusalStats::overloaded},
+      {StatusCode::kUnavailable, reason::kStorageFailed,
+       &RefusalStats::storage_failed},
+      {StatusCode::kUnavailable, "", &RefusalStats::unavailable},
+      {StatusCode::kResourceExhausted, reason::kStorageFull,
+       &RefusalStats::storage_full},
+      {StatusCode::kResourceExhausted, reason::kLimitReached,
+       &RefusalStats::limit_reached},
+      {StatusCode::kResourceExhausted, "", &RefusalStats::exhausted},
+      {StatusCode::kInvalidArgument, "", &RefusalStats::invalid},
+      {StatusCode::kFailedPrecondition, reason::kProducerUnknown,
+       &RefusalStats::producer},
+      {StatusCode::kOutOfRange, "", &RefusalStats::start},
+      {StatusCode::kNotFound, "", &RefusalStats::not_found},
+      {StatusCode::kDataLoss, "", &RefusalStats::damaged},
+      {StatusCode::kCancelled, "", &RefusalStats::cancelled},
+      {StatusCode::kAborted, "", &RefusalStats::aborted},
+      {StatusCode::kInternal, "", &RefusalStats::other}};
+  for (const auto& [code, reason, counter] : refusals) {
     CAPTURE(code);
+    CAPTURE(reason);
     CHECK(stats().refusals.*counter == 0);
-    log->FailNextAppend(absl::Status(code, "refused"));
+    absl::Status refusal(code, "refused");
+    log->FailNextAppend(reason.empty() ? refusal : WithReason(refusal, reason));
     CHECK_FALSE(SendOne().ok());
     CHECK(stats().refusals.*counter == 1);
   }
-  CHECK(stats().send_message.errors == reasons.size());
+  CHECK(stats().send_message.errors == refusals.size());
 }
 
 TEST_CASE("what a log refuses by itself has its reason") {
@@ -155,7 +175,7 @@ TEST_CASE("what a log refuses by itself has its reason") {
   CHECK(absl::IsOutOfRange(reading.Wait()));
   const RefusalStats refusals = server->Stats().service.refusals;
   CHECK(refusals.producer == 1);
-  CHECK(refusals.exhausted == 1);
+  CHECK(refusals.limit_reached == 1);
   CHECK(refusals.start == 1);
 }
 

@@ -28,13 +28,15 @@ struct MethodStats {
 
 // What was refused, or ended with an error, by reason.
 struct RefusalStats {
-  // UNAVAILABLE: the service drains, or was drained when the call came.
+  // The reasons of messenger/error.h by these names.
   std::uint64_t shutting_down = 0;
-  // UNAVAILABLE: more waited to be appended than max_append_bytes allows.
   std::uint64_t overloaded = 0;
-  // UNAVAILABLE: the storage has failed, and refuses writes.
-  std::uint64_t storage = 0;
-  // RESOURCE_EXHAUSTED: a limit of the log, a full disk, no memory.
+  std::uint64_t storage_failed = 0;
+  std::uint64_t storage_full = 0;
+  std::uint64_t limit_reached = 0;
+  // Without one of them: UNAVAILABLE, such as what cannot be read.
+  std::uint64_t unavailable = 0;
+  // RESOURCE_EXHAUSTED: there was no memory for the request.
   std::uint64_t exhausted = 0;
   // INVALID_ARGUMENT: a request that is malformed, or out of bounds.
   std::uint64_t invalid = 0;
@@ -119,7 +121,7 @@ struct ServiceStats {
 // What a log has stored, and how. A log in memory has no rounds, syncs,
 // checkpoints and segments.
 struct LogStats {
-  // Channels, now; deleted ones do not count.
+  // Channels, now; a deleted one may count until the next checkpoint.
   std::uint64_t channels = 0;
   // Batches that were stored, each of one request; the messages that they have
   // added, and the bytes of these as they are stored; and messages that were
@@ -130,11 +132,12 @@ struct LogStats {
   std::uint64_t duplicates = 0;
   // Batches that were not stored.
   RefusalStats refusals = {};
-  // Rounds: batches that were written at once, and share one sync.
+  // Rounds: requests, which are batches and deletions, that were written at
+  // once, and share one sync.
   std::uint64_t rounds = 0;
-  // Rounds by how many batches they had: the first of these counts those of
+  // Rounds by how many requests they had: the first of these counts those of
   // one, the next of 2 and 3, then 4 to 7, …; the last one all that are larger.
-  std::array<std::uint64_t, 16> rounds_by_batches = {};
+  std::array<std::uint64_t, 16> rounds_by_requests = {};
   // Syncs of the journal, and the time spent in them.
   std::uint64_t syncs = 0;
   std::chrono::nanoseconds sync_time{0};

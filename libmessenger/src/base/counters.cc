@@ -1,11 +1,21 @@
 #include "base/counters.h"
 
+#include <string>
+
+#include "messenger/error.h"
+
 namespace messenger {
 
-std::uint64_t& CounterOf(absl::StatusCode code, RefusalStats& refusals) {
-  switch (code) {
+std::uint64_t& CounterOf(const absl::Status& error, RefusalStats& refusals) {
+  const std::string reason = ReasonOf(error);
+  if (reason == reason::kShuttingDown) return refusals.shutting_down;
+  if (reason == reason::kOverloaded) return refusals.overloaded;
+  if (reason == reason::kStorageFailed) return refusals.storage_failed;
+  if (reason == reason::kStorageFull) return refusals.storage_full;
+  if (reason == reason::kLimitReached) return refusals.limit_reached;
+  switch (error.code()) {
     case absl::StatusCode::kUnavailable:
-      return refusals.storage;
+      return refusals.unavailable;
     case absl::StatusCode::kResourceExhausted:
       return refusals.exhausted;
     case absl::StatusCode::kInvalidArgument:

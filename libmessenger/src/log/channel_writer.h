@@ -49,6 +49,12 @@ class ChannelWriter {
     // What is to be stored; none if all are duplicates. Valid until the next
     // call.
     std::span<const EntryRun> runs;
+
+    std::uint64_t bytes() const {
+      std::uint64_t sum = 0;
+      for (const EntryRun& run : runs) sum += run.bytes().size();
+      return sum;
+    }
   };
   // The encoded Message with this sequence, which was committed; empty if it is
   // no longer there.

@@ -27,17 +27,17 @@ MemoryChannel::MemoryChannel(std::string name, const ChannelContext& context,
 }
 
 std::optional<AppendResult> MemoryChannel::Append(const AppendBatch& batch,
-                                                  bool* advanced) {
-  *advanced = false;
+                                                  std::uint64_t* bytes) {
+  *bytes = 0;
   absl::MutexLock lock(&append_mu_);
   if (retired()) return std::nullopt;
   absl::StatusOr<ChannelWriter::Prepared> prepared = writer_.Prepare(
       batch, [this](std::uint64_t sequence) { return FindMessage(sequence); },
       // Retention need not wait until there is more than it keeps.
-      [this](std::size_t bytes) { return MakeRoom(bytes); });
+      [this](std::size_t needed) { return MakeRoom(needed); });
   if (!prepared.ok()) return prepared.status();
-  *advanced = !prepared->runs.empty();
-  if (*advanced) Publish();
+  *bytes = prepared->bytes();
+  if (*bytes > 0) Publish();
   return std::move(prepared->receipts);
 }
 

@@ -41,9 +41,11 @@ class MemoryChannel {
 
   const std::string& name() const { return name_; }
 
-  // As LogAppender::Append. `*advanced` tells whether there are new messages.
-  // Nothing if the channel is retired: there is another one, or none.
-  std::optional<AppendResult> Append(const AppendBatch& batch, bool* advanced)
+  // As LogAppender::Append. `*bytes` are those that new messages take, 0 if
+  // there are none. Nothing if the channel is retired: there is another one, or
+  // none.
+  std::optional<AppendResult> Append(const AppendBatch& batch,
+                                     std::uint64_t* bytes)
       ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
 
   // Where a reader starts that starts now.

@@ -5,8 +5,10 @@
 #include <optional>
 #include <utility>
 
+#include "base/counters.h"
 #include "base/out_of_memory.h"
 #include "base/random.h"
+#include "log/count_append.h"
 #include "log/cursor.h"
 
 namespace messenger {
@@ -23,9 +25,15 @@ class MemoryLog::Appender final : public LogAppender {
   explicit Appender(MemoryLog* log) : log_(log) {}
 
   void Append(AppendBatch batch, AppendDone done) override {
-    if (failed_) return done(FailedBefore());
+    if (failed_) {
+      AppendResult result = FailedBefore();
+      CountAppend(result, 0, log_->counters_);
+      return done(std::move(result));
+    }
+    std::uint64_t bytes = 0;
     AppendResult result =
-        RefuseIfOutOfMemory([&] { return log_->Store(batch); });
+        RefuseIfOutOfMemory([&] { return log_->Store(batch, &bytes); });
+    CountAppend(result, bytes, log_->counters_);
     failed_ = !result.ok();
     if (absl::IsResourceExhausted(result.status())) {
       log_->NoteRefusal(result.status(), StoredSize(batch));
@@ -43,7 +51,7 @@ class MemoryLog::Appender final : public LogAppender {
 
 class MemoryLog::Reader final : public LogReader {
  public:
-  Reader(const MemoryLog* log, std::string_view channel, const Start& start,
+  Reader(MemoryLog* log, std::string_view channel, const Start& start,
          bool strict)
       : log_(log), cursor_(channel, start, strict) {}
 
@@ -52,8 +60,11 @@ class MemoryLog::Reader final : public LogReader {
     return cursor_.Read([this] { return FindStart(); },
                         [&](std::uint64_t next, ReadResult* result) {
                           const auto& channel = this->channel();
-                          if (channel != nullptr)
-                            channel->Read(next, bounds, result);
+                          if (channel == nullptr) return absl::OkStatus();
+                          channel->Read(next, bounds, result);
+                          if (result->count > 0) {
+                            Count(log_->counters_.memory_reads);
+                          }
                           return absl::OkStatus();
                         });
   }
@@ -86,7 +97,7 @@ class MemoryLog::Reader final : public LogReader {
     return channel_;
   }
 
-  const MemoryLog* const log_;
+  MemoryLog* const log_;
   Cursor cursor_;
   mutable std::shared_ptr<MemoryChannel> channel_;
 };
@@ -106,7 +117,13 @@ std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
   return std::make_unique<Appender>(this);
 }
 
-AppendResult MemoryLog::Store(const AppendBatch& batch) {
+LogStats MemoryLog::Stats() const {
+  LogStats stats = Snapshot(counters_);
+  stats.channels = channels_.size();
+  return stats;
+}
+
+AppendResult MemoryLog::Store(const AppendBatch& batch, std::uint64_t* bytes) {
   while (true) {
     std::shared_ptr<MemoryChannel> channel = channels_.Find(batch.channel);
     if (channel == nullptr) {
@@ -114,10 +131,9 @@ AppendResult MemoryLog::Store(const AppendBatch& batch) {
       if (!created.ok()) return created.status();
       channel = *std::move(created);
     }
-    bool advanced = false;
-    std::optional<AppendResult> result = channel->Append(batch, &advanced);
+    std::optional<AppendResult> result = channel->Append(batch, bytes);
     if (!result) continue;  // deleted meanwhile
-    if (advanced) listeners_.OnAppend(channel->name());
+    if (*bytes > 0) listeners_.OnAppend(channel->name());
     // What was made for it must not stay if it was refused.
     if (!result->ok() && !channel->Info()) {
       channels_.Discard(batch.channel, RetireChannel);

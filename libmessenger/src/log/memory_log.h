@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "log/channel_context.h"
@@ -34,6 +35,7 @@ class MemoryLog final : public MessageLog {
       std::chrono::milliseconds room_interval = std::chrono::seconds(1));
 
   std::uint64_t epoch() const override { return context_.epoch(); }
+  LogStats Stats() const override;
   std::unique_ptr<LogAppender> OpenAppender() override;
   std::unique_ptr<LogReader> OpenReader(std::string_view channel,
                                         const Start& start,
@@ -56,7 +58,8 @@ class MemoryLog final : public MessageLog {
   class Appender;
   class Reader;
 
-  AppendResult Store(const AppendBatch& batch);
+  // `*bytes` are those that new messages take.
+  AppendResult Store(const AppendBatch& batch, std::uint64_t* bytes);
   // An append of this size was refused: maybe for want of memory.
   void NoteRefusal(const absl::Status& refusal, std::size_t size);
   // Lets retention drop what has expired, then looks.
@@ -69,6 +72,7 @@ class MemoryLog final : public MessageLog {
   const std::shared_ptr<MemoryBudget> budget_;
   ChannelMap<MemoryChannel> channels_;
   LogListeners listeners_;
+  alignas(ABSL_CACHELINE_SIZE) LogStats counters_;
   std::atomic<std::uint64_t> needed_room_{0};
   RoomWatch room_watch_;
 };

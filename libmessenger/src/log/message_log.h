@@ -216,7 +216,7 @@ class MessageLog {
   virtual std::string_view directory() const { return {}; }
 
   // What it has counted since it was opened.
-  virtual LogStats Stats() const { return {}; }
+  virtual LogStats Stats() const = 0;
 
   virtual std::unique_ptr<LogAppender> OpenAppender() = 0;
 

@@ -40,14 +40,10 @@ class Call {
   // How it ends if the append gate turns it away.
   grpc::Status TurnAway() const;
 
-  // How it ends otherwise. An error is counted.
+  // How it ends otherwise. An error is counted, by its reason.
   grpc::Status Tell(const absl::Status& status) const;
 
  private:
-  // An error, which counts as this one of the refusals.
-  grpc::Status Refuse(const absl::Status& status,
-                      std::uint64_t& refusals) const;
-
   ServiceCore* core_;
   Method method_;
   std::uint64_t connection_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "base/counters.h"
 #include "base/status.h"
 #include "log/durable/layout.h"
 
@@ -115,6 +116,7 @@ absl::Status CheckpointThread::MakeCheckpoint() {
       },
       [this] { return std::chrono::steady_clock::now() > deadline_.load(); });
   if (!s.ok()) return s;
+  Count(core_->counters.checkpoints);
   absl::flat_hash_set<DurableChannel*> gone;
   for (const auto& channel : unfinished_->buried) gone.insert(channel.get());
   checkpointer_.Forget(gone);

@@ -9,6 +9,7 @@
 #include "base/reason.h"
 #include "base/status.h"
 #include "log/channel_errors.h"
+#include "log/count_append.h"
 
 namespace messenger {
 namespace {
@@ -53,13 +54,14 @@ void CommitRound::Prepare(AppendRequest request, const absl::Status& refusal) {
   } else if (!refusal.ok()) {
     outcome.result = RefusesWrites(refusal);
   } else {
-    outcome.result = PrepareBatch(outcome.request.batch);
+    outcome.result = PrepareBatch(outcome.request.batch, &outcome.bytes);
   }
   appender.failed = !outcome.result.ok();
   outcomes_.emplace_back(std::move(outcome));
 }
 
-AppendResult CommitRound::PrepareBatch(const AppendBatch& batch) {
+AppendResult CommitRound::PrepareBatch(const AppendBatch& batch,
+                                       std::uint64_t* bytes) {
   // Before anything is prepared that could not be written.
   absl::Status room = RefuseIfOutOfMemory([&] {
     round_.MakeRoom(StoredSize(batch));
@@ -88,6 +90,7 @@ AppendResult CommitRound::PrepareBatch(const AppendBatch& batch) {
   for (const EntryRun& run : prepared->runs) {
     round_.AddEntries(batch.channel, run.first_sequence, run.bytes());
   }
+  *bytes = prepared->bytes();
   return std::move(prepared->receipts);
 }
 
@@ -250,6 +253,11 @@ absl::AnyInvocable<void()> CommitRound::Complete() {
   // Whatever was refused was touched, but nothing of it is prepared.
   Undo();
   if (outcomes_.empty()) return nullptr;
+  for (const Outcome& outcome : outcomes_) {
+    if (const auto* const append = std::get_if<AppendOutcome>(&outcome)) {
+      CountAppend(append->result, append->bytes, core_->counters);
+    }
+  }
   return [outcomes = std::exchange(outcomes_, {})]() mutable {
     for (Outcome& outcome : outcomes) {
       std::visit(Overloaded{[](AppendOutcome& append) {

@@ -38,6 +38,8 @@ class CommitRound {
   void Prepare(AppendRequest request, const absl::Status& refusal);
   void Prepare(DeleteRequest request, const absl::Status& failure);
 
+  // How many requests it has.
+  std::size_t size() const { return outcomes_.size(); }
   // What is to be written.
   JournalRound& journal_round() { return round_; }
 
@@ -52,8 +54,8 @@ class CommitRound {
   // Whether a channel was deleted.
   bool HasDeleted() const;
 
-  // Returns what calls the `done` of each request, in order; null if there was
-  // none.
+  // Counts what has become of its appends. Returns what calls the `done` of
+  // each request, in order; null if there was none.
   absl::AnyInvocable<void()> Complete();
 
   // Of channels, as of the last round that was published.
@@ -65,7 +67,8 @@ class CommitRound {
   struct AppendOutcome {
     AppendRequest request;
     AppendResult result;
-    bool decided = false;  // before the round
+    std::uint64_t bytes = 0;  // of new messages
+    bool decided = false;     // before the round
   };
   struct DeleteOutcome {
     DeleteRequest request;
@@ -74,7 +77,8 @@ class CommitRound {
   };
   using Outcome = std::variant<AppendOutcome, DeleteOutcome>;
 
-  AppendResult PrepareBatch(const AppendBatch& batch);
+  // `*bytes` are those that new messages take.
+  AppendResult PrepareBatch(const AppendBatch& batch, std::uint64_t* bytes);
   // For its first message: counts it among the channels.
   absl::StatusOr<DurableChannel*> FindOrCreate(const AppendBatch& batch);
   // As it is with what is prepared; null if there is none.

@@ -4,8 +4,12 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <utility>
 
+#include "base/counters.h"
+#include "base/narrow.h"
 #include "base/random.h"
 #include "base/reason.h"
 #include "base/status.h"
@@ -215,6 +219,7 @@ absl::Status Committer::WriteRound() {
     round_.Fail(s);
     return s;
   }
+  CountRound();
   ++next_round_;
   round_.Publish(&dirty_);
   return s;
@@ -227,10 +232,20 @@ absl::Status Committer::WriteToJournal() {
   const auto before = std::chrono::steady_clock::now();
   s = journal_->Sync();
   sync_time_ = std::chrono::steady_clock::now() - before;
+  Count(core_->counters.syncs);
+  Count(core_->counters.sync_time, sync_time_);
   if (s.ok()) return s;
   journal_->CutLast().IgnoreError();
   Fail(s);
   return s;
+}
+
+void Committer::CountRound() {
+  auto& by_requests = core_->counters.rounds_by_requests;
+  const auto power = std::bit_width(round_.size()) - 1;
+  Count(core_->counters.rounds);
+  Count(by_requests.at(
+      std::min(Narrow<std::size_t>(power), by_requests.size() - 1)));
 }
 
 void Committer::RetryDeletions() {

@@ -100,6 +100,7 @@ class Committer {
   // Writes the round and publishes it, or it fails.
   absl::Status WriteRound();
   absl::Status WriteToJournal();
+  void CountRound();
   // Of a round that has failed, with the room of the reserve.
   void RetryDeletions();
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
@@ -23,6 +24,7 @@
 #include "log/durable/segment_cache.h"
 #include "log/log_clock.h"
 #include "log/log_listeners.h"
+#include "messenger/stats.h"
 
 namespace messenger {
 
@@ -90,6 +92,8 @@ struct DurableCore {
   SegmentCache cache;
   ChannelMap<DurableChannel> channels;
   LogListeners listeners;
+  // See base/counters.h.
+  alignas(ABSL_CACHELINE_SIZE) LogStats counters;
 
   absl::Mutex unreadable_mu;
   absl::flat_hash_set<std::string> unreadable  // what was told of it

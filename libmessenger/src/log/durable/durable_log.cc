@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/counters.h"
 #include "base/forked.h"
 #include "log/durable/layout.h"
 #include "log/durable/log_time.h"
@@ -137,6 +138,12 @@ void DurableLog::NotifyOfAge(std::chrono::nanoseconds said) const {
         duration_cast<seconds>(said).count(),
         duration_cast<seconds>(max_age).count()));
   }
+}
+
+LogStats DurableLog::Stats() const {
+  LogStats stats = Snapshot(core_.counters);
+  stats.channels = core_.channels.size();
+  return stats;
 }
 
 void DurableLog::DeleteChannel(std::string_view channel,

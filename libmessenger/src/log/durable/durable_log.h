@@ -36,6 +36,7 @@ class DurableLog final : public MessageLog {
 
   std::uint64_t epoch() const override { return core_.context.epoch(); }
   std::string_view directory() const override { return core_.directory; }
+  LogStats Stats() const override;
   std::unique_ptr<LogAppender> OpenAppender() override {
     return committer_->OpenAppender();
   }

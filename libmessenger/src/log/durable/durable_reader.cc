@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/counters.h"
 #include "base/status.h"
 #include "log/cursor.h"
 #include "log/durable/segment_reader.h"
@@ -129,7 +130,10 @@ std::optional<absl::Status> Place::ReadFrom(std::uint64_t next,
   const std::shared_ptr<DurableChannel> channel = Channel();
   if (channel == nullptr) return absl::OkStatus();
   const std::optional<SegmentInfo> info = channel->Read(next, bounds, result);
-  if (!info) return absl::OkStatus();
+  if (!info) {
+    if (result->count > 0) Count(core_->counters.memory_reads);
+    return absl::OkStatus();
+  }
   if (!may_block) return std::nullopt;
   return ReadSegment(*channel, *info, bounds, result);
 }
@@ -148,6 +152,7 @@ absl::Status Place::ReadSegment(DurableChannel& channel,
     if (entries.ok()) {
       result->count = entries->count;
       result->entries.push_back(std::move(entries->bytes));
+      Count(core_->counters.segment_reads);
       return absl::OkStatus();
     }
     s = entries.status();
@@ -157,6 +162,7 @@ absl::Status Place::ReadSegment(DurableChannel& channel,
       resumed = in_segment_.sequence;
     }
   }
+  if (absl::IsDataLoss(s)) Count(core_->counters.damaged_reads);
   core_->NoteUnreadable(cursor_.channel(), s);
   if (!absl::IsDataLoss(s) || !skip_damaged_) {
     return {s.code(),
