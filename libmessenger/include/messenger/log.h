@@ -70,7 +70,8 @@ struct DirectoryOptions {
   Durability durability = Durability::kFsync;
   // When the journal has this size, what is in it is brought into segments (a
   // checkpoint); at twice that, appends wait. It bounds how long opening takes
-  // after a crash, and the memory for what is in no segment yet. Default 64 MiB.
+  // after a crash, and the memory for what is in no segment yet. Default 64
+  // MiB.
   std::uint64_t max_journal_bytes = std::uint64_t{64} << 20;
   static constexpr Bounds<std::uint64_t> kMaxJournalBytes{
       std::uint64_t{64} << 10, std::uint64_t{16} << 30};

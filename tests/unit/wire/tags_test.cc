@@ -1,4 +1,6 @@
 // The tags of wire/tags.h against what protoc has made of the contract.
+#include "wire/tags.h"
+
 #include <doctest/doctest.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/duration.pb.h>
@@ -10,7 +12,6 @@
 #include <string>
 
 #include "messenger/v1/messenger.pb.h"
-#include "wire/tags.h"
 
 namespace messenger::wire::tags_test {
 namespace {

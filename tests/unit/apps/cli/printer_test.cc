@@ -1,11 +1,11 @@
 // Gaps on messenger-cli's stderr.
+#include "apps/cli/printer.h"
+
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <cstdint>
 #include <string>
-
-#include "apps/cli/printer.h"
 
 namespace messenger::app::printer_test {
 namespace {

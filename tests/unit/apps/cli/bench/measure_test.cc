@@ -1,11 +1,11 @@
 // What messenger-cli bench counts with.
+#include "apps/cli/bench/measure.h"
+
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <cstdint>
 #include <vector>
-
-#include "apps/cli/bench/measure.h"
 
 namespace messenger::app::measure_test {
 namespace {
