@@ -496,7 +496,7 @@ void CheckOpensAsVerified(const Image& image, LogOptions options) {
 
 TEST_CASE("log tools: of journals, verify finds what opening makes of them") {
   LogOptions os = kOptions;
-  os.durability = Durability::kOs;
+  os.directory.durability = Durability::kOs;
   const SmallLog unsynced = MakeSmallLog(os);
   for (const SmallLog* const small : {&TheSmallLog(), &unsynced}) {
     for (const auto& [path, contents] : small->image) {
