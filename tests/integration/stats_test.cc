@@ -143,14 +143,16 @@ TEST_CASE_FIXTURE(Fixture, "what the log answers is counted by its reason") {
       {StatusCode::kCancelled, "", &RefusalStats::cancelled},
       {StatusCode::kAborted, "", &RefusalStats::aborted},
       {StatusCode::kInternal, "", &RefusalStats::other}};
-  for (const auto& [code, reason, counter] : refusals) {
-    CAPTURE(code);
-    CAPTURE(reason);
-    CHECK(stats().refusals.*counter == 0);
-    absl::Status refusal(code, "refused");
-    log->FailNextAppend(reason.empty() ? refusal : WithReason(refusal, reason));
+  for (const Refusal& refusal : refusals) {
+    CAPTURE(refusal.code);
+    CAPTURE(refusal.reason);
+    CHECK(stats().refusals.*refusal.counter == 0);
+    const absl::Status status(refusal.code, "refused");
+    log->FailNextAppend(refusal.reason.empty()
+                            ? status
+                            : WithReason(status, refusal.reason));
     CHECK_FALSE(SendOne().ok());
-    CHECK(stats().refusals.*counter == 1);
+    CHECK(stats().refusals.*refusal.counter == 1);
   }
   CHECK(stats().send_message.errors == refusals.size());
 }
@@ -308,9 +310,10 @@ TEST_CASE("gaps that readers are told of are counted by reason") {
       {Gap::Reason::kDeleted, &GapStats::deleted},
       {Gap::Reason::kNewEpoch, &GapStats::new_epoch},
       {Gap::Reason::kRolledBack, &GapStats::rolled_back}};
-  for (const auto& [gap, counter] : reasons) {
-    CAPTURE(ToString(gap));
-    reason = gap;
+  for (const auto& each : reasons) {
+    const Counter counter = each.second;
+    reason = each.first;
+    CAPTURE(ToString(each.first));
     CHECK(fixture.stats().reads.gaps.*counter == 0);
     RawStream reader = fixture.raw.Read(FromEarliest());
     CHECK(reader.MustRead<v1::ReadMessagesResponse>().has_gap());

@@ -128,10 +128,10 @@ TEST_CASE("tags: each field of the contract has the tag that protoc gives it") {
     AddTags(*file->message_type(i), &theirs);
   }
   const Tags ours = Ours();
-  for (const auto& [field, tag] : theirs) {
-    CAPTURE(field);
-    REQUIRE(ours.contains(field));
-    CHECK(ours.at(field) == tag);
+  for (const auto& field : theirs) {
+    CAPTURE(field.first);
+    REQUIRE(ours.contains(field.first));
+    CHECK(ours.at(field.first) == field.second);
   }
   CHECK(ours.size() == theirs.size());
 }

@@ -499,10 +499,11 @@ TEST_CASE("log tools: of journals, verify finds what opening makes of them") {
   os.directory.durability = Durability::kOs;
   const SmallLog unsynced = MakeSmallLog(os);
   for (const SmallLog* const small : {&TheSmallLog(), &unsynced}) {
-    for (const auto& [path, contents] : small->image) {
+    for (const auto& file : small->image) {
+      const std::string& path = file.first;
       if (!path.ends_with(".journal")) continue;
       CAPTURE(path);
-      for (std::size_t at = 0; at < contents.size(); at += 11) {
+      for (std::size_t at = 0; at < file.second.size(); at += 11) {
         CAPTURE(at);
         CheckOpensAsVerified(WithFlip(small->image, path, at * 8), kOptions);
         Image shorter = small->image;
