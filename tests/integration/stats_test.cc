@@ -148,9 +148,8 @@ TEST_CASE_FIXTURE(Fixture, "what the log answers is counted by its reason") {
     CAPTURE(refusal.reason);
     CHECK(stats().refusals.*refusal.counter == 0);
     const absl::Status status(refusal.code, "refused");
-    log->FailNextAppend(refusal.reason.empty()
-                            ? status
-                            : WithReason(status, refusal.reason));
+    log->FailNextAppend(
+        refusal.reason.empty() ? status : WithReason(status, refusal.reason));
     CHECK_FALSE(SendOne().ok());
     CHECK(stats().refusals.*refusal.counter == 1);
   }
