@@ -203,17 +203,20 @@ std::string EncodeReadMessagesRequest(const ReadRequest& request) {
   std::string out;
   AppendBytesField(out, request_tags::kChannel, request.channel);
   AppendStart(out, request.start);
-  if (request.limit)
+  if (request.limit) {
     AppendVarintField(out, request_tags::kLimit, *request.limit);
-  if (request.until_caught_up)
+  }
+  if (request.until_caught_up) {
     AppendVarintField(out, request_tags::kUntilCaughtUp, 1);
+  }
   if (request.strict) AppendVarintField(out, request_tags::kStrict, 1);
   if (request.heartbeat_interval.count() > 0) {
     AppendBytesField(out, request_tags::kHeartbeatInterval,
                      EncodeDuration(request.heartbeat_interval));
   }
-  if (request.skip_damaged)
+  if (request.skip_damaged) {
     AppendVarintField(out, request_tags::kSkipDamaged, 1);
+  }
   return out;
 }
 
@@ -308,8 +311,9 @@ absl::StatusOr<ReadRequest> ParseReadMessagesRequest(std::string_view bytes) {
 
 std::string EncodeFrameHeader(const FrameHeader& header) {
   std::string out;
-  if (header.epoch != 0)
+  if (header.epoch != 0) {
     AppendFixed64Field(out, frame_tags::kEpoch, header.epoch);
+  }
   if (header.next_sequence != 0) {
     AppendVarintField(out, frame_tags::kNextSequence, header.next_sequence);
   }

@@ -114,8 +114,9 @@ TEST_CASE("status details: they are google.rpc.Status with an ErrorInfo") {
       absl::UnavailableError("text"), reason::kStorageFailed, {{"a", "b"}}));
   FieldReader fields(encoded);
   std::string any;
-  while (fields.Next())
-    any = fields.tag() == MakeTag(3, WireType::kBytes) ? fields.bytes() : any;
+  while (fields.Next()) {
+    if (fields.tag() == MakeTag(3, WireType::kBytes)) any = fields.bytes();
+  }
   CHECK(rpc.Text("Status", encoded)
             .starts_with(
                 R"(code: 14 message: "text" details { type_url: )"

@@ -81,9 +81,10 @@ absl::Status Checkpointer::Run(CheckpointWork& work,
   carried_.clear();
   for (const Unwritten& little : carried) carried_.insert(little.channel);
   s = Write(work.log);
-  if (s.ok())
+  if (s.ok()) {
     s = RemoveJournalsBefore(*files_, JournalsDirectory(directory_),
                              work.log.first_journal);
+  }
   if (s.ok()) s = RemoveDropped();
   Evict();
   return s;

@@ -82,6 +82,8 @@ struct DurableCore {
   void NoteUnreadable(const std::string& channel, const absl::Status& status)
       ABSL_LOCKS_EXCLUDED(unreadable_mu);
 
+  // See base/counters.h; first, since it is aligned.
+  alignas(ABSL_CACHELINE_SIZE) LogStats counters;
   const std::string directory;
   const DurableLogOptions durable;
   FileSystem& files;
@@ -92,8 +94,6 @@ struct DurableCore {
   SegmentCache cache;
   ChannelMap<DurableChannel> channels;
   LogListeners listeners;
-  // See base/counters.h.
-  alignas(ABSL_CACHELINE_SIZE) LogStats counters;
 
   absl::Mutex unreadable_mu;
   absl::flat_hash_set<std::string> unreadable  // what was told of it
