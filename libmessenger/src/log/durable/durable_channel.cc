@@ -355,6 +355,7 @@ absl::Status DurableChannel::ReplayDeletion(std::uint64_t head,
 
 void DurableChannel::EndEpoch() {
   absl::MutexLock lock(&mu_);
+  ForgetDropsOfLost();
   // An epoch that the channel was not there for ended with a head of 0.
   epoch_heads_.push_back(head_.load(std::memory_order_relaxed));
   if (epoch_heads_.size() >= ChannelContext::kMaxEpochs) {
@@ -362,17 +363,24 @@ void DurableChannel::EndEpoch() {
   }
 }
 
-void DurableChannel::EndRecovery() {
+bool DurableChannel::ForgetDropsOfLost() {
+  const std::uint64_t end = head_.load(std::memory_order_relaxed) + 1;
+  if (first_sequence_ <= end) return false;
+  first_sequence_ = end;
+  return true;
+}
+
+bool DurableChannel::EndRecovery() {
   absl::MutexLock lock(&mu_);
   // What was carried over stays a run of its own, as the checkpoint knows it.
   queue_.Seal();
-  // Of a run, all or nothing is dropped; and what was lost was not dropped.
-  first_sequence_ =
-      std::min(first_sequence_, head_.load(std::memory_order_relaxed) + 1);
+  const bool lost = ForgetDropsOfLost();
+  // Of a run, all or nothing is dropped.
   if (segments_.empty() && !queue_.empty()) {
     // After a repair there may be a hole before it.
     first_sequence_ = std::min(first_sequence_, queue_.first_sequence());
   }
+  return lost;
 }
 
 // ---------------------------------------------------------------------------

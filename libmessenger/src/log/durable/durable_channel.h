@@ -111,8 +111,9 @@ class DurableChannel {
       ABSL_LOCKS_EXCLUDED(mu_);
   // An epoch has ended.
   void EndEpoch() ABSL_LOCKS_EXCLUDED(mu_);
-  // There is nothing more to replay.
-  void EndRecovery() ABSL_LOCKS_EXCLUDED(mu_);
+  // There is nothing more to replay. Whether messages are lost that a
+  // checkpoint knew to be dropped.
+  bool EndRecovery() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Its state without the segments, for a checkpoint of what is published now.
   // Later messages will be in runs of their own.
@@ -176,6 +177,9 @@ class DurableChannel {
   std::uint64_t unflushed_begin() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t bytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyRetention(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What was lost was not dropped: its sequences are given out again. Returns
+  // whether there is something.
+  bool ForgetDropsOfLost() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Units of retention.
   std::size_t unit_count() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropOldest(Dropped* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -52,7 +52,11 @@ class Recovery final : public JournalSink {
       s = RenameOldDirectories(files_, directory_, segments, &log_.notices);
     }
     if (!s.ok()) return s;
-    for (const auto& [name, channel] : log_.channels) channel->EndRecovery();
+    // Then an epoch begins, so that the next recovery knows from where on
+    // sequences that a checkpoint has as dropped are new ones.
+    for (const auto& [name, channel] : log_.channels) {
+      if (channel->EndRecovery()) log_.needs_new_epoch = true;
+    }
     return std::move(log_);
   }
 
