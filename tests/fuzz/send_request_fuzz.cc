@@ -75,11 +75,11 @@ void RunOne(std::string_view bytes, const grpc::ByteBuffer& buffer) {
     return CheckRefusal<v1::SendMessageRequest>(batch.status(), bytes);
   }
   Check(batch->messages.size() == 1, "not one message");
-  if (Occurrences(bytes, 2) > 1) return;
   v1::SendMessageRequest proto;
   // It accepts no field that is not UTF-8, we none that counts.
   if (!ParseProto(bytes, &proto)) return;
   Check(test::KnowsAllFields(proto), "an unknown field is accepted");
+  if (Occurrences(bytes, 2) > 1) return;
   CheckMessage(batch->messages[0], proto.message());
   CheckRest(*batch, proto.channel(), proto.producer_id(),
             proto.producer_sequence());

@@ -91,7 +91,8 @@ char* PutFields(char* out, const Fields& message) {
   return out;
 }
 
-// Of an encoding that is not canonical.
+}  // namespace
+
 absl::Status CheckAllKnown(std::string_view encoded) {
   std::size_t attributes = 0;
   FieldReader fields(encoded);
@@ -115,8 +116,6 @@ absl::Status CheckAllKnown(std::string_view encoded) {
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 std::size_t NewMessageSize(const NewMessage& message) {
   return SizeOfFields(message);

@@ -31,6 +31,9 @@ std::size_t NewMessageSize(const NewMessage& message);
 // INVALID_ARGUMENT if an encoding of `size` bytes is too long.
 absl::Status CheckMessageSize(std::size_t size, std::size_t max_bytes);
 
+// INVALID_ARGUMENT if an encoded NewMessage has a field that is not known.
+absl::Status CheckAllKnown(std::string_view encoded);
+
 // Checks all fields but the channel; INVALID_ARGUMENT begins with the field.
 absl::Status CheckFields(const NewMessage& message);
 

@@ -80,6 +80,13 @@ std::optional<Gap> ParseGap(std::string_view bytes) {
   return gap;
 }
 
+// Of a message that has no fields.
+absl::Status CheckEmpty(std::string_view what, std::string_view bytes) {
+  absl::Status s = CheckFieldsKnown(what, bytes, {});
+  if (!s.ok() || bytes.empty()) return s;
+  return absl::InvalidArgumentError(fmt::format("{}: malformed", what));
+}
+
 void AppendStart(std::string& out, const Start& start) {
   switch (start.kind) {
     case Start::Kind::kNewOnly:
@@ -230,11 +237,11 @@ absl::StatusOr<ReadRequest> ParseReadMessagesRequest(std::string_view bytes) {
         request.channel = fields.bytes();
         break;
       case request_tags::kNewOnly:
-        known = CheckFieldsKnown("new_only: NewOnly", fields.bytes(), {});
+        known = CheckEmpty("new_only: NewOnly", fields.bytes());
         request.start = Start::NewOnly();
         break;
       case request_tags::kEarliest:
-        known = CheckFieldsKnown("earliest: Earliest", fields.bytes(), {});
+        known = CheckEmpty("earliest: Earliest", fields.bytes());
         request.start = Start::Earliest();
         break;
       case request_tags::kSequence:

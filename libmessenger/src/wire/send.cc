@@ -103,6 +103,10 @@ absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
         channel = fields.bytes();
         break;
       case tags::send_message_request::kMessage:
+        // Of one that does not count, since another one comes after it.
+        if (absl::Status s = CheckAllKnown(message); !s.ok()) {
+          return WithPath(s, "message");
+        }
         message = fields.bytes();
         break;
       case tags::send_message_request::kProducerId:

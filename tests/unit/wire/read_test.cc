@@ -225,6 +225,17 @@ TEST_CASE(
     CHECK(Contains(error,
                    "heartbeat_interval: not a valid google.protobuf.Duration"));
   }
+  SUBCASE("new_only and earliest") {
+    // A group, which protobuf would read as an unknown field; and no message.
+    for (const std::string_view content : {"\x0B\x0C", "\xFF"}) {
+      for (const std::uint32_t field : {2U, 3U}) {
+        std::string bytes;
+        AppendBytesField(bytes, field, content);
+        CHECK(ErrorOf(bytes) == (field == 2 ? "new_only: NewOnly: malformed"
+                                            : "earliest: Earliest: malformed"));
+      }
+    }
+  }
   SUBCASE("not a request") {
     CHECK(ErrorOf(std::string("\x0A\x05")) ==
           "request: not an encoded messenger.v1.ReadMessagesRequest");

@@ -141,6 +141,11 @@ TEST_CASE("SendMessageRequest: an unknown field is refused") {
     AppendBytesField(bytes, 2, "\x42\x01x");
     error = "message: NewMessage: field 8, of wire type 2";
   }
+  SUBCASE("of a message that does not count") {
+    AppendBytesField(bytes, 2, "\x40\x01");
+    AppendBytesField(bytes, 2, "\x22\x01x");
+    error = "message: NewMessage: field 8, of wire type 0";
+  }
   SUBCASE("of an attribute") {
     AppendBytesField(bytes, 2, "\x2A\x05\x0A\x01n\x18\x01");
     error = "message: attributes[0]: Attribute: field 3, of wire type 0";
