@@ -240,7 +240,8 @@ class Replay {
   absl::Status CutIfTorn(const JournalReader& reader, std::uint64_t offset,
                          bool synced_round_follows) {
     bool torn = !synced_round_follows && !in_carried_;
-    for (std::size_t i = at_ + 1; torn && i < numbers_.size(); ++i) {
+    for (std::size_t i = at_ + 1; torn && !is_torn_ && i < numbers_.size();
+         ++i) {
       absl::StatusOr<JournalReader> later = Open(numbers_[i]);
       if (!later.ok()) return later.status();
       torn =

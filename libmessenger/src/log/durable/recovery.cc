@@ -88,7 +88,10 @@ class Recovery final : public JournalSink {
   // Nothing but what CreateLog leaves behind when it is cut off.
   absl::Status CheckNothingThere() {
     const absl::StatusOr<bool> is_new = IsNewLog(files_, directory_);
-    if (!is_new.ok()) return is_new.status();
+    // Whatever it is: nothing of it is ours, nor removed as if it were.
+    if (!is_new.ok()) {
+      return absl::FailedPreconditionError(is_new.status().message());
+    }
     if (!*is_new) {
       return absl::DataLossError(
           fmt::format("{}/{}: is missing, though the rest of a log is there",
