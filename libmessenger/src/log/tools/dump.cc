@@ -36,8 +36,7 @@ LogChannel Describe(const std::string& name, const SurveyedChannel& surveyed) {
   LogChannel channel = {
       .name = name,
       .first_sequence = std::min(
-          std::max(surveyed.state.first_sequence, tip.deleted_head + 1),
-          tip.head + 1),
+          std::max(tip.first_sequence, tip.deleted_head + 1), tip.head + 1),
       .head = tip.head,
       .deleted_head = tip.deleted_head,
       .messages = surveyed.journal_messages,
@@ -111,7 +110,7 @@ class Reader {
   absl::Status Run() {
     if (absl::Status s = FindChannel(); !s.ok()) return s;
     const std::uint64_t first =
-        std::max(channel_.state.first_sequence, channel_.tip.deleted_head + 1);
+        std::max(channel_.tip.first_sequence, channel_.tip.deleted_head + 1);
     Selector selector(selection_, first, visit_);
     absl::Status s = ReadSegments(&selector);
     if (!s.ok() || selector.done()) return s;

@@ -127,6 +127,10 @@ class Walk final : public JournalSink {
       case JournalRecord::Type::kDeletion:
         return TakeDeletion(reader, record);
       case JournalRecord::Type::kEpoch:
+        for (auto& [name, tip] : tips_) {
+          // What was lost was not dropped.
+          tip.first_sequence = std::min(tip.first_sequence, tip.head + 1);
+        }
         return visitor_.VisitEpoch(record.number);
     }
     return absl::OkStatus();

@@ -23,6 +23,7 @@ namespace messenger {
 // How far a channel goes, before the walk and after it.
 struct ChannelTip {
   std::uint64_t head = 0;
+  std::uint64_t first_sequence = 1;  // what is before it was dropped
   std::uint64_t deleted_head = 0;
   Timestamp last_time;
   // No message after `head` can have been lost.

@@ -213,8 +213,11 @@ class JournalFlattener final : public JournalVisitor {
   void BeginEpoch(std::uint64_t epoch) {
     epochs_->BeginEpoch(epoch);
     for (auto& [name, channel] : channels_) {
-      std::vector<std::uint64_t>& heads = channel.state.epoch_heads;
-      heads.push_back(channel.state.head);
+      ChannelState& state = channel.state;
+      // What was lost was not dropped.
+      state.first_sequence = std::min(state.first_sequence, state.head + 1);
+      std::vector<std::uint64_t>& heads = state.epoch_heads;
+      heads.push_back(state.head);
       if (heads.size() >= ChannelContext::kMaxEpochs) {
         heads.erase(heads.begin());
       }

@@ -483,6 +483,7 @@ ChannelTips LogSurvey::tips() const {
   for (const auto& [name, channel] : channels) {
     const std::vector<SegmentInfo>& segments = channel.state.segments;
     tips[name] = {.head = channel.state.head,
+                  .first_sequence = channel.state.first_sequence,
                   .deleted_head = channel.state.deleted_head,
                   .last_time = channel.state.last_time,
                   .unwritten_begin = std::max(
