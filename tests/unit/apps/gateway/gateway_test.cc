@@ -315,6 +315,9 @@ TEST_CASE("gateway: errors of the client are problems") {
   CHECK(away.body ==
         "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\","
         "\"status\":503,\"detail\":\"gone\"}\n");
+  const Problem with_reason = ProblemOf(CheckMessage({.text = "\xFF"}));
+  CHECK(ToResponse(with_reason).body.find("\"reason\":\"INVALID_UTF8\"") !=
+        std::string::npos);
 }
 
 }  // namespace
