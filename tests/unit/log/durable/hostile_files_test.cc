@@ -510,6 +510,18 @@ TEST_CASE("hostile files: a channel's directory that is a link gets nothing") {
   CHECK(MessagesIn(test::Read(*reader))[0].text == "m");
 }
 
+TEST_CASE("hostile files: what is in a stranger's directory is left alone") {
+  for (const std::string_view name : {"channels", "journals", "reserve"}) {
+    CAPTURE(name);
+    const Place place;
+    Write(place.In(name), kPrecious);
+    Write(place.In("notes"), kPrecious);
+    CHECK(absl::IsFailedPrecondition(OpenLogIn(place).status()));
+    CHECK(Contents(place.In(name)) == kPrecious);
+    CHECK(Contents(place.In("notes")) == kPrecious);
+  }
+}
+
 TEST_CASE("hostile files: what no checkpoint has left is never removed") {
   const Place place;
   MakeLog(place);

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "log/durable/checkpoint.h"
 #include "log/durable/durable_log.h"
 #include "log/durable/segment_format.h"
 #include "log/tools/dump.h"
@@ -952,6 +953,79 @@ TEST_CASE("log tools: a channel's messages are those that readers get") {
   CHECK(absl::IsNotFound(ReadStored(ContextOf(DiskWith(small.image)),
                                     {.channel = "c"}, [](const Message&) {},
                                     {})));
+}
+
+// A checkpoint may know messages to be dropped that came after its head, and
+// that the journals have lost since. Then their sequences are given out again.
+SmallLog LogThatLostWhatWasDropped() {
+  Maker maker;
+  maker.Open();
+  maker.Send("a", 2);
+  maker.Send("b", 2);
+  maker.Close();
+  const auto checkpoint = LoadCheckpoint(maker.files(), "/log");
+  Require(checkpoint.ok(), checkpoint.status().ToString());
+  EncodedChannels channels;
+  for (ChannelState state : checkpoint->channels) {
+    if (state.name == "a") {
+      state.segments.clear();
+      state.first_sequence = 9;
+    }
+    channels.emplace(state.name, EncodeChannelState(state));
+  }
+  const absl::Status s =
+      WriteCheckpoint(maker.files(), "/log", checkpoint->log, channels);
+  Require(s.ok(), s.ToString());
+  maker.Open();
+  maker.Send("a", 2);
+  maker.Kill();
+  return maker.Take();
+}
+
+std::vector<std::uint64_t> StoredSequences(
+    const std::shared_ptr<FaultyFileSystem>& files) {
+  std::vector<std::uint64_t> sequences;
+  const absl::Status s = ReadStored(
+      ContextOf(files), {.channel = "a"},
+      [&](const Message& message) { sequences.push_back(message.sequence); },
+      {});
+  Require(s.ok(), s.ToString());
+  return sequences;
+}
+
+TEST_CASE("log tools: what was lost was not dropped, whoever reads it") {
+  const SmallLog small = LogThatLostWhatWasDropped();
+  const std::vector<std::uint64_t> sent_again = {3, 4};
+  CHECK(StoredSequences(DiskWith(small.image)) == sent_again);
+  const auto read = [](const Image& image) {
+    const auto files = DiskWith(image);
+    KeepJournals(*files);
+    const auto log = DurableLog::Open("/log", {}, {.files = files});
+    Require(log.ok(), log.status().ToString());
+    const auto reader = (*log)->OpenReader("a", Start::At(1), {});
+    std::vector<std::uint64_t> sequences;
+    for (const OwnedMessage& message : MessagesIn(test::Read(*reader))) {
+      sequences.push_back(message.sequence);
+    }
+    files->Stop();
+    return sequences;
+  };
+  CHECK(read(small.image) == sent_again);
+  // Something else is damaged, and repaired.
+  std::string segment;
+  for (const auto& file : small.image) {
+    if (Contains(file.first, "/b") && file.first.ends_with(".segment")) {
+      segment = file.first;
+    }
+  }
+  REQUIRE(segment != "");
+  const auto files = DiskWith(WithFlip(
+      small.image, segment, BitOf(small.image.at(segment).size() - 3)));
+  const auto repair = Repair(ContextOf(files), {});
+  REQUIRE(repair.ok());
+  CHECK(repair->repaired);
+  CHECK(StoredSequences(DiskWith(ImageOf(*files))) == sent_again);
+  CHECK(read(ImageOf(*files)) == sent_again);
 }
 
 }  // namespace
