@@ -179,6 +179,11 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(end.error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(end.error_message() == "the disk is full");
   CHECK(GetChannel(*log, "general")->head == 1);
+  // It is one error, though two things were wrong.
+  const ServiceStats stats = server->Stats().service;
+  CHECK(stats.send_messages.errors == 1);
+  CHECK(stats.refusals.unavailable == 1);
+  CHECK(stats.refusals.invalid == 0);
 }
 
 // Of what channels there are, which nobody waits for yet.
@@ -256,6 +261,11 @@ TEST_CASE_FIXTURE(Fixture,
   if (deadline.count() == 0) {
     CHECK_FALSE(questions.get.Finish().ok());
     CHECK_FALSE(questions.list.Finish().ok());
+  }
+  while (deadline.count() > 0 &&
+         asker.Call("GetChannel", "\xFF").status.error_code() ==
+             grpc::StatusCode::INVALID_ARGUMENT) {
+    // It does not drain yet.
   }
   CHECK_FALSE(ended);
   log->Release();

@@ -22,7 +22,8 @@ namespace messenger {
 struct MethodStats {
   // That have begun.
   std::uint64_t calls = 0;
-  // That the service ended with an error, whoever had to answer for it.
+  // That the service ended with an error other than CANCELLED, whoever had to
+  // answer for it.
   std::uint64_t errors = 0;
 };
 
@@ -48,7 +49,8 @@ struct RefusalStats {
   std::uint64_t not_found = 0;
   // DATA_LOSS: a stored message is damaged.
   std::uint64_t damaged = 0;
-  // CANCELLED: whoever wanted it is gone.
+  // CANCELLED: whoever wanted it is gone. Of a log alone: calls that end so are
+  // no errors.
   std::uint64_t cancelled = 0;
   // ABORTED: an append that followed one that had failed.
   std::uint64_t aborted = 0;

@@ -506,7 +506,6 @@ void SendPipeline::OnExpiry() {
 
 void SendPipeline::Deliver(Fates fates) {
   for (SendWindow::Fate& fate : fates) {
-    if (fate.result.ok()) ++counters_.acknowledged;
     if (fate.completion.waiter) {
       fate.completion.waiter->result = std::move(fate.result);
       fate.completion.waiter->done.Notify();
@@ -536,8 +535,9 @@ ClientSendStats SendPipeline::Stats() {
   absl::MutexLock lock(&mu_);
   ClientSendStats stats = counters_;
   stats.resent = window_.resent();
-  stats.waiting = window_.messages();
-  stats.failed = stats.messages - stats.acknowledged - stats.waiting;
+  stats.acknowledged = window_.acknowledged();
+  stats.failed = window_.failed();
+  stats.waiting = stats.messages - stats.acknowledged - stats.failed;
   return stats;
 }
 

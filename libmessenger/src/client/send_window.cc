@@ -342,6 +342,7 @@ void SendWindow::Tell(Batch& batch, Completion& completion,
                       absl::StatusOr<Receipt> result, Fates* fates) {
   if (std::exchange(completion.told, true)) return;
   --batch.untold;
+  ++(result.ok() ? acknowledged_ : failed_);
   fates->push_back({.completion = {.done = std::move(completion.done),
                                    .waiter = std::move(completion.waiter)},
                     .result = std::move(result)});

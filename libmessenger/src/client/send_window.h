@@ -70,6 +70,9 @@ class SendWindow {
 
   // Messages that were written once more.
   std::uint64_t resent() const { return resent_; }
+  // Messages whose result was told.
+  std::uint64_t acknowledged() const { return acknowledged_; }
+  std::uint64_t failed() const { return failed_; }
   // Messages, and bytes of messages, that have no receipt.
   std::size_t messages() const { return messages_; }
   std::size_t bytes() const { return bytes_; }
@@ -179,11 +182,11 @@ class SendWindow {
   void Renew(const std::string& name);
   void TakeNumbers(const std::string& channel);
 
-  static void Fail(Batch& batch, const absl::Status& status, Fates* fates);
+  void Fail(Batch& batch, const absl::Status& status, Fates* fates);
   void Remove(std::unique_ptr<Batch> batch);
-  static void Tell(Batch& batch, Completion& completion,
-                   absl::StatusOr<Receipt> result, Fates* fates);
-  static void ExpireWritten(Batch& batch, Timers::TimePoint now, Fates* fates);
+  void Tell(Batch& batch, Completion& completion,
+            absl::StatusOr<Receipt> result, Fates* fates);
+  void ExpireWritten(Batch& batch, Timers::TimePoint now, Fates* fates);
   // False if nothing is left of it.
   bool ExpireUnwritten(Batch& batch, Timers::TimePoint now,
                        const absl::Status& status, Fates* fates);
@@ -199,6 +202,8 @@ class SendWindow {
   std::size_t batch_bytes_ = rpc::Pace::kFirstBytes;
   std::uint64_t last_batch_ = 0;
   std::uint64_t resent_ = 0;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t failed_ = 0;
   std::size_t messages_ = 0;
   std::size_t bytes_ = 0;
   std::size_t bytes_in_flight_ = 0;

@@ -8,6 +8,13 @@
 
 namespace messenger {
 
+absl::Status TooMuchToStore() {
+  return WithReason(
+      absl::UnavailableError("the server has too much to store, and most of it "
+                             "comes by this connection; try again later"),
+      reason::kOverloaded);
+}
+
 Call::Call(ServiceCore* core, Method method,
            const grpc::CallbackServerContext& context)
     : core_(core),
@@ -16,23 +23,18 @@ Call::Call(ServiceCore* core, Method method,
   Count((core_->counters().*method_).calls);
 }
 
-grpc::Status Call::Admit(std::string_view /*channel*/) const {
-  if (!core_->draining()) return grpc::Status::OK;
-  return Tell(WithReason(absl::UnavailableError("the server is shutting down"),
-                         reason::kShuttingDown));
-}
-
-grpc::Status Call::TurnAway() const {
-  return Tell(WithReason(
-      absl::UnavailableError("the server has too much to store, and most of it "
-                             "comes by this connection; try again later"),
-      reason::kOverloaded));
+absl::Status Call::Admit(std::string_view /*channel*/) const {
+  if (!core_->draining()) return absl::OkStatus();
+  return WithReason(absl::UnavailableError("the server is shutting down"),
+                    reason::kShuttingDown);
 }
 
 grpc::Status Call::Tell(const absl::Status& status) const {
   if (status.ok()) return grpc::Status::OK;
-  Count(CounterOf(status, core_->counters().refusals));
-  Count((core_->counters().*method_).errors);
+  if (!absl::IsCancelled(status)) {
+    Count(CounterOf(status, core_->counters().refusals));
+    Count((core_->counters().*method_).errors);
+  }
   return core_->Tell(status);
 }
 

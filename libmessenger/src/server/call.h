@@ -13,6 +13,9 @@
 
 namespace messenger {
 
+// What a call is told that the append gate turns away.
+absl::Status TooMuchToStore();
+
 // What is known of a call, and what is decided for every call. A value: the
 // core outlives all calls.
 //
@@ -31,16 +34,16 @@ class Call {
   std::uint64_t connection() const { return connection_; }
 
   // OK, if the call may do now what its method does with `channel`; otherwise
-  // how it ends. All that a client wants done asks here first: every call, each
-  // request of a SendMessages stream, and a ReadMessages stream before each of
-  // its frames, so that it ends when the answer changes. Without a channel: a
-  // SendMessages stream that begins, and ListChannels.
-  grpc::Status Admit(std::string_view channel = {}) const;
+  // why it ends. All that a client wants done asks here: every call, and each
+  // request of a SendMessages stream, before it is parsed, without a channel,
+  // and then with its channel; and a ReadMessages stream before each read of
+  // the log and each frame that was held back, so that it ends when the answer
+  // changes. A reader that waits asks when it is woken.
+  absl::Status Admit(std::string_view channel = {}) const;
 
-  // How it ends if the append gate turns it away.
-  grpc::Status TurnAway() const;
-
-  // How it ends otherwise. An error is counted, by its reason.
+  // What the call is told when it ends. Called once for each call: an error is
+  // counted by its reason, unless it is CANCELLED: then nobody is left to be
+  // told, or the service has cut it off, and counts it where it does.
   grpc::Status Tell(const absl::Status& status) const;
 
  private:

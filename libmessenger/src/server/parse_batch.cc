@@ -42,19 +42,20 @@ absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
       [&] { return ParseWithMemory(request, limits, parse); });
 }
 
-grpc::Status AdmitBatch(const Call& call, const grpc::ByteBuffer& request,
+absl::Status AdmitBatch(const Call& call, const grpc::ByteBuffer& request,
                         SendRequestParser parse, AppendBatch* batch) {
+  if (absl::Status s = call.Admit(); !s.ok()) return s;
   absl::StatusOr<AppendBatch> parsed =
       ParseBatch(request, call.core().send_limits(), parse);
-  if (!parsed.ok()) return call.Tell(parsed.status());
-  if (grpc::Status s = call.Admit(parsed->channel); !s.ok()) return s;
+  if (!parsed.ok()) return parsed.status();
+  if (absl::Status s = call.Admit(parsed->channel); !s.ok()) return s;
   SendStats& counters = call.core().counters().sends;
   Count(counters.requests);
   Count(counters.messages, parsed->messages.size());
   Count(counters.bytes, request.Length());
   *batch = *std::move(parsed);
   batch->source = call.connection();
-  return grpc::Status::OK;
+  return absl::OkStatus();
 }
 
 }  // namespace messenger

@@ -3,6 +3,7 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "log/message_log.h"
 #include "server/call.h"
@@ -18,9 +19,9 @@ absl::StatusOr<AppendBatch> ParseBatch(const grpc::ByteBuffer& request,
                                        const wire::SendLimits& limits,
                                        SendRequestParser parse);
 
-// The batch of a request of this call, if that is admitted; otherwise how the
+// The batch of a request of this call, if that is admitted; otherwise why the
 // call ends.
-grpc::Status AdmitBatch(const Call& call, const grpc::ByteBuffer& request,
+absl::Status AdmitBatch(const Call& call, const grpc::ByteBuffer& request,
                         SendRequestParser parse, AppendBatch* batch);
 
 }  // namespace messenger

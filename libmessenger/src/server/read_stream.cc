@@ -62,6 +62,7 @@ Reactor* ReadStream::Start(const Call& call,
                            const grpc::ByteBuffer& request) {
   absl::StatusOr<std::shared_ptr<ReadStream>> opened =
       RefuseIfOutOfMemory([&]() -> absl::StatusOr<std::shared_ptr<ReadStream>> {
+        if (absl::Status s = call.Admit(); !s.ok()) return s;
         const grpc::Slice bytes = rpc::Flatten(request);
         absl::StatusOr<wire::ReadRequest> parsed =
             wire::ParseReadMessagesRequest(rpc::View(bytes));
@@ -113,15 +114,10 @@ void ReadStream::Run() {
 }
 
 bool ReadStream::EndIfOver() {
-  if (cancelled_) {
-    Finish(grpc::Status::CANCELLED);
-    return true;
-  }
-  if (grpc::Status s = call_.Admit(channel_); !s.ok()) {
-    Finish(std::move(s));
-    return true;
-  }
-  return false;
+  const absl::Status s =
+      cancelled_ ? absl::CancelledError() : call_.Admit(channel_);
+  if (!s.ok()) Finish(call_.Tell(s));
+  return !s.ok();
 }
 
 bool ReadStream::Consume(absl::StatusOr<ReadResult> result) {

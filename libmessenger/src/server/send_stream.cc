@@ -39,13 +39,13 @@ void SendStream::OnReadDone(bool ok) {
   {
     absl::MutexLock lock(&mu_);
     // The client has half-closed, or the call is gone, of which OnCancel tells.
-    if (!ok) EndWith(grpc::Status::OK);
+    if (!ok) EndWith(absl::OkStatus());
     if (end_) {
       reading_ = false;
       return Advance();
     }
-    // From here on the request is accepted, and is answered even if the server
-    // drains.
+    // From here on the request is under way; once it is admitted, it is stored
+    // and answered even if the server drains.
     ++appends_;
     entering_ = true;
   }
@@ -57,7 +57,7 @@ void SendStream::OnReadDone(bool ok) {
 }
 
 void SendStream::Accept() {
-  grpc::Status status =
+  absl::Status status =
       AdmitBatch(call_, request_, wire::ParseSendMessagesRequest, &batch_);
   request_.Clear();
   if (!status.ok()) return Refuse(std::move(status));
@@ -65,7 +65,7 @@ void SendStream::Accept() {
     case AppendGate::Entry::kAdmitted:
       return Append();
     case AppendGate::Entry::kTurnedAway:
-      return Refuse(call_.TurnAway());
+      return Refuse(TooMuchToStore());
     case AppendGate::Entry::kWaits:
       break;
   }
@@ -90,7 +90,7 @@ void SendStream::Append() {
   });
 }
 
-void SendStream::Refuse(grpc::Status status) {
+void SendStream::Refuse(absl::Status status) {
   absl::MutexLock lock(&mu_);
   entering_ = false;
   --appends_;
@@ -106,7 +106,7 @@ void SendStream::OnAdmitted() {
 
 void SendStream::OnTurnedAway() {
   batch_ = {};
-  Refuse(call_.TurnAway());
+  Refuse(TooMuchToStore());
   absl::MutexLock lock(&mu_);
   Advance();
 }
@@ -120,7 +120,7 @@ void SendStream::OnAppended(const AppendResult& result) {
       wire::AppendReceipt(outgoing_, run);
     }
   } else {
-    GiveUpAppends(call_.Tell(result.status()));
+    GiveUpAppends(result.status());
   }
   Advance();
 }
@@ -136,7 +136,7 @@ void SendStream::OnCancel() {
   appender_->Cancel();
   if (gate_->Withdraw(this, call_.connection())) {
     batch_ = {};
-    Refuse(grpc::Status::CANCELLED);
+    Refuse(absl::CancelledError());
   }
   absl::MutexLock lock(&mu_);
   Abort();
@@ -150,20 +150,20 @@ void SendStream::OnDone() {
 
 void SendStream::EndUnlessAdmitted() {
   if (end_) return;
-  if (grpc::Status s = call_.Admit(); !s.ok()) EndWith(std::move(s));
+  if (absl::Status s = call_.Admit(); !s.ok()) EndWith(std::move(s));
 }
 
-void SendStream::EndWith(grpc::Status status) {
+void SendStream::EndWith(absl::Status status) {
   if (!end_) end_ = std::move(status);
 }
 
-void SendStream::GiveUpAppends(grpc::Status status) {
+void SendStream::GiveUpAppends(absl::Status status) {
   end_ = std::move(status);
   given_up_ = true;
 }
 
 void SendStream::Abort() {
-  GiveUpAppends(grpc::Status::CANCELLED);
+  GiveUpAppends(absl::CancelledError());
   outgoing_.clear();
 }
 
@@ -178,7 +178,7 @@ void SendStream::Advance() {
   if (end_) {
     if (!writing_ && (appends_ == 0 || given_up_)) {
       finished_ = true;
-      Finish(*end_);
+      Finish(call_.Tell(*end_));
     }
   } else if (!reading_ && !entering_ && appends_ < kMaxAppends &&
              outgoing_.size() < kMaxOutgoingBytes) {

@@ -57,13 +57,13 @@ class SendStream final
   void Accept() ABSL_LOCKS_EXCLUDED(mu_);
   void Append() ABSL_LOCKS_EXCLUDED(mu_);
   // Of a request that is not handed to the log.
-  void Refuse(grpc::Status status) ABSL_LOCKS_EXCLUDED(mu_);
+  void Refuse(absl::Status status) ABSL_LOCKS_EXCLUDED(mu_);
   void OnAppended(const AppendResult& result) ABSL_LOCKS_EXCLUDED(mu_);
   // Stops reading; the first call decides the status.
-  void EndWith(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndWith(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Ends without waiting for the appends under way: they fail as well, since an
   // append has failed (see LogAppender), or nobody is left to be told.
-  void GiveUpAppends(grpc::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void GiveUpAppends(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The call is gone: nothing more can be sent.
   void Abort() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Starts whatever can be started now.
@@ -83,7 +83,7 @@ class SendStream final
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   // How the stream ends once all receipts are sent.
-  std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mu_);
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mu_);
   // The answers to the appends under way do not matter any more.
   bool given_up_ ABSL_GUARDED_BY(mu_) = false;
 

@@ -50,14 +50,14 @@ std::optional<std::string> AdmittedChannel(const Call& call,
                                            const grpc::ByteBuffer& request,
                                            std::string_view type,
                                            grpc::ServerUnaryReactor* reactor) {
-  auto name = RefuseIfOutOfMemory([&] {
+  auto name = RefuseIfOutOfMemory([&]() -> absl::StatusOr<std::string> {
+    if (absl::Status s = call.Admit(); !s.ok()) return s;
     const grpc::Slice bytes = rpc::Flatten(request);
     return wire::ParseChannelRequest(rpc::View(bytes), type);
   });
-  const grpc::Status refusal =
-      name.ok() ? call.Admit(*name) : call.Tell(name.status());
+  const absl::Status refusal = name.ok() ? call.Admit(*name) : name.status();
   if (refusal.ok()) return *std::move(name);
-  reactor->Finish(refusal);
+  reactor->Finish(call.Tell(refusal));
   return std::nullopt;
 }
 
@@ -177,14 +177,14 @@ class Service::Impl final : public RawService {
                                          grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     const Call call(&core_, &ServiceStats::list_channels, *context);
-    const auto parsed = RefuseIfOutOfMemory([&] {
+    using Request = decltype(wire::ParseListChannelsRequest({}));
+    const auto parsed = RefuseIfOutOfMemory([&]() -> Request {
+      if (absl::Status s = call.Admit(); !s.ok()) return s;
       const grpc::Slice bytes = rpc::Flatten(*request);
       return wire::ParseListChannelsRequest(rpc::View(bytes));
     });
-    const grpc::Status refusal =
-        parsed.ok() ? call.Admit() : call.Tell(parsed.status());
-    if (!refusal.ok()) {
-      reactor->Finish(refusal);
+    if (!parsed.ok()) {
+      reactor->Finish(call.Tell(parsed.status()));
       return reactor;
     }
     const std::size_t size = parsed->page_size == 0

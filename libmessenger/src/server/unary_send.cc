@@ -17,9 +17,9 @@ grpc::ServerUnaryReactor* UnarySend::Start(const Call& call,
 }
 
 void UnarySend::Send(const grpc::ByteBuffer& request) {
-  grpc::Status status =
+  absl::Status status =
       AdmitBatch(call_, request, wire::ParseSendMessageRequest, &batch_);
-  if (!status.ok()) return Finish(std::move(status));
+  if (!status.ok()) return Finish(call_.Tell(status));
   size_ = StoredSize(batch_);
   switch (gate_->Enter(self(), call_.connection(), size_)) {
     case AppendGate::Entry::kAdmitted:
@@ -40,7 +40,7 @@ void UnarySend::OnAdmitted() {
 }
 
 void UnarySend::OnTurnedAway() {
-  Finish(call_.TurnAway());
+  Finish(call_.Tell(TooMuchToStore()));
 }
 
 void UnarySend::OnAppended(const AppendResult& result) {
