@@ -42,7 +42,7 @@ void Run(std::string_view bytes) {
     return;
   }
   const std::vector<wire::ReceiptRun>& runs = response->receipts;
-  std::string encoded = wire::EncodeEpochResponse(response->epoch);
+  std::string encoded = wire::EncodeFirstResponse(response->epoch);
   for (const wire::ReceiptRun& run : runs) wire::AppendReceipt(encoded, run);
   v1::SendMessagesResponse again;
   Check(ParseProto(encoded, &again), "protobuf does not accept our encoding");

@@ -49,7 +49,7 @@ class LeadingNowhere final : public grpc::CallbackGenericService {
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
     return context->method().ends_with("/SendMessages")
-               ? new Stream(wire::EncodeEpochResponse(7))
+               ? new Stream(wire::EncodeFirstResponse(7))
                : new Stream(wire::EncodeFrameHeader(join_));
   }
 

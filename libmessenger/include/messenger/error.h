@@ -47,6 +47,11 @@ inline constexpr std::string_view kProducerSequenceReused =
 inline constexpr std::string_view kProducerSequenceTooOld =
     "PRODUCER_SEQUENCE_TOO_OLD";
 
+// ABORTED: the condition of an append does not hold (see
+// SendOptions::expected_last). What the channel's last message is:
+// `last_sequence`, of the epoch `epoch`.
+inline constexpr std::string_view kWrongLastSequence = "WRONG_LAST_SEQUENCE";
+
 // INVALID_ARGUMENT: the request has a field that the server does not know, so
 // it is older than the client. `field` is its number, `message` whose it is.
 inline constexpr std::string_view kUnknownField = "UNKNOWN_FIELD";

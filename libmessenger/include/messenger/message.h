@@ -113,16 +113,22 @@ struct NewAttribute {
   friend bool operator==(const NewAttribute&, const NewAttribute&) = default;
 };
 
-// A message to send. All text is UTF-8 and may be empty, except that an
-// attribute name has 1 to 128 bytes. An attribute name may occur more than
-// once; the order is kept. `Text` says what has to live until the message is
-// sent.
+// A message to send. All but `data` is UTF-8, and all may be empty, except that
+// an attribute name has 1 to 128 bytes. An attribute name may occur more than
+// once; the order is kept. (For tracing, the names are those of W3C Trace
+// Context: `traceparent` and `tracestate`.) `Text` says what has to live until
+// the message is sent.
 struct NewMessage {
   // 1 to 128 of `A-Z a-z 0-9 . _ -`; empty means "general".
   Text channel = {};
   Text author = {};
   Text text = {};
   std::vector<NewAttribute> attributes = {};
+  // Any bytes. A message may have text, data, or both.
+  Text data = {};
+  // What `data` is, or `text` if there is no data: a media type such as
+  // application/json. At most 256 characters of ASCII, from blank to `~`.
+  Text content_type = {};
 };
 
 // Most bytes of an encoded message, unless client and server are configured
@@ -202,6 +208,8 @@ struct OwnedMessage {
   std::vector<std::pair<std::string, std::string>> attributes = {};
   ProducerId producer_id{};
   std::uint64_t producer_sequence = 0;
+  std::string data = {};
+  std::string content_type = {};
 };
 
 // A received message. It is a view into the bytes that came off the wire, and
@@ -220,6 +228,8 @@ struct Message {
   // if it was sent without.
   ProducerId producer_id{};
   std::uint64_t producer_sequence = 0;
+  std::string_view data = {};
+  std::string_view content_type = {};
   // True for the last message of a frame, that is, of those that arrived
   // together: a good moment to flush or to commit.
   bool last_of_frame = false;

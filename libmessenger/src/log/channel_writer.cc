@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -60,6 +61,7 @@ absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
     for (const wire::ReceiptRun& run : prepared.receipts) repeated += run.count;
   }
   if (repeated == batch.messages.size()) return prepared;
+  if (absl::Status s = CheckCondition(batch); !s.ok()) return s;
 
   Save();
   const Timestamp time = std::max(context_.clock.now(), place_.last_time);
@@ -74,6 +76,28 @@ absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
   if (!runs.ok()) return runs.status();
   Take(batch, repeated, *std::move(runs), &prepared);
   return prepared;
+}
+
+absl::Status ChannelWriter::CheckCondition(const AppendBatch& batch) const {
+  const std::optional<std::uint64_t>& expected = batch.expected_last_sequence;
+  const std::uint64_t epoch = context_.epoch();
+  const bool right_epoch =
+      batch.expected_epoch == 0 || batch.expected_epoch == epoch;
+  if (!expected || (*expected == place_.head && right_epoch)) {
+    return absl::OkStatus();
+  }
+  return WithReason(
+      absl::AbortedError(
+          right_epoch
+              ? fmt::format("expected_last_sequence: {}, but the last one is "
+                            "{}",
+                            *expected, place_.head)
+              : fmt::format("expected_epoch: {}, but the log has the epoch {}, "
+                            "in which the last sequence is {}",
+                            batch.expected_epoch, epoch, place_.head)),
+      reason::kWrongLastSequence,
+      {{"epoch", std::to_string(epoch)},
+       {"last_sequence", std::to_string(place_.head)}});
 }
 
 AppendResult ChannelWriter::FindDuplicates(const AppendBatch& batch,

@@ -63,7 +63,8 @@ class ChannelWriter {
   // Whether it has freed memory, since there is none for so many bytes.
   using MakeRoom = absl::FunctionRef<bool(std::size_t bytes)>;
   // Nothing is prepared after an error: FAILED_PRECONDITION a producer
-  // conflict, RESOURCE_EXHAUSTED no memory, or one of `find`.
+  // conflict, ABORTED a condition that does not hold, RESOURCE_EXHAUSTED no
+  // memory, or one of `find`.
   absl::StatusOr<Prepared> Prepare(
       const AppendBatch& batch, FindMessage find,
       MakeRoom make_room = [](std::size_t) { return false; });
@@ -100,6 +101,8 @@ class ChannelWriter {
 
   // Before anything is prepared.
   void Save();
+  // ABORTED if the condition does not hold, if there is one.
+  absl::Status CheckCondition(const AppendBatch& batch) const;
   // The receipts of the leading messages that are stored already.
   AppendResult FindDuplicates(const AppendBatch& batch, FindMessage find) const;
   // Encoded messages count from here on: should there be no memory for the

@@ -43,6 +43,10 @@ struct AppendBatch {
   std::optional<ProducerId> producer_id;
   std::uint64_t first_producer_sequence = 0;     // at least 1 with a producer
   std::vector<wire::CanonicalMessage> messages;  // at least one
+  // To be stored only if this is the channel's last sequence, and this the
+  // log's epoch (0: any).
+  std::optional<std::uint64_t> expected_last_sequence;
+  std::uint64_t expected_epoch = 0;
   // Keeps what `messages` points to alive for as long as the log needs it.
   std::shared_ptr<const void> backing;
   // Who sends it, by any number: where appends wait for storage, the batches of
@@ -79,8 +83,9 @@ class LogAppender {
   // with ABORTED, without being looked at, even if they were handed over
   // before the failure was known. To go on, open another appender.
   //
-  // Producers: see proto/messenger/v1/messenger.proto. Errors:
-  // FAILED_PRECONDITION a producer conflict, RESOURCE_EXHAUSTED a limit or a
+  // Producers and conditions: see proto/messenger/v1/messenger.proto. Errors:
+  // FAILED_PRECONDITION a producer conflict, ABORTED with the reason
+  // WRONG_LAST_SEQUENCE a condition, RESOURCE_EXHAUSTED a limit or a
   // full disk, UNAVAILABLE the storage refuses writes or cannot be reached,
   // DATA_LOSS what a producer repeats is damaged where it is stored, CANCELLED,
   // ABORTED. Nothing of the batch is stored then, except that after UNAVAILABLE

@@ -29,6 +29,8 @@ absl::StatusOr<AppendBatch> ParseWithMemory(const grpc::ByteBuffer& request,
   batch.producer_id = backing->request.producer_id;
   batch.first_producer_sequence = backing->request.first_producer_sequence;
   batch.messages = std::move(backing->request.messages);
+  batch.expected_last_sequence = backing->request.expected_last_sequence;
+  batch.expected_epoch = backing->request.expected_epoch;
   batch.backing = std::move(backing);
   return batch;
 }

@@ -23,7 +23,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendStream::Start(
   absl::MutexLock lock(&stream->mu_);
   stream->EndUnlessAdmitted();
   if (!stream->end_) {
-    stream->outgoing_ = wire::EncodeEpochResponse(call.core().log().epoch());
+    stream->outgoing_ = wire::EncodeFirstResponse(call.core().log().epoch());
   }
   stream->Advance();
   return stream.get();

@@ -104,6 +104,8 @@ absl::Status MessageDecoder::Decode(std::string_view bytes, Message* message) {
   message->attributes = {};
   message->producer_id = {};
   message->producer_sequence = 0;
+  message->data = {};
+  message->content_type = {};
   const char* attributes = nullptr;
   const char* attributes_end = nullptr;
   std::optional<Timestamp> time;
@@ -136,6 +138,12 @@ absl::Status MessageDecoder::Decode(std::string_view bytes, Message* message) {
         break;
       case tags::message::kProducerSequence:
         message->producer_sequence = fields.number();
+        break;
+      case tags::message::kData:
+        message->data = fields.bytes();
+        break;
+      case tags::message::kContentType:
+        message->content_type = fields.bytes();
         break;
       default:  // the checksum, or a field from the future
         break;

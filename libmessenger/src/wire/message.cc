@@ -105,6 +105,8 @@ OwnedMessage Message::Own() const {
   }
   owned.producer_id = producer_id;
   owned.producer_sequence = producer_sequence;
+  owned.data = data;
+  owned.content_type = content_type;
   return owned;
 }
 

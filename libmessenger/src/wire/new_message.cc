@@ -46,14 +46,37 @@ absl::Status CheckUtf8(std::string_view field, std::string_view value) {
 
 // A NewMessage, or NewMessageFields.
 
+// Of those that come before the producer's fields, and after them.
 template <typename Fields>
-std::size_t SizeOfFields(const Fields& message) {
+std::size_t SizeBeforeProducer(const Fields& message) {
   std::size_t size =
       OptionalBytesSize(message.author) + OptionalBytesSize(message.text);
   for (const auto& attribute : message.attributes) {
     size += BytesFieldSize(AttributeSize(attribute.name, attribute.value));
   }
   return size;
+}
+
+template <typename Fields>
+std::size_t SizeAfterProducer(const Fields& message) {
+  return OptionalBytesSize(message.data) +
+         OptionalBytesSize(message.content_type);
+}
+
+absl::Status CheckContentType(std::string_view value) {
+  if (!kContentTypeSize.Contain(value.size())) {
+    return OutOfBounds("content_type", value.size(), kContentTypeSize,
+                       " bytes");
+  }
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i] < ' ' || value[i] > '~') {
+      return absl::InvalidArgumentError(fmt::format(
+          "content_type: byte 0x{:02x} at offset {}; must be ASCII, from "
+          "blank to ~",
+          static_cast<unsigned char>(value[i]), i));
+    }
+  }
+  return absl::OkStatus();
 }
 
 template <typename Fields>
@@ -73,7 +96,7 @@ absl::Status CheckAll(const Fields& message) {
     if (!IsValidUtf8(name)) return CheckUtf8(field("name"), name);
     if (!IsValidUtf8(value)) return CheckUtf8(field("value"), value);
   }
-  return absl::OkStatus();
+  return CheckContentType(message.content_type);
 }
 
 template <typename Fields>
@@ -88,7 +111,9 @@ char* PutFields(char* out, const Fields& message) {
     out = PutOptionalBytes(out, tags::attribute::kName, name);
     out = PutOptionalBytes(out, tags::attribute::kValue, value);
   }
-  return out;
+  out = PutOptionalBytes(out, tags::new_message::kData, message.data);
+  return PutOptionalBytes(out, tags::new_message::kContentType,
+                          message.content_type);
 }
 
 }  // namespace
@@ -100,6 +125,8 @@ absl::Status CheckAllKnown(std::string_view encoded) {
     switch (fields.tag()) {
       case tags::new_message::kAuthor:
       case tags::new_message::kText:
+      case tags::new_message::kData:
+      case tags::new_message::kContentType:
         break;
       case tags::new_message::kAttributes:
         if (absl::Status s = CheckFieldsKnown(
@@ -118,7 +145,7 @@ absl::Status CheckAllKnown(std::string_view encoded) {
 }
 
 std::size_t NewMessageSize(const NewMessage& message) {
-  return SizeOfFields(message);
+  return SizeBeforeProducer(message) + SizeAfterProducer(message);
 }
 
 absl::Status CheckFields(const NewMessage& message) {
@@ -153,6 +180,8 @@ absl::StatusOr<CanonicalMessage> NewMessageParser::Parse(
   scratch_.author = {};
   scratch_.text = {};
   scratch_.attributes.clear();
+  scratch_.data = {};
+  scratch_.content_type = {};
   bool ascending = true;
   std::uint32_t last_tag = 0;
   FieldReader fields(encoded);
@@ -173,6 +202,12 @@ absl::StatusOr<CanonicalMessage> NewMessageParser::Parse(
               "attributes[{}]: malformed", scratch_.attributes.size() - 1));
         }
         break;
+      case tags::new_message::kData:
+        scratch_.data = fields.bytes();
+        break;
+      case tags::new_message::kContentType:
+        scratch_.content_type = fields.bytes();
+        break;
       default:  // makes the encoding longer than the canonical one
         break;
     }
@@ -181,7 +216,8 @@ absl::StatusOr<CanonicalMessage> NewMessageParser::Parse(
 
   // Repeated, unknown or empty fields and long varints all make the encoding
   // longer than the canonical one.
-  const std::size_t size = SizeOfFields(scratch_);
+  const std::size_t before_producer = SizeBeforeProducer(scratch_);
+  const std::size_t size = before_producer + SizeAfterProducer(scratch_);
   if (size != encoded.size()) {
     if (absl::Status s = CheckAllKnown(encoded); !s.ok()) return s;
   }
@@ -198,8 +234,7 @@ absl::StatusOr<CanonicalMessage> NewMessageParser::Parse(
     PutFields(canonical.data(), scratch_);
     encoded = canonical;
   }
-  // So far, all fields of a NewMessage come before those of the producer.
-  return CanonicalMessage(encoded, encoded.size());
+  return CanonicalMessage(encoded, before_producer);
 }
 
 }  // namespace messenger::wire

@@ -17,12 +17,15 @@
 namespace messenger::wire {
 
 inline constexpr Bounds<std::size_t> kAttributeNameSize{1, 128};
+inline constexpr Bounds<std::size_t> kContentTypeSize{0, 256};
 
 // What a NewMessage is encoded from, as views into bytes that were received.
 struct NewMessageFields {
   std::string_view author;
   std::string_view text;
   std::vector<Attribute> attributes;
+  std::string_view data;
+  std::string_view content_type;
 };
 
 // Bytes of the canonical encoding. Does not look at the channel.

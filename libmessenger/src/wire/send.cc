@@ -41,6 +41,13 @@ class RequestBuilder {
     request_.first_producer_sequence = sequence;
   }
 
+  void SetExpectedLastSequence(std::uint64_t sequence) {
+    request_.expected_last_sequence = sequence;
+  }
+  void SetExpectedEpoch(std::uint64_t epoch) {
+    request_.expected_epoch = epoch;
+  }
+
   absl::Status AddMessage(std::string_view encoded) {
     const absl::StatusOr<CanonicalMessage> message =
         parser_.Parse(encoded, request_.storage);
@@ -71,6 +78,11 @@ class RequestBuilder {
       return absl::InvalidArgumentError(
           fmt::format("{}: {} is too large", sequence_field_,
                       request_.first_producer_sequence));
+    }
+    if (request_.expected_epoch != 0 && !request_.expected_last_sequence) {
+      return absl::InvalidArgumentError(
+          fmt::format("expected_epoch: {} without an expected_last_sequence",
+                      request_.expected_epoch));
     }
     return std::move(request_);
   }
@@ -117,6 +129,12 @@ absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
       case tags::send_message_request::kProducerSequence:
         builder.SetSequence(fields.number());
         break;
+      case tags::send_message_request::kExpectedLastSequence:
+        builder.SetExpectedLastSequence(fields.number());
+        break;
+      case tags::send_message_request::kExpectedEpoch:
+        builder.SetExpectedEpoch(fields.number());
+        break;
       default:
         return UnknownField("SendMessageRequest", fields.tag());
     }
@@ -157,6 +175,12 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
           return WithPath(s, fmt::format("messages[{}]", index));
         }
         ++index;
+        break;
+      case tags::send_messages_request::kExpectedLastSequence:
+        builder.SetExpectedLastSequence(fields.number());
+        break;
+      case tags::send_messages_request::kExpectedEpoch:
+        builder.SetExpectedEpoch(fields.number());
         break;
       default:
         return UnknownField("SendMessagesRequest", fields.tag());
@@ -200,9 +224,12 @@ void AppendReceipt(std::string& out, const ReceiptRun& run) {
   AppendBytesField(out, tags::send_messages_response::kReceipts, receipt);
 }
 
-std::string EncodeEpochResponse(std::uint64_t epoch) {
+std::string EncodeFirstResponse(std::uint64_t epoch,
+                                Capabilities capabilities) {
   std::string out;
   AppendFixed64Field(out, tags::send_messages_response::kEpoch, epoch);
+  AppendBytesField(out, tags::send_messages_response::kCapabilities,
+                   capabilities.Encode());
   return out;
 }
 
@@ -213,6 +240,8 @@ absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
   while (fields.Next()) {
     if (fields.tag() == tags::send_messages_response::kEpoch) {
       response.epoch = fields.number();
+    } else if (fields.tag() == tags::send_messages_response::kCapabilities) {
+      response.capabilities = Capabilities::Decode(fields.bytes());
     }
     if (fields.tag() != tags::send_messages_response::kReceipts) continue;
     ReceiptRun& run = response.receipts.emplace_back();

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "messenger/message.h"
 #include "wire/canonical_message.h"
+#include "wire/capabilities.h"
 #include "wire/receipt.h"
 
 namespace messenger::wire {
@@ -24,6 +25,8 @@ struct SendRequest {
   std::optional<ProducerId> producer_id;
   std::uint64_t first_producer_sequence = 0;
   std::vector<CanonicalMessage> messages;  // at least one
+  std::optional<std::uint64_t> expected_last_sequence;
+  std::uint64_t expected_epoch = 0;  // 0: any
   std::deque<std::string> storage;
 };
 
@@ -57,10 +60,12 @@ void AppendNewMessageField(std::string& out, const NewMessage& message,
 void AppendReceipt(std::string& out, const ReceiptRun& run);
 
 // The first SendMessagesResponse of a stream.
-std::string EncodeEpochResponse(std::uint64_t epoch);
+std::string EncodeFirstResponse(std::uint64_t epoch,
+                                Capabilities capabilities = kAllCapabilities);
 
 struct SendResponse {
   std::uint64_t epoch = 0;  // 0: absent
+  Capabilities capabilities;
   std::vector<ReceiptRun> receipts;
 };
 

@@ -16,6 +16,8 @@ inline constexpr BytesField kText = 4;
 inline constexpr BytesField kAttributes = 5;
 inline constexpr BytesField kProducerId = 6;
 inline constexpr VarintField kProducerSequence = 7;
+inline constexpr BytesField kData = 8;
+inline constexpr BytesField kContentType = 9;
 inline constexpr Fixed64Field kChecksum = 15;
 }  // namespace message
 
@@ -28,6 +30,8 @@ namespace new_message {
 inline constexpr BytesField kAuthor = 3;
 inline constexpr BytesField kText = 4;
 inline constexpr BytesField kAttributes = 5;
+inline constexpr BytesField kData = 8;
+inline constexpr BytesField kContentType = 9;
 }  // namespace new_message
 
 namespace receipt {
@@ -43,6 +47,8 @@ inline constexpr BytesField kChannel = 1;
 inline constexpr BytesField kMessage = 2;
 inline constexpr BytesField kProducerId = 3;
 inline constexpr VarintField kProducerSequence = 4;
+inline constexpr VarintField kExpectedLastSequence = 5;
+inline constexpr Fixed64Field kExpectedEpoch = 6;
 }  // namespace send_message_request
 
 namespace send_message_response {
@@ -54,12 +60,20 @@ inline constexpr BytesField kChannel = 1;
 inline constexpr BytesField kProducerId = 2;
 inline constexpr VarintField kFirstProducerSequence = 3;
 inline constexpr BytesField kMessages = 4;
+inline constexpr VarintField kExpectedLastSequence = 5;
+inline constexpr Fixed64Field kExpectedEpoch = 6;
 }  // namespace send_messages_request
 
 namespace send_messages_response {
 inline constexpr BytesField kReceipts = 1;
 inline constexpr Fixed64Field kEpoch = 2;
+inline constexpr BytesField kCapabilities = 3;
 }  // namespace send_messages_response
+
+namespace capabilities {
+inline constexpr VarintField kData = 1;
+inline constexpr VarintField kConditionalAppend = 2;
+}  // namespace capabilities
 
 namespace read_messages_request {
 inline constexpr BytesField kChannel = 1;

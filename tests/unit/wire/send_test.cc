@@ -448,7 +448,7 @@ TEST_CASE("SendMessagesResponse: what protobuf encodes is understood") {
 
 TEST_CASE("SendMessagesResponse: the first one carries the epoch") {
   v1::SendMessagesResponse proto;
-  REQUIRE(proto.ParseFromString(EncodeEpochResponse(7)));
+  REQUIRE(proto.ParseFromString(EncodeFirstResponse(7)));
   CHECK(proto.epoch() == 7);
   CHECK(proto.receipts().empty());
 }

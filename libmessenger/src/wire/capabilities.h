@@ -1,0 +1,52 @@
+// What a server can do beyond what the first ones could, and what a request
+// needs of it: Capabilities in proto/messenger/v1/messenger.proto.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "wire/tags.h"
+
+namespace messenger::wire {
+
+enum class Capability : std::uint32_t {
+  kData = tags::capabilities::kData,
+  kConditionalAppend = tags::capabilities::kConditionalAppend,
+};
+
+class Capabilities {
+ public:
+  constexpr Capabilities() = default;
+  constexpr Capabilities(std::initializer_list<Capability> all) {
+    for (const Capability one : all) Add(one);
+  }
+
+  constexpr void Add(Capability one) { bits_ |= Bit(one); }
+  constexpr void Add(Capabilities others) { bits_ |= others.bits_; }
+  constexpr bool Has(Capability one) const { return (bits_ & Bit(one)) != 0; }
+  constexpr bool HasAll(Capabilities others) const {
+    return (others.bits_ & ~bits_) == 0;
+  }
+  // For people: those of `needed` that are not here.
+  std::string Missing(Capabilities needed) const;
+
+  // To and from an encoded message, whose fields that are not known are left
+  // out.
+  std::string Encode() const;
+  static Capabilities Decode(std::string_view bytes);
+
+ private:
+  static constexpr std::uint32_t Bit(Capability one) {
+    return 1U << (static_cast<std::uint32_t>(one) >> 3U);  // its field's number
+  }
+
+  std::uint32_t bits_ = 0;
+};
+
+// All that this version of the library can do.
+inline constexpr Capabilities kAllCapabilities = {
+    Capability::kData, Capability::kConditionalAppend};
+
+}  // namespace messenger::wire
