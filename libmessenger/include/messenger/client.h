@@ -133,7 +133,24 @@ struct SendOptions {
   // may still be: the client goes on sending it, so that those after it are
   // stored in order.
   std::optional<std::chrono::milliseconds> timeout = std::nullopt;
+  // A conditional append: store the message only if this is the position of the
+  // channel's last one, sequence 0 for none yet (a deleted channel keeps its
+  // count). So a program that has decided by what it has read, up to there, is
+  // the only one that has, if several do: optimistic concurrency. Epoch 0: in
+  // whichever log the client reaches first.
+  //
+  // Otherwise the send fails with ABORTED, whose reason is WRONG_LAST_SEQUENCE
+  // and whose details say what the last one is (see messenger/error.h and
+  // LastPosition). That is final, after a reconnect as well: the message is not
+  // stored, and MayBeStored is false. An attempt that was stored is known
+  // again, whose retry succeeds. What was sent after it is stored all the same,
+  // in order, a round trip later. UNIMPLEMENTED if the server is too old.
+  std::optional<Position> expected_last = std::nullopt;
 };
+
+// What the position of the channel's last message was, of a send that has
+// failed for its condition; nothing if `status` is another error.
+std::optional<Position> LastPosition(const absl::Status& status);
 
 // Whether a message whose send failed with `status` may have been stored: the
 // client does not know. False: it is not, and will not be. The text of the
@@ -420,15 +437,17 @@ class Client {
   // call, in a database for example, sends the message again with the same
   // number until there is a receipt, which says whether it is a duplicate.
   //
-  // One try; blocks for at most ClientOptions::call_timeout. INVALID_ARGUMENT,
-  // or RESOURCE_EXHAUSTED: it is refused and not stored. FAILED_PRECONDITION:
-  // the number was used for another message, or does not follow the last one
-  // that the server remembers (see LogOptions::producer_idle_timeout). After
-  // another error, such as UNAVAILABLE, send it again. Not for many messages a
-  // second, for which SendAsync is made.
+  // Blocks, and tries again, as Send does; by default for at most
+  // ClientOptions::call_timeout. INVALID_ARGUMENT, or RESOURCE_EXHAUSTED: it is
+  // refused and not stored. FAILED_PRECONDITION: the number was used for
+  // another message, or does not follow the last one that the server remembers
+  // (see LogOptions::producer_idle_timeout). If MayBeStored says so of an
+  // error, send it again. Each of these goes in a request of its own: not for
+  // many messages a second, for which SendAsync is made.
   absl::StatusOr<Receipt> SendAs(const ProducerId& producer_id,
                                  std::uint64_t producer_sequence,
-                                 const NewMessage& message);
+                                 const NewMessage& message,
+                                 SendOptions options = {});
 
   // Waits until all messages sent before by this client are acknowledged or
   // have failed. Their `done` may still be about to run: see FlushCallbacks.

@@ -23,7 +23,6 @@
 #include "messenger/address.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/channel_name.h"
-#include "wire/send.h"
 
 namespace messenger {
 namespace {
@@ -139,6 +138,7 @@ class Client::Impl {
   }
 
   const absl::Status& status() const { return status_; }
+  const ClientOptions& options() const { return options_; }
   SendPipeline& sends() { return *sends_; }
 
   // With the callbacks, if there are any.
@@ -179,10 +179,6 @@ class Client::Impl {
       return status.ok() ? check() : status;
     });
   }
-
-  absl::StatusOr<Receipt> SendAs(const ProducerId& producer_id,
-                                 std::uint64_t producer_sequence,
-                                 const NewMessage& message);
 
   // One page after the other, all within the time of a call.
   absl::Status ListChannels(ChannelList* list);
@@ -283,9 +279,23 @@ void Client::SendAsync(const NewMessage& message, SendCallback done,
 
 absl::StatusOr<Receipt> Client::SendAs(const ProducerId& producer_id,
                                        std::uint64_t producer_sequence,
-                                       const NewMessage& message) {
+                                       const NewMessage& message,
+                                       SendOptions options) {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
-  return impl_->SendAs(producer_id, producer_sequence, message);
+  if (!impl_->status().ok()) return impl_->status();
+  if (producer_id == ProducerId{}) {
+    return absl::InvalidArgumentError(
+        "producer_id: is all zero; must be 16 random bytes");
+  }
+  if (producer_sequence == 0) {
+    return absl::InvalidArgumentError(
+        "producer_sequence: 0; must be 1 or more");
+  }
+  if (!options.timeout) options.timeout = impl_->options().call_timeout;
+  return impl_->sends().Send(
+      message, options,
+      SendTerms::Number{.producer_id = producer_id,
+                        .producer_sequence = producer_sequence});
 }
 
 absl::Status Client::Flush(std::optional<std::chrono::milliseconds> timeout) {
@@ -314,61 +324,6 @@ Subscription Client::Read(ReadOptions options, ReadCallbacks callbacks) {
 Subscription Client::Pull(ReadOptions options) {
   if (!CheckNotForked().ok()) return {};
   return Subscription(impl_->Read(std::move(options)));
-}
-
-absl::StatusOr<Receipt> Client::Impl::SendAs(const ProducerId& producer_id,
-                                             std::uint64_t producer_sequence,
-                                             const NewMessage& message) {
-  if (!status_.ok()) return status_;
-  if (absl::Status s = CheckMessage(message, options_.max_message_bytes);
-      !s.ok()) {
-    return s;
-  }
-  if (producer_id == ProducerId{}) {
-    return absl::InvalidArgumentError(
-        "producer_id: is all zero; must be 16 random bytes");
-  }
-  if (producer_sequence == 0) {
-    return absl::InvalidArgumentError(
-        "producer_sequence: 0; must be 1 or more");
-  }
-  const auto to_string = [](std::string_view text) {
-    return std::string(text);
-  };
-  v1::SendMessageRequest request;
-  request.set_channel(to_string(message.channel));
-  request.set_producer_id(producer_id.data(), producer_id.size());
-  request.set_producer_sequence(producer_sequence);
-  v1::NewMessage* const content = request.mutable_message();
-  content->set_author(to_string(message.author));
-  content->set_text(to_string(message.text));
-  for (const NewAttribute& attribute : message.attributes) {
-    auto* const added = content->add_attributes();
-    added->set_name(to_string(attribute.name));
-    added->set_value(to_string(attribute.value));
-  }
-  v1::SendMessageResponse response;
-  Receipt receipt;
-  const absl::Status status = Call("SendMessage", request, &response, [&] {
-    // The same bytes as with one receipt of many.
-    const auto parsed =
-        wire::ParseSendMessagesResponse(response.SerializeAsString());
-    if (!parsed.ok()) return parsed.status();
-    if (parsed->receipts.size() != 1 || parsed->receipts.front().count != 1) {
-      return absl::DataLossError(
-          "the server's answer is not the receipt of one message");
-    }
-    const wire::ReceiptRun& run = parsed->receipts.front();
-    receipt = {.position = {run.epoch, run.first_sequence},
-               .send_time = run.send_time,
-               .duplicate = run.duplicate};
-    return absl::OkStatus();
-  });
-  if (status.ok()) return receipt;
-  const bool is_refused = absl::IsInvalidArgument(status) ||
-                          absl::IsResourceExhausted(status) ||
-                          absl::IsFailedPrecondition(status);
-  return is_refused ? status : WithMayBeStored(status);
 }
 
 absl::Status Client::Impl::ListChannels(ChannelList* list) {

@@ -43,9 +43,8 @@ std::string AnswerLimits() {
                        R"("maxResponseMessageBytes": {}}})",
                        service, method, bytes);
   };
-  return fmt::format(R"({{"methodConfig": [{}, {}, {}, {}, {}, {}]}})",
+  return fmt::format(R"({{"methodConfig": [{}, {}, {}, {}, {}]}})",
                      limit(kServiceName, "SendMessages", kMaxReceiptsBytes),
-                     limit(kServiceName, "SendMessage", kMaxAnswerBytes),
                      limit(kServiceName, "ListChannels", kMaxAnswerBytes),
                      limit(kServiceName, "GetChannel", kMaxAnswerBytes),
                      limit(kServiceName, "DeleteChannel", kMaxAnswerBytes),
@@ -326,6 +325,7 @@ absl::Status Connector::WithAddress(const absl::Status& status) const {
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kUnimplemented:
       return status;
@@ -357,10 +357,16 @@ absl::Status StatusOfCall(const grpc::Status& status) {
                     rpc::Excerpt(status.error_message())));
   }
   switch (status.error_code()) {
+    case grpc::StatusCode::ABORTED:
+      // An answer, if it says of what; gRPC's own says nothing.
+      if (absl::Status s = rpc::FromGrpc(status);
+          ReasonOf(s) == reason::kWrongLastSequence) {
+        return s;
+      }
+      [[fallthrough]];
     case grpc::StatusCode::CANCELLED:
     case grpc::StatusCode::UNKNOWN:
     case grpc::StatusCode::INTERNAL:
-    case grpc::StatusCode::ABORTED:
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return absl::UnavailableError(
           fmt::format("the call was cut off: {}",

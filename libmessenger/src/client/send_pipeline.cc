@@ -123,18 +123,21 @@ SendPipeline::SendPipeline(std::shared_ptr<Connector> connector,
 // ---------------------------------------------------------------------------
 // Messages come in
 
-absl::StatusOr<Receipt> SendPipeline::Send(const NewMessage& message,
-                                           SendOptions options) {
+absl::StatusOr<Receipt> SendPipeline::Send(
+    const NewMessage& message, const SendOptions& options,
+    const std::optional<SendTerms::Number>& number) {
   const auto waiter = std::make_shared<SendWaiter>();
   Completion completion;
   completion.waiter = waiter;
-  if (absl::Status s = Enqueue(message, completion, options); !s.ok()) return s;
+  if (absl::Status s = Enqueue(message, completion, options, number); !s.ok()) {
+    return s;
+  }
   waiter->done.WaitForNotification();
   return waiter->result;
 }
 
 void SendPipeline::SendAsync(const NewMessage& message, SendCallback done,
-                             SendOptions options) {
+                             const SendOptions& options) {
   Completion completion;
   completion.done = std::move(done);
   absl::Status status = Enqueue(message, completion, options);
@@ -149,9 +152,10 @@ void SendPipeline::Report(absl::Status status, SendCallback done) {
   Deliver(std::move(fates));
 }
 
-absl::Status SendPipeline::Enqueue(const NewMessage& message,
-                                   Completion& completion,
-                                   const SendOptions& options) {
+absl::Status SendPipeline::Enqueue(
+    const NewMessage& message, Completion& completion,
+    const SendOptions& options,
+    const std::optional<SendTerms::Number>& number) {
   if (absl::Status s = CheckMessage(message, options_.max_message_bytes);
       !s.ok()) {
     return s;
@@ -172,7 +176,8 @@ absl::Status SendPipeline::Enqueue(const NewMessage& message,
     return s;
   }
   completion.deadline = deadline;
-  window_.Add(channel, message, size, std::move(completion));
+  window_.Add(channel, message, size, std::move(completion),
+              {.expected_last = options.expected_last, .number = number});
   ++counters_.messages;
   ArmExpiry(deadline);
   Advance();
@@ -231,7 +236,15 @@ void SendPipeline::Advance() {
     ArmSilence(now + std::chrono::duration_cast<Timers::Clock::duration>(
                          backoff_.Begin(now, options_.call_timeout)));
   }
-  if (call_->open && call_->answered && !call_->writing && MayWrite()) {
+  if (!call_->open || !call_->answered || call_->writing) return;
+  Fates unsupported;
+  window_.FailUnsupported(call_->capabilities, &unsupported);
+  if (!unsupported.empty()) {
+    Deliver(std::move(unsupported));
+    changed_.SignalAll();
+    if (!window_.queued()) return;
+  }
+  if (MayWrite()) {
     if (window_.requests_in_flight() == 0) call_->heard = CoarseNow();
     grpc::ByteBuffer request = window_.Write();
     call_->writing = true;
@@ -281,6 +294,7 @@ void SendPipeline::OnResponse(const grpc::ByteBuffer& response) {
       if (!std::exchange(call_->answered, true)) {
         if (call_->silence_timer) timers_->Cancel(*call_->silence_timer);
         call_->silence_timer.reset();
+        call_->capabilities = parsed->capabilities;
         window_.SetEpoch(parsed->epoch);
       }
       const std::size_t before = window_.messages();

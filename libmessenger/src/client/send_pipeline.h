@@ -24,6 +24,7 @@
 #include "messenger/client.h"
 #include "messenger/stats.h"
 #include "rpc/pace.h"
+#include "wire/capabilities.h"
 
 namespace messenger {
 
@@ -45,10 +46,12 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
                ClientOptions options);
 
   // See Client.
-  absl::StatusOr<Receipt> Send(const NewMessage& message, SendOptions options)
+  absl::StatusOr<Receipt> Send(
+      const NewMessage& message, const SendOptions& options,
+      const std::optional<SendTerms::Number>& number = std::nullopt)
       ABSL_LOCKS_EXCLUDED(mu_);
   void SendAsync(const NewMessage& message, SendCallback done,
-                 SendOptions options) ABSL_LOCKS_EXCLUDED(mu_);
+                 const SendOptions& options) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Flush(std::optional<std::chrono::milliseconds> timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status FlushCallbacks(std::optional<std::chrono::milliseconds> timeout)
@@ -71,13 +74,14 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   // The call that is under way.
   struct Call {
     std::shared_ptr<Stream> stream;
-    bool open = true;         // the stream takes operations: its hold is ours
-    bool writing = false;     // a request is on its way
-    TimePoint written;        // when it was begun
-    std::size_t bytes = 0;    // of it
-    bool answered = false;    // the server takes requests
-    bool progressed = false;  // and has given a receipt
-    TimePoint since;          // when it was started
+    bool open = true;       // the stream takes operations: its hold is ours
+    bool writing = false;   // a request is on its way
+    TimePoint written;      // when it was begun
+    std::size_t bytes = 0;  // of it
+    bool answered = false;  // the server takes requests
+    wire::Capabilities capabilities;  // then: of the server
+    bool progressed = false;          // and has given a receipt
+    TimePoint since;                  // when it was started
     // When it is to have said something.
     std::optional<Timers::Id> silence_timer;
     // When it said something last, or got something that it owes an answer for.
@@ -90,7 +94,9 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
   // Puts a message into the window; an error means that it was not, and leaves
   // `completion` as it was.
   absl::Status Enqueue(const NewMessage& message, Completion& completion,
-                       const SendOptions& options) ABSL_LOCKS_EXCLUDED(mu_);
+                       const SendOptions& options,
+                       const std::optional<SendTerms::Number>& number =
+                           std::nullopt) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status AwaitRoom(std::size_t size, TimePoint deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasRoom(std::size_t size) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -7,10 +7,13 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "base/random.h"
 #include "base/reason.h"
 #include "base/status.h"
+#include "messenger/error.h"
 #include "rpc/bytes.h"
+#include "wire/canonical_message.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
 
@@ -30,6 +33,15 @@ constexpr std::string_view kMayBeStored =
 // Receipts are the sign that a new number has helped.
 constexpr int kMaxRenewals = 8;
 
+bool HasData(const NewMessage& message) {
+  const std::string_view data = message.data;
+  const std::string_view content_type = message.content_type;
+  return !data.empty() || !content_type.empty();
+}
+bool HasData(std::string_view encoded) {
+  return !wire::CanonicalMessage(encoded).after_producer().empty();
+}
+
 // Of a server that gives no reason, it is the only thing that it can be.
 bool IsAboutProducer(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
@@ -38,6 +50,17 @@ bool IsAboutProducer(const absl::Status& status) {
 }
 
 }  // namespace
+
+std::optional<Position> LastPosition(const absl::Status& status) {
+  if (ReasonOf(status) != reason::kWrongLastSequence) return std::nullopt;
+  const auto number = [&](std::string_view name) {
+    std::uint64_t value = 0;
+    const std::string text = ReasonDetail(status, name).value_or("");
+    return absl::SimpleAtoi(text, &value) ? value : 0;
+  };
+  return Position{.epoch = number("epoch"),
+                  .sequence = number("last_sequence")};
+}
 
 bool MayBeStored(const absl::Status& status) {
   return !status.ok() && MessageOf(status).ends_with(kMayBeStored);
@@ -63,9 +86,13 @@ SendWindow::SendWindow()
 // On the way out
 
 void SendWindow::Add(std::string_view channel, const NewMessage& message,
-                     std::size_t size, Completion completion) {
+                     std::size_t size, Completion completion,
+                     const SendTerms& terms) {
   const std::size_t field_size = wire::BytesFieldSize(size);
-  Batch& batch = OpenBatch(channel, field_size);
+  Batch& batch = terms.any() ? NewBatch(FindChannel(channel), channel)
+                             : OpenBatch(channel, field_size);
+  if (terms.any()) SetTerms(terms, &batch);
+  if (HasData(message)) batch.needs.Add(wire::Capability::kData);
   wire::AppendNewMessageField(batch.messages, message, size);
   batch.deadline = std::min(batch.deadline, completion.deadline);
   batch.completions.push_back(std::move(completion));
@@ -80,14 +107,57 @@ SendWindow::Batch& SendWindow::OpenBatch(std::string_view name,
   if (channel.open == nullptr ||
       channel.open->messages.size() + size > batch_bytes_ ||
       channel.open->completions.size() >= kMaxBatchMessages) {
-    auto batch = std::make_unique<Batch>();
-    batch->channel = name;
-    batch->id = ++last_batch_;
-    ++channel.batches;
-    channel.open = batch.get();
-    queue_.push_back(std::move(batch));
+    channel.open = &NewBatch(channel, name);
   }
   return *channel.open;
+}
+
+SendWindow::Batch& SendWindow::NewBatch(Channel& channel,
+                                        std::string_view name) {
+  auto batch = std::make_unique<Batch>();
+  batch->channel = name;
+  batch->id = ++last_batch_;
+  ++channel.batches;
+  // What comes later must not overtake it.
+  channel.open = nullptr;
+  return *queue_.emplace_back(std::move(batch));
+}
+
+void SendWindow::SetTerms(const SendTerms& terms, Batch* batch) {
+  if (terms.expected_last) {
+    batch->expected_last = terms.expected_last;
+    batch->expected_epoch = terms.expected_last->epoch;
+    batch->needs.Add(wire::Capability::kConditionalAppend);
+  }
+  if (terms.number) {
+    batch->numbered_by_caller = true;
+    batch->producer_id = terms.number->producer_id;
+    batch->first_producer_sequence = terms.number->producer_sequence;
+  }
+}
+
+void SendWindow::FailUnsupported(wire::Capabilities capabilities,
+                                 Fates* fates) {
+  while (!queue_.empty() && !capabilities.HasAll(queue_.front()->needs)) {
+    Batch& batch = *queue_.front();
+    const absl::Status status = absl::UnimplementedError(
+        fmt::format("the server is older than this client, and does not know "
+                    "what the message needs: {}",
+                    capabilities.Missing(batch.needs)));
+    // Or another server, which did know it, was sent all of it.
+    const bool rest_can_go =
+        !batch.written() && !batch.expected_last && !batch.numbered_by_caller;
+    if (!rest_can_go) {
+      FailFirst(status, fates);
+      continue;
+    }
+    batch.needs = {};
+    const auto has_data = [](const Completion& /*completion*/,
+                             std::string_view message) {
+      return HasData(message);
+    };
+    if (!FailUnwritten(batch, has_data, status, fates)) RemoveFirst();
+  }
 }
 
 SendWindow::Channel& SendWindow::FindChannel(std::string_view name) {
@@ -127,10 +197,17 @@ grpc::ByteBuffer SendWindow::Write() {
   }
   bytes_in_flight_ += batch.encoded.size();
   if (batch.first_producer_sequence == 0) Number(batch);
+  wire::SendHeader header = {
+      .channel = batch.channel,
+      .producer_id = batch.producer_id,
+      .first_producer_sequence = batch.first_producer_sequence};
+  if (batch.expected_last) {
+    header.expected_last_sequence = batch.expected_last->sequence;
+    if (batch.expected_epoch == 0) batch.expected_epoch = epoch_;
+    header.expected_epoch = batch.expected_epoch;
+  }
   const std::array<grpc::Slice, 2> slices = {
-      rpc::MakeSlice(wire::EncodeSendMessagesHeader(
-          batch.channel, batch.producer_id, batch.first_producer_sequence)),
-      batch.encoded};
+      rpc::MakeSlice(wire::EncodeSendMessagesHeader(header)), batch.encoded};
   return {slices.data(), slices.size()};
 }
 
@@ -164,6 +241,10 @@ absl::Status SendWindow::CheckRun(const wire::ReceiptRun& run) {
     return absl::DataLossError(
         "the server sent receipts for more messages than it was sent");
   }
+  // A caller may repeat what was stored long ago.
+  if (run.duplicate && in_flight_.front()->numbered_by_caller) {
+    return absl::OkStatus();
+  }
   Channel& channel = FindChannel(in_flight_.front()->channel);
   if (channel.stream == stream_ &&
       run.first_sequence <= channel.last_sequence) {
@@ -195,7 +276,9 @@ absl::Status SendWindow::Acknowledge(const std::vector<wire::ReceiptRun>& runs,
              fates);
       }
       if (batch.acknowledged == batch.completions.size()) {
-        FindChannel(batch.channel).epoch = run.epoch;
+        if (!batch.numbered_by_caller) {
+          FindChannel(batch.channel).epoch = run.epoch;
+        }
         std::unique_ptr<Batch> done = std::move(in_flight_.front());
         in_flight_.pop_front();
         bytes_in_flight_ -= done->encoded.size();
@@ -229,10 +312,8 @@ void SendWindow::Refuse(const absl::Status& status, Fates* fates) {
   Requeue();
   if (queue_.empty()) return;
   Batch& batch = *queue_.front();
-  // Removing it would take this with it.
-  const std::string name = batch.channel;
-  Channel& channel = FindChannel(name);
-  if (IsAboutProducer(status) && !before_any) {
+  Channel& channel = FindChannel(batch.channel);
+  if (IsAboutProducer(status) && !before_any && !batch.numbered_by_caller) {
     // The log does not know this producer. Either it is another log, or what is
     // left of one, which has lost what this producer had sent; or it has
     // forgotten it, which loses nothing.
@@ -242,26 +323,40 @@ void SendWindow::Refuse(const absl::Status& status, Fates* fates) {
         batch.renewals < kMaxRenewals) {
       ++batch.renewals;
       batch.renumbered = !another_log;
-      Renew(name);
+      Renew(batch.channel);
       channel.epoch = another_log ? epoch : channel.epoch;
       return;
     }
   }
-  if (batch.uncertain) {
+  FailFirst(status, fates);
+}
+
+void SendWindow::FailFirst(const absl::Status& refusal, Fates* fates) {
+  Batch& batch = *queue_.front();
+  // Removing it would take this with it.
+  const std::string name = batch.channel;
+  const std::optional<Position> last = LastPosition(refusal);
+  const bool final = !batch.uncertain || (batch.expected_last && last &&
+                                          last->epoch == batch.expected_epoch);
+  if (!final && !batch.numbered_by_caller) {
     return FailAmbiguous(
-        name, status,
+        name, refusal,
         absl::UnavailableError(fmt::format(
-            "a message sent before was refused: {}", MessageOf(status))),
+            "a message sent before was refused: {}", MessageOf(refusal))),
         fates);
   }
-  if (batch.first_producer_sequence != 0) {
-    channel.next_producer_sequence = batch.first_producer_sequence;
+  if (final && !batch.numbered_by_caller &&
+      batch.first_producer_sequence != 0) {
+    FindChannel(name).next_producer_sequence = batch.first_producer_sequence;
+    // Nor is what was sent after it.
+    for (const std::unique_ptr<Batch>& other : queue_) {
+      if (other->channel == name) other->uncertain = false;
+    }
     TakeNumbers(name);
   }
-  Fail(batch, WithoutMayBeStored(status), fates);
-  std::unique_ptr<Batch> refused = std::move(queue_.front());
-  queue_.pop_front();
-  Remove(std::move(refused));
+  Fail(batch, final ? WithoutMayBeStored(refusal) : WithMayBeStored(refusal),
+       fates);
+  RemoveFirst();
 }
 
 void SendWindow::FailAmbiguous(const std::string& channel,
@@ -291,8 +386,12 @@ void SendWindow::Renew(const std::string& name) {
 
 void SendWindow::TakeNumbers(const std::string& channel) {
   for (const std::unique_ptr<Batch>& batch : queue_) {
-    if (batch->channel != channel) continue;
+    if (batch->channel != channel || batch->numbered_by_caller) continue;
     batch->first_producer_sequence = 0;
+    // Of what may be stored in a log that was replaced, the epoch stays.
+    if (batch->expected_last && !batch->uncertain) {
+      batch->expected_epoch = batch->expected_last->epoch;
+    }
     batch->uncertain = false;
   }
 }
@@ -328,6 +427,12 @@ void SendWindow::Fail(Batch& batch, const absl::Status& status, Fates* fates) {
   for (Completion& completion : batch.completions) {
     Tell(batch, completion, status, fates);
   }
+}
+
+void SendWindow::RemoveFirst() {
+  std::unique_ptr<Batch> first = std::move(queue_.front());
+  queue_.pop_front();
+  Remove(std::move(first));
 }
 
 void SendWindow::Remove(std::unique_ptr<Batch> batch) {
@@ -372,12 +477,16 @@ Timers::TimePoint SendWindow::Expire(Timers::TimePoint now,
       why_away.ok() ? std::string("the message was not sent in time")
                     : fmt::format("the message was not sent in time: {}",
                                   MessageOf(why_away)));
+  const auto is_due = [&](const Completion& completion,
+                          std::string_view /*message*/) {
+    return completion.deadline <= now;
+  };
   Batches left;
   for (std::unique_ptr<Batch>& batch : queue_) {
     if (batch->deadline <= now) {
       if (batch->written()) {
         ExpireWritten(*batch, now, fates);
-      } else if (!ExpireUnwritten(*batch, now, dropped, fates)) {
+      } else if (!FailUnwritten(*batch, is_due, dropped, fates)) {
         Remove(std::move(batch));
         continue;
       }
@@ -405,15 +514,15 @@ void SendWindow::ExpireWritten(Batch& batch, Timers::TimePoint now,
   }
 }
 
-bool SendWindow::ExpireUnwritten(Batch& batch, Timers::TimePoint now,
-                                 const absl::Status& status, Fates* fates) {
+bool SendWindow::FailUnwritten(Batch& batch, IsMeant is_meant,
+                               const absl::Status& status, Fates* fates) {
   batch.deadline = Timers::TimePoint::max();
   std::vector<Completion> left;
   std::string messages;
   wire::FieldReader fields(batch.messages);
   for (Completion& completion : batch.completions) {
     fields.Next();
-    if (completion.deadline <= now) {
+    if (is_meant(completion, fields.bytes())) {
       Tell(batch, completion, status, fates);
       continue;
     }

@@ -8,17 +8,20 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "client/timers.h"
 #include "messenger/client.h"
 #include "rpc/pace.h"
+#include "wire/capabilities.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -37,13 +40,30 @@ struct Completion {
   bool told = false;
 };
 
+// What a message is sent with, beside what it says. If there is any of it, the
+// message has a batch of its own.
+struct SendTerms {
+  // The producer's number that the caller has given it.
+  struct Number {
+    ProducerId producer_id{};
+    std::uint64_t producer_sequence = 0;
+  };
+
+  // Of SendOptions.
+  std::optional<Position> expected_last = std::nullopt;
+  std::optional<Number> number = std::nullopt;
+
+  bool any() const { return expected_last || number; }
+};
+
 // Messages gather in batches, one per channel, and travel in this order: those
 // in flight, which were written on the present stream and wait for receipts,
 // then those in the queue. When a stream ends, what was in flight goes back to
 // the head of the queue, to be written on the next one.
 //
 // Each channel has a producer, whose sequences a batch gets when it is written
-// for the first time and keeps, so that the log knows it again. Where the log
+// for the first time and keeps, so that the log knows it again, unless its
+// caller has numbered it: such a batch stands and falls alone. Where the log
 // does not know the producer any more, and it is certain that nothing of a
 // batch is stored, the channel gets another producer, and the batch another
 // number.
@@ -51,7 +71,10 @@ struct Completion {
 // The server answers in order and stores nothing after a refusal. So a batch
 // that was refused, and those of its channel after it, are certainly not
 // stored, unless they are *uncertain*: they were written on a stream that
-// broke. If a batch is uncertain, so are those of its channel before it.
+// broke. If a batch is uncertain, so are those of its channel before it. But if
+// what was refused is its condition, in the epoch that it was written for, it
+// is not stored and never will be: the log has looked first whether it was, and
+// its last sequence only grows.
 //
 // Thread safety: none.
 class SendWindow {
@@ -88,7 +111,12 @@ class SendWindow {
 
   // `size` is the message's NewMessageSize.
   void Add(std::string_view channel, const NewMessage& message,
-           std::size_t size, Completion completion);
+           std::size_t size, Completion completion,
+           const SendTerms& terms = {});
+
+  // Fails what would be written next as long as that needs what a server does
+  // not have that can do no more than this.
+  void FailUnsupported(wire::Capabilities capabilities, Fates* fates);
 
   // The request to write next, which is in flight from now on. There must be
   // one in the queue.
@@ -137,6 +165,12 @@ class SendWindow {
     grpc::Slice encoded;   // the same, from then on
     ProducerId producer_id{};
     std::uint64_t first_producer_sequence = 0;  // 0: has no number
+    bool numbered_by_caller = false;
+    // The condition. If the caller has named no epoch, it is sent with that of
+    // the stream on which it is written first.
+    std::optional<Position> expected_last;
+    std::uint64_t expected_epoch = 0;  // 0: none yet
+    wire::Capabilities needs;
     bool uncertain = false;
     bool renumbered = false;  // as a new producer of the same log
     int renewals = 0;         // of its producer, without a receipt
@@ -169,6 +203,8 @@ class SendWindow {
   Channel& FindChannel(std::string_view name);
   void ForgetIdleChannels();
   Batch& OpenBatch(std::string_view name, std::size_t size);
+  Batch& NewBatch(Channel& channel, std::string_view name);
+  static void SetTerms(const SendTerms& terms, Batch* batch);
   void Number(Batch& batch);
 
   // What was in flight goes back to the queue.
@@ -181,15 +217,22 @@ class SendWindow {
   // The channel goes on as another producer, and nothing of it is stored.
   void Renew(const std::string& name);
   void TakeNumbers(const std::string& channel);
+  // The first one in the queue was refused, and what comes after it is not
+  // stored unless it is uncertain.
+  void FailFirst(const absl::Status& refusal, Fates* fates);
 
   void Fail(Batch& batch, const absl::Status& status, Fates* fates);
   void Remove(std::unique_ptr<Batch> batch);
+  void RemoveFirst();  // of the queue
   void Tell(Batch& batch, Completion& completion,
             absl::StatusOr<Receipt> result, Fates* fates);
   void ExpireWritten(Batch& batch, Timers::TimePoint now, Fates* fates);
-  // False if nothing is left of it.
-  bool ExpireUnwritten(Batch& batch, Timers::TimePoint now,
-                       const absl::Status& status, Fates* fates);
+  // Fails those messages of a batch that was never written. False if nothing is
+  // left of it.
+  using IsMeant = absl::FunctionRef<bool(const Completion& completion,
+                                         std::string_view message)>;
+  bool FailUnwritten(Batch& batch, IsMeant is_meant, const absl::Status& status,
+                     Fates* fates);
 
   absl::flat_hash_map<std::string, Channel> channels_;
   std::size_t forget_at_;

@@ -190,16 +190,24 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
   return builder.Finish(channel);
 }
 
-std::string EncodeSendMessagesHeader(std::string_view channel,
-                                     const ProducerId& producer_id,
-                                     std::uint64_t first_producer_sequence) {
+std::string EncodeSendMessagesHeader(const SendHeader& header) {
+  namespace fields = tags::send_messages_request;
   std::string out;
-  AppendBytesField(out, tags::send_messages_request::kChannel, channel);
-  AppendBytesField(
-      out, tags::send_messages_request::kProducerId,
-      {reinterpret_cast<const char*>(producer_id.data()), producer_id.size()});
-  AppendVarintField(out, tags::send_messages_request::kFirstProducerSequence,
-                    first_producer_sequence);
+  AppendBytesField(out, fields::kChannel, header.channel);
+  if (header.producer_id) {
+    const ProducerId& id = *header.producer_id;
+    AppendBytesField(out, fields::kProducerId,
+                     {reinterpret_cast<const char*>(id.data()), id.size()});
+    AppendVarintField(out, fields::kFirstProducerSequence,
+                      header.first_producer_sequence);
+  }
+  if (header.expected_last_sequence) {
+    AppendVarintField(out, fields::kExpectedLastSequence,
+                      *header.expected_last_sequence);
+  }
+  if (header.expected_epoch != 0) {
+    AppendFixed64Field(out, fields::kExpectedEpoch, header.expected_epoch);
+  }
   return out;
 }
 

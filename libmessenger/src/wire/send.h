@@ -44,11 +44,16 @@ absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
 absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
                                                      const SendLimits& limits);
 
-// The beginning of a SendMessagesRequest: all but its messages, which are
-// appended after it by AppendNewMessageField.
-std::string EncodeSendMessagesHeader(std::string_view channel,
-                                     const ProducerId& producer_id,
-                                     std::uint64_t first_producer_sequence);
+// A SendMessagesRequest, all but its messages.
+struct SendHeader {
+  std::string_view channel;
+  std::optional<ProducerId> producer_id = std::nullopt;
+  std::uint64_t first_producer_sequence = 0;
+  std::optional<std::uint64_t> expected_last_sequence = std::nullopt;
+  std::uint64_t expected_epoch = 0;  // 0: any
+};
+// Its messages are appended after it by AppendNewMessageField.
+std::string EncodeSendMessagesHeader(const SendHeader& header);
 
 // Appends one `messages` field of SendMessagesRequest. `size` is its
 // NewMessageSize.

@@ -62,7 +62,10 @@ void Parse_Request(benchmark::State& state) {
   const std::string text = MakeText(TextBytes(state));
   const NewMessage message = {
       .channel = "bench", .author = "bench", .text = text};
-  std::string request = wire::EncodeSendMessagesHeader("bench", {1, 2, 3}, 1);
+  std::string request =
+      wire::EncodeSendMessagesHeader({.channel = "bench",
+                                      .producer_id = ProducerId{1, 2, 3},
+                                      .first_producer_sequence = 1});
   for (std::size_t i = 0; i < kFrameMessages; ++i) {
     wire::AppendNewMessageField(request, message,
                                 wire::NewMessageSize(message));

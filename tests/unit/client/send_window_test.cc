@@ -3,11 +3,15 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/reason.h"
+#include "messenger/error.h"
 #include "messenger/v1/messenger.pb.h"
 #include "rpc/bytes.h"
 #include "wire/new_message.h"
@@ -20,22 +24,39 @@ constexpr std::uint64_t kEpoch = 7;
 struct Request {
   std::string producer_id;
   std::uint64_t first = 0;
+  std::optional<std::uint64_t> expected_last_sequence;
+  std::uint64_t expected_epoch = 0;
   std::vector<std::string> texts;
 };
+
+// The answer to a condition, of a log with this epoch.
+absl::Status WrongLast(std::uint64_t epoch = kEpoch) {
+  return WithReason(absl::AbortedError("it is another one"),
+                    reason::kWrongLastSequence,
+                    {{"epoch", std::to_string(epoch)}, {"last_sequence", "9"}});
+}
 
 // A window, and what comes out of it.
 class Fixture {
  public:
   void Add(const std::string& channel, const std::string& text,
+           Timers::TimePoint deadline = Timers::TimePoint::max(),
+           const SendTerms& terms = {}) {
+    Add({.channel = channel, .text = text}, terms, deadline);
+  }
+  void Add(const NewMessage& message, const SendTerms& terms = {},
            Timers::TimePoint deadline = Timers::TimePoint::max()) {
-    const NewMessage message = {.channel = channel, .text = text};
+    const std::string text(std::string_view(message.text));
     Completion completion;
     completion.deadline = deadline;
     completion.done = [this, text](absl::StatusOr<Receipt> result) {
       results[text].push_back(std::move(result));
     };
-    window.Add(channel, message, wire::NewMessageSize(message),
-               std::move(completion));
+    window.Add(message.channel, message, wire::NewMessageSize(message),
+               std::move(completion), terms);
+  }
+  void AddIf(const std::string& text, const Position& expected_last) {
+    Add({.channel = "a", .text = text}, {.expected_last = expected_last});
   }
   Request Write() {
     const grpc::Slice bytes = rpc::Flatten(window.Write());
@@ -43,7 +64,11 @@ class Fixture {
     REQUIRE(
         proto.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size())));
     Request request = {.producer_id = proto.producer_id(),
-                       .first = proto.first_producer_sequence()};
+                       .first = proto.first_producer_sequence(),
+                       .expected_epoch = proto.expected_epoch()};
+    if (proto.has_expected_last_sequence()) {
+      request.expected_last_sequence = proto.expected_last_sequence();
+    }
     for (const auto& message : proto.messages()) {
       request.texts.push_back(message.text());
     }
@@ -63,6 +88,11 @@ class Fixture {
   void Refuse(const absl::Status& status) {
     SendWindow::Fates fates;
     window.Refuse(status, &fates);
+    Tell(std::move(fates));
+  }
+  void FailUnsupported(wire::Capabilities capabilities) {
+    SendWindow::Fates fates;
+    window.FailUnsupported(capabilities, &fates);
     Tell(std::move(fates));
   }
   void Expire(Timers::TimePoint now) {
@@ -342,6 +372,192 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(Write().first == 1);
   CHECK(Acknowledge(1, 1, kEpoch + 1).ok());
   for (const char* text : {"1", "2", "1b", "2b"}) CHECK(ResultOf(text).ok());
+  CHECK(window.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a conditional message goes alone, in its order, and "
+                  "with the epoch of the stream") {
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  AddIf("2", {.sequence = 5});
+  Add("a", "3");
+  AddIf("4", {.epoch = 3, .sequence = 0});
+  const Request one = Write();
+  CHECK(one.texts == Texts{"1"});
+  CHECK_FALSE(one.expected_last_sequence);
+  const Request two = Write();
+  CHECK(two.texts == Texts{"2"});
+  CHECK(two.first == 2);
+  CHECK(two.expected_last_sequence == 5);
+  CHECK(two.expected_epoch == kEpoch);
+  CHECK(Write().texts == Texts{"3"});
+  const Request four = Write();
+  CHECK(four.expected_last_sequence == 0);
+  CHECK(four.expected_epoch == 3);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a condition that is refused is final, after a break "
+                  "as well, and what was sent after it goes on") {
+  for (const bool broken : {false, true}) {
+    CAPTURE(broken);
+    results.clear();
+    window.SetEpoch(kEpoch);
+    Add("a", "1");
+    const std::uint64_t first = Write().first;
+    CHECK(Acknowledge(first, 1).ok());
+    AddIf("2", {.sequence = 5});
+    Add("a", "3");
+    WriteAll();
+    Add("a", "4");
+    if (broken) {
+      window.Break();
+      window.SetEpoch(kEpoch);
+      WriteAll();
+    }
+    Refuse(WrongLast());
+    CHECK(ResultOf("2") == WrongLast());
+    CHECK_FALSE(MayBeStored(ResultOf("2")));
+    CHECK(results.size() == 2);
+    window.SetEpoch(kEpoch);
+    const Request next = Write();
+    CHECK(next.texts == Texts{"3"});
+    CHECK(next.first == first + 1);
+    WriteAll();
+    CHECK(Acknowledge(first + 1, 2).ok());
+    CHECK(window.empty());
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a condition that another log refuses is not final "
+                  "for the one that it was written to") {
+  window.SetEpoch(kEpoch);
+  AddIf("1", {.sequence = 0});
+  CHECK(Write().expected_epoch == kEpoch);
+  window.Break();
+  window.SetEpoch(kEpoch + 1);
+  // The same sequence is that of another message there.
+  CHECK(Write().expected_epoch == kEpoch);
+  Refuse(WrongLast(kEpoch + 1));
+  CHECK(absl::IsAborted(ResultOf("1")));
+  CHECK(MayBeStored(ResultOf("1")));
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a condition that was not looked at is sent with the "
+                  "epoch of the next stream") {
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  Write();
+  AddIf("2", {.sequence = 1});
+  CHECK(Write().expected_epoch == kEpoch);
+  Refuse(kFull);
+  window.SetEpoch(kEpoch + 1);
+  CHECK(Write().expected_epoch == kEpoch + 1);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a message with the caller's number stands and falls "
+                  "alone") {
+  const SendTerms::Number number = {.producer_id = {1, 2, 3},
+                                    .producer_sequence = 77};
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  Add({.channel = "a", .text = "own"}, {.number = number});
+  Add("a", "2");
+  const Request one = Write();
+  const Request own = Write();
+  CHECK(own.first == 77);
+  CHECK(own.producer_id != one.producer_id);
+  const Request two = Write();
+  CHECK(two.first == 2);
+  CHECK(two.producer_id == one.producer_id);
+  CHECK(Acknowledge(1, 1).ok());
+  SUBCASE("refused") {
+    Refuse(kUnknown);
+    CHECK(ResultOf("own") == kUnknown);
+    CHECK_FALSE(MayBeStored(ResultOf("own")));
+  }
+  SUBCASE("refused after a break") {
+    window.Break();
+    WriteAll();
+    Refuse(kUnknown);
+    CHECK(absl::IsFailedPrecondition(ResultOf("own")));
+    CHECK(MayBeStored(ResultOf("own")));
+  }
+  const Request again = Write();
+  CHECK(again.texts == Texts{"2"});
+  CHECK(again.first == 2);
+  CHECK(again.producer_id == one.producer_id);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: the receipt of a repeated message with the caller's "
+                  "number may be an old one") {
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  Add({.channel = "a", .text = "own"},
+      {.number =
+           SendTerms::Number{.producer_id = {1}, .producer_sequence = 1}});
+  Add("a", "2");
+  WriteAll();
+  CHECK(Acknowledge(10, 1).ok());
+  SendWindow::Fates fates;
+  CHECK(window
+            .Acknowledge({{.epoch = kEpoch,
+                           .first_sequence = 3,
+                           .count = 1,
+                           .duplicate = true}},
+                         &fates)
+            .ok());
+  CHECK(fates.size() == 1);
+  CHECK(absl::IsDataLoss(Acknowledge(10, 1)));
+  CHECK(Acknowledge(11, 1).ok());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: what the server does not know fails, and what goes "
+                  "with it does not") {
+  const wire::Capabilities none;
+  Add("a", "1");
+  Add({.channel = "a", .text = "2", .data = "x"});
+  Add({.channel = "a", .text = "3", .content_type = "text/plain"});
+  Add("a", "4");
+  AddIf("5", {.sequence = 0});
+  FailUnsupported(wire::kAllCapabilities);
+  CHECK(results.empty());
+  FailUnsupported(none);
+  for (const char* text : {"2", "3"}) {
+    CHECK(absl::IsUnimplemented(ResultOf(text)));
+    CHECK_FALSE(MayBeStored(ResultOf(text)));
+  }
+  CHECK(results.size() == 2);
+  CHECK(window.messages() == 3);
+  CHECK(Write().texts == Texts{"1", "4"});
+  FailUnsupported({wire::Capability::kData});
+  CHECK(absl::IsUnimplemented(ResultOf("5")));
+  CHECK_FALSE(window.queued());
+  // A batch of which nothing is left.
+  Add({.channel = "b", .text = "6", .data = "x"});
+  FailUnsupported(none);
+  CHECK(absl::IsUnimplemented(ResultOf("6")));
+  CHECK_FALSE(window.queued());
+  CHECK(Acknowledge(1, 2).ok());
+  CHECK(window.empty());
+  CHECK(window.bytes() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: what a server did know, and the next one does not, "
+                  "may be stored") {
+  AddIf("1", {.sequence = 0});
+  Write();
+  window.Break();
+  FailUnsupported({});
+  CHECK(absl::IsUnimplemented(ResultOf("1")));
+  CHECK(MayBeStored(ResultOf("1")));
   CHECK(window.empty());
 }
 

@@ -130,16 +130,16 @@ TEST_CASE("SendMessageRequest: an unknown field is refused") {
   std::string bytes;
   std::string error;
   SUBCASE("of the request") {
-    AppendVarintField(bytes, 5, 0);
-    error = "SendMessageRequest: field 5, of wire type 0";
+    AppendVarintField(bytes, 9, 0);
+    error = "SendMessageRequest: field 9, of wire type 0";
   }
   SUBCASE("a known number with another type") {
     AppendVarintField(bytes, 2, 0);
     error = "SendMessageRequest: field 2, of wire type 0";
   }
   SUBCASE("of the message") {
-    AppendBytesField(bytes, 2, "\x42\x01x");
-    error = "message: NewMessage: field 8, of wire type 2";
+    AppendBytesField(bytes, 2, "\x52\x01x");
+    error = "message: NewMessage: field 10, of wire type 2";
   }
   SUBCASE("of a message that does not count") {
     AppendBytesField(bytes, 2, "\x40\x01");
@@ -203,7 +203,10 @@ TEST_CASE(
       {.author = "ann",
        .text = "three",
        .attributes = {{"a", "1"}, {"b", ""}}}};
-  std::string bytes = EncodeSendMessagesHeader("news", Producer(3), 300);
+  std::string bytes =
+      EncodeSendMessagesHeader({.channel = "news",
+                                .producer_id = Producer(3),
+                                .first_producer_sequence = 300});
   for (const NewMessage& message : messages) {
     AppendNewMessageField(bytes, message, NewMessageSize(message));
   }
