@@ -51,21 +51,37 @@ void CheckMessage(std::string_view canonical, const v1::NewMessage& proto) {
         "a canonical message was encoded again");
 }
 
-void CheckRest(const AppendBatch& batch, const std::string& channel,
-               const std::string& producer_id,
+// Of either request.
+template <typename Request>
+void CheckRest(const AppendBatch& batch, const Request& proto,
                std::uint64_t first_producer_sequence) {
-  Check(batch.channel ==
-            (channel.empty() ? std::string(kDefaultChannel) : channel),
+  Check(batch.channel == (proto.channel().empty() ? std::string(kDefaultChannel)
+                                                  : proto.channel()),
         "another channel");
   const std::string id =
       batch.producer_id
           ? std::string(batch.producer_id->begin(), batch.producer_id->end())
           : std::string();
-  Check(id == producer_id, "another producer");
+  Check(id == proto.producer_id(), "another producer");
   Check(batch.first_producer_sequence == first_producer_sequence,
         "another producer sequence");
   Check(batch.producer_id.has_value() == (first_producer_sequence != 0),
         "half a producer");
+  Check(batch.producer_generation == proto.producer_generation(),
+        "another generation");
+  Check(batch.producer_generation == 0 || batch.producer_id.has_value(),
+        "a generation of nobody");
+  Check(batch.idempotency_key == proto.idempotency_key(), "another key");
+  Check(batch.idempotency_key.empty() ||
+            (!batch.producer_id && batch.messages.size() == 1 &&
+             batch.idempotency_key.size() <= wire::kIdempotencyKeySize.most),
+        "a key that there cannot be");
+  Check(batch.expected_last_sequence.has_value() ==
+                proto.has_expected_last_sequence() &&
+            batch.expected_last_sequence.value_or(0) ==
+                proto.expected_last_sequence() &&
+            batch.expected_epoch == proto.expected_epoch(),
+        "another condition");
 }
 
 void RunOne(std::string_view bytes, const grpc::ByteBuffer& buffer) {
@@ -81,8 +97,7 @@ void RunOne(std::string_view bytes, const grpc::ByteBuffer& buffer) {
   Check(test::KnowsAllFields(proto), "an unknown field is accepted");
   if (Occurrences(bytes, 2) > 1) return;
   CheckMessage(batch->messages[0], proto.message());
-  CheckRest(*batch, proto.channel(), proto.producer_id(),
-            proto.producer_sequence());
+  CheckRest(*batch, proto, proto.producer_sequence());
 }
 
 void RunMany(std::string_view bytes, const grpc::ByteBuffer& buffer) {
@@ -101,8 +116,7 @@ void RunMany(std::string_view bytes, const grpc::ByteBuffer& buffer) {
     CheckMessage(batch->messages[static_cast<std::size_t>(i)],
                  proto.messages(i));
   }
-  CheckRest(*batch, proto.channel(), proto.producer_id(),
-            proto.first_producer_sequence());
+  CheckRest(*batch, proto, proto.first_producer_sequence());
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ int main() {
   Use(Gap{.first_missing = 1}, Gap{.reason = Gap::Reason::kDeleted});
   Use(Start{.kind = Start::Kind::kLast}, Start{.position = {.epoch = 1}});
   Use(ChannelInfo{.name = name}, ChannelInfo{.readers = 1});
+  Use(ProducerInfo{.channel = name}, ProducerInfo{.last_used = {}});
 
   // client.h
   Use(RetryOptions{.initial_backoff = {}}, RetryOptions{.give_up_after = {}});

@@ -142,6 +142,27 @@ class TestLog final : public MessageLog {
       log_.DeleteChannel(name, std::move(done));
     });
   }
+  void OpenProducer(std::string_view channel, std::string_view name,
+                    ProducerDone done) override {
+    Post([this, channel = std::string(channel), name = std::string(name),
+          done = std::move(done)]() mutable {
+      log_.OpenProducer(channel, name, std::move(done));
+    });
+  }
+  void ListProducers(std::string_view channel, const ProducerKey& after,
+                     std::size_t max, ProducersDone done) override {
+    Post([this, channel = std::string(channel), after, max,
+          done = std::move(done)]() mutable {
+      log_.ListProducers(channel, after, max, std::move(done));
+    });
+  }
+  void DeleteProducer(std::string_view channel, std::string_view name,
+                      absl::AnyInvocable<void(absl::Status)> done) override {
+    Post([this, channel = std::string(channel), name = std::string(name),
+          done = std::move(done)]() mutable {
+      log_.DeleteProducer(channel, name, std::move(done));
+    });
+  }
   void AddListener(LogListener* listener) override {
     log_.AddListener(listener);
   }

@@ -35,7 +35,8 @@ inline constexpr std::string_view kNotServing = "NOT_SERVING";
 // FAILED_PRECONDITION, of a producer's message (see Client::SendAs). What the
 // server takes from it next is `expected_sequence`, where that is there.
 //
-// The server does not know the producer, or no longer.
+// The server does not know the producer, or no longer. (Of a named producer,
+// there is no `expected_sequence`.)
 inline constexpr std::string_view kProducerUnknown = "PRODUCER_UNKNOWN";
 // Numbers before this one have not been stored.
 inline constexpr std::string_view kProducerSequenceSkips =
@@ -46,6 +47,15 @@ inline constexpr std::string_view kProducerSequenceReused =
 // The number was stored, so long ago that the contents cannot be compared.
 inline constexpr std::string_view kProducerSequenceTooOld =
     "PRODUCER_SEQUENCE_TOO_OLD";
+
+// The named producer was opened once more since: there is another process of
+// its name. Its present generation is `generation`.
+inline constexpr std::string_view kProducerFenced = "PRODUCER_FENCED";
+
+// FAILED_PRECONDITION: the channel has another message with this idempotency
+// key.
+inline constexpr std::string_view kIdempotencyKeyReused =
+    "IDEMPOTENCY_KEY_REUSED";
 
 // ABORTED: the condition of an append does not hold (see
 // SendOptions::expected_last). What the channel's last message is:

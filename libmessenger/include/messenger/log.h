@@ -124,6 +124,21 @@ struct LogOptions {
   std::chrono::nanoseconds producer_idle_timeout = std::chrono::hours(1);
   static constexpr Bounds<std::chrono::nanoseconds> kProducerIdleTimeout{
       std::chrono::nanoseconds(0), std::chrono::nanoseconds::max()};
+  // Most named producers, of all channels together. They are never forgotten,
+  // but for being deleted; opening one more is RESOURCE_EXHAUSTED. Default
+  // 10,000 (about 1 KB each).
+  std::size_t max_named_producers = 10'000;
+  static constexpr Bounds<std::size_t> kMaxNamedProducers{0, SIZE_MAX};
+  // Most idempotency keys that are remembered, of all channels together; beyond
+  // it, the oldest one is forgotten: a message that is sent with it once more
+  // is stored once more. Default 100,000 (about 300 bytes each).
+  std::size_t max_idempotency_keys = 100'000;
+  static constexpr Bounds<std::size_t> kMaxIdempotencyKeys{1, SIZE_MAX};
+  // An idempotency key is forgotten when its message was stored longer ago.
+  // Default 24 hours.
+  std::chrono::nanoseconds idempotency_key_timeout = std::chrono::hours(24);
+  static constexpr Bounds<std::chrono::nanoseconds> kIdempotencyKeyTimeout{
+      std::chrono::seconds(1), std::chrono::nanoseconds::max()};
 };
 
 // Opens a log.

@@ -328,4 +328,20 @@ struct ChannelInfo {
   std::uint64_t readers = 0;
 };
 
+// A named producer (see ClientOptions::producer_name) of one channel.
+struct ProducerInfo {
+  std::string channel = {};
+  std::string name = {};
+  // As which it sends.
+  ProducerId producer_id{};
+  // Counts how often it was opened. What is sent under an older one is refused.
+  std::uint64_t generation = 0;
+  // Its own number of the last message that it has stored; 0: none.
+  std::uint64_t last_producer_sequence = 0;
+  // The log's.
+  std::uint64_t epoch = 0;
+  // When it was opened, or has stored something, last.
+  Timestamp last_used = {};
+};
+
 }  // namespace messenger

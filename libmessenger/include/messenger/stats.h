@@ -41,17 +41,20 @@ struct RefusalStats {
   std::uint64_t exhausted = 0;
   // INVALID_ARGUMENT: a request that is malformed, or out of bounds.
   std::uint64_t invalid = 0;
-  // FAILED_PRECONDITION: what a producer sent is not what follows.
+  // FAILED_PRECONDITION: what a producer sent is not what follows, or another
+  // process of its name sends; an idempotency key was used for another message.
   std::uint64_t producer = 0;
   // OUT_OF_RANGE: a reader cannot start where it wants to.
   std::uint64_t start = 0;
-  // NOT_FOUND: there is no such channel.
+  // NOT_FOUND: there is no such channel, or no such producer.
   std::uint64_t not_found = 0;
   // DATA_LOSS: a stored message is damaged.
   std::uint64_t damaged = 0;
   // CANCELLED: whoever wanted it is gone. Of a log alone: calls that end so are
   // no errors.
   std::uint64_t cancelled = 0;
+  // WRONG_LAST_SEQUENCE: a conditional append whose condition did not hold.
+  std::uint64_t condition = 0;
   // ABORTED: an append that followed one that had failed.
   std::uint64_t aborted = 0;
   // Anything else.
@@ -114,6 +117,9 @@ struct ServiceStats {
   MethodStats list_channels = {};
   MethodStats get_channel = {};
   MethodStats delete_channel = {};
+  MethodStats open_producer = {};
+  MethodStats list_producers = {};
+  MethodStats delete_producer = {};
   // Of all methods: a call that has an error counts once.
   RefusalStats refusals = {};
   SendStats sends = {};

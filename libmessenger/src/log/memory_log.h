@@ -49,6 +49,18 @@ class MemoryLog final : public MessageLog {
   }
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
+  void OpenProducer(std::string_view /*channel*/, std::string_view /*name*/,
+                    ProducerDone done) override {
+    done(absl::UnimplementedError("named producers"));
+  }
+  void ListProducers(std::string_view /*channel*/, const ProducerKey& /*after*/,
+                     std::size_t /*max*/, ProducersDone done) override {
+    done(absl::UnimplementedError("named producers"));
+  }
+  void DeleteProducer(std::string_view /*channel*/, std::string_view /*name*/,
+                      absl::AnyInvocable<void(absl::Status)> done) override {
+    done(absl::UnimplementedError("named producers"));
+  }
   void AddListener(LogListener* listener) override { listeners_.Add(listener); }
   void RemoveListener(LogListener* listener) override {
     listeners_.Remove(listener);

@@ -15,6 +15,7 @@
 // caller's: the log copies it, if it needs it after the call.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -47,6 +48,10 @@ struct AppendBatch {
   // log's epoch (0: any).
   std::optional<std::uint64_t> expected_last_sequence;
   std::uint64_t expected_epoch = 0;
+  // Of a named producer; 0: it is none.
+  std::uint64_t producer_generation = 0;
+  // Of its only message, which has no producer; empty: none.
+  std::string idempotency_key;
   // Keeps what `messages` points to alive for as long as the log needs it.
   std::shared_ptr<const void> backing;
   // Who sends it, by any number: where appends wait for storage, the batches of
@@ -84,7 +89,8 @@ class LogAppender {
   // before the failure was known. To go on, open another appender.
   //
   // Producers and conditions: see proto/messenger/v1/messenger.proto. Errors:
-  // FAILED_PRECONDITION a producer conflict, ABORTED with the reason
+  // FAILED_PRECONDITION a producer conflict or an idempotency key that has
+  // another message, ABORTED with the reason
   // WRONG_LAST_SEQUENCE a condition, RESOURCE_EXHAUSTED a limit or a
   // full disk, UNAVAILABLE the storage refuses writes or cannot be reached,
   // DATA_LOSS what a producer repeats is damaged where it is stored, CANCELLED,
@@ -147,6 +153,18 @@ using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;
 using ChannelDone = absl::AnyInvocable<void(absl::StatusOr<ChannelInfo>)>;
 using ChannelsDone =
     absl::AnyInvocable<void(absl::StatusOr<std::vector<ChannelInfo>>)>;
+
+// Names a named producer. In the order in which they are listed.
+struct ProducerKey {
+  std::string channel;
+  std::string name;
+
+  friend auto operator<=>(const ProducerKey&, const ProducerKey&) = default;
+};
+
+using ProducerDone = absl::AnyInvocable<void(absl::StatusOr<ProducerInfo>)>;
+using ProducersDone =
+    absl::AnyInvocable<void(absl::StatusOr<std::vector<ProducerInfo>>)>;
 
 // A cursor in a channel. May be destroyed before or after its log, but not used
 // after it.
@@ -256,6 +274,22 @@ class MessageLog {
   // many deleted channels.
   virtual void DeleteChannel(std::string_view channel,
                              absl::AnyInvocable<void(absl::Status)> done) = 0;
+
+  // Opens a named producer of `channel`, a valid name that need not exist, and
+  // begins its next generation; it is stored as durably as a message when
+  // `done` is called. RESOURCE_EXHAUSTED if there would be too many;
+  // otherwise the errors are those of an append.
+  virtual void OpenProducer(std::string_view channel, std::string_view name,
+                            ProducerDone done) = 0;
+
+  // At most `max` named producers, of `channel` or, if that is empty, of all
+  // channels, that come after `after`, in their order.
+  virtual void ListProducers(std::string_view channel, const ProducerKey& after,
+                             std::size_t max, ProducersDone done) = 0;
+
+  // Forgets a named producer. NOT_FOUND if there is none.
+  virtual void DeleteProducer(std::string_view channel, std::string_view name,
+                              absl::AnyInvocable<void(absl::Status)> done) = 0;
 
   // May block: RemoveListener waits until no call to the listener is running.
   // A listener that is added while appends are refused hears of it at once.

@@ -43,7 +43,13 @@ absl::Status Check(const LogOptions& options) {
                    Options::kMaxDeletedChannels),
        CheckBounds("max_producers_per_channel",
                    options.max_producers_per_channel,
-                   Options::kMaxProducersPerChannel)});
+                   Options::kMaxProducersPerChannel),
+       CheckBounds("max_named_producers", options.max_named_producers,
+                   Options::kMaxNamedProducers),
+       CheckBounds("max_idempotency_keys", options.max_idempotency_keys,
+                   Options::kMaxIdempotencyKeys),
+       CheckBounds("idempotency_key_timeout", options.idempotency_key_timeout,
+                   Options::kIdempotencyKeyTimeout)});
 }
 
 // Files are called what whoever made them liked.

@@ -31,6 +31,8 @@ absl::StatusOr<AppendBatch> ParseWithMemory(const grpc::ByteBuffer& request,
   batch.messages = std::move(backing->request.messages);
   batch.expected_last_sequence = backing->request.expected_last_sequence;
   batch.expected_epoch = backing->request.expected_epoch;
+  batch.producer_generation = backing->request.producer_generation;
+  batch.idempotency_key = backing->request.idempotency_key;
   batch.backing = std::move(backing);
   return batch;
 }

@@ -16,6 +16,8 @@ using Named = std::pair<Capability, std::string_view>;
 constexpr std::array kNames = {
     Named{Capability::kData, "data"},
     Named{Capability::kConditionalAppend, "conditional appends"},
+    Named{Capability::kNamedProducers, "named producers"},
+    Named{Capability::kIdempotencyKeys, "idempotency keys"},
 };
 
 }  // namespace

@@ -14,6 +14,8 @@ namespace messenger::wire {
 enum class Capability : std::uint32_t {
   kData = tags::capabilities::kData,
   kConditionalAppend = tags::capabilities::kConditionalAppend,
+  kNamedProducers = tags::capabilities::kNamedProducers,
+  kIdempotencyKeys = tags::capabilities::kIdempotencyKeys,
 };
 
 class Capabilities {
@@ -47,6 +49,7 @@ class Capabilities {
 
 // All that this version of the library can do.
 inline constexpr Capabilities kAllCapabilities = {
-    Capability::kData, Capability::kConditionalAppend};
+    Capability::kData, Capability::kConditionalAppend,
+    Capability::kNamedProducers, Capability::kIdempotencyKeys};
 
 }  // namespace messenger::wire

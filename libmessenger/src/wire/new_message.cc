@@ -38,12 +38,6 @@ std::size_t AttributeSize(std::string_view name, std::string_view value) {
                     reason::kInvalidUtf8, {{"field", std::string(field)}});
 }
 
-absl::Status CheckUtf8(std::string_view field, std::string_view value) {
-  const std::size_t bad = FindInvalidUtf8(value);
-  return bad == std::string_view::npos ? absl::OkStatus()
-                                       : InvalidUtf8(field, value, bad);
-}
-
 // A NewMessage, or NewMessageFields.
 
 // Of those that come before the producer's fields, and after them.
@@ -117,6 +111,12 @@ char* PutFields(char* out, const Fields& message) {
 }
 
 }  // namespace
+
+absl::Status CheckUtf8(std::string_view field, std::string_view value) {
+  const std::size_t bad = FindInvalidUtf8(value);
+  return bad == std::string_view::npos ? absl::OkStatus()
+                                       : InvalidUtf8(field, value, bad);
+}
 
 absl::Status CheckAllKnown(std::string_view encoded) {
   std::size_t attributes = 0;

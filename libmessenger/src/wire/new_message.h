@@ -37,6 +37,10 @@ absl::Status CheckMessageSize(std::size_t size, std::size_t max_bytes);
 // INVALID_ARGUMENT if an encoded NewMessage has a field that is not known.
 absl::Status CheckAllKnown(std::string_view encoded);
 
+// INVALID_ARGUMENT, with the reason INVALID_UTF8, if the value of this field is
+// not UTF-8.
+absl::Status CheckUtf8(std::string_view field, std::string_view value);
+
 // Checks all fields but the channel; INVALID_ARGUMENT begins with the field.
 absl::Status CheckFields(const NewMessage& message);
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/bounds.h"
 #include "base/narrow.h"
 #include "base/status.h"
 #include "wire/channel_name.h"
@@ -48,6 +49,13 @@ class RequestBuilder {
     request_.expected_epoch = epoch;
   }
 
+  void SetProducerGeneration(std::uint64_t generation) {
+    request_.producer_generation = generation;
+  }
+  void SetIdempotencyKey(std::string_view key) {
+    request_.idempotency_key = key;
+  }
+
   absl::Status AddMessage(std::string_view encoded) {
     const absl::StatusOr<CanonicalMessage> message =
         parser_.Parse(encoded, request_.storage);
@@ -84,10 +92,37 @@ class RequestBuilder {
           fmt::format("expected_epoch: {} without an expected_last_sequence",
                       request_.expected_epoch));
     }
+    if (request_.producer_generation != 0 && !request_.producer_id) {
+      return absl::InvalidArgumentError(
+          fmt::format("producer_generation: {} without a producer_id",
+                      request_.producer_generation));
+    }
+    if (absl::Status s = CheckIdempotencyKey(); !s.ok()) return s;
     return std::move(request_);
   }
 
  private:
+  absl::Status CheckIdempotencyKey() const {
+    const std::string_view key = request_.idempotency_key;
+    if (key.empty()) return absl::OkStatus();
+    if (!kIdempotencyKeySize.Contain(key.size())) {
+      return OutOfBounds("idempotency_key", key.size(), kIdempotencyKeySize,
+                         " bytes");
+    }
+    if (absl::Status s = CheckUtf8("idempotency_key", key); !s.ok()) return s;
+    if (request_.producer_id) {
+      return absl::InvalidArgumentError(
+          "idempotency_key: together with a producer_id; a request has one of "
+          "them");
+    }
+    if (request_.messages.size() != 1) {
+      return absl::InvalidArgumentError(fmt::format(
+          "idempotency_key: of {} messages; it is the key of one message",
+          request_.messages.size()));
+    }
+    return absl::OkStatus();
+  }
+
   std::string_view sequence_field_;
   NewMessageParser parser_;
   SendRequest request_;
@@ -134,6 +169,12 @@ absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
         break;
       case tags::send_message_request::kExpectedEpoch:
         builder.SetExpectedEpoch(fields.number());
+        break;
+      case tags::send_message_request::kProducerGeneration:
+        builder.SetProducerGeneration(fields.number());
+        break;
+      case tags::send_message_request::kIdempotencyKey:
+        builder.SetIdempotencyKey(fields.bytes());
         break;
       default:
         return UnknownField("SendMessageRequest", fields.tag());
@@ -182,6 +223,12 @@ absl::StatusOr<SendRequest> ParseSendMessagesRequest(std::string_view bytes,
       case tags::send_messages_request::kExpectedEpoch:
         builder.SetExpectedEpoch(fields.number());
         break;
+      case tags::send_messages_request::kProducerGeneration:
+        builder.SetProducerGeneration(fields.number());
+        break;
+      case tags::send_messages_request::kIdempotencyKey:
+        builder.SetIdempotencyKey(fields.bytes());
+        break;
       default:
         return UnknownField("SendMessagesRequest", fields.tag());
     }
@@ -224,10 +271,15 @@ void AppendNewMessageField(std::string& out, const NewMessage& message,
 void AppendReceipt(std::string& out, const ReceiptRun& run) {
   std::string receipt;
   AppendFixed64Field(receipt, tags::receipt::kEpoch, run.epoch);
-  AppendVarintField(receipt, tags::receipt::kFirstSequence, run.first_sequence);
+  if (run.has_position()) {
+    AppendVarintField(receipt, tags::receipt::kFirstSequence,
+                      run.first_sequence);
+  }
   AppendVarintField(receipt, tags::receipt::kCount, run.count);
-  AppendBytesField(receipt, tags::receipt::kSendTime,
-                   EncodedTimestamp(run.send_time).bytes());
+  if (run.has_position()) {
+    AppendBytesField(receipt, tags::receipt::kSendTime,
+                     EncodedTimestamp(run.send_time).bytes());
+  }
   if (run.duplicate) AppendVarintField(receipt, tags::receipt::kDuplicate, 1);
   AppendBytesField(out, tags::send_messages_response::kReceipts, receipt);
 }
@@ -282,7 +334,8 @@ absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
       }
     }
     ok = ok && receipt.ok() && run.epoch != 0 && run.count > 0 &&
-         IsRun(run.first_sequence, run.count);
+         (run.has_position() ? IsRun(run.first_sequence, run.count)
+                             : run.duplicate && run.send_time == Timestamp());
   }
   if (!ok || !fields.ok()) {
     return absl::DataLossError(

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "messenger/bounds.h"
 #include "messenger/message.h"
 #include "wire/canonical_message.h"
 #include "wire/capabilities.h"
@@ -26,12 +27,16 @@ struct SendRequest {
   std::uint64_t first_producer_sequence = 0;
   std::vector<CanonicalMessage> messages;  // at least one
   std::optional<std::uint64_t> expected_last_sequence;
-  std::uint64_t expected_epoch = 0;  // 0: any
+  std::uint64_t expected_epoch = 0;       // 0: any
+  std::uint64_t producer_generation = 0;  // 0: none
+  std::string_view idempotency_key;       // empty: none
   std::deque<std::string> storage;
 };
 
 // Each message costs the server more than its bytes, which may be two.
 inline constexpr std::size_t kMaxRequestMessages = 65'536;
+
+inline constexpr Bounds<std::size_t> kIdempotencyKeySize{1, 128};
 
 struct SendLimits {
   std::size_t max_request_bytes;

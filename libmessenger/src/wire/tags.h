@@ -49,6 +49,8 @@ inline constexpr BytesField kProducerId = 3;
 inline constexpr VarintField kProducerSequence = 4;
 inline constexpr VarintField kExpectedLastSequence = 5;
 inline constexpr Fixed64Field kExpectedEpoch = 6;
+inline constexpr VarintField kProducerGeneration = 7;
+inline constexpr BytesField kIdempotencyKey = 8;
 }  // namespace send_message_request
 
 namespace send_message_response {
@@ -62,6 +64,8 @@ inline constexpr VarintField kFirstProducerSequence = 3;
 inline constexpr BytesField kMessages = 4;
 inline constexpr VarintField kExpectedLastSequence = 5;
 inline constexpr Fixed64Field kExpectedEpoch = 6;
+inline constexpr VarintField kProducerGeneration = 7;
+inline constexpr BytesField kIdempotencyKey = 8;
 }  // namespace send_messages_request
 
 namespace send_messages_response {
@@ -73,6 +77,8 @@ inline constexpr BytesField kCapabilities = 3;
 namespace capabilities {
 inline constexpr VarintField kData = 1;
 inline constexpr VarintField kConditionalAppend = 2;
+inline constexpr VarintField kNamedProducers = 3;
+inline constexpr VarintField kIdempotencyKeys = 4;
 }  // namespace capabilities
 
 namespace read_messages_request {
@@ -142,6 +148,41 @@ inline constexpr VarintField kReaders = 6;
 namespace delete_channel_request {
 inline constexpr BytesField kChannel = 1;
 }  // namespace delete_channel_request
+
+namespace open_producer_request {
+inline constexpr BytesField kChannel = 1;
+inline constexpr BytesField kName = 2;
+}  // namespace open_producer_request
+
+namespace open_producer_response {
+inline constexpr BytesField kProducer = 1;
+}  // namespace open_producer_response
+
+namespace list_producers_request {
+inline constexpr VarintField kPageSize = 1;
+inline constexpr BytesField kPageToken = 2;
+inline constexpr BytesField kChannel = 3;
+}  // namespace list_producers_request
+
+namespace list_producers_response {
+inline constexpr BytesField kProducers = 1;
+inline constexpr BytesField kNextPageToken = 2;
+}  // namespace list_producers_response
+
+namespace delete_producer_request {
+inline constexpr BytesField kChannel = 1;
+inline constexpr BytesField kName = 2;
+}  // namespace delete_producer_request
+
+namespace producer {
+inline constexpr BytesField kChannel = 1;
+inline constexpr BytesField kName = 2;
+inline constexpr BytesField kProducerId = 3;
+inline constexpr VarintField kGeneration = 4;
+inline constexpr VarintField kLastProducerSequence = 5;
+inline constexpr Fixed64Field kEpoch = 6;
+inline constexpr BytesField kLastUsed = 7;
+}  // namespace producer
 
 // google.protobuf.Timestamp, and Duration, which has the same fields.
 namespace timestamp {

@@ -64,6 +64,23 @@ TEST_CASE("SendMessageRequest: what protobuf encodes is understood") {
   CHECK(request->first_producer_sequence == 300);
 }
 
+TEST_CASE("SendMessageRequest: a generation and a key are understood") {
+  v1::SendMessageRequest proto;
+  SUBCASE("of a named producer") {
+    proto.set_producer_id(Bytes(Producer(3)));
+    proto.set_producer_sequence(300);
+    proto.set_producer_generation(UINT64_MAX);
+  }
+  SUBCASE("a key") {
+    proto.set_idempotency_key(std::string(128, 'k'));
+  }
+  const std::string bytes = proto.SerializeAsString();
+  const auto request = ParseSendMessageRequest(bytes, kLimits);
+  REQUIRE(request.ok());
+  CHECK(request->producer_generation == proto.producer_generation());
+  CHECK(request->idempotency_key == proto.idempotency_key());
+}
+
 TEST_CASE("SendMessageRequest: all of it may be left out") {
   const auto request = ParseSendMessageRequest("", kLimits);
   REQUIRE(request.ok());
@@ -120,6 +137,30 @@ TEST_CASE(
     CHECK(SendMessageError(proto.SerializeAsString()) ==
           "producer_sequence: 18446744073709551615 is too large");
   }
+  SUBCASE("producer_generation without a producer_id") {
+    proto.set_producer_generation(3);
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "producer_generation: 3 without a producer_id");
+  }
+  SUBCASE("idempotency_key") {
+    proto.set_idempotency_key(std::string(129, 'k'));
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "idempotency_key: 129 bytes; must be 1 to 128");
+  }
+  SUBCASE("idempotency_key is not UTF-8") {
+    std::string bytes;
+    AppendBytesField(bytes, 8, "k\xFF");
+    CHECK(SendMessageError(bytes) ==
+          "idempotency_key: not valid UTF-8: byte 0xff at offset 1");
+  }
+  SUBCASE("idempotency_key with a producer_id") {
+    proto.set_idempotency_key("k");
+    proto.set_producer_id(Bytes(Producer(3)));
+    proto.set_producer_sequence(1);
+    CHECK(SendMessageError(proto.SerializeAsString()) ==
+          "idempotency_key: together with a producer_id; a request has one of "
+          "them");
+  }
   SUBCASE("not a request") {
     CHECK(SendMessageError("\x0A\x7F") ==
           "request: not an encoded messenger.v1.SendMessageRequest");
@@ -130,8 +171,8 @@ TEST_CASE("SendMessageRequest: an unknown field is refused") {
   std::string bytes;
   std::string error;
   SUBCASE("of the request") {
-    AppendVarintField(bytes, 9, 0);
-    error = "SendMessageRequest: field 9, of wire type 0";
+    AppendVarintField(bytes, 100, 0);
+    error = "SendMessageRequest: field 100, of wire type 0";
   }
   SUBCASE("a known number with another type") {
     AppendVarintField(bytes, 2, 0);
@@ -323,6 +364,17 @@ TEST_CASE(
     CHECK(SendMessagesError(proto.SerializeAsString()) ==
           "first_producer_sequence: 18446744073709551615 is too large");
   }
+  SUBCASE("producer_generation without a producer_id") {
+    proto.set_producer_generation(3);
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "producer_generation: 3 without a producer_id");
+  }
+  SUBCASE("idempotency_key of two messages") {
+    proto.set_idempotency_key("k");
+    proto.add_messages();
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "idempotency_key: of 2 messages; it is the key of one message");
+  }
   SUBCASE("not a request") {
     CHECK(SendMessagesError("\x22\x7F") ==
           "request: not an encoded messenger.v1.SendMessagesRequest");
@@ -387,6 +439,27 @@ TEST_CASE("SendMessagesResponse: receipts encoded here are read by protobuf") {
   CHECK(proto.receipts(0).duplicate());
   CHECK_FALSE(proto.receipts(1).duplicate());
   CHECK(test::Hex(proto.SerializeAsString()) == test::Hex(bytes));
+}
+
+TEST_CASE("SendMessagesResponse: a receipt without a position has no time") {
+  std::string bytes;
+  AppendReceipt(bytes, {.epoch = 5, .count = 7, .duplicate = true});
+  v1::SendMessagesResponse proto;
+  REQUIRE(proto.ParseFromString(bytes));
+  REQUIRE(proto.receipts_size() == 1);
+  CHECK(proto.receipts(0).first_sequence() == 0);
+  CHECK(proto.receipts(0).count() == 7);
+  CHECK_FALSE(proto.receipts(0).has_send_time());
+  CHECK(proto.receipts(0).duplicate());
+  const auto response = ParseSendMessagesResponse(bytes);
+  REQUIRE(response.ok());
+  REQUIRE(response->receipts.size() == 1);
+  CHECK_FALSE(response->receipts[0].has_position());
+  CHECK(response->receipts[0].count == 7);
+  // What was stored now has one.
+  proto.mutable_receipts(0)->set_duplicate(false);
+  CHECK(ParseSendMessagesResponse(proto.SerializeAsString()).status().code() ==
+        absl::StatusCode::kDataLoss);
 }
 
 TEST_CASE("SendMessageResponse: one receipt is the whole of it") {
