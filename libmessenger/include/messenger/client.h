@@ -120,6 +120,10 @@ struct ClientOptions {
   // Whether subscriptions may share a stream: see Client. A program that wants
   // a stream of the server's for each has to say so.
   bool share_tails = true;
+  // The name of a producer that outlives this process: 1 to 256 bytes of UTF-8.
+  // What it sends is stored once, also if it is killed and started again: see
+  // OpenProducer. Default: none, a new producer for each client.
+  std::string producer_name = {};
   // HOST:PORT of an HTTP proxy through which to reach the server: it must let
   // CONNECT through, and ask for no password. The target must be HOST:PORT; the
   // proxy looks up its name. Errors name the proxy. Default: none, whatever
@@ -146,6 +150,20 @@ struct SendOptions {
   // again, whose retry succeeds. What was sent after it is stored all the same,
   // in order, a round trip later. UNIMPLEMENTED if the server is too old.
   std::optional<Position> expected_last = std::nullopt;
+  // Of a client with a producer_name: the producer's own number of this
+  // message, at least 1. Numbers ascend; there may be holes. A number that is
+  // not above the last one that the log has of this producer in this channel is
+  // a duplicate, whatever the message says: nothing is stored, and the receipt
+  // says so. Default: the next one.
+  std::optional<std::uint64_t> producer_sequence = std::nullopt;
+  // For callers that cannot number: 1 to 128 bytes of UTF-8. The log stores the
+  // first message with this key in the channel. For the same message once more
+  // it gives the original receipt, as a duplicate, whoever sends it; another
+  // one is FAILED_PRECONDITION with the reason IDEMPOTENCY_KEY_REUSED. It
+  // remembers keys for a day, and 100,000 of them (LogOptions), over restarts.
+  // Each such message goes in a request of its own. UNIMPLEMENTED if the server
+  // is too old. Not together with producer_sequence.
+  std::string idempotency_key = {};
 };
 
 // What the position of the channel's last message was, of a send that has
@@ -448,6 +466,34 @@ class Client {
                                  std::uint64_t producer_sequence,
                                  const NewMessage& message,
                                  SendOptions options = {});
+
+  // Opens this client's named producer (ClientOptions::producer_name) in a
+  // channel, which need not exist. To be called before the first message to the
+  // channel. The answer says which number the log has last of it,
+  // `last_producer_sequence`: the program goes on after that one, or sends from
+  // any number before it, and what is stored already is known again.
+  //
+  // It also begins a *generation*: whatever another process of this name, or
+  // another client of this one, still sends to the channel is refused from now
+  // on with FAILED_PRECONDITION and the reason PRODUCER_FENCED. The client
+  // never opens by itself. When a send to the channel has failed, whatever the
+  // reason, those after it fail as well, since a number between two that are
+  // stored could not be stored any more: open it again, and go on after what
+  // the answer says. (A message whose time is up is sent all the same.)
+  //
+  // FAILED_PRECONDITION while messages of this client to the channel are on
+  // their way; RESOURCE_EXHAUSTED if there are too many named producers;
+  // UNIMPLEMENTED if the server is too old. Blocks.
+  absl::StatusOr<ProducerInfo> OpenProducer(std::string_view channel);
+
+  // The named producers of a channel, or of all channels, by channel and name.
+  // Blocks.
+  absl::StatusOr<std::vector<ProducerInfo>> ListProducers(
+      std::optional<std::string_view> channel = std::nullopt);
+
+  // Forgets a named producer: what it still sends is refused. NOT_FOUND if
+  // there is none of this name. Blocks.
+  absl::Status DeleteProducer(std::string_view channel, std::string_view name);
 
   // Waits until all messages sent before by this client are acknowledged or
   // have failed. Their `done` may still be about to run: see FlushCallbacks.

@@ -241,6 +241,8 @@ struct Message {
 
 // Where and when a message was stored.
 struct Receipt {
+  // Its sequence is 0, and there is no time, if it is a duplicate of a named
+  // producer and the log does not remember where it is stored.
   Position position = {};
   Timestamp send_time = {};
   // An earlier attempt of the same producer had stored it; nothing was stored

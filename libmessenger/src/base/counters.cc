@@ -13,6 +13,7 @@ std::uint64_t& CounterOf(const absl::Status& error, RefusalStats& refusals) {
   if (reason == reason::kStorageFailed) return refusals.storage_failed;
   if (reason == reason::kStorageFull) return refusals.storage_full;
   if (reason == reason::kLimitReached) return refusals.limit_reached;
+  if (reason == reason::kWrongLastSequence) return refusals.condition;
   switch (error.code()) {
     case absl::StatusCode::kUnavailable:
       return refusals.unavailable;

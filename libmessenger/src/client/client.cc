@@ -15,6 +15,7 @@
 #include "base/target.h"
 #include "client/channel_list.h"
 #include "client/connection.h"
+#include "client/producer_list.h"
 #include "client/send_pipeline.h"
 #include "client/send_window.h"
 #include "client/subscription.h"
@@ -23,6 +24,7 @@
 #include "messenger/address.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/channel_name.h"
+#include "wire/producers.h"
 
 namespace messenger {
 namespace {
@@ -48,6 +50,9 @@ absl::Status Check(const ClientOptions& options) {
                    Options::kMaxInFlightBytes),
        CheckBounds("max_message_bytes", options.max_message_bytes,
                    Options::kMaxMessageBytes),
+       options.producer_name.empty()
+           ? absl::OkStatus()
+           : wire::CheckProducerName("producer_name", options.producer_name),
        CheckBounds("send_timeout", options.send_timeout, Options::kSendTimeout),
        CheckBounds("call_timeout", options.call_timeout, Options::kCallTimeout),
        CheckBounds("keepalive_time", options.keepalive_time,
@@ -181,7 +186,9 @@ class Client::Impl {
   }
 
   // One page after the other, all within the time of a call.
-  absl::Status ListChannels(ChannelList* list);
+  template <typename Request, typename Response, typename List>
+  absl::Status ListPages(const char* method, std::string_view what,
+                         Request request, List* list);
 
   ClientStats Stats() {
     return {.sends = sends_->Stats(),
@@ -326,23 +333,24 @@ Subscription Client::Pull(ReadOptions options) {
   return Subscription(impl_->Read(std::move(options)));
 }
 
-absl::Status Client::Impl::ListChannels(ChannelList* list) {
+template <typename Request, typename Response, typename List>
+absl::Status Client::Impl::ListPages(const char* method, std::string_view what,
+                                     Request request, List* list) {
   const auto deadline = Timers::Clock::now() + options_.call_timeout;
-  v1::ListChannelsRequest request;
   do {
     const auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(
                                    deadline - Timers::Clock::now()),
                                std::chrono::milliseconds(1));
-    v1::ListChannelsResponse page;
+    Response page;
     absl::Status status = Call(
-        "ListChannels", request, &page, [&] { return list->Add(page); }, left);
+        method, request, &page, [&] { return list->Add(page); }, left);
     const bool late = absl::IsDeadlineExceeded(status) ||
                       (status.ok() && !page.next_page_token().empty() &&
                        Timers::Clock::now() >= deadline);
     if (late && list->size() > 0) {
-      return connector_->WithAddress(absl::DeadlineExceededError(fmt::format(
-          "it has sent {} channels within {} ms, and there are more",
-          list->size(), options_.call_timeout.count())));
+      return connector_->WithAddress(absl::DeadlineExceededError(
+          fmt::format("it has sent {} {} within {} ms, and there are more",
+                      list->size(), what, options_.call_timeout.count())));
     }
     if (!status.ok()) return status;
     request.set_page_token(page.next_page_token());
@@ -353,7 +361,10 @@ absl::Status Client::Impl::ListChannels(ChannelList* list) {
 absl::StatusOr<std::vector<ChannelInfo>> Client::ListChannels() {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   ChannelList list;
-  if (absl::Status s = impl_->ListChannels(&list); !s.ok()) return s;
+  absl::Status s =
+      impl_->ListPages<v1::ListChannelsRequest, v1::ListChannelsResponse>(
+          "ListChannels", "channels", {}, &list);
+  if (!s.ok()) return s;
   return list.Take();
 }
 
@@ -385,6 +396,66 @@ absl::Status Client::DeleteChannel(std::string_view channel) {
   request.set_channel(std::string(*name));
   v1::DeleteChannelResponse response;
   return impl_->Call("DeleteChannel", request, &response,
+                     [] { return absl::OkStatus(); });
+}
+
+absl::StatusOr<ProducerInfo> Client::OpenProducer(std::string_view channel) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
+  if (!impl_->status().ok()) return impl_->status();
+  const auto name = wire::ResolveChannelName(channel);
+  if (!name.ok()) return name.status();
+  if (impl_->options().producer_name.empty()) {
+    return absl::FailedPreconditionError(
+        "producer_name: is empty (ClientOptions)");
+  }
+  if (absl::Status s = impl_->sends().CheckIdle(*name); !s.ok()) return s;
+  v1::OpenProducerRequest request;
+  request.set_channel(std::string(*name));
+  request.set_name(impl_->options().producer_name);
+  v1::OpenProducerResponse response;
+  absl::StatusOr<ProducerInfo> info;
+  absl::Status status = impl_->Call("OpenProducer", request, &response, [&] {
+    info = ToInfo(response.producer());
+    if (info.ok() && (info->channel != *name || info->name != request.name())) {
+      info = absl::DataLossError(fmt::format(
+          "producer {:?} of channel {:?} was asked for, but another arrived",
+          request.name(), *name));
+    }
+    return info.status();
+  });
+  if (!status.ok()) return status;
+  impl_->sends().SetNamedProducer(*info);
+  return info;
+}
+
+absl::StatusOr<std::vector<ProducerInfo>> Client::ListProducers(
+    std::optional<std::string_view> channel) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
+  v1::ListProducersRequest request;
+  if (channel) {
+    const auto name = wire::ResolveChannelName(*channel);
+    if (!name.ok()) return name.status();
+    request.set_channel(std::string(*name));
+  }
+  ProducerList list;
+  absl::Status s =
+      impl_->ListPages<v1::ListProducersRequest, v1::ListProducersResponse>(
+          "ListProducers", "producers", std::move(request), &list);
+  if (!s.ok()) return s;
+  return list.Take();
+}
+
+absl::Status Client::DeleteProducer(std::string_view channel,
+                                    std::string_view name) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
+  const auto resolved = wire::ResolveChannelName(channel);
+  if (!resolved.ok()) return resolved.status();
+  if (absl::Status s = wire::CheckProducerName("name", name); !s.ok()) return s;
+  v1::DeleteProducerRequest request;
+  request.set_channel(std::string(*resolved));
+  request.set_name(std::string(name));
+  v1::DeleteProducerResponse response;
+  return impl_->Call("DeleteProducer", request, &response,
                      [] { return absl::OkStatus(); });
 }
 

@@ -43,11 +43,14 @@ std::string AnswerLimits() {
                        R"("maxResponseMessageBytes": {}}})",
                        service, method, bytes);
   };
-  return fmt::format(R"({{"methodConfig": [{}, {}, {}, {}, {}]}})",
+  return fmt::format(R"({{"methodConfig": [{}, {}, {}, {}, {}, {}, {}, {}]}})",
                      limit(kServiceName, "SendMessages", kMaxReceiptsBytes),
                      limit(kServiceName, "ListChannels", kMaxAnswerBytes),
                      limit(kServiceName, "GetChannel", kMaxAnswerBytes),
                      limit(kServiceName, "DeleteChannel", kMaxAnswerBytes),
+                     limit(kServiceName, "OpenProducer", kMaxAnswerBytes),
+                     limit(kServiceName, "ListProducers", kMaxAnswerBytes),
+                     limit(kServiceName, "DeleteProducer", kMaxAnswerBytes),
                      limit(kHealthName, "Check", kMaxAnswerBytes));
 }
 
@@ -155,6 +158,11 @@ class UnaryEnd {
   std::optional<grpc::Status> status_ ABSL_GUARDED_BY(mu_);
 };
 
+// Whether the first servers did not have it.
+bool IsNew(std::string_view method) {
+  return method.ends_with("Producer") || method.ends_with("Producers");
+}
+
 absl::Status OfOurCall(const absl::Status& status) {
   if (!absl::IsUnimplemented(status)) return status;
   return absl::UnavailableError(fmt::format(
@@ -185,6 +193,12 @@ absl::Status Connection::Call(const char* method,
   absl::Status status = CallRaw(FullName(kServiceName, method),
                                 rpc::MakeBuffer(request.SerializeAsString()),
                                 &response_bytes, timeout);
+  if (absl::IsUnimplemented(status) && IsNew(method)) {
+    return absl::UnimplementedError(fmt::format(
+        "{}does not know {}: it is older than this client, or no messenger "
+        "server",
+        kIt, method));
+  }
   if (!status.ok()) return OfOurCall(status);
   const grpc::Slice bytes = rpc::Flatten(response_bytes);
   const auto size = TryNarrow<int>(bytes.size());

@@ -14,6 +14,7 @@
 #include "wire/coding.h"
 #include "wire/new_message.h"
 #include "wire/send.h"
+#include "wire/sequence.h"
 
 namespace messenger {
 namespace {
@@ -47,6 +48,25 @@ Timers::TimePoint DeadlineAfter(std::chrono::milliseconds timeout) {
   constexpr std::chrono::seconds kShort(1);
   if (timeout.count() == 0) return Timers::TimePoint::max();
   return (timeout < kShort ? Timers::Clock::now() : CoarseNow()) + timeout;
+}
+
+absl::Status CheckOptions(const SendOptions& options) {
+  if (options.producer_sequence) {
+    if (absl::Status s =
+            CheckBounds("producer_sequence", *options.producer_sequence,
+                        Bounds<std::uint64_t>{1, wire::kMaxSequence});
+        !s.ok()) {
+      return s;
+    }
+  }
+  const std::string_view key = options.idempotency_key;
+  if (key.empty()) return absl::OkStatus();
+  if (options.producer_sequence) {
+    return absl::InvalidArgumentError(
+        "idempotency_key: together with a producer_sequence; a message has one "
+        "of them");
+  }
+  return wire::CheckIdempotencyKey(key);
 }
 
 }  // namespace
@@ -167,6 +187,7 @@ absl::Status SendPipeline::Enqueue(
       !s.ok()) {
     return s;
   }
+  if (absl::Status s = CheckOptions(options); !s.ok()) return s;
   const std::string_view channel = *wire::ResolveChannelName(message.channel);
   const std::size_t size = wire::NewMessageSize(message);
   const TimePoint deadline = DeadlineAfter(timeout);
@@ -175,13 +196,42 @@ absl::Status SendPipeline::Enqueue(
       !s.ok()) {
     return s;
   }
+  SendTerms terms = {.expected_last = options.expected_last,
+                     .idempotency_key = options.idempotency_key,
+                     .number = number};
+  if (absl::Status s = SetNumber(channel, options, &terms); !s.ok()) return s;
   completion.deadline = deadline;
-  window_.Add(channel, message, size, std::move(completion),
-              {.expected_last = options.expected_last, .number = number});
+  window_.Add(channel, message, size, std::move(completion), terms);
   ++counters_.messages;
   ArmExpiry(deadline);
   Advance();
   return absl::OkStatus();
+}
+
+absl::Status SendPipeline::SetNumber(std::string_view channel,
+                                     const SendOptions& options,
+                                     SendTerms* terms) const {
+  if (options_.producer_name.empty()) {
+    if (!options.producer_sequence) return absl::OkStatus();
+    return absl::InvalidArgumentError(fmt::format(
+        "producer_sequence: {}, but the client has no producer_name",
+        *options.producer_sequence));
+  }
+  if (terms->number || !terms->idempotency_key.empty()) return absl::OkStatus();
+  const absl::StatusOr<std::uint64_t> next = window_.NextNamedNumber(channel);
+  if (!next.ok()) return next.status();
+  terms->named_number = options.producer_sequence.value_or(*next);
+  return absl::OkStatus();
+}
+
+absl::Status SendPipeline::CheckIdle(std::string_view channel) {
+  absl::MutexLock lock(&mu_);
+  return window_.CheckIdle(channel);
+}
+
+void SendPipeline::SetNamedProducer(const ProducerInfo& producer) {
+  absl::MutexLock lock(&mu_);
+  window_.SetNamedProducer(producer);
 }
 
 bool SendPipeline::HasRoom(std::size_t size) const {

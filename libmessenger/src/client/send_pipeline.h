@@ -52,6 +52,8 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
       ABSL_LOCKS_EXCLUDED(mu_);
   void SendAsync(const NewMessage& message, SendCallback done,
                  const SendOptions& options) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status CheckIdle(std::string_view channel) ABSL_LOCKS_EXCLUDED(mu_);
+  void SetNamedProducer(const ProducerInfo& producer) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Flush(std::optional<std::chrono::milliseconds> timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status FlushCallbacks(std::optional<std::chrono::milliseconds> timeout)
@@ -97,6 +99,10 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
                        const SendOptions& options,
                        const std::optional<SendTerms::Number>& number =
                            std::nullopt) ABSL_LOCKS_EXCLUDED(mu_);
+  // Numbers the message, if it is to be one of the named producer.
+  absl::Status SetNumber(std::string_view channel, const SendOptions& options,
+                         SendTerms* terms) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status AwaitRoom(std::size_t size, TimePoint deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasRoom(std::size_t size) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

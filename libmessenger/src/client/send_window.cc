@@ -33,6 +33,10 @@ constexpr std::string_view kMayBeStored =
 // Receipts are the sign that a new number has helped.
 constexpr int kMaxRenewals = 8;
 
+absl::string_view Key(std::string_view channel) {
+  return {channel.data(), channel.size()};
+}
+
 bool HasData(const NewMessage& message) {
   const std::string_view data = message.data;
   const std::string_view content_type = message.content_type;
@@ -89,51 +93,96 @@ void SendWindow::Add(std::string_view channel, const NewMessage& message,
                      std::size_t size, Completion completion,
                      const SendTerms& terms) {
   const std::size_t field_size = wire::BytesFieldSize(size);
-  Batch& batch = terms.any() ? NewBatch(FindChannel(channel), channel)
-                             : OpenBatch(channel, field_size);
-  if (terms.any()) SetTerms(terms, &batch);
+  Batch& batch = OpenBatch(channel, field_size, terms);
   if (HasData(message)) batch.needs.Add(wire::Capability::kData);
   wire::AppendNewMessageField(batch.messages, message, size);
   batch.deadline = std::min(batch.deadline, completion.deadline);
   batch.completions.push_back(std::move(completion));
+  if (batch.numbering == Numbering::kNamed) {
+    named_.find(Key(channel))->second.next_producer_sequence =
+        batch.next_producer_sequence();
+  }
   ++batch.untold;
   ++messages_;
   bytes_ += field_size;
 }
 
 SendWindow::Batch& SendWindow::OpenBatch(std::string_view name,
-                                         std::size_t size) {
+                                         std::size_t size,
+                                         const SendTerms& terms) {
   Channel& channel = FindChannel(name);
-  if (channel.open == nullptr ||
-      channel.open->messages.size() + size > batch_bytes_ ||
-      channel.open->completions.size() >= kMaxBatchMessages) {
-    channel.open = &NewBatch(channel, name);
+  const Batch* const open = channel.open;
+  const bool joins = open != nullptr && !terms.alone() &&
+                     open->messages.size() + size <= batch_bytes_ &&
+                     open->completions.size() < kMaxBatchMessages &&
+                     (!terms.named_number ||
+                      *terms.named_number == open->next_producer_sequence());
+  if (!joins) {
+    // What comes later must not overtake it.
+    channel.open = nullptr;
+    Batch& batch = NewBatch(channel, name, terms);
+    if (terms.alone()) return batch;
+    channel.open = &batch;
   }
   return *channel.open;
 }
 
-SendWindow::Batch& SendWindow::NewBatch(Channel& channel,
-                                        std::string_view name) {
+SendWindow::Batch& SendWindow::NewBatch(Channel& channel, std::string_view name,
+                                        const SendTerms& terms) {
   auto batch = std::make_unique<Batch>();
   batch->channel = name;
   batch->id = ++last_batch_;
-  ++channel.batches;
-  // What comes later must not overtake it.
-  channel.open = nullptr;
-  return *queue_.emplace_back(std::move(batch));
-}
-
-void SendWindow::SetTerms(const SendTerms& terms, Batch* batch) {
   if (terms.expected_last) {
     batch->expected_last = terms.expected_last;
     batch->expected_epoch = terms.expected_last->epoch;
     batch->needs.Add(wire::Capability::kConditionalAppend);
   }
   if (terms.number) {
-    batch->numbered_by_caller = true;
+    batch->numbering = Numbering::kCaller;
     batch->producer_id = terms.number->producer_id;
     batch->first_producer_sequence = terms.number->producer_sequence;
+  } else if (!terms.idempotency_key.empty()) {
+    batch->numbering = Numbering::kNone;
+    batch->idempotency_key = terms.idempotency_key;
+    batch->needs.Add(wire::Capability::kIdempotencyKeys);
+  } else if (terms.named_number) {
+    const Named& named = named_.find(Key(name))->second;
+    batch->numbering = Numbering::kNamed;
+    batch->producer_id = named.producer_id;
+    batch->generation = named.generation;
+    batch->first_producer_sequence = *terms.named_number;
+    batch->needs.Add(wire::Capability::kNamedProducers);
   }
+  ++channel.batches;
+  return *queue_.emplace_back(std::move(batch));
+}
+
+absl::Status SendWindow::CheckIdle(std::string_view channel) const {
+  const auto it = channels_.find(Key(channel));
+  if (it == channels_.end() || it->second.batches == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      fmt::format("channel: messages to \"{}\" are on their way: wait for "
+                  "their receipts first (Flush)",
+                  channel));
+}
+
+void SendWindow::SetNamedProducer(const ProducerInfo& producer) {
+  named_[producer.channel] = {
+      .producer_id = producer.producer_id,
+      .generation = producer.generation,
+      .next_producer_sequence = producer.last_producer_sequence + 1};
+}
+
+absl::StatusOr<std::uint64_t> SendWindow::NextNamedNumber(
+    std::string_view channel) const {
+  const auto it = named_.find(Key(channel));
+  if (it == named_.end()) {
+    return absl::FailedPreconditionError(fmt::format(
+        "channel: the producer was not opened in \"{}\" (OpenProducer)",
+        channel));
+  }
+  if (!it->second.failure.ok()) return it->second.failure;
+  return it->second.next_producer_sequence;
 }
 
 void SendWindow::FailUnsupported(wire::Capabilities capabilities,
@@ -145,8 +194,8 @@ void SendWindow::FailUnsupported(wire::Capabilities capabilities,
                     "what the message needs: {}",
                     capabilities.Missing(batch.needs)));
     // Or another server, which did know it, was sent all of it.
-    const bool rest_can_go =
-        !batch.written() && !batch.expected_last && !batch.numbered_by_caller;
+    const bool rest_can_go = !batch.written() && !batch.expected_last &&
+                             batch.numbering == Numbering::kChannel;
     if (!rest_can_go) {
       FailFirst(status, fates);
       continue;
@@ -161,8 +210,7 @@ void SendWindow::FailUnsupported(wire::Capabilities capabilities,
 }
 
 SendWindow::Channel& SendWindow::FindChannel(std::string_view name) {
-  const absl::string_view key(name.data(), name.size());
-  if (const auto it = channels_.find(key); it != channels_.end()) {
+  if (const auto it = channels_.find(Key(name)); it != channels_.end()) {
     return it->second;
   }
   if (channels_.size() >= forget_at_) ForgetIdleChannels();
@@ -196,11 +244,14 @@ grpc::ByteBuffer SendWindow::Write() {
     batch.encoded = rpc::MakeSlice(std::exchange(batch.messages, {}));
   }
   bytes_in_flight_ += batch.encoded.size();
-  if (batch.first_producer_sequence == 0) Number(batch);
-  wire::SendHeader header = {
-      .channel = batch.channel,
-      .producer_id = batch.producer_id,
-      .first_producer_sequence = batch.first_producer_sequence};
+  wire::SendHeader header = {.channel = batch.channel,
+                             .producer_generation = batch.generation,
+                             .idempotency_key = batch.idempotency_key};
+  if (batch.numbering != Numbering::kNone) {
+    if (batch.first_producer_sequence == 0) Number(batch);
+    header.producer_id = batch.producer_id;
+    header.first_producer_sequence = batch.first_producer_sequence;
+  }
   if (batch.expected_last) {
     header.expected_last_sequence = batch.expected_last->sequence;
     if (batch.expected_epoch == 0) batch.expected_epoch = epoch_;
@@ -241,8 +292,13 @@ absl::Status SendWindow::CheckRun(const wire::ReceiptRun& run) {
     return absl::DataLossError(
         "the server sent receipts for more messages than it was sent");
   }
-  // A caller may repeat what was stored long ago.
-  if (run.duplicate && in_flight_.front()->numbered_by_caller) {
+  const Numbering numbering = in_flight_.front()->numbering;
+  if (!run.has_position() && numbering != Numbering::kNamed) {
+    return absl::DataLossError(
+        "the server sent a receipt that does not say where a message is");
+  }
+  // What a caller repeats may have been stored long ago.
+  if (run.duplicate && numbering != Numbering::kChannel) {
     return absl::OkStatus();
   }
   Channel& channel = FindChannel(in_flight_.front()->channel);
@@ -270,13 +326,15 @@ absl::Status SendWindow::Acknowledge(const std::vector<wire::ReceiptRun>& runs,
         ++batch.settled;
         --messages_;
         Tell(batch, batch.completions[index],
-             Receipt{.position = {run.epoch, run.first_sequence + i},
-                     .send_time = run.send_time,
-                     .duplicate = run.duplicate},
+             Receipt{
+                 .position = {run.epoch,
+                              run.has_position() ? run.first_sequence + i : 0},
+                 .send_time = run.send_time,
+                 .duplicate = run.duplicate},
              fates);
       }
       if (batch.acknowledged == batch.completions.size()) {
-        if (!batch.numbered_by_caller) {
+        if (batch.numbering == Numbering::kChannel) {
           FindChannel(batch.channel).epoch = run.epoch;
         }
         std::unique_ptr<Batch> done = std::move(in_flight_.front());
@@ -313,7 +371,8 @@ void SendWindow::Refuse(const absl::Status& status, Fates* fates) {
   if (queue_.empty()) return;
   Batch& batch = *queue_.front();
   Channel& channel = FindChannel(batch.channel);
-  if (IsAboutProducer(status) && !before_any && !batch.numbered_by_caller) {
+  if (IsAboutProducer(status) && !before_any &&
+      batch.numbering == Numbering::kChannel) {
     // The log does not know this producer. Either it is another log, or what is
     // left of one, which has lost what this producer had sent; or it has
     // forgotten it, which loses nothing.
@@ -338,25 +397,50 @@ void SendWindow::FailFirst(const absl::Status& refusal, Fates* fates) {
   const std::optional<Position> last = LastPosition(refusal);
   const bool final = !batch.uncertain || (batch.expected_last && last &&
                                           last->epoch == batch.expected_epoch);
-  if (!final && !batch.numbered_by_caller) {
-    return FailAmbiguous(
-        name, refusal,
-        absl::UnavailableError(fmt::format(
-            "a message sent before was refused: {}", MessageOf(refusal))),
-        fates);
-  }
-  if (final && !batch.numbered_by_caller &&
-      batch.first_producer_sequence != 0) {
-    FindChannel(name).next_producer_sequence = batch.first_producer_sequence;
-    // Nor is what was sent after it.
-    for (const std::unique_ptr<Batch>& other : queue_) {
-      if (other->channel == name) other->uncertain = false;
+  if (batch.numbering == Numbering::kChannel) {
+    if (!final) {
+      return FailAmbiguous(
+          name, refusal,
+          absl::UnavailableError(fmt::format(
+              "a message sent before was refused: {}", MessageOf(refusal))),
+          fates);
     }
-    TakeNumbers(name);
+    if (batch.first_producer_sequence != 0) {
+      FindChannel(name).next_producer_sequence = batch.first_producer_sequence;
+      // Nor is what was sent after it.
+      for (const std::unique_ptr<Batch>& other : queue_) {
+        if (other->channel == name) other->uncertain = false;
+      }
+      TakeNumbers(name);
+    }
   }
+  const std::uint64_t generation = batch.generation;
   Fail(batch, final ? WithoutMayBeStored(refusal) : WithMayBeStored(refusal),
        fates);
   RemoveFirst();
+  if (generation != 0) FailNamed(name, generation, refusal, fates);
+}
+
+void SendWindow::FailNamed(const std::string& channel, std::uint64_t generation,
+                           const absl::Status& why, Fates* fates) {
+  Named& named = named_.find(Key(channel))->second;
+  const absl::Status status = WithoutMayBeStored(WithMessage(
+      why, fmt::format("a message of the producer that was sent before was not "
+                       "stored: {}",
+                       MessageOf(WithoutMayBeStored(why)))));
+  if (named.generation == generation && named.failure.ok()) {
+    named.failure = status;
+  }
+  Batches left;
+  for (std::unique_ptr<Batch>& batch : queue_) {
+    if (batch->channel != channel || batch->generation != generation) {
+      left.push_back(std::move(batch));
+      continue;
+    }
+    Fail(*batch, batch->uncertain ? WithMayBeStored(status) : status, fates);
+    Remove(std::move(batch));
+  }
+  queue_ = std::move(left);
 }
 
 void SendWindow::FailAmbiguous(const std::string& channel,
@@ -386,7 +470,9 @@ void SendWindow::Renew(const std::string& name) {
 
 void SendWindow::TakeNumbers(const std::string& channel) {
   for (const std::unique_ptr<Batch>& batch : queue_) {
-    if (batch->channel != channel || batch->numbered_by_caller) continue;
+    if (batch->channel != channel || batch->numbering != Numbering::kChannel) {
+      continue;
+    }
     batch->first_producer_sequence = 0;
     // Of what may be stored in a log that was replaced, the epoch stays.
     if (batch->expected_last && !batch->uncertain) {
@@ -406,6 +492,9 @@ void SendWindow::FailInFlight(const absl::Status& status, Fates* fates) {
   Break();
   for (const std::string& channel : channels) {
     FailAmbiguous(channel, status, status, fates);
+    if (const auto it = named_.find(Key(channel)); it != named_.end()) {
+      FailNamed(channel, it->second.generation, status, fates);
+    }
   }
 }
 
@@ -415,6 +504,9 @@ void SendWindow::FailAll(const absl::Status& status, Fates* fates) {
   const absl::Status not_stored = WithoutMayBeStored(status);
   for (const std::unique_ptr<Batch>& batch : queue_) {
     Fail(*batch, batch->written() ? stored : not_stored, fates);
+    if (batch->numbering == Numbering::kNamed) {
+      named_.find(Key(batch->channel))->second.failure = not_stored;
+    }
   }
   queue_.clear();
   channels_.clear();
@@ -484,7 +576,8 @@ Timers::TimePoint SendWindow::Expire(Timers::TimePoint now,
   Batches left;
   for (std::unique_ptr<Batch>& batch : queue_) {
     if (batch->deadline <= now) {
-      if (batch->written()) {
+      // What is dropped leaves a hole, in which it could not be sent again.
+      if (batch->written() || batch->numbering == Numbering::kNamed) {
         ExpireWritten(*batch, now, fates);
       } else if (!FailUnwritten(*batch, is_due, dropped, fates)) {
         Remove(std::move(batch));

@@ -40,10 +40,9 @@ struct Completion {
   bool told = false;
 };
 
-// What a message is sent with, beside what it says. If there is any of it, the
-// message has a batch of its own.
+// What a message is sent with, beside what it says.
 struct SendTerms {
-  // The producer's number that the caller has given it.
+  // The number that its caller has given it as a producer of the caller's own.
   struct Number {
     ProducerId producer_id{};
     std::uint64_t producer_sequence = 0;
@@ -51,9 +50,15 @@ struct SendTerms {
 
   // Of SendOptions.
   std::optional<Position> expected_last = std::nullopt;
+  std::string_view idempotency_key = {};
+  // Not both. `named_number` is that of the channel's named producer.
   std::optional<Number> number = std::nullopt;
+  std::optional<std::uint64_t> named_number = std::nullopt;
 
-  bool any() const { return expected_last || number; }
+  // Then the message has a batch of its own.
+  bool alone() const {
+    return expected_last || number || !idempotency_key.empty();
+  }
 };
 
 // Messages gather in batches, one per channel, and travel in this order: those
@@ -62,11 +67,11 @@ struct SendTerms {
 // the head of the queue, to be written on the next one.
 //
 // Each channel has a producer, whose sequences a batch gets when it is written
-// for the first time and keeps, so that the log knows it again, unless its
-// caller has numbered it: such a batch stands and falls alone. Where the log
-// does not know the producer any more, and it is certain that nothing of a
-// batch is stored, the channel gets another producer, and the batch another
-// number.
+// for the first time and keeps, so that the log knows it again. A batch that
+// its caller has numbered, or that has an idempotency key instead, stands and
+// falls alone. Where the log does not know the producer any more, and it is
+// certain that nothing of a batch is stored, the channel gets another producer,
+// and the batch another number.
 //
 // The server answers in order and stores nothing after a refusal. So a batch
 // that was refused, and those of its channel after it, are certainly not
@@ -75,6 +80,12 @@ struct SendTerms {
 // what was refused is its condition, in the epoch that it was written for, it
 // is not stored and never will be: the log has looked first whether it was, and
 // its last sequence only grows.
+//
+// A channel may have a *named* producer instead, whose numbers messages get
+// when they are added. It is never replaced by another one. There may be holes
+// between its numbers, but what is in one is taken for a duplicate later: so
+// once something of it has failed, all that was sent after it fails as well,
+// until it is opened again.
 //
 // Thread safety: none.
 class SendWindow {
@@ -113,6 +124,14 @@ class SendWindow {
   void Add(std::string_view channel, const NewMessage& message,
            std::size_t size, Completion completion,
            const SendTerms& terms = {});
+
+  // FAILED_PRECONDITION if something is under way to the channel.
+  absl::Status CheckIdle(std::string_view channel) const;
+  // Of its channel from now on.
+  void SetNamedProducer(const ProducerInfo& producer);
+  // The next number of the channel's named producer. FAILED_PRECONDITION if
+  // there is none; if something of it has failed, that.
+  absl::StatusOr<std::uint64_t> NextNamedNumber(std::string_view channel) const;
 
   // Fails what would be written next as long as that needs what a server does
   // not have that can do no more than this.
@@ -159,13 +178,23 @@ class SendWindow {
   std::uint64_t FirstUntold() const;
 
  private:
+  // Where a batch has its numbers from.
+  enum class Numbering : std::uint8_t {
+    kChannel,  // of the channel's producer
+    kNamed,    // of its named producer
+    kCaller,   // of a producer of the caller's
+    kNone,     // it has an idempotency key
+  };
+
   struct Batch {
     std::string channel;
     std::string messages;  // encoded fields, until it is written
     grpc::Slice encoded;   // the same, from then on
     ProducerId producer_id{};
     std::uint64_t first_producer_sequence = 0;  // 0: has no number
-    bool numbered_by_caller = false;
+    Numbering numbering = Numbering::kChannel;
+    std::uint64_t generation = 0;  // of a named producer
+    std::string idempotency_key;
     // The condition. If the caller has named no epoch, it is sent with that of
     // the stream on which it is written first.
     std::optional<Position> expected_last;
@@ -182,6 +211,9 @@ class SendWindow {
     Timers::TimePoint deadline = Timers::TimePoint::max();  // the first one
 
     bool written() const { return encoded.size() > 0; }
+    std::uint64_t next_producer_sequence() const {
+      return first_producer_sequence + completions.size();
+    }
   };
   using Batches = std::deque<std::unique_ptr<Batch>>;
 
@@ -197,14 +229,22 @@ class SendWindow {
     Batch* open = nullptr;    // the one in the queue that takes more messages
   };
 
+  struct Named {
+    ProducerId producer_id{};
+    std::uint64_t generation = 0;
+    std::uint64_t next_producer_sequence = 1;
+    absl::Status failure;  // since it was opened
+  };
+
   // What is wrong with a receipt that is the next one.
   absl::Status CheckRun(const wire::ReceiptRun& run);
 
   Channel& FindChannel(std::string_view name);
   void ForgetIdleChannels();
-  Batch& OpenBatch(std::string_view name, std::size_t size);
-  Batch& NewBatch(Channel& channel, std::string_view name);
-  static void SetTerms(const SendTerms& terms, Batch* batch);
+  Batch& OpenBatch(std::string_view name, std::size_t size,
+                   const SendTerms& terms);
+  Batch& NewBatch(Channel& channel, std::string_view name,
+                  const SendTerms& terms);
   void Number(Batch& batch);
 
   // What was in flight goes back to the queue.
@@ -220,6 +260,10 @@ class SendWindow {
   // The first one in the queue was refused, and what comes after it is not
   // stored unless it is uncertain.
   void FailFirst(const absl::Status& refusal, Fates* fates);
+  // Something of the named producer of this generation has failed: so does what
+  // is in the queue of it.
+  void FailNamed(const std::string& channel, std::uint64_t generation,
+                 const absl::Status& why, Fates* fates);
 
   void Fail(Batch& batch, const absl::Status& status, Fates* fates);
   void Remove(std::unique_ptr<Batch> batch);
@@ -235,6 +279,7 @@ class SendWindow {
                      Fates* fates);
 
   absl::flat_hash_map<std::string, Channel> channels_;
+  absl::flat_hash_map<std::string, Named> named_;  // by channel
   std::size_t forget_at_;
   // Of channels to come.
   ProducerId producer_id_;

@@ -1,4 +1,4 @@
-// The six methods, all of them raw: typed methods would answer malformed bytes
+// The methods, all of them raw: typed methods would answer malformed bytes
 // with UNIMPLEMENTED before a handler sees them.
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
@@ -30,6 +30,7 @@
 #include "server/service_core.h"
 #include "server/unary_send.h"
 #include "wire/channels.h"
+#include "wire/producers.h"
 
 namespace messenger {
 namespace {
@@ -41,24 +42,78 @@ using RawService = MessengerServer::WithRawCallbackMethod_SendMessage<
             MessengerServer::WithRawCallbackMethod_ListChannels<
                 MessengerServer::WithRawCallbackMethod_GetChannel<
                     MessengerServer::WithRawCallbackMethod_DeleteChannel<
-                        MessengerServer::Service>>>>>>;
+                        MessengerServer::WithRawCallbackMethod_OpenProducer<
+                            MessengerServer::
+                                WithRawCallbackMethod_ListProducers<
+                                    MessengerServer::
+                                        WithRawCallbackMethod_DeleteProducer<
+                                            MessengerServer::Service>>>>>>>>>;
 
-constexpr std::size_t kMaxPageSize = 1000;
+// Of channels, and of producers.
+constexpr std::size_t kMaxChannels = 1000;
+constexpr std::size_t kMaxProducers = 500;
+
+std::size_t PageSize(std::size_t asked, std::size_t most) {
+  return asked == 0 ? most : std::min(asked, most);
+}
+
+// A producer's place in the list, as a token. A channel's name has no slash.
+std::string TokenOf(const ProducerInfo& info) {
+  return info.channel + "/" + info.name;
+}
+ProducerKey KeyOf(const std::string& token) {
+  const std::size_t slash = std::min(token.find('/'), token.size());
+  return {.channel = token.substr(0, slash),
+          .name = token.substr(std::min(slash + 1, token.size()))};
+}
+
+// What `parse` makes of a request, if the call is admitted so far; nothing if
+// it has been refused.
+template <typename Parse>
+auto Parsed(const Call& call, const grpc::ByteBuffer& request,
+            grpc::ServerUnaryReactor* reactor, Parse parse)
+    -> std::optional<typename decltype(parse({}))::value_type> {
+  auto parsed = RefuseIfOutOfMemory([&]() -> decltype(parse({})) {
+    if (absl::Status s = call.Admit(); !s.ok()) return s;
+    const grpc::Slice bytes = rpc::Flatten(request);
+    return parse(rpc::View(bytes));
+  });
+  if (parsed.ok()) return *std::move(parsed);
+  reactor->Finish(call.Tell(parsed.status()));
+  return std::nullopt;
+}
+
+// Whether the call is admitted to the channel; it has been refused if not.
+bool IsAdmitted(const Call& call, const std::string& channel,
+                grpc::ServerUnaryReactor* reactor) {
+  const absl::Status refusal = call.Admit(channel);
+  if (!refusal.ok()) reactor->Finish(call.Tell(refusal));
+  return refusal.ok();
+}
 
 // The channel of a request of this type; nothing if the call has been refused.
 std::optional<std::string> AdmittedChannel(const Call& call,
                                            const grpc::ByteBuffer& request,
                                            std::string_view type,
                                            grpc::ServerUnaryReactor* reactor) {
-  auto name = RefuseIfOutOfMemory([&]() -> absl::StatusOr<std::string> {
-    if (absl::Status s = call.Admit(); !s.ok()) return s;
-    const grpc::Slice bytes = rpc::Flatten(request);
-    return wire::ParseChannelRequest(rpc::View(bytes), type);
+  auto name = Parsed(call, request, reactor, [&](std::string_view bytes) {
+    return wire::ParseChannelRequest(bytes, type);
   });
-  const absl::Status refusal = name.ok() ? call.Admit(*name) : name.status();
-  if (refusal.ok()) return *std::move(name);
-  reactor->Finish(call.Tell(refusal));
-  return std::nullopt;
+  if (name && !IsAdmitted(call, *name, reactor)) name.reset();
+  return name;
+}
+
+// Likewise the channel and the name of a producer.
+std::optional<wire::ProducerRequest> AdmittedProducer(
+    const Call& call, const grpc::ByteBuffer& request, std::string_view type,
+    grpc::ServerUnaryReactor* reactor) {
+  auto producer = Parsed(call, request, reactor, [&](std::string_view bytes) {
+    return wire::ParseProducerRequest(bytes, type);
+  });
+  if (producer && !IsAdmitted(call, producer->channel, reactor)) {
+    producer.reset();
+  }
+  return producer;
 }
 
 }  // namespace
@@ -177,21 +232,12 @@ class Service::Impl final : public RawService {
                                          grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     const Call call(&core_, &ServiceStats::list_channels, *context);
-    using Request = decltype(wire::ParseListChannelsRequest({}));
-    const auto parsed = RefuseIfOutOfMemory([&]() -> Request {
-      if (absl::Status s = call.Admit(); !s.ok()) return s;
-      const grpc::Slice bytes = rpc::Flatten(*request);
-      return wire::ParseListChannelsRequest(rpc::View(bytes));
-    });
-    if (!parsed.ok()) {
-      reactor->Finish(call.Tell(parsed.status()));
-      return reactor;
-    }
-    const std::size_t size = parsed->page_size == 0
-                                 ? kMaxPageSize
-                                 : std::min(parsed->page_size, kMaxPageSize);
+    const auto list =
+        Parsed(call, *request, reactor, wire::ParseListChannelsRequest);
+    if (!list) return reactor;
+    const std::size_t size = PageSize(list->page_size, kMaxChannels);
     core_.log().ListChannels(
-        parsed->page_token, size,
+        list->page_token, size,
         [this, call, reactor, response, size](const auto& channels) {
           reactor->Finish(call.Tell(Respond(channels, size, response)));
         });
@@ -229,6 +275,58 @@ class Service::Impl final : public RawService {
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* OpenProducer(grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const Call call(&core_, &ServiceStats::open_producer, *context);
+    if (const auto producer =
+            AdmittedProducer(call, *request, "OpenProducerRequest", reactor)) {
+      core_.log().OpenProducer(
+          producer->channel, producer->name,
+          [call, reactor, response](const auto& opened) {
+            reactor->Finish(call.Tell(Respond(opened, response)));
+          });
+    }
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* ListProducers(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const Call call(&core_, &ServiceStats::list_producers, *context);
+    const auto list =
+        Parsed(call, *request, reactor, wire::ParseListProducersRequest);
+    if (!list ||
+        (!list->channel.empty() && !IsAdmitted(call, list->channel, reactor))) {
+      return reactor;
+    }
+    const std::size_t size = PageSize(list->page_size, kMaxProducers);
+    core_.log().ListProducers(
+        list->channel, KeyOf(list->page_token), size,
+        [call, reactor, response, size](const auto& producers) {
+          reactor->Finish(call.Tell(Respond(producers, size, response)));
+        });
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* DeleteProducer(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+      grpc::ByteBuffer* response) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const Call call(&core_, &ServiceStats::delete_producer, *context);
+    if (const auto producer = AdmittedProducer(
+            call, *request, "DeleteProducerRequest", reactor)) {
+      *response = rpc::MakeBuffer(std::string());
+      core_.log().DeleteProducer(producer->channel, producer->name,
+                                 [call, reactor](const absl::Status& status) {
+                                   reactor->Finish(call.Tell(status));
+                                 });
+    }
+    return reactor;
+  }
+
  private:
   absl::Status Respond(const absl::StatusOr<std::vector<ChannelInfo>>& channels,
                        std::size_t page_size, grpc::ByteBuffer* response) {
@@ -256,6 +354,46 @@ class Service::Impl final : public RawService {
     });
   }
 
+  static absl::Status Respond(const absl::StatusOr<ProducerInfo>& producer,
+                              grpc::ByteBuffer* response) {
+    if (!producer.ok()) return producer.status();
+    return RefuseIfOutOfMemory([&] {
+      v1::OpenProducerResponse answer;
+      FillIn(*producer, answer.mutable_producer());
+      *response = rpc::MakeBuffer(answer.SerializeAsString());
+      return absl::OkStatus();
+    });
+  }
+  static absl::Status Respond(
+      const absl::StatusOr<std::vector<ProducerInfo>>& producers,
+      std::size_t page_size, grpc::ByteBuffer* response) {
+    if (!producers.ok()) return producers.status();
+    return RefuseIfOutOfMemory([&] {
+      v1::ListProducersResponse list;
+      for (const ProducerInfo& info : *producers) {
+        FillIn(info, list.add_producers());
+      }
+      if (producers->size() == page_size) {
+        list.set_next_page_token(TokenOf(producers->back()));
+      }
+      *response = rpc::MakeBuffer(list.SerializeAsString());
+      return absl::OkStatus();
+    });
+  }
+
+  static void FillIn(const ProducerInfo& info, v1::Producer* producer) {
+    producer->set_channel(info.channel);
+    producer->set_name(info.name);
+    producer->set_producer_id(info.producer_id.data(), info.producer_id.size());
+    producer->set_generation(info.generation);
+    producer->set_last_producer_sequence(info.last_producer_sequence);
+    producer->set_epoch(info.epoch);
+    const auto since = info.last_used.time_since_epoch();
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+    producer->mutable_last_used()->set_seconds(seconds.count());
+    producer->mutable_last_used()->set_nanos(
+        Narrow<std::int32_t>((since - seconds).count()));
+  }
   void FillIn(const ChannelInfo& info, v1::Channel* channel) {
     channel->set_name(info.name);
     channel->set_epoch(info.epoch);

@@ -34,7 +34,7 @@ std::string Capabilities::Encode() const {
   std::string bytes;
   for (const auto& [capability, name] : kNames) {
     if (!Has(capability)) continue;
-    AppendVarint(bytes, static_cast<std::uint32_t>(capability));
+    AppendVarint(bytes, static_cast<std::uint64_t>(capability));
     AppendVarint(bytes, 1);
   }
   return bytes;
@@ -45,7 +45,7 @@ Capabilities Capabilities::Decode(std::string_view bytes) {
   FieldReader fields(bytes);
   while (fields.Next()) {
     for (const auto& [capability, name] : kNames) {
-      if (fields.tag() == static_cast<std::uint32_t>(capability) &&
+      if (fields.tag() == static_cast<std::uint64_t>(capability) &&
           fields.number() != 0) {
         capabilities.Add(capability);
       }

@@ -11,7 +11,7 @@
 
 namespace messenger::wire {
 
-enum class Capability : std::uint32_t {
+enum class Capability : std::uint64_t {
   kData = tags::capabilities::kData,
   kConditionalAppend = tags::capabilities::kConditionalAppend,
   kNamedProducers = tags::capabilities::kNamedProducers,
@@ -40,11 +40,11 @@ class Capabilities {
   static Capabilities Decode(std::string_view bytes);
 
  private:
-  static constexpr std::uint32_t Bit(Capability one) {
-    return 1U << (static_cast<std::uint32_t>(one) >> 3U);  // its field's number
+  static constexpr std::uint64_t Bit(Capability one) {
+    return std::uint64_t{1} << (static_cast<std::uint64_t>(one) >> 3U);  // its field's number
   }
 
-  std::uint32_t bits_ = 0;
+  std::uint64_t bits_ = 0;
 };
 
 // All that this version of the library can do.

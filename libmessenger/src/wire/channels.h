@@ -12,10 +12,10 @@ namespace messenger::wire {
 
 struct ListChannelsRequest {
   std::size_t page_size = 0;
-  std::string_view page_token;
+  std::string page_token;
 };
 
-// INVALID_ARGUMENT if the bytes are malformed. The view points into them.
+// INVALID_ARGUMENT if the bytes are malformed.
 absl::StatusOr<ListChannelsRequest> ParseListChannelsRequest(
     std::string_view bytes);
 

@@ -30,12 +30,11 @@ absl::StatusOr<ProducerRequest> ParseProducerRequest(std::string_view bytes,
 
 struct ListProducersRequest {
   std::size_t page_size = 0;
-  std::string_view page_token;
-  std::string_view channel;  // valid, or empty: all channels
+  std::string page_token;
+  std::string channel;  // valid, or empty: all channels
 };
 
-// INVALID_ARGUMENT if the bytes are malformed, or the channel is not valid. The
-// views point into the bytes.
+// INVALID_ARGUMENT if the bytes are malformed, or the channel is not valid.
 absl::StatusOr<ListProducersRequest> ParseListProducersRequest(
     std::string_view bytes);
 

@@ -97,19 +97,15 @@ class RequestBuilder {
           fmt::format("producer_generation: {} without a producer_id",
                       request_.producer_generation));
     }
-    if (absl::Status s = CheckIdempotencyKey(); !s.ok()) return s;
+    if (absl::Status s = CheckKey(); !s.ok()) return s;
     return std::move(request_);
   }
 
  private:
-  absl::Status CheckIdempotencyKey() const {
+  absl::Status CheckKey() const {
     const std::string_view key = request_.idempotency_key;
     if (key.empty()) return absl::OkStatus();
-    if (!kIdempotencyKeySize.Contain(key.size())) {
-      return OutOfBounds("idempotency_key", key.size(), kIdempotencyKeySize,
-                         " bytes");
-    }
-    if (absl::Status s = CheckUtf8("idempotency_key", key); !s.ok()) return s;
+    if (absl::Status s = wire::CheckIdempotencyKey(key); !s.ok()) return s;
     if (request_.producer_id) {
       return absl::InvalidArgumentError(
           "idempotency_key: together with a producer_id; a request has one of "
@@ -136,6 +132,14 @@ absl::Status CheckSize(std::string_view bytes, const SendLimits& limits) {
 }
 
 }  // namespace
+
+absl::Status CheckIdempotencyKey(std::string_view key) {
+  if (!kIdempotencyKeySize.Contain(key.size())) {
+    return OutOfBounds("idempotency_key", key.size(), kIdempotencyKeySize,
+                       " bytes");
+  }
+  return CheckUtf8("idempotency_key", key);
+}
 
 absl::StatusOr<SendRequest> ParseSendMessageRequest(std::string_view bytes,
                                                     const SendLimits& limits) {
@@ -254,6 +258,13 @@ std::string EncodeSendMessagesHeader(const SendHeader& header) {
   }
   if (header.expected_epoch != 0) {
     AppendFixed64Field(out, fields::kExpectedEpoch, header.expected_epoch);
+  }
+  if (header.producer_generation != 0) {
+    AppendVarintField(out, fields::kProducerGeneration,
+                      header.producer_generation);
+  }
+  if (!header.idempotency_key.empty()) {
+    AppendBytesField(out, fields::kIdempotencyKey, header.idempotency_key);
   }
   return out;
 }

@@ -38,6 +38,9 @@ inline constexpr std::size_t kMaxRequestMessages = 65'536;
 
 inline constexpr Bounds<std::size_t> kIdempotencyKeySize{1, 128};
 
+// INVALID_ARGUMENT names the field, the value and the limit.
+absl::Status CheckIdempotencyKey(std::string_view key);
+
 struct SendLimits {
   std::size_t max_request_bytes;
   std::size_t max_message_bytes;
@@ -55,7 +58,9 @@ struct SendHeader {
   std::optional<ProducerId> producer_id = std::nullopt;
   std::uint64_t first_producer_sequence = 0;
   std::optional<std::uint64_t> expected_last_sequence = std::nullopt;
-  std::uint64_t expected_epoch = 0;  // 0: any
+  std::uint64_t expected_epoch = 0;       // 0: any
+  std::uint64_t producer_generation = 0;  // 0: none
+  std::string_view idempotency_key = {};  // empty: none
 };
 // Its messages are appended after it by AppendNewMessageField.
 std::string EncodeSendMessagesHeader(const SendHeader& header);
