@@ -26,6 +26,8 @@ struct Request {
   std::uint64_t first = 0;
   std::optional<std::uint64_t> expected_last_sequence;
   std::uint64_t expected_epoch = 0;
+  std::uint64_t generation = 0;
+  std::string idempotency_key;
   std::vector<std::string> texts;
 };
 
@@ -65,7 +67,9 @@ class Fixture {
         proto.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size())));
     Request request = {.producer_id = proto.producer_id(),
                        .first = proto.first_producer_sequence(),
-                       .expected_epoch = proto.expected_epoch()};
+                       .expected_epoch = proto.expected_epoch(),
+                       .generation = proto.producer_generation(),
+                       .idempotency_key = proto.idempotency_key()};
     if (proto.has_expected_last_sequence()) {
       request.expected_last_sequence = proto.expected_last_sequence();
     }
@@ -78,10 +82,14 @@ class Fixture {
     while (window.queued()) Write();
   }
   absl::Status Acknowledge(std::uint64_t first, std::uint32_t count,
-                           std::uint64_t epoch = kEpoch) {
+                           std::uint64_t epoch = kEpoch,
+                           bool duplicate = false) {
     SendWindow::Fates fates;
-    absl::Status status = window.Acknowledge(
-        {{.epoch = epoch, .first_sequence = first, .count = count}}, &fates);
+    absl::Status status = window.Acknowledge({{.epoch = epoch,
+                                               .first_sequence = first,
+                                               .count = count,
+                                               .duplicate = duplicate}},
+                                             &fates);
     Tell(std::move(fates));
     return status;
   }
@@ -504,17 +512,174 @@ TEST_CASE_FIXTURE(Fixture,
   Add("a", "2");
   WriteAll();
   CHECK(Acknowledge(10, 1).ok());
-  SendWindow::Fates fates;
-  CHECK(window
-            .Acknowledge({{.epoch = kEpoch,
-                           .first_sequence = 3,
-                           .count = 1,
-                           .duplicate = true}},
-                         &fates)
-            .ok());
-  CHECK(fates.size() == 1);
+  CHECK(Acknowledge(3, 1, kEpoch, /*duplicate=*/true).ok());
   CHECK(absl::IsDataLoss(Acknowledge(10, 1)));
   CHECK(Acknowledge(11, 1).ok());
+}
+
+TEST_CASE_FIXTURE(
+    Fixture,
+    "window: a message with an idempotency key has no number, and "
+    "stands and falls alone") {
+  window.SetEpoch(kEpoch);
+  Add("a", "1");
+  Add({.channel = "a", .text = "keyed"}, {.idempotency_key = "k"});
+  Add("a", "2");
+  CHECK(Write().first == 1);
+  const Request keyed = Write();
+  CHECK(keyed.texts == Texts{"keyed"});
+  CHECK(keyed.idempotency_key == "k");
+  CHECK(keyed.producer_id.empty());
+  CHECK(keyed.first == 0);
+  CHECK(Write().first == 2);
+  CHECK(Acknowledge(7, 1).ok());
+  window.Break();
+  window.SetEpoch(kEpoch);
+  WriteAll();
+  Refuse(kFull);
+  CHECK(absl::IsResourceExhausted(ResultOf("keyed")));
+  CHECK(MayBeStored(ResultOf("keyed")));
+  const Request two = Write();
+  CHECK(two.texts == Texts{"2"});
+  CHECK(two.first == 2);
+  // Whoever repeats a key may get a receipt from long ago.
+  Add({.channel = "a", .text = "again"}, {.idempotency_key = "k"});
+  WriteAll();
+  CHECK(Acknowledge(8, 1).ok());
+  CHECK(Acknowledge(3, 1, kEpoch, /*duplicate=*/true).ok());
+  CHECK(window.empty());
+}
+
+// The named producer of channel "a".
+ProducerInfo Named(std::uint64_t generation, std::uint64_t last) {
+  return {.channel = "a",
+          .name = "n",
+          .producer_id = {9},
+          .generation = generation,
+          .last_producer_sequence = last,
+          .epoch = kEpoch};
+}
+
+// Adds to the channel "a" what is sent as its named producer.
+void AddNamed(Fixture& f, const std::string& text,
+              std::optional<std::uint64_t> number = std::nullopt,
+              Timers::TimePoint deadline = Timers::TimePoint::max()) {
+  const absl::StatusOr<std::uint64_t> next = f.window.NextNamedNumber("a");
+  REQUIRE(next.ok());
+  f.Add({.channel = "a", .text = text},
+        {.named_number = number.value_or(*next)}, deadline);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a named producer goes on where it was, with holes "
+                  "between requests only") {
+  CHECK(absl::IsFailedPrecondition(window.NextNamedNumber("a").status()));
+  window.SetNamedProducer(Named(3, 10));
+  AddNamed(*this, "11");
+  AddNamed(*this, "12");
+  AddNamed(*this, "20", 20);
+  AddNamed(*this, "21");
+  AddNamed(*this, "5", 5);
+  const Request first = Write();
+  CHECK(first.texts == Texts{"11", "12"});
+  CHECK(first.first == 11);
+  CHECK(first.generation == 3);
+  CHECK(first.producer_id[0] == 9);
+  const Request second = Write();
+  CHECK(second.texts == Texts{"20", "21"});
+  CHECK(second.first == 20);
+  CHECK(Write().first == 5);
+  CHECK(absl::IsFailedPrecondition(window.CheckIdle("a")));
+  CHECK(window.CheckIdle("b").ok());
+  CHECK(Acknowledge(1, 4).ok());
+  // A duplicate of which no place is remembered.
+  CHECK(Acknowledge(0, 1, kEpoch, /*duplicate=*/true).ok());
+  CHECK(results["5"][0]->position == Position{.epoch = kEpoch});
+  CHECK(results["5"][0]->duplicate);
+  CHECK(window.CheckIdle("a").ok());
+  CHECK(*window.NextNamedNumber("a") == 6);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: only a named producer gets a receipt without a "
+                  "position") {
+  Add("a", "1");
+  Write();
+  CHECK(absl::IsDataLoss(Acknowledge(0, 1, kEpoch, /*duplicate=*/true)));
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: when something of a named producer has failed, so "
+                  "has what was sent after it, until it is opened again") {
+  const absl::Status fenced =
+      WithReason(absl::FailedPreconditionError("another one"),
+                 reason::kProducerFenced, {{"generation", "4"}});
+  window.SetEpoch(kEpoch);
+  window.SetNamedProducer(Named(3, 0));
+  AddNamed(*this, "1");
+  Write();
+  AddNamed(*this, "2");
+  Add("b", "other");
+  SUBCASE("refused") {
+    Write();
+    Refuse(fenced);
+    CHECK(ResultOf("1") == fenced);
+    CHECK_FALSE(MayBeStored(ResultOf("2")));
+  }
+  SUBCASE("refused after a break") {
+    Write();
+    window.Break();
+    window.SetEpoch(kEpoch);
+    WriteAll();
+    Refuse(fenced);
+    CHECK(MayBeStored(ResultOf("1")));
+    CHECK(MayBeStored(ResultOf("2")));
+  }
+  SUBCASE("nonsense") {
+    SendWindow::Fates fates;
+    window.FailInFlight(fenced, &fates);
+    CHECK(fates.size() == 2);
+    results["1"].emplace_back(fenced);
+    results["2"].emplace_back(fenced);
+  }
+  // What it was is still told.
+  for (const char* text : {"1", "2"}) {
+    CHECK(ReasonOf(ResultOf(text)) == reason::kProducerFenced);
+  }
+  CHECK(Write().texts == Texts{"other"});
+  CHECK(ReasonOf(window.NextNamedNumber("a").status()) ==
+        reason::kProducerFenced);
+  window.SetNamedProducer(Named(5, 7));
+  AddNamed(*this, "8");
+  const Request again = Write();
+  CHECK(again.first == 8);
+  CHECK(again.generation == 5);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a message of a named producer whose time is up is "
+                  "sent all the same, since it would leave a hole") {
+  const Timers::TimePoint soon = Timers::TimePoint() + std::chrono::seconds(1);
+  window.SetNamedProducer(Named(1, 0));
+  AddNamed(*this, "1", std::nullopt, soon);
+  AddNamed(*this, "2");
+  Expire(soon);
+  CHECK(absl::IsDeadlineExceeded(ResultOf("1")));
+  CHECK(MayBeStored(ResultOf("1")));
+  const Request request = Write();
+  CHECK(request.texts == Texts{"1", "2"});
+  CHECK(request.first == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "window: a named producer of which all has failed is to be "
+                  "opened again") {
+  window.SetNamedProducer(Named(1, 0));
+  AddNamed(*this, "1");
+  SendWindow::Fates fates;
+  window.FailAll(absl::UnavailableError("gone"), &fates);
+  CHECK(fates.size() == 1);
+  CHECK(absl::IsUnavailable(window.NextNamedNumber("a").status()));
 }
 
 TEST_CASE_FIXTURE(Fixture,
