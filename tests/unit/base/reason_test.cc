@@ -72,7 +72,7 @@ TEST_CASE("reason: the contract lists those that servers give") {
     CHECK(test::Contains(contract, "//   " + reason + " ") ==
           (reason != reason::kNotServing));
   }
-  CHECK(count == 12);
+  CHECK(count >= 12);
 }
 
 }  // namespace
