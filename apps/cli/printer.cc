@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <iterator>
 #include <string_view>
@@ -20,12 +21,46 @@
 namespace messenger::app {
 namespace {
 
+void AppendVarint(std::uint64_t value, std::string* out) {
+  for (; value >= 0x80; value >>= 7) {
+    out->push_back(static_cast<char>((value & 0x7f) | 0x80));
+  }
+  out->push_back(static_cast<char>(value));
+}
+
+void AppendRecord(std::string_view bytes, Framing framing, std::string* out) {
+  if (framing == Framing::kLengthPrefixed) AppendVarint(bytes.size(), out);
+  out->append(bytes);
+  if (framing == Framing::kLines) out->push_back('\n');
+  if (framing == Framing::kNull) out->push_back('\0');
+}
+
 class TextPrinter final : public Printer {
  public:
+  explicit TextPrinter(Framing framing) : framing_(framing) {}
+
   void Print(const Message& message, std::string* out) override {
-    out->append(message.text);
-    out->push_back('\n');
+    AppendRecord(message.text, framing_, out);
   }
+
+ private:
+  const Framing framing_;
+};
+
+class DataPrinter final : public Printer {
+ public:
+  explicit DataPrinter(std::optional<Framing> framing) : framing_(framing) {}
+
+  void Print(const Message& message, std::string* out) override {
+    if (framing_) {
+      AppendRecord(message.data, *framing_, out);
+    } else {
+      out->append(message.data);
+    }
+  }
+
+ private:
+  const std::optional<Framing> framing_;
 };
 
 // Appends a text fit for a terminal, but for its last line, which it returns.
@@ -86,6 +121,7 @@ class ReadablePrinter final : public Printer {
     PrintTime(message.send_time, out);
     PrintAuthor(message.author, out);
     AppendText(AppendLinesButLast(message.text, kLineBreak, out), out);
+    PrintData(message, out);
     PrintAttributes(message.attributes, out);
     out->push_back('\n');
   }
@@ -118,6 +154,15 @@ class ReadablePrinter final : public Printer {
     AppendAuthor(author, out);
     End(out);
     out->append("  ");
+  }
+
+  void PrintData(const Message& message, std::string* out) const {
+    if (!HasData(message)) return;
+    // What comes before a text that is empty is two blanks as well.
+    if (!message.text.empty()) out->append("  ");
+    Begin(kDim, out);
+    AppendData(message, out);
+    End(out);
   }
 
   void PrintAttributes(const Attributes& attributes, std::string* out) const {
@@ -166,8 +211,12 @@ std::string Describe(const Gap& gap) {
 
 }  // namespace
 
-std::unique_ptr<Printer> MakeTextPrinter() {
-  return std::make_unique<TextPrinter>();
+std::unique_ptr<Printer> MakeTextPrinter(Framing framing) {
+  return std::make_unique<TextPrinter>(framing);
+}
+
+std::unique_ptr<Printer> MakeDataPrinter(std::optional<Framing> framing) {
+  return std::make_unique<DataPrinter>(framing);
 }
 
 std::unique_ptr<Printer> MakePrintableTextPrinter() {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "apps/cli/framing.h"
 #include "messenger/message.h"
 
 namespace messenger::app {
@@ -16,7 +17,7 @@ class Printer {
  public:
   virtual ~Printer() = default;
 
-  // Appends the message, with its newline.
+  // Appends the message, with its newline or what else stands around it.
   virtual void Print(const Message& message, std::string* out) = 0;
 
   // Appends the gap, or returns false if this form has no place for it.
@@ -26,7 +27,11 @@ class Printer {
 };
 
 // Only the text, as it is: for machines.
-std::unique_ptr<Printer> MakeTextPrinter();
+std::unique_ptr<Printer> MakeTextPrinter(Framing framing);
+
+// Only the data, as it is: back to back if there is no framing, else a record
+// for each message, which is empty if it has none.
+std::unique_ptr<Printer> MakeDataPrinter(std::optional<Framing> framing);
 
 // Only the text, fit for a terminal.
 std::unique_ptr<Printer> MakePrintableTextPrinter();
@@ -36,8 +41,8 @@ std::unique_ptr<Printer> MakeJsonPrinter(std::string channel);
 
 enum class Colours { kNo, kYes };
 
-// For people: local time, author, text, fit for a terminal; no message can look
-// like another one.
+// For people: local time, author, text, how much data there is, attributes; fit
+// for a terminal; no message can look like another one.
 std::unique_ptr<Printer> MakeReadablePrinter(Colours colours);
 
 // Gaps for which the printer has no place, as they are told on stderr: the

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "apps/cli/bookmark_file.h"
 #include "apps/cli/command.h"
+#include "apps/cli/framing.h"
 #include "apps/cli/printer.h"
 #include "apps/common/command_line.h"
 #include "apps/common/event.h"
@@ -47,6 +48,10 @@ Examples:
       What was said in the last ten minutes, and from now on.
   messenger-cli read --channel logs --from earliest --until-caught-up --text
       The whole channel as lines, as 'send -' was given them.
+  messenger-cli read photos --last 1 --until-caught-up --data >photo.png
+      The bytes of a message.
+  messenger-cli read --channel events --from earliest --data --length-prefixed
+      The data of each message behind its length, as 'send -' takes it.
   messenger-cli read --json --after 1234567890:42
       Resume after a message, by its "epoch" and "sequence".
   messenger-cli read --from earliest --bookmark done | ./handle-each-line
@@ -56,14 +61,17 @@ Examples:
 Output:
   10:01:02 ann  hello {colour=red}    local time, author, text, attributes; the
                                       date stands on a line of its own where it
-                                      changes. Further lines of a text are
-                                      indented; what would drive a terminal, or
-                                      look like another message, is escaped or
-                                      stands between quotation marks.
+                                      changes. Data is told of, not shown:
+                                      [12 bytes of image/png]. Further lines of
+                                      a text are indented; what would drive a
+                                      terminal, or look like another message,
+                                      is escaped or stands between quotation
+                                      marks.
   --json   {"channel":"general","epoch":"1234567890","sequence":42,
             "send_time":"2024-05-14T10:01:02.000000001Z","author":"ann",
             "text":"hello","attributes":[{"name":"colour","value":"red"}]}
-           on one line, and for messages that are not there any more
+           on one line, with "data", in base64, and "content_type" if it has
+           them; and for messages that are not there any more
            {"gap":{"channel":"general","first_missing":1,"next":40,
             "reason":"retention"}}
 Without --json, gaps are reported on stderr. Colours are used on a terminal,
@@ -78,7 +86,10 @@ and goes on where it was, without a hole and without a repetition. With
 struct ReadCommand {
   ReadOptions read = {.channel = std::string(kDefaultChannel)};
   bool channel_given = false;
+  // Only the text, or only the data, and what stands around each.
   bool text_only = false;
+  bool data_only = false;
+  std::optional<Framing> framing;
   RetryOptions retry;
   std::string bookmark;  // a path; empty: none
 };
@@ -155,6 +166,45 @@ void AddStartOptions(CLI::App& command, Start* start) {
   }
 }
 
+void AddRawOptions(CLI::App& command, ReadCommand* options) {
+  command.add_flag("--text", options->text_only,
+                   "Print only the text: to a file or a pipe as it is,\n"
+                   "what 'send -' was given; on a terminal, fit for it");
+  command.add_flag("--data", options->data_only,
+                   "Print only the data, as it is, to a file or a pipe:\n"
+                   "back to back without one of the options below");
+  command.add_flag_callback(
+      "-0,--null", [options] { options->framing = Framing::kNull; },
+      "With --text or --data, end each with a NUL");
+  command.add_flag_callback(
+      "--length-prefixed",
+      [options] { options->framing = Framing::kLengthPrefixed; },
+      "With --data, print before each its length, a varint,\n"
+      "as in protobuf's delimited streams; 0 without data");
+}
+
+// What cannot be said together is wrong usage.
+void CheckReadOptions(const CLI::App& command) {
+  constexpr std::array kForms = {"--json", "--text", "--data"};
+  const char* form = nullptr;
+  for (const char* const name : kForms) {
+    if (command.count(name) == 0) continue;
+    if (form != nullptr) throw CLI::ExcludesError(form, name);
+    form = name;
+  }
+  const bool is_null = command.count("--null") > 0;
+  const bool is_prefixed = command.count("--length-prefixed") > 0;
+  if (is_null && is_prefixed) {
+    throw CLI::ExcludesError("--null", "--length-prefixed");
+  }
+  if (is_null && command.count("--text") + command.count("--data") == 0) {
+    throw CLI::RequiresError("--null", "--text or --data");
+  }
+  if (is_prefixed && command.count("--data") == 0) {
+    throw CLI::RequiresError("--length-prefixed", "--data");
+  }
+}
+
 void AddReadOptions(CLI::App& command, ReadCommand* options) {
   AddChannelArgument(
       command,
@@ -180,9 +230,7 @@ void AddReadOptions(CLI::App& command, ReadCommand* options) {
                   "FILE.new, and must not be a symbolic link")
       ->option_text("FILE");
   AddGiveUpAfter(command, &options->retry);
-  command.add_flag("--text", options->text_only,
-                   "Print only the text: to a file or a pipe as it is,\n"
-                   "what 'send -' was given; on a terminal, fit for it");
+  AddRawOptions(command, options);
 }
 
 // ---- From the subscription to the output
@@ -311,9 +359,11 @@ Colours ChooseColours(const Output& output) {
 std::unique_ptr<Printer> MakePrinter(const ReadCommand& command, bool json,
                                      const Output& output) {
   if (json) return MakeJsonPrinter(command.read.channel);
+  if (command.data_only) return MakeDataPrinter(command.framing);
   if (command.text_only) {
-    return output.is_terminal() ? MakePrintableTextPrinter()
-                                : MakeTextPrinter();
+    return output.is_terminal()
+               ? MakePrintableTextPrinter()
+               : MakeTextPrinter(command.framing.value_or(Framing::kLines));
   }
   return MakeReadablePrinter(ChooseColours(output));
 }
@@ -347,6 +397,10 @@ absl::Status ApplyBookmark(const BookmarkFile& file, bool channel_given,
 }
 
 int RunRead(ReadCommand command, Context& context) {
+  if (command.data_only && context.output.is_terminal()) {
+    PrintError("--data: stdout is a terminal, which the bytes would drive");
+    return kUsage;
+  }
   std::optional<BookmarkFile> bookmark;
   if (!command.bookmark.empty()) {
     bookmark.emplace(command.bookmark);
@@ -393,12 +447,8 @@ void AddRead(CLI::App& app, CommonOptions* common, Run* run) {
   AddServer(*command, common);
   AddReadOptions(*command, options.get());
   AddJson(*command, common, "Print messages and gaps as JSON, one a line");
-  command->get_option("--json")->excludes("--text");
-  // The help would show the exclusion beside the names, out of line.
-  for (const char* name : {"--json", "--text"}) {
-    command->get_option(name)->option_text(" ");
-  }
   command->callback([command, options, run] {
+    CheckReadOptions(*command);
     options->channel_given =
         command->count("--channel") + command->count("CHANNEL") > 0;
     *run = [options](Context& context) { return RunRead(*options, context); };

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "apps/cli/data_file.h"
 #include "apps/common/command_line.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
@@ -36,6 +37,15 @@ constexpr const char* kSendFooter =
       Each line is sent as soon as it is there.
   iconv -f latin1 -t utf-8 old.txt | messenger-cli send -
       Text must be UTF-8. A line that is not is refused by its number.
+  messenger-cli send --data-file cat.png --content-type image/png "my cat"
+      Bytes, whatever they are, beside the text or without one.
+  find . -print0 | messenger-cli send - --null --data --channel names
+      Records that end with a NUL instead of a newline, as bytes.
+  ./protobufs | messenger-cli send - --length-prefixed --channel events
+      Each record stands behind its length in bytes, a varint: as protobuf
+      writes delimited messages (writeDelimitedTo in Java,
+      SerializeDelimitedToOstream in C++). 'messenger-cli read --data
+      --length-prefixed' gives the same bytes back.
 
 Output:
   general 12          channel and sequence: where the message is stored
@@ -54,8 +64,9 @@ If the server goes away in the middle of 'send -', it says so on stderr, waits
 for it, and goes on: each line is stored once, and in order.
 
 Exit codes of 'send -':
-  0   every line was acknowledged
-  1   a line was refused: sending stopped there, or it was skipped
+  0   every line, or other record, was acknowledged
+  1   a line was refused: sending stopped there, or it was skipped; or the input
+      ended within a record, or could not be read
   3   the server was not there, or away for longer than --give-up-after; the
       error says which lines were acknowledged
   130 Ctrl-C; the error says which lines were acknowledged)";
@@ -78,14 +89,60 @@ std::string CheckAttribute(const std::string& attribute) {
   return fmt::format("'{}' is not NAME=VALUE", attribute);
 }
 
+// How `send -` takes stdin.
+void AddRecordOptions(CLI::App& command, SendCommand* options) {
+  command.add_flag_callback(
+      "-0,--null", [options] { options->framing = Framing::kNull; },
+      "With -, records end with a NUL, not with a newline");
+  command.add_flag_callback(
+      "--length-prefixed",
+      [options] {
+        options->framing = Framing::kLengthPrefixed;
+        options->as_data = true;
+      },
+      "With -, each record stands behind its length, a\n"
+      "varint, as in protobuf's delimited streams; with it\n"
+      "they are data");
+  command.add_flag("--data", options->as_data,
+                   "With -, lines or records are data, which may be any\n"
+                   "bytes, instead of text");
+  command.add_flag("--skip-invalid", options->skip_invalid,
+                   "With -, go on after lines that cannot be sent, and\n"
+                   "report each of them");
+}
+
+// What cannot be said together is wrong usage.
+void CheckSendOptions(const CLI::App& command, const SendCommand& options) {
+  const bool has_text = command.count("TEXT") > 0;
+  if (!has_text && options.data_file.empty()) throw CLI::RequiredError("TEXT");
+  if (command.count("--data-file") > 0 && options.data_file.empty()) {
+    throw CLI::ValidationError("--data-file", "the name of the file is empty");
+  }
+  if (has_text && options.text == "-") {
+    if (!options.data_file.empty()) {
+      throw CLI::ValidationError("--data-file",
+                                 "is for one message, and - sends many");
+    }
+  } else {
+    for (const char* const name : {"--null", "--length-prefixed", "--data"}) {
+      if (command.count(name) == 0) continue;
+      throw CLI::ValidationError(
+          name, "is about the records of stdin, which - as the TEXT sends");
+    }
+  }
+  if (command.count("--null") > 0 && command.count("--length-prefixed") > 0) {
+    throw CLI::ExcludesError("--null", "--length-prefixed");
+  }
+}
+
 void AddSendOptions(CLI::App& command, SendCommand* options) {
   command
       .add_option("TEXT", options->text,
                   "The text, which may be empty; or - to send each line\n"
                   "of stdin as a message. A text that begins with a\n"
-                  "dash comes after --")
-      ->option_text(" ")
-      ->required();
+                  "dash comes after --. Need not be there with\n"
+                  "--data-file")
+      ->option_text(" ");
   AddChannel(command, &options->channel,
              "The channel to send to (default general)");
   command
@@ -99,9 +156,17 @@ void AddSendOptions(CLI::App& command, SendCommand* options) {
       ->option_text("NAME=VALUE")
       ->allow_extra_args(false)
       ->check(CheckAttribute);
-  command.add_flag("--skip-invalid", options->skip_invalid,
-                   "With -, go on after lines that cannot be sent, and\n"
-                   "report each of them");
+  command
+      .add_option("--data-file", options->data_file,
+                  "The file whose bytes are the data of the message,\n"
+                  "or - for stdin")
+      ->option_text("FILE");
+  command
+      .add_option("--content-type", options->content_type,
+                  "What the data is, or the text without data: a media\n"
+                  "type such as image/png")
+      ->option_text("TYPE");
+  AddRecordOptions(command, options);
   AddGiveUpAfter(command, &options->retry);
   AddSize(command, "--max-message-bytes", &options->max_message_bytes,
           "Longest message that the server takes, encoded, up\n"
@@ -125,9 +190,14 @@ void PrintReceipt(const Receipt& receipt, const std::string& channel, bool json,
   }
 }
 
-int SendText(const SendCommand& command, Context& context) {
-  NewMessage message = command.MessageWithoutText();
+int SendOne(const SendCommand& command, Context& context) {
+  NewMessage message = command.MessageWithoutContent();
   message.text = command.text;
+  if (!command.data_file.empty()) {
+    auto data = ReadDataFile(command.data_file, command.max_message_bytes);
+    if (!data.ok()) return Fail(data.status(), context.common.server);
+    message.data = *std::move(data);
+  }
   ClientOptions options = ConnectTo(context.common);
   // Whoever has typed it is to know at once.
   options.retry = {.give_up_after = std::chrono::milliseconds(0)};
@@ -142,26 +212,27 @@ int SendText(const SendCommand& command, Context& context) {
   return kOk;
 }
 
-// What is wrong with the message, whatever its text, is wrong usage.
+// What is wrong with the message, whatever its content, is wrong usage.
 int RunSend(const SendCommand& command, Context& context) {
   const absl::Status status =
-      CheckMessage(command.MessageWithoutText(), command.max_message_bytes);
+      CheckMessage(command.MessageWithoutContent(), command.max_message_bytes);
   if (!status.ok()) {
     PrintError(MessageOf(status));
     return kUsage;
   }
-  if (command.text != "-") return SendText(command, context);
+  if (command.text != "-") return SendOne(command, context);
   if (!IsInherited(STDIN_FILENO)) {
     PrintError("stdin is closed");
     return kFailed;
   }
-  return SendLines(command, context);
+  return SendRecords(command, context);
 }
 
 }  // namespace
 
-NewMessage SendCommand::MessageWithoutText() const {
-  NewMessage message{.channel = channel, .author = author};
+NewMessage SendCommand::MessageWithoutContent() const {
+  NewMessage message{
+      .channel = channel, .author = author, .content_type = content_type};
   for (const std::string_view attribute : attributes) {
     const std::size_t equals = attribute.find('=');
     message.attributes.push_back({.name = attribute.substr(0, equals),
@@ -179,7 +250,8 @@ void AddSend(CLI::App& app, CommonOptions* common, Run* run) {
   AddSendOptions(*command, options.get());
   AddServer(*command, common);
   AddJson(*command, common, "Print the receipt, or with - a summary, as JSON");
-  command->callback([options, run] {
+  command->callback([command, options, run] {
+    CheckSendOptions(*command, *options);
     *run = [options](Context& context) { return RunSend(*options, context); };
   });
 }

@@ -1,5 +1,5 @@
 // messenger-cli send: what send.cc, which reads the command line and sends one
-// text, and send_lines.cc, which sends the lines of stdin, share.
+// message, and send_records.cc, which sends the records of stdin, share.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/cli/command.h"
+#include "apps/cli/record_reader.h"
 #include "messenger/client.h"
 #include "messenger/message.h"
 
@@ -17,16 +18,22 @@ struct SendCommand {
   std::string channel = std::string(kDefaultChannel);
   std::string author;
   std::vector<std::string> attributes;  // NAME=VALUE
+  std::string content_type;
+  // A path, or - for stdin; empty: no data.
+  std::string data_file;
+  // Of records: where they end, and whether they are data, not text.
+  Framing framing = Framing::kLines;
+  bool as_data = false;
   bool skip_invalid = false;
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
   RetryOptions retry;
 
   // What all messages have in common: views into this command.
-  NewMessage MessageWithoutText() const;
+  NewMessage MessageWithoutContent() const;
 };
 
-// `send -`: sends each line of stdin, and says which ones were not. Returns the
-// exit code.
-int SendLines(const SendCommand& command, Context& context);
+// `send -`: sends each record of stdin, and says which ones were not. Returns
+// the exit code.
+int SendRecords(const SendCommand& command, Context& context);
 
 }  // namespace messenger::app

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "apps/common/base64.h"
 #include "messenger/printable.h"
 
 namespace messenger::app {
@@ -30,6 +31,13 @@ Json AttributesJson(const Attributes& attributes) {
   return json;
 }
 
+void AddData(const Message& message, Json* json) {
+  if (!message.data.empty()) json->emplace("data", FormatBase64(message.data));
+  if (!message.content_type.empty()) {
+    json->emplace("content_type", message.content_type);
+  }
+}
+
 Json MessageJson(const Message& message, TimeText* times) {
   // Not as a list, each pair of which would be an array first: this is what a
   // page of messages costs.
@@ -41,6 +49,7 @@ Json MessageJson(const Message& message, TimeText* times) {
   json.emplace("author", message.author);
   json.emplace("text", message.text);
   json.emplace("attributes", AttributesJson(message.attributes));
+  AddData(message, &json);
   return json;
 }
 

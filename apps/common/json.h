@@ -28,6 +28,9 @@ inline std::string EpochString(std::uint64_t epoch) {
 // [{"name","value"},…]
 Json AttributesJson(const Attributes& attributes);
 
+// Adds "data", as base64, and "content_type", each only if it is not empty.
+void AddData(const Message& message, Json* json);
+
 // `times` is of all messages that are printed one after the other.
 Json MessageJson(const Message& message, TimeText* times);
 

@@ -15,6 +15,7 @@ void PostGetAndFlushMessages(Gateway* gateway, const Request& request,
 
 void PostMessages(Gateway* gateway, const Request& request, Respond respond);
 void GetMessages(Gateway* gateway, const Request& request, Respond respond);
+void GetData(Gateway* gateway, const Request& request, Respond respond);
 void GetStream(Gateway* gateway, const Request& request, Respond respond);
 
 void GetChannels(Gateway* gateway, const Request& request, Respond respond);

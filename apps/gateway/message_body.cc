@@ -7,7 +7,11 @@
 #include <optional>
 #include <utility>
 
+#include "absl/status/statusor.h"
+#include "apps/common/base64.h"
 #include "apps/common/json.h"
+#include "apps/common/status_text.h"
+#include "apps/gateway/read_query.h"
 
 namespace messenger::app {
 namespace {
@@ -66,6 +70,23 @@ std::optional<Problem> TakeString(std::string field, Json& value, Text* text) {
   return std::nullopt;
 }
 
+std::optional<Problem> TakeBase64(const std::string& field, const Json& value,
+                                  Text* bytes) {
+  const auto* const text = value.get_ptr<const std::string*>();
+  if (text == nullptr) {
+    return WrongType(field, value, "a string, in base64");
+  }
+  absl::StatusOr<std::string> parsed = ParseBase64(*text);
+  if (!parsed.ok()) {
+    return Problem{
+        .detail = fmt::format("{}: {}", field, MessageOf(parsed.status())),
+        .field = field,
+        .value = value};
+  }
+  *bytes = *std::move(parsed);
+  return std::nullopt;
+}
+
 Problem Unknown(const std::string& prefix, const std::string& key,
                 std::string_view known) {
   return {.detail = fmt::format("{}{}: is not known; there are {}", prefix, key,
@@ -115,8 +136,13 @@ std::optional<Problem> TakeMessage(const std::string& prefix, Json& json,
       problem = TakeString(prefix + key, value, &message->text);
     } else if (key == "attributes") {
       problem = TakeAttributes(prefix + key, value, &message->attributes);
+    } else if (key == "data") {
+      problem = TakeBase64(prefix + key, value, &message->data);
+    } else if (key == "content_type") {
+      problem = TakeString(prefix + key, value, &message->content_type);
     } else {
-      problem = Unknown(prefix, key, "author, text and attributes");
+      problem = Unknown(prefix, key,
+                        "author, text, attributes, data and content_type");
     }
     if (problem) return problem;
   }
@@ -144,7 +170,62 @@ std::optional<Problem> CheckRules(const std::string& prefix,
   return problem;
 }
 
+// "application/json" of "Application/JSON; charset=utf-8".
+std::string_view MediaType(std::string_view content_type) {
+  std::string_view type = content_type.substr(0, content_type.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  return type;
+}
+
+bool IsJson(std::string_view content_type) {
+  const std::string_view type = MediaType(content_type);
+  return type.empty() || EqualsIgnoringCase(type, "application/json") ||
+         EqualsIgnoringCase(type, "application/x-www-form-urlencoded");
+}
+
+std::variant<MessageBody, Problem> ParseData(const Request& request,
+                                             std::string_view content_type,
+                                             const std::string& channel) {
+  // Kept as they are, the bytes would be of another type than is said.
+  const auto coding = FindHeader(request.headers, "Content-Encoding");
+  if (coding && !EqualsIgnoringCase(*coding, "identity")) {
+    return Problem{.status = 415,
+                   .detail =
+                       "Content-Encoding: is not undone; send the data "
+                       "without",
+                   .field = "Content-Encoding",
+                   .value = std::string(*coding),
+                   .limit = "identity"};
+  }
+  auto made = QueryFields::Make(request.target, "author text");
+  if (auto* problem = std::get_if<Problem>(&made)) return std::move(*problem);
+  const QueryFields& fields = std::get<QueryFields>(made);
+  MessageBody result;
+  NewMessage& message = result.messages.emplace_back();
+  message.channel = std::string(channel);
+  message.author = fields.Find("author").value_or("");
+  message.text = fields.Find("text").value_or("");
+  message.data = std::string(request.body);
+  message.content_type = std::string(content_type);
+  if (auto problem = CheckRules("", message)) return *std::move(problem);
+  return result;
+}
+
 }  // namespace
+
+std::variant<MessageBody, Problem> ParseBodyOfRequest(
+    const Request& request, const std::string& channel) {
+  const auto types = FindHeaders(request.headers, "Content-Type");
+  if (types.size() > 1) {
+    return Problem{.detail = "Content-Type: may be there once",
+                   .field = "Content-Type",
+                   .value = std::string(types[1]),
+                   .limit = 1};
+  }
+  const std::string_view type = types.empty() ? "" : types.front();
+  return IsJson(type) ? ParseMessageBody(request.body, channel)
+                      : ParseData(request, type, channel);
+}
 
 std::variant<MessageBody, Problem> ParseMessageBody(
     std::string_view body, const std::string& channel) {

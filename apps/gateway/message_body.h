@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "apps/gateway/http.h"
 #include "apps/gateway/problem.h"
 #include "messenger/message.h"
 
@@ -20,11 +21,18 @@ struct MessageBody {
   bool is_array = false;
 };
 
-// {"author": "ann", "text": "hello", "attributes": [{"name": …, "value": …}]},
-// each of them optional, or an array of these. All of them can be sent to
-// `channel`, or none is taken: the problem names the field.
+// {"author": "ann", "text": "hello", "attributes": [{"name": …, "value": …}],
+// "data": …, "content_type": …}, each of them optional, the data in base64, or
+// an array of these. All of them can be sent to `channel`, or none is taken:
+// the problem names the field.
 std::variant<MessageBody, Problem> ParseMessageBody(std::string_view body,
                                                     const std::string& channel);
+
+// What the Content-Type says that it is: if that is application/json, JSON as
+// above, and so it is without one, or with that which curl gives of itself;
+// else the data of one message, whose author and text may be in the query.
+std::variant<MessageBody, Problem> ParseBodyOfRequest(
+    const Request& request, const std::string& channel);
 
 // As the original took it: one object, of which only author and text count.
 std::variant<MessageBody, Problem> ParsePostboxBody(std::string_view body);

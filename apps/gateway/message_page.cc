@@ -20,7 +20,7 @@
 namespace messenger::app {
 namespace {
 
-// Of texts: a page ends with the message that reaches it.
+// Of texts and data: a page ends with the message that reaches it.
 constexpr std::size_t kMaxPageBytes = std::size_t{4} << 20;
 
 class PageReader final : public Waiter,
@@ -111,7 +111,9 @@ class PageReader final : public Waiter,
       messages_.push_back(MessageJson(message, &times_));
       next_ = message.position();
       head_ = std::max(head_, message.sequence);
-      bytes_ += message.text.size() + message.author.size();
+      // Base64 is a third longer.
+      bytes_ += message.text.size() + message.author.size() +
+                message.data.size() / 3 * 4;
       full_ = messages_.size() >= query_.limit || bytes_ >= kMaxPageBytes;
     }
     if (frame.caught_up) {

@@ -30,6 +30,11 @@ constexpr const char* kFooter =
   curl -d '{{"author":"ann","text":"hello"}}' \
       localhost:8080/v1/channels/general/messages
       Send a message; an array sends several.
+  curl -H 'Content-Type: image/png' --data-binary @cat.png \
+      'localhost:8080/v1/channels/general/messages?author=ann&text=my+cat'
+      Send bytes, of any type but JSON.
+  curl -OJ localhost:8080/v1/channels/general/messages/2/data
+      Get the bytes of a message, as they are.
   curl 'localhost:8080/v1/channels/general/messages?last=10'
       Read the last ten. from=SEQUENCE or earliest, since=TIME and
       after=EPOCH:SEQUENCE begin elsewhere; the answer's "next" is where to go

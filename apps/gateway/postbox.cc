@@ -6,16 +6,29 @@
 #include <optional>
 #include <utility>
 
+#include "apps/common/message_text.h"
 #include "apps/common/time.h"
 
 namespace messenger::app {
+namespace {
+
+// The original's messages have no data; whoever reads them is told of it.
+std::string TextOf(const Message& message) {
+  std::string text(message.text);
+  if (!HasData(message)) return text;
+  if (!text.empty()) text += "  ";
+  AppendData(message, &text);
+  return text;
+}
+
+}  // namespace
 
 bool Postbox::Put(const Message& message) {
   absl::MutexLock lock(&mu_);
   const bool had_dropped = dropped_ > 0;
   Entry& entry =
       entries_.emplace_back(Entry{.author = std::string(message.author),
-                                  .text = std::string(message.text),
+                                  .text = TextOf(message),
                                   .send_time = message.send_time});
   bytes_ += entry.bytes();
   while (entries_.size() > limits_.max_messages ||

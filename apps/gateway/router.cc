@@ -22,7 +22,8 @@ using Handler = void (*)(Gateway* gateway, const Request& request,
 
 struct Route {
   std::string_view method;
-  // The segments of the path; "*" is any name: of a channel, of a file.
+  // The segments of the path; "*" is any name: of a channel, of a file, of
+  // a message.
   std::vector<std::string_view> path;
   Handler handler;
 };
@@ -36,6 +37,7 @@ const std::vector<Route>& Routes() {
       {"DELETE", {"v1", "channels", "*"}, DeleteChannel},
       {"GET", {"v1", "channels", "*", "messages"}, GetMessages},
       {"POST", {"v1", "channels", "*", "messages"}, PostMessages},
+      {"GET", {"v1", "channels", "*", "messages", "*", "data"}, GetData},
       {"GET", {"v1", "channels", "*", "stream"}, GetStream},
       {"GET", {""}, GetPage},
       {"GET", {"page", "*"}, GetPageFile},

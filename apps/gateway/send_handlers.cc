@@ -177,7 +177,7 @@ void PostKeyed(Gateway* gateway, const std::string& channel, std::string key,
 
 void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
   const std::string& channel = request.target.segments[2];
-  auto parsed = ParseMessageBody(request.body, channel);
+  auto parsed = ParseBodyOfRequest(request, channel);
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     respond(ToResponse(*problem));
     return;

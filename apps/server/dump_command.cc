@@ -31,9 +31,11 @@ Examples:
 
 Output with --channel:
   17  2026-11-23T01:02:03.000000004Z  ann  hello  {name=value}
+           data is told of: "[12 bytes of image/png]" behind the text
   --json   {"channel":"general","sequence":17,"send_time":"2026-...Z",
             "author":"ann","text":"hello","attributes":[],
             "producer_id":"00...","producer_sequence":17}
+           with "data", in base64, and "content_type" if it has them
            and findings as messenger-server verify prints them
 
 Exit codes:
@@ -65,6 +67,10 @@ std::string TextOf(const Message& message) {
   AppendAuthor(message.author, &text);
   text += "  ";
   AppendText(message.text, &text);
+  if (HasData(message)) {
+    if (!message.text.empty()) text += "  ";
+    AppendData(message, &text);
+  }
   if (!message.attributes.empty()) {
     text += "  ";
     AppendAttributes(message.attributes, &text);
@@ -73,14 +79,16 @@ std::string TextOf(const Message& message) {
 }
 
 Json JsonOf(const Message& message) {
-  return {{"channel", message.channel},
-          {"sequence", message.sequence},
-          {"send_time", FormatTime(message.send_time)},
-          {"author", message.author},
-          {"text", message.text},
-          {"attributes", AttributesJson(message.attributes)},
-          {"producer_id", Hex(message.producer_id)},
-          {"producer_sequence", message.producer_sequence}};
+  Json json = {{"channel", message.channel},
+               {"sequence", message.sequence},
+               {"send_time", FormatTime(message.send_time)},
+               {"author", message.author},
+               {"text", message.text},
+               {"attributes", AttributesJson(message.attributes)},
+               {"producer_id", Hex(message.producer_id)},
+               {"producer_sequence", message.producer_sequence}};
+  AddData(message, &json);
+  return json;
 }
 
 int DumpMessages(const std::string& log, const DumpOptions& options,

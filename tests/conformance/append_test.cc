@@ -103,6 +103,40 @@ LOG_TEST_CASE("log: messages come back as they were sent") {
   CHECK(messages[4].producer_sequence == 0);
 }
 
+LOG_TEST_CASE("log: data comes back bit for bit, with its type") {
+  LogUnderTest t(kind);
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all.push_back(static_cast<char>(byte));
+  const std::string large(std::size_t{1} << 20, '\xff');
+  const std::vector<NewMessage> sent = {
+      {.data = all},
+      {.text = "beside it", .data = large, .content_type = "image/png"},
+      {.content_type = "image/png"},
+      {.author = "ann", .text = "a", .attributes = {{"a", ""}}, .data = "\xfe"},
+      {.text = "without"},
+  };
+  AppendBatch batch = BatchOf("c", sent);
+  batch.producer_id = Producer(7);
+  batch.first_producer_sequence = 1;
+  MustAppend(*t.log, std::move(batch));
+  MustAppend(*t.log, BatchOf("c", sent));
+
+  const auto reader = t.Open(Start::Earliest());
+  const std::vector<OwnedMessage> messages = ReadToHead(*reader).messages;
+  REQUIRE(messages.size() == 2 * sent.size());
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    CAPTURE(i);
+    const NewMessage& expected = sent[i % sent.size()];
+    CHECK(messages[i].author == expected.author);
+    CHECK(messages[i].text == expected.text);
+    CHECK(messages[i].attributes.size() == expected.attributes.size());
+    CHECK((messages[i].data == expected.data));
+    CHECK(messages[i].content_type == expected.content_type);
+    CHECK((messages[i].producer_id ==
+           (i < sent.size() ? Producer(7) : ProducerId{})));
+  }
+}
+
 LOG_TEST_CASE("log: send time never goes backwards, though the clock does") {
   LogUnderTest t(kind);
   const Timestamp before = t.Append({"a"}).front().send_time;

@@ -110,6 +110,44 @@ LOG_TEST_CASE("log: a retry with another content is refused") {
   CHECK(t.Head() == 2);
 }
 
+LOG_TEST_CASE("log: a retry is compared in its data and type, too") {
+  LogUnderTest t(kind);
+  const NewMessage first = {
+      .text = "a", .data = "\xff\xfe", .content_type = "image/png"};
+  const auto append = [&t](const NewMessage& message) {
+    AppendBatch batch = BatchOf("c", std::vector<NewMessage>{message});
+    batch.producer_id = Producer(1);
+    batch.first_producer_sequence = 1;
+    return Append(*t.log, std::move(batch));
+  };
+  const AppendResult stored = append(first);
+  REQUIRE(stored.ok());
+  CHECK_FALSE(stored->front().duplicate);
+
+  NewMessage other_data = first;
+  other_data.data = "\xff\xff";
+  NewMessage other_type = first;
+  other_type.content_type = "image/gif";
+  NewMessage no_data = first;
+  no_data.data = {};
+  NewMessage no_type = first;
+  no_type.content_type = {};
+  // The bytes are the same, but not whose they are.
+  const NewMessage text_only = {.text = "a"};
+  const NewMessage data_as_text = {.data = "a"};
+  for (const NewMessage& other :
+       {other_data, other_type, no_data, no_type, text_only, data_as_text}) {
+    CHECK(append(other).status().code() ==
+          absl::StatusCode::kFailedPrecondition);
+  }
+
+  const AppendResult repeated = append(first);
+  REQUIRE(repeated.ok());
+  CHECK(repeated->front().duplicate);
+  CHECK(repeated->front().first_sequence == stored->front().first_sequence);
+  CHECK(t.Head() == 1);
+}
+
 LOG_TEST_CASE(
     "log: a producer sequence that skips is refused with the expected one") {
   LogUnderTest t(kind);

@@ -7,6 +7,7 @@ Everything is real: the programs, sockets, signals. What is waited for is an
 event, with a deadline.
 """
 
+import base64
 import contextlib
 import http.client
 import json
@@ -191,8 +192,8 @@ class Stream:
 def fits(schema, value, document, where="$"):
     """What of JSON Schema openapi.json uses; yields what does not fit."""
     known = {"$ref", "type", "required", "properties", "additionalProperties", "items", "oneOf",
-             "const", "pattern", "format", "minLength", "minimum", "maximum", "minItems",
-             "maxItems", "description", "default"}
+             "const", "pattern", "format", "minLength", "maxLength", "minimum", "maximum",
+             "minItems", "maxItems", "contentEncoding", "description", "default"}
     if unknown := set(schema) - known:
         yield f"{where}: the test does not know {unknown}"
     if "$ref" in schema:
@@ -215,6 +216,8 @@ def fits(schema, value, document, where="$"):
             return
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         yield f"{where}: {value} is not {schema['pattern']}"
+    if isinstance(value, str) and len(value) < schema.get("minLength", 0):
+        yield f"{where}: {value} is too short"
     if isinstance(value, int) and value < schema.get("minimum", value):
         yield f"{where}: {value} is too small"
     if isinstance(value, dict):
@@ -570,6 +573,223 @@ class ApiTest(unittest.TestCase):
                 got += piece
         self.assertNotIn(b"chunked", got)
         self.assertIn(b"\r\n\r\nretry: 2000\n\nid: ", got)
+
+
+class DataTest(unittest.TestCase):
+    """Bytes that are no text, in and out bit for bit."""
+
+    BYTES = bytes(range(256))
+    # The largest message has 1 MiB, encoded: tag, length, and the type.
+    MOST = (1 << 20) - len(b"\x42...") - len(b"\x4a.a/b")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = start_server()
+        cls.gateway = start_gateway(cls.server, "--cors-origin", "https://chat.example")
+        cls.document = call(cls.gateway, "GET", "/openapi.json").json
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.gateway.process.poll() is None, cls.gateway.said()
+        cls.gateway.stop()
+        cls.server.stop()
+
+    def post(self, channel, body, content_type=None, query="", status=201, **headers):
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        answer = call(self.gateway, "POST", f"/v1/channels/{channel}/messages{query}", body,
+                      headers)
+        self.assertEqual(answer.status, status, answer.body)
+        return answer.json
+
+    def messages(self, channel):
+        page = call(self.gateway, "GET", f"/v1/channels/{channel}/messages?from=earliest").json
+        self.assertEqual(
+            list(fits({"$ref": "#/components/schemas/Page"}, page, self.document)), [])
+        return page["messages"]
+
+    def get(self, channel, message, headers=None, method="GET"):
+        return call(self.gateway, method, f"/v1/channels/{channel}/messages/{message}/data", None,
+                    headers)
+
+    def check_data(self, channel, message, data, content_type):
+        answer = self.get(channel, message)
+        self.assertEqual((answer.status, answer.type), (200, content_type), answer.body[:200])
+        self.assertEqual(answer.body, data)
+        self.assertRegex(answer.headers["Content-Disposition"],
+                         rf'^attachment; filename="{channel}-\d+"$')
+        self.assertEqual(answer.headers.get_all("Content-Security-Policy"),
+                         ["sandbox; default-src 'none'; frame-ancestors 'none'"])
+        self.assertEqual(answer.headers.get_all("X-Content-Type-Options"), ["nosniff"])
+        self.assertEqual(answer.headers["Cross-Origin-Resource-Policy"], "same-origin")
+        self.assertEqual(answer.headers["Cache-Control"], "no-store")
+
+    def test_a_body_of_another_type_is_data(self):
+        large = os.urandom(self.MOST)
+        sent = [("image/png", self.BYTES), ("a/b", large), ("text/plain; charset=utf-8", b"x"),
+                ("application/problem+json", b"{}"), ("text/html", b"<script>alert(1)</script>"),
+                ("multipart/form-data; boundary=x", b"--x--"), ("anything", b"\r\n"),
+                ("application/jsonx", b"{}"), ("image/gif", b"")]
+        for sequence, (kind, data) in enumerate(sent, 1):
+            with self.subTest(kind=kind):
+                receipt = self.post("raw", data, kind)
+                self.assertEqual(receipt["sequence"], sequence)
+                for message in (sequence, f"{receipt['epoch']}:{sequence}"):
+                    self.check_data("raw", message, data, kind)
+        got = []
+        for message in self.messages("raw"):
+            self.assertEqual((message["author"], message["text"]), ("", ""))
+            got.append((message["content_type"], base64.b64decode(message.get("data", ""))))
+        self.assertEqual(got, sent)
+        self.assertNotIn("data", self.messages("raw")[-1])
+        # Beside it, from the query.
+        self.post("caption", b"\xff", "image/png", "?author=ann+%C3%BC&text=my%20cat")
+        (message,) = self.messages("caption")
+        self.assertEqual((message["author"], message["text"], message["data"]),
+                         ("ann ü", "my cat", "/w=="))
+
+    def test_a_body_of_json_is_not(self):
+        for kind in ("application/json", "Application/JSON; charset=utf-8", None, "",
+                     "application/x-www-form-urlencoded"):
+            with self.subTest(kind=kind):
+                self.post("json", '{"text":"hello"}', kind)
+        for message in self.messages("json"):
+            self.assertEqual(message["text"], "hello")
+            self.assertNotIn("data", message)
+            self.assertNotIn("content_type", message)
+            answer = self.get("json", message["sequence"])
+            self.assertEqual((answer.status, answer.type), (404, "application/problem+json"))
+
+    def test_json_has_it_in_base64_both_ways(self):
+        large = os.urandom(self.MOST)
+        sent = [{"data": base64.b64encode(self.BYTES).decode(), "content_type": "image/png"},
+                {"data": base64.b64encode(large).decode(), "content_type": "a/b"},
+                {"text": "beside", "data": "AA=="}, {"data": "", "content_type": "image/gif"},
+                {"text": "# x", "content_type": "text/markdown"}, {"data": ""}]
+        self.post("base64", sent, "application/json")
+        with Stream(self.gateway, "base64", "?from=earliest") as stream:
+            events = stream.until("caught-up")[1]
+        got = self.messages("base64")
+        for message in events:
+            self.assertEqual(list(fits({"$ref": "#/components/schemas/Message"}, message,
+                                       self.document)), [])
+        self.assertEqual(got, events)
+        for message, original in zip(got, sent, strict=True):
+            for name in ("data", "content_type"):
+                self.assertEqual(message.get(name), original.get(name) or None)
+        self.check_data("base64", 1, self.BYTES, "image/png")
+        self.check_data("base64", 2, large, "a/b")
+        self.check_data("base64", 3, b"\0", "application/octet-stream")
+        self.check_data("base64", 4, b"", "image/gif")
+        for message in (5, 6):
+            self.assertEqual(self.get("base64", message).status, 404)
+
+    def problem(self, answer, status, field, detail):
+        self.assertEqual((answer.status, answer.type), (status, "application/problem+json"),
+                         answer.body)
+        self.assertEqual(list(fits({"$ref": "#/components/schemas/Problem"}, answer.json,
+                                   self.document)), [])
+        self.assertEqual(answer.json.get("field"), field)
+        self.assertIn(detail, answer.json["detail"])
+
+    def test_what_is_wrong_is_named(self):
+        path = "/v1/channels/wrong/messages"
+        for body, field, detail in [
+                ({"data": "AA"}, "data", "data: not base64: ends at offset 2"),
+                ({"data": "AA= ="}, "data", "byte 0x3d at offset 2"),
+                ({"data": "AAAA\nAAAA"}, "data", "byte 0x0a at offset 4"),
+                ([{}, {"data": "A-=="}], "[1].data", "[1].data: not base64: byte 0x2d at offset 1"),
+                ({"data": "AB=="}, "data", "bits of 'B' at offset 1"),
+                ({"data": 1}, "data", "must be a string, in base64"),
+                ({"content_type": 1}, "content_type", "must be a string"),
+                ({"content_type": "a\r\nX: y"}, "content_type", "byte 0x0d at offset 1"),
+                ([{"content_type": "x" * 257}], "[0].content_type", "257 bytes"),
+                ({"data": base64.b64encode(bytes(1 << 20)).decode()}, "message", "exceed")]:
+            with self.subTest(body=str(body)[:40]):
+                self.problem(call(self.gateway, "POST", path, body), 400, field, detail)
+        for kind, query, headers, status, field, detail in [
+                ("a/b", "?form=1", {}, 400, "form", "there are: author text"),
+                ("a/b", "?author=%ff", {}, 400, "author", "not valid UTF-8"),
+                ("a/\xe4", "", {}, 400, "content_type", "byte 0xe4 at offset 2"),
+                ("x" * 257, "", {}, 400, "content_type", "257 bytes"),
+                ("a/b", "", {"Content-Encoding": "gzip"}, 415, "Content-Encoding", "without")]:
+            with self.subTest(kind=kind[:9], query=query):
+                answer = call(self.gateway, "POST", path + query, b"x",
+                              {"Content-Type": kind, **headers})
+                self.problem(answer, status, field, detail)
+        self.problem(call(self.gateway, "POST", path, bytes(1 << 20), {"Content-Type": "a/b"}),
+                     400, "message", "exceed the limit of 1048576")
+        answer = raw(self.gateway, b"POST /v1/channels/wrong/messages HTTP/1.1\r\nHost: localhost\r\n"
+                     b"Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 1\r\n"
+                     b"Connection: close\r\n\r\nx")
+        self.assertEqual(status_of(answer), 400)
+        self.assertIn(b'"field":"Content-Type"', answer)
+        self.assertEqual(call(self.gateway, "GET", "/v1/channels/wrong").status, 404)
+        # What changes nothing is no coding.
+        self.post("wrong", b"x", "a/b", **{"Content-Encoding": "identity"})
+
+    def test_what_is_not_there_is_not_found(self):
+        receipt = self.post("there", b"x", "a/b")
+        epoch = int(receipt["epoch"])
+        for message in (2, 3, 99, 1 << 63, f"{epoch}:2", f"{epoch}:99", f"{epoch + 1}:1"):
+            with self.subTest(message=message):
+                self.problem(self.get("there", message), 404, None, "there is no such message")
+        self.problem(self.get("nowhere", 1), 404, None, "there is no such message yet")
+        for message in ("0", "x", "", "-1", f"{epoch}:", "0:1", f"{epoch}:0", "1:2:3", "1%20"):
+            with self.subTest(message=message):
+                self.problem(self.get("there", message), 400, "message", "must be a sequence")
+        call(self.gateway, "DELETE", "/v1/channels/there")
+        self.problem(self.get("there", 1), 404, None, "any more (deleted)")
+        self.assertEqual(self.get("there", 1, method="POST").status, 405)
+
+    def test_a_browser_saves_it_or_shows_it_but_does_not_run_it(self):
+        self.post("script", b"alert(1)", "text/javascript")
+        site = {"Sec-Fetch-Site": "same-origin"}
+        for use in ("image", "document", "empty"):
+            answer = self.get("script", 1, {**site, "Sec-Fetch-Dest": use})
+            self.assertEqual((answer.status, answer.body), (200, b"alert(1)"))
+        for use in ("script", "style", "worker", "serviceworker", "iframe", "embed", "object"):
+            self.problem(self.get("script", 1, {**site, "Sec-Fetch-Dest": use}), 403,
+                         "Sec-Fetch-Dest", "not be part of a page")
+        self.assertEqual(
+            self.get("script", 1, {"Sec-Fetch-Site": "cross-site",
+                                   "Sec-Fetch-Dest": "image"}).status, 403)
+        head = self.get("script", 1, method="HEAD")
+        self.assertEqual((head.status, head.body, head.headers["Content-Length"]), (200, b"", "8"))
+        allowed = self.get("script", 1, {"Origin": "https://chat.example"})
+        self.assertEqual(allowed.headers["Access-Control-Allow-Origin"], "https://chat.example")
+
+    def test_a_key_is_for_one_content(self):
+        key = {"Idempotency-Key": "data"}
+        first = self.post("keyed", self.BYTES, "a/b", **key)
+        again = self.post("keyed", self.BYTES, "a/b", **key)
+        self.assertEqual((first["sequence"], again["sequence"], again["duplicate"]), (1, 1, True))
+        for body, kind in ((self.BYTES + b"x", "a/b"), (self.BYTES, "a/c")):
+            self.assertEqual(self.post("keyed", body, kind, status=422, **key)["field"],
+                             "Idempotency-Key")
+        self.check_data("keyed", 1, self.BYTES, "a/b")
+
+    def test_the_postbox_tells_of_it(self):
+        call(self.gateway, "POST", "/getAndFlushMessages")
+        self.post("general", b"x" * 12, "image/png", "?text=cat")
+        self.post("general", b"x", "image/png")
+        got = []
+
+        def flush():
+            got.extend(m["text"] for m in call(self.gateway, "POST", "/getAndFlushMessages").json)
+            return len(got) >= 2
+
+        until(flush, "the postbox has both")
+        self.assertEqual(got, ["cat  [12 bytes of image/png]", "[1 byte of image/png]"])
+
+    def test_large_data_ends_a_page(self):
+        for _ in range(6):
+            self.post("large", bytes(self.MOST), "a/b")
+        page = call(self.gateway, "GET", "/v1/channels/large/messages?from=earliest").json
+        self.assertEqual(len(page["messages"]), 4)
+        self.assertFalse(page["caught_up"])
+        rest = call(self.gateway, "GET", f"/v1/channels/large/messages?after={page['next']}").json
+        self.assertEqual([m["sequence"] for m in rest["messages"]], [5, 6])
 
 
 class PageTest(unittest.TestCase):

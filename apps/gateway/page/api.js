@@ -64,6 +64,11 @@ export function sendMessage(channel, message, key) {
   });
 }
 
+// Where the bytes of a message are.
+export function dataUrl(channel, { epoch, sequence }) {
+  return `${channelPath(channel)}/messages/${epoch}:${sequence}/data`;
+}
+
 export function streamUrl(channel, after) {
   return `${channelPath(channel)}/stream?after=${after}`;
 }

@@ -20,7 +20,7 @@ import { Outbox } from './outbox.js';
 import { Search } from './search.js';
 import { lastChannel, name, seen } from './store.js';
 import { Stream } from './stream.js';
-import { avatar, count } from './text.js';
+import { avatar, count, describeData } from './text.js';
 import { Timeline } from './timeline.js';
 
 const DEFAULT_CHANNEL = 'general';
@@ -164,13 +164,18 @@ function arrived(list) {
   announceMessages(messages);
 }
 
+function spoken({ author, text, data }) {
+  const words = data ? `${text.slice(0, 300)} (${describeData(data)})` : text.slice(0, 300);
+  return `${author || 'anonymous'}: ${words.trim()}`;
+}
+
 function announceMessages(messages) {
   const others = messages.filter(({ author }) => author !== name.get());
   if (others.length === 0) return;
   announce(
     others.length > MOST_ANNOUNCED
       ? count(others.length, 'new message', 'new messages')
-      : others.map(({ author, text }) => `${author || 'anonymous'}: ${text.slice(0, 300)}`).join('\n'),
+      : others.map(spoken).join('\n'),
   );
 }
 

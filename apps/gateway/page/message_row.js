@@ -1,7 +1,18 @@
 // One message as the log shows it.
 
+import { dataUrl } from './api.js';
 import { button, element, icon } from './dom.js';
-import { avatar, clock, dayLabel, fullTime, hue, isOnlyEmoji, isSameDay, linkified } from './text.js';
+import {
+  avatar,
+  clock,
+  dayLabel,
+  describeData,
+  fullTime,
+  hue,
+  isOnlyEmoji,
+  isSameDay,
+  linkified,
+} from './text.js';
 
 // An author's next message within this time stands below the one before.
 const GROUP_MS = 5 * 60_000;
@@ -39,6 +50,32 @@ function body(text) {
   return [node, more];
 }
 
+// Shown as an image; everything else is saved, not shown.
+const IMAGES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
+
+// That it is one, only the message says.
+function imageOf(url) {
+  const image = element('img', { src: url, alt: '', loading: 'lazy' });
+  image.addEventListener('error', () => image.remove());
+  return image;
+}
+
+function dataOf(message) {
+  const { channel, data, sequence } = message;
+  const url = dataUrl(channel, message);
+  return element(
+    'a',
+    { class: 'data', href: url, download: `${channel}-${sequence}` },
+    IMAGES.includes(data.type) && data.size > 0 ? imageOf(url) : null,
+    element('bdi', {}, describeData(data)),
+  );
+}
+
+function content(message) {
+  if (!message.data) return body(message.text);
+  return [...(message.text ? body(message.text) : []), dataOf(message)];
+}
+
 function timeOf(message, className) {
   return element(
     'time',
@@ -63,7 +100,7 @@ const isGrouped = (message, previous) =>
   message.time - previous.time < GROUP_MS &&
   isSameDay(previous.time, message.time);
 
-// The message; `footer` is below its text.
+// The message; `footer` is below its text and data.
 function messageArticle(message, previous, isNew, ...footer) {
   const grouped = isGrouped(message, previous) && !isNew;
   const article = element('article', {
@@ -79,7 +116,7 @@ function messageArticle(message, previous, isNew, ...footer) {
   } else {
     article.append(avatar(message.author), head(message));
   }
-  article.append(...body(message.text), ...footer);
+  article.append(...content(message), ...footer);
   return article;
 }
 

@@ -64,7 +64,9 @@ export class Outbox extends EventTarget {
         if (entry.epoch !== last.epoch || entry.sequence <= last.sequence) this.discard(entry.id);
       } else if (entry.state === 'sending') {
         // Most likely. Should it be another one, the answer will tell.
-        const index = others.findIndex(({ author, text }) => author === entry.author && text === entry.text);
+        const index = others.findIndex(
+          ({ author, text, data }) => author === entry.author && text === entry.text && !data,
+        );
         if (index >= 0) others.splice(index, 1);
         entry.hasCome = index >= 0;
       }

@@ -102,3 +102,6 @@ export function dayLabel(time, now = Date.now()) {
 
 const COUNT = new Intl.NumberFormat();
 export const count = (number, one, many) => `${COUNT.format(number)} ${number === 1 ? one : many}`;
+
+// "12 bytes of image/png", of the data of a message.
+export const describeData = ({ size, type }) => count(size, 'byte', 'bytes') + (type && ` of ${type}`);

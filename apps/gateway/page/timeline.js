@@ -7,14 +7,24 @@ const PAGE = 100;
 // A tab that stays open for days forgets the oldest.
 const MOST = 20_000;
 
+// How many bytes there are, of which type: they are fetched when they are shown.
+// A type without data is that of the text, unless there is none, either.
+function dataOf({ text, data = '', content_type: type = '' }) {
+  if (!data && (text || !type)) return null;
+  const padding = /=*$/u.exec(data)[0].length;
+  return { size: (data.length / 4) * 3 - padding, type };
+}
+
 function toMessage(json) {
   return {
+    channel: json.channel,
     sequence: json.sequence,
     epoch: json.epoch,
     // Not all browsers read nanoseconds.
     time: Date.parse(`${json.send_time.slice(0, 23)}Z`),
     author: json.author,
     text: json.text,
+    data: dataOf(json),
   };
 }
 

@@ -54,6 +54,21 @@ std::vector<Sample> Samples() {
        .has_producer = true,
        .producer_id = test::Producer(1),
        .producer_sequence = UINT64_MAX},
+      // The sender's fields stand on both sides of the producer's.
+      {.sequence = 9,
+       .message = {.text = "hello",
+                   .attributes = {{"a", "1"}},
+                   .data = "\xff\xfe",
+                   .content_type = "image/png"},
+       .has_producer = true,
+       .producer_id = test::Producer(2),
+       .producer_sequence = 3},
+      {.sequence = 10, .message = {.data = "\xff"}},
+      {.sequence = 11,
+       .message = {.content_type = "text/markdown"},
+       .has_producer = true,
+       .producer_id = test::Producer(2),
+       .producer_sequence = 4},
   };
 }
 
@@ -117,6 +132,8 @@ TEST_CASE(
     const std::string id(sample.producer_id.begin(), sample.producer_id.end());
     CHECK(message.producer_id() == (sample.has_producer ? id : ""));
     CHECK(message.producer_sequence() == sample.producer_sequence);
+    CHECK(message.data() == sample.message.data);
+    CHECK(message.content_type() == sample.message.content_type);
     CHECK(message.GetReflection()->GetUnknownFields(message).empty());
   }
 }
@@ -191,6 +208,8 @@ TEST_CASE("entry: decoding gives back what was encoded") {
         (sample.has_producer ? sample.producer_id : ProducerId{});
     CHECK(same_producer);
     CHECK(message.producer_sequence == sample.producer_sequence);
+    CHECK(message.data == sample.message.data);
+    CHECK(message.content_type == sample.message.content_type);
   }
 }
 
@@ -208,6 +227,10 @@ TEST_CASE("entry: decoding keeps nothing of the message before") {
   CHECK(message.attributes.empty());
   CHECK(message.producer_id == ProducerId{});
   CHECK(message.producer_sequence == 0);
+  REQUIRE(DecodeMessage(EncodeMessage(Samples()[6]), &message).ok());
+  REQUIRE(DecodeMessage(plain, &message).ok());
+  CHECK(message.data == "");
+  CHECK(message.content_type == "");
   CHECK(message.channel == "channel");
   CHECK(message.epoch == 5);
 }
@@ -294,8 +317,8 @@ TEST_CASE("entry: fields of versions to come are passed over") {
   AppendFixed64Field(bytes, 1, 5);
   AppendBytesField(bytes, 2, EncodedTimestamp(kTime).bytes());
   AppendBytesField(bytes, 4, "hello");
-  AppendBytesField(bytes, 8, "what is to come");
-  AppendVarintField(bytes, 9, 1);
+  AppendBytesField(bytes, 10, "what is to come");
+  AppendVarintField(bytes, 11, 1);
   const std::string sealed = Sealed(bytes);
   Message message;
   REQUIRE(DecodeMessage(sealed, &message).ToString() == "OK");
@@ -308,14 +331,18 @@ TEST_CASE("entry: the sender's part and the time can be split off") {
     CAPTURE(sample.sequence);
     const std::string bytes = EncodeMessage(sample);
     const StoredParts parts = SplitMessage(bytes);
-    CHECK(parts.before_producer == test::Encode(sample.message));
-    CHECK(parts.after_producer == "");
+    NewMessage before = sample.message;
+    before.data = {};
+    before.content_type = {};
+    CHECK(parts.before_producer == test::Encode(before));
+    CHECK(parts.after_producer ==
+          test::Encode({.data = sample.message.data,
+                        .content_type = sample.message.content_type}));
     CHECK(parts.send_time.time_since_epoch().count() ==
           sample.time.time_since_epoch().count());
   }
 }
 
-// Of versions to come: a sender's fields that come after the producer's.
 TEST_CASE("entry: the sender's fields stand on both sides of the producer's") {
   std::string early;
   AppendBytesField(early, 3, "ann");
@@ -410,6 +437,14 @@ TEST_CASE("message: its own copy outlives the bytes") {
   CHECK((owned.attributes == attributes));
   CHECK((owned.producer_id == test::Producer(9)));
   CHECK(owned.producer_sequence == 300);
+  {
+    const std::string bytes = EncodeMessage(Samples()[6]);
+    Message message;
+    REQUIRE(DecodeMessage(bytes, &message).ok());
+    owned = message.Own();
+  }
+  CHECK(owned.data == "\xff\xfe");
+  CHECK(owned.content_type == "image/png");
 }
 
 }  // namespace

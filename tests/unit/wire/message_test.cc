@@ -35,10 +35,14 @@ TEST_CASE("new message: temporaries are kept, in each field") {
         .author = s + "a",
         .text = s + "t",
         .attributes = {{s + "n1", s + "v1"},
-                       {.name = s + "n2", .value = s + "v2"}}};
+                       {.name = s + "n2", .value = s + "v2"}},
+        .data = s + "d",
+        .content_type = s + "y"};
     CHECK(message.channel == s + "c");
     CHECK(message.author == s + "a");
     CHECK(message.text == s + "t");
+    CHECK(message.data == s + "d");
+    CHECK(message.content_type == s + "y");
     REQUIRE(message.attributes.size() == 2);
     CHECK(message.attributes[0].name == s + "n1");
     CHECK(message.attributes[1].value == s + "v2");
@@ -48,10 +52,14 @@ TEST_CASE("new message: temporaries are kept, in each field") {
     const std::string value2 = s + "v2";
     const std::string author = s + "a";
     const std::string text = s + "t";
+    const std::string data = s + "d";
+    const std::string content_type = s + "y";
     CHECK(Encode(message) ==
           Encode({.author = author,
                   .text = text,
-                  .attributes = {{name, value}, {name2, value2}}}));
+                  .attributes = {{name, value}, {name2, value2}},
+                  .data = data,
+                  .content_type = content_type}));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "wire/new_message.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cstddef>
 #include <deque>
@@ -37,6 +38,8 @@ v1::NewMessage ToProto(const NewMessage& message) {
     added->set_name(std::string(attribute.name));
     added->set_value(std::string(attribute.value));
   }
+  proto.set_data(std::string(message.data));
+  proto.set_content_type(std::string(message.content_type));
   return proto;
 }
 
@@ -95,7 +98,13 @@ TEST_CASE("new message: it is encoded as protobuf does") {
         NewMessage{.attributes = {{"a", ""}}},
         NewMessage{.author = "ann",
         .text = "hello",
-        .attributes = {{"a", "1"}, {"b", ""}, {"a", "2"}}}}) {
+        .attributes = {{"a", "1"}, {"b", ""}, {"a", "2"}}},
+        NewMessage{.data = "\0\xff"sv}, NewMessage{.content_type = "image/png"},
+        NewMessage{.author = "ann",
+        .text = "hello",
+        .attributes = {{"a", "1"}},
+        .data = "\0\xff"sv,
+        .content_type = "image/png"}}) {
     CHECK(test::Hex(Encode(message)) ==
           test::Hex(ToProto(message).SerializeAsString()));
   }
@@ -104,8 +113,10 @@ TEST_CASE("new message: it is encoded as protobuf does") {
 TEST_CASE("new message: long fields are encoded as protobuf does") {
   for (const std::size_t size : {127U, 128U, 16383U, 16384U, 2097152U}) {
     const std::string text(size, 'x');
-    const NewMessage message{
-        .author = text, .text = text, .attributes = {{"name", text}}};
+    const NewMessage message{.author = text,
+                             .text = text,
+                             .attributes = {{"name", text}},
+                             .data = text};
     CHECK(Encode(message) == ToProto(message).SerializeAsString());
   }
 }
@@ -123,6 +134,9 @@ TEST_CASE(
     attribute->set_name("name");
     if (i != 1) attribute->set_value(std::string(200, 'v'));
   }
+  proto.set_data("\xff");
+  CHECK(Parse(proto.SerializeAsString()).as_is);
+  proto.set_content_type("image/png");
   const std::string encoded = proto.SerializeAsString();
   const Parsed parsed = Parse(encoded);
   CHECK(parsed.as_is);
@@ -150,6 +164,15 @@ TEST_CASE("new message: fields out of order are put in order") {
     AppendBytesField(attribute, 1, "name");
     AppendBytesField(bytes, 5, attribute);
   }
+  SUBCASE("data before text") {
+    AppendBytesField(bytes, 8, "\xff");
+    AppendBytesField(bytes, 4, "text");
+  }
+  SUBCASE("content type before data") {
+    AppendBytesField(bytes, 4, "text");
+    AppendBytesField(bytes, 9, "image/png");
+    AppendBytesField(bytes, 8, "\xff");
+  }
   SUBCASE("value before name in the second attribute only") {
     AppendBytesField(bytes, 5, Attr("a", "1"));
     std::string attribute;
@@ -169,6 +192,14 @@ TEST_CASE("new message: of a repeated field the last one counts") {
   SUBCASE("text, the last one empty") {
     AppendBytesField(bytes, 4, "first");
     AppendBytesField(bytes, 4, "");
+  }
+  SUBCASE("data") {
+    AppendBytesField(bytes, 8, "first");
+    AppendBytesField(bytes, 8, "second");
+  }
+  SUBCASE("content type, the last one empty") {
+    AppendBytesField(bytes, 9, "image/png");
+    AppendBytesField(bytes, 9, "");
   }
   SUBCASE("name of an attribute") {
     std::string attribute;
@@ -246,6 +277,14 @@ TEST_CASE("new message: empty fields are left out") {
   SUBCASE("text") {
     AppendBytesField(bytes, 4, "");
   }
+  SUBCASE("data, of a type") {
+    AppendBytesField(bytes, 8, "");
+    AppendBytesField(bytes, 9, "image/png");
+  }
+  SUBCASE("content type") {
+    AppendBytesField(bytes, 8, "\xff");
+    AppendBytesField(bytes, 9, "");
+  }
   SUBCASE("value of an attribute") {
     std::string attribute;
     AppendBytesField(attribute, 1, "name");
@@ -299,10 +338,19 @@ TEST_CASE(
     bool has_unknown = false;
     for (auto fields = random.Between(0, 4); fields > 0; --fields) {
       const auto text = [&] { return random.Text(random.Between(0, 3)); };
-      switch (random.Between(0, 6)) {
+      switch (random.Between(0, 8)) {
         case 0:
         case 1:
           AppendBytesField(bytes, 3, text());
+          break;
+        case 6:
+          AppendBytesField(
+              bytes, 8,
+              std::string(random.Between(0, 2),
+                          static_cast<char>(random.Between(0, 255))));
+          break;
+        case 7:
+          AppendBytesField(bytes, 9, random.OneIn(3) ? "" : "a/b");
           break;
         case 2:
         case 3:
@@ -362,6 +410,8 @@ TEST_CASE(
     proto.set_author(random.Text(random.Between(0, 10)));
     proto.add_attributes()->set_name("n");
     proto.set_text(random.Text(random.Between(0, 10)));
+    if (random.OneIn(2)) proto.set_data("\xff\xfe");
+    if (random.OneIn(2)) proto.set_content_type("a/b");
     std::string bytes = proto.SerializeAsString();
     test::FlipBit(bytes, random.Between(0, bytes.size() * 8 - 1));
     std::deque<std::string> storage;
@@ -385,6 +435,8 @@ TEST_CASE("new message: a parser keeps nothing of the message before") {
   AppendBytesField(first, 5, Attr("a", "1"));
   AppendBytesField(first, 4, "text");
   AppendBytesField(first, 3, "author");
+  AppendBytesField(first, 8, "data");
+  AppendBytesField(first, 9, "a/b");
   REQUIRE(parser.Parse(first, storage).ok());
   std::string second;
   AppendBytesField(second, 4, "");
@@ -439,6 +491,78 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("new message: its data may be any bytes") {
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all.push_back(static_cast<char>(byte));
+  const std::string encoded = Encode({.data = all});
+  const Parsed parsed = Parse(encoded);
+  CHECK(parsed.as_is);
+  v1::NewMessage proto;
+  REQUIRE(proto.ParseFromString(parsed.bytes));
+  CHECK(proto.data() == all);
+}
+
+TEST_CASE("new message: a content type is printable ASCII, 256 at most") {
+  const auto error = [](std::string_view content_type) {
+    std::string bytes;
+    AppendBytesField(bytes, 8, "data");
+    AppendBytesField(bytes, 9, content_type);
+    const std::string parsed = Parse(bytes).error;
+    // As it is before it is sent.
+    CHECK(MessageOf(CheckFields(
+              {.data = "data", .content_type = content_type})) == parsed);
+    return parsed;
+  };
+  CHECK(error("text/plain; charset=\"utf-8\" ~!") == "");
+  CHECK(error("anything") == "");
+  CHECK(error(std::string(256, 'x')) == "");
+  CHECK(error(std::string(257, 'x')) ==
+        "content_type: 257 bytes; must be 0 to 256");
+  const auto wrong = [](std::string_view byte, int offset) {
+    return fmt::format(
+        "content_type: byte 0x{} at offset {}; must be ASCII, from blank to ~",
+        byte, offset);
+  };
+  CHECK(error("a\r\nX: y") == wrong("0d", 1));
+  CHECK(error("\t") == wrong("09", 0));
+  CHECK(error("a/b\x7f") == wrong("7f", 3));
+  CHECK(error("a/\xc3\xa4") == wrong("c3", 2));
+  CHECK(error("a\0b"sv) == wrong("00", 1));
+  // Without data, too: it is that of the text.
+  std::string bytes;
+  AppendBytesField(bytes, 9, "\x1f");
+  CHECK(Parse(bytes).error == wrong("1f", 0));
+}
+
+TEST_CASE("new message: what comes before the producer is told from the rest") {
+  NewMessageParser parser(kMaxBytes);
+  std::deque<std::string> storage;
+  const NewMessage early = {.author = "ann", .attributes = {{"a", "1"}}};
+  NewMessage both = early;
+  both.data = "\xff";
+  both.content_type = "a/b";
+  const NewMessage late = {.data = both.data,
+                           .content_type = both.content_type};
+  for (const NewMessage& message : {early, both, late, NewMessage()}) {
+    const std::string encoded = Encode(message);
+    const auto parsed = parser.Parse(encoded, storage);
+    REQUIRE(parsed.ok());
+    // The bytes are looked through for it in the other constructor.
+    const CanonicalMessage found(encoded);
+    CHECK(parsed->before_producer() == found.before_producer());
+    CHECK(parsed->after_producer() == found.after_producer());
+    CHECK(found.before_producer() ==
+          (message.author == "" ? "" : Encode(early)));
+    CHECK(found.after_producer() == (message.data == "" ? "" : Encode(late)));
+  }
+  // Out of order, too.
+  std::string mixed = Encode(late) + Encode(early);
+  const auto parsed = parser.Parse(mixed, storage);
+  REQUIRE(parsed.ok());
+  CHECK(parsed->before_producer() == Encode(early));
+  CHECK(parsed->after_producer() == Encode(late));
+}
+
 TEST_CASE("new message: an attribute's name has 1 to 128 bytes") {
   std::string bytes;
   SUBCASE("128 bytes") {
@@ -485,6 +609,8 @@ TEST_CASE(
         "text: not valid UTF-8: byte 0xff at offset 4");
   CHECK(error({.attributes = {{"a", "1"}, {"", "2"}}}, kMaxBytes) ==
         "attributes[1].name: 0 bytes; must be 1 to 128");
+  CHECK(error({.data = "hello", .content_type = "a"}, 9) ==
+        "10 bytes, encoded, exceed the limit of 9");
 }
 
 }  // namespace

@@ -1,11 +1,19 @@
-// Gaps on messenger-cli's stderr.
+// Messages on messenger-cli's stdout, and gaps on its stderr.
 #include "apps/cli/printer.h"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "apps/cli/framing.h"
+#include "messenger/message.h"
 
 namespace messenger::app::printer_test {
 namespace {
@@ -43,6 +51,55 @@ TEST_CASE("gap report: gaps without end are told once a second, and counted") {
   CHECK(last.find(", and 999 gaps before it") != std::string::npos);
   CHECK(report.Rest().starts_with("gap: message 5000 is not there any more"));
   CHECK(report.Rest().empty());
+}
+
+constexpr std::string_view kBytes("\0\n\xff", 3);
+
+std::string Printed(Printer& printer) {
+  std::string out;
+  printer.Print({.text = "one\ntwo", .data = kBytes}, &out);
+  printer.Print({.text = "three"}, &out);
+  return out;
+}
+
+TEST_CASE("printer: data is printed as it is, a record for each message") {
+  using std::string_literals::operator""s;
+  CHECK(Printed(*MakeDataPrinter(std::nullopt)) == kBytes);
+  CHECK(Printed(*MakeDataPrinter(Framing::kNull)) == "\0\n\xff\0\0"s);
+  CHECK(Printed(*MakeDataPrinter(Framing::kLengthPrefixed)) ==
+        "\x03\0\n\xff\x00"s);
+}
+
+TEST_CASE("printer: texts end with a newline or a NUL") {
+  using std::string_literals::operator""s;
+  CHECK(Printed(*MakeTextPrinter(Framing::kLines)) == "one\ntwo\nthree\n");
+  CHECK(Printed(*MakeTextPrinter(Framing::kNull)) == "one\ntwo\0three\0"s);
+}
+
+TEST_CASE("printer: a length is a varint") {
+  const auto printer = MakeDataPrinter(Framing::kLengthPrefixed);
+  for (const auto& [size, prefix] : std::vector<std::pair<int, std::string>>{
+           {127, "\x7f"}, {128, "\x80\x01"}, {300, "\xac\x02"}}) {
+    const std::string data(static_cast<std::size_t>(size), 'x');
+    std::string out;
+    printer->Print({.data = data}, &out);
+    CHECK(out == prefix + data);
+  }
+}
+
+TEST_CASE("printer: people are told of data, and not shown it") {
+  const auto printer = MakeReadablePrinter(Colours::kNo);
+  const auto line = [&](const Message& message) {
+    std::string out;
+    printer->Print(message, &out);
+    return out.substr(out.rfind("ann"));
+  };
+  CHECK(line({.author = "ann", .text = "cat", .data = kBytes}) ==
+        "ann  cat  [3 bytes]\n");
+  CHECK(line({.author = "ann", .data = kBytes, .content_type = "image/png"}) ==
+        "ann  [3 bytes of image/png]\n");
+  CHECK(line({.author = "ann", .text = "cat", .content_type = "text/plain"}) ==
+        "ann  cat\n");
 }
 
 }  // namespace

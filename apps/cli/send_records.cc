@@ -1,4 +1,4 @@
-// messenger-cli send -: each line of stdin is a message.
+// messenger-cli send -: each line, or other record, of stdin is a message.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "apps/cli/line_reader.h"
+#include "apps/cli/record_reader.h"
 #include "apps/cli/send.h"
 #include "apps/common/event.h"
 #include "apps/common/exit_code.h"
@@ -31,43 +31,43 @@ namespace {
 
 // ---- Sending
 
-// A line that was not sent, or has no receipt, and why.
-struct FailedLine {
+// A record that was not sent, or has no receipt, and why.
+struct FailedRecord {
   std::uint64_t number = 0;
   absl::Status status;
 };
 
-// What became of the lines so far.
+// What became of the records so far.
 struct SendState {
-  // Lines handed to the client; the last one's number.
+  // Records handed to the client; the last one's number.
   std::uint64_t submitted = 0;
   std::uint64_t last_submitted = 0;
-  // Lines with a receipt, without those after a line that failed; the last
-  // one's number.
+  // Records with a receipt, without those after one that failed; the last one's
+  // number.
   std::uint64_t acknowledged = 0;
   std::uint64_t last_acknowledged = 0;
   // The receipts of the first and of the last one.
   std::optional<Receipt> first_receipt;
   std::optional<Receipt> last_receipt;
-  // Lines that are not valid messages and were skipped; and the one that was
+  // Records that are not valid messages and were skipped; and the one that was
   // not, which ended it.
   std::uint64_t skipped = 0;
-  std::optional<FailedLine> refused;
-  // The first line that was sent and has no receipt.
-  std::optional<FailedLine> failed;
+  std::optional<FailedRecord> refused;
+  // The first one that was sent and has no receipt.
+  std::optional<FailedRecord> failed;
   // The errno of a read of stdin that failed.
   int read_error = 0;
 };
 
 // Thread safety: `state` and `Stop` may be called from any thread.
-class LineSender {
+class RecordSender {
  public:
-  // `on_skipped` is told of each invalid line that is skipped. `command` and
+  // `on_skipped` is told of each invalid record that is skipped. `command` and
   // what `on_skipped` refers to must outlive this.
-  LineSender(Client client, const SendCommand& command,
-             std::function<void(const FailedLine&)> on_skipped);
+  RecordSender(Client client, const SendCommand& command,
+               std::function<void(const FailedRecord&)> on_skipped);
 
-  // Sends the lines of stdin, if the server is there, until they end, one of
+  // Sends the records of stdin, if the server is there, until they end, one of
   // them is refused or fails, or Stop; then waits until each that was sent has
   // a receipt or has failed.
   void Run();
@@ -78,79 +78,82 @@ class LineSender {
   SendState state() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  void SendLines();
-  bool SendLine(const Line& line);
-  absl::Status Check(const Line& line);
-  bool Refuse(FailedLine line) ABSL_LOCKS_EXCLUDED(mu_);
-  void OnDone(std::uint64_t line, const absl::StatusOr<Receipt>& receipt)
+  void SendRecords();
+  bool SendRecord(const Record& record);
+  absl::Status Check(const Record& record);
+  bool Refuse(FailedRecord record) ABSL_LOCKS_EXCLUDED(mu_);
+  void OnDone(std::uint64_t record, const absl::StatusOr<Receipt>& receipt)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   Client client_;
   const SendCommand& command_;
-  const std::function<void(const FailedLine&)> on_skipped_;
+  const std::function<void(const FailedRecord&)> on_skipped_;
   NewMessage message_;
   Event stop_;  // wakes the wait for input
 
   mutable absl::Mutex mu_;
   absl::CondVar changed_;
   SendState state_ ABSL_GUARDED_BY(mu_);
-  // Of the lines that were submitted.
+  // Of those that were submitted.
   std::uint64_t done_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 };
 
-LineSender::LineSender(Client client, const SendCommand& command,
-                       std::function<void(const FailedLine&)> on_skipped)
+RecordSender::RecordSender(Client client, const SendCommand& command,
+                           std::function<void(const FailedRecord&)> on_skipped)
     : client_(std::move(client)),
       command_(command),
       on_skipped_(std::move(on_skipped)),
-      message_(command.MessageWithoutText()) {}
+      message_(command.MessageWithoutContent()) {}
 
-void LineSender::Run() {
+void RecordSender::Run() {
   if (absl::Status status = client_.Ping().status(); !status.ok()) {
     absl::MutexLock lock(&mu_);
     state_.failed = {.number = 1, .status = std::move(status)};
     return;
   }
-  SendLines();
+  SendRecords();
   absl::MutexLock lock(&mu_);
   while (done_ < state_.submitted) changed_.Wait(&mu_);
 }
 
-void LineSender::SendLines() {
-  LineReader reader(STDIN_FILENO, stop_.fd(), command_.max_message_bytes);
-  Line line;
-  LineReader::Result result;
+void RecordSender::SendRecords() {
+  const auto reader = RecordReader::Make(
+      command_.framing, STDIN_FILENO, stop_.fd(), command_.max_message_bytes);
+  Record record;
+  RecordReader::Result result;
   do {
-    result = reader.Next(&line);
-  } while (result == LineReader::Result::kLine && SendLine(line));
-  if (result == LineReader::Result::kFailed) {
-    absl::MutexLock lock(&mu_);
-    state_.read_error = reader.error();
+    result = reader->Next(&record);
+  } while (result == RecordReader::Result::kRecord && SendRecord(record));
+  absl::MutexLock lock(&mu_);
+  if (result == RecordReader::Result::kFailed) {
+    state_.read_error = reader->error();
+  } else if (result == RecordReader::Result::kMalformed) {
+    state_.refused = {.number = record.number, .status = reader->malformed()};
   }
 }
 
 // False if it was the last one to send.
-bool LineSender::SendLine(const Line& line) {
-  message_.text = line.text;
-  if (absl::Status status = Check(line); !status.ok()) {
-    return Refuse({.number = line.number, .status = std::move(status)});
+bool RecordSender::SendRecord(const Record& record) {
+  (command_.as_data ? message_.data : message_.text) = record.bytes;
+  if (absl::Status status = Check(record); !status.ok()) {
+    return Refuse({.number = record.number, .status = std::move(status)});
   }
   {
     absl::MutexLock lock(&mu_);
     if (state_.failed || stopped_) return false;
     ++state_.submitted;
-    state_.last_submitted = line.number;
+    state_.last_submitted = record.number;
   }
-  client_.SendAsync(message_, [this, number = line.number](
+  client_.SendAsync(message_, [this, number = record.number](
                                   const absl::StatusOr<Receipt>& receipt) {
     OnDone(number, receipt);
   });
   return true;
 }
 
-absl::Status LineSender::Check(const Line& line) {
-  if (line.too_long) {
+absl::Status RecordSender::Check(const Record& record) {
+  if (record.too_long) {
     return absl::InvalidArgumentError(fmt::format(
         "longer than the limit of {} bytes", command_.max_message_bytes));
   }
@@ -158,34 +161,34 @@ absl::Status LineSender::Check(const Line& line) {
 }
 
 // False if sending ends with it.
-bool LineSender::Refuse(FailedLine line) {
-  if (command_.skip_invalid) on_skipped_(line);
+bool RecordSender::Refuse(FailedRecord record) {
+  if (command_.skip_invalid) on_skipped_(record);
   absl::MutexLock lock(&mu_);
   if (command_.skip_invalid) {
     ++state_.skipped;
   } else {
-    state_.refused = std::move(line);
+    state_.refused = std::move(record);
   }
   return command_.skip_invalid;
 }
 
-void LineSender::OnDone(std::uint64_t line,
-                        const absl::StatusOr<Receipt>& receipt) {
+void RecordSender::OnDone(std::uint64_t record,
+                          const absl::StatusOr<Receipt>& receipt) {
   absl::MutexLock lock(&mu_);
   if (++done_ == state_.submitted) changed_.Signal();
   if (state_.failed) return;
   if (!receipt.ok()) {
-    state_.failed = {.number = line, .status = receipt.status()};
+    state_.failed = {.number = record, .status = receipt.status()};
     stop_.Set();
     return;
   }
   ++state_.acknowledged;
-  state_.last_acknowledged = line;
+  state_.last_acknowledged = record;
   state_.last_receipt = *receipt;
   if (!state_.first_receipt) state_.first_receipt = *receipt;
 }
 
-void LineSender::Stop() {
+void RecordSender::Stop() {
   {
     absl::MutexLock lock(&mu_);
     stopped_ = true;
@@ -193,85 +196,116 @@ void LineSender::Stop() {
   stop_.Set();
 }
 
-SendState LineSender::state() const {
+SendState RecordSender::state() const {
   absl::MutexLock lock(&mu_);
   return state_;
 }
 
 // ---- What is said of it
 
-std::string Lines(std::uint64_t first, std::uint64_t last) {
-  return first == last ? fmt::format("line {}", first)
-                       : fmt::format("lines {} to {}", first, last);
+// Says it of lines, or of records.
+class Reporter {
+ public:
+  explicit Reporter(const SendCommand& command)
+      : is_lines_(command.framing == Framing::kLines),
+        field_(command.as_data ? "data" : "text") {}
+
+  std::string_view noun() const { return is_lines_ ? "line" : "record"; }
+
+  // "1 line", "2 lines"
+  std::string Count(std::uint64_t count) const {
+    return fmt::format("{} {}{}", count, noun(), count == 1 ? "" : "s");
+  }
+
+  // "line 17: not valid UTF-8: byte 0xff at offset 3"
+  std::string Describe(const FailedRecord& record) const {
+    return fmt::format("{} {}: {}", noun(), record.number,
+                       MessageOf(record.status, field_));
+  }
+
+  // "Lines 1 to 16 were acknowledged; line 17 may have been stored or not."
+  std::string Acknowledged(const SendState& state) const;
+
+  // Why not all were sent, which ones were, and how to go on. Empty if nothing
+  // went wrong. `signal` is the one that ended it, or 0.
+  std::string Report(const SendState& state, int signal,
+                     std::string_view server) const;
+
+ private:
+  // A sentence for those up to `last`: "Lines 1 to 16 were sent"
+  std::string UpTo(std::uint64_t last, std::string_view done) const;
+  std::string ReportRefused(const FailedRecord& record) const;
+  std::string ReportFailed(const SendState& state,
+                           std::string_view server) const;
+
+  const bool is_lines_;
+  const std::string_view field_;
+};
+
+std::string Reporter::UpTo(std::uint64_t last, std::string_view done) const {
+  if (last == 0) return fmt::format("No {} was {}", noun(), done);
+  const std::string_view name = is_lines_ ? "Line" : "Record";
+  if (last == 1) return fmt::format("{} 1 was {}", name, done);
+  return fmt::format("{}s 1 to {} were {}", name, last, done);
 }
 
-// A sentence for the lines up to `last`: "Lines 1 to 16 were sent"
-std::string UpTo(std::uint64_t last, std::string_view done) {
-  if (last == 0) return fmt::format("No line was {}", done);
-  if (last == 1) return fmt::format("Line 1 was {}", done);
-  return fmt::format("Lines 1 to {} were {}", last, done);
-}
-
-// "Lines 1 to 16 were acknowledged; line 17 may have been stored or not."
-std::string Acknowledged(const SendState& state) {
+std::string Reporter::Acknowledged(const SendState& state) const {
   std::string report = UpTo(state.last_acknowledged, "acknowledged");
-  if (state.last_submitted > state.last_acknowledged) {
-    report +=
-        fmt::format("; {} may have been stored or not",
-                    Lines(state.last_acknowledged + 1, state.last_submitted));
+  const std::uint64_t first = state.last_acknowledged + 1;
+  const std::uint64_t last = state.last_submitted;
+  if (first == last) {
+    report += fmt::format("; {} {} may have been stored or not", noun(), first);
+  } else if (first < last) {
+    report += fmt::format("; {}s {} to {} may have been stored or not", noun(),
+                          first, last);
   }
   return report + ".";
 }
 
-// "line 17: not valid UTF-8: byte 0xff at offset 3"
-std::string Describe(const FailedLine& line) {
-  return fmt::format("line {}: {}", line.number,
-                     MessageOf(line.status, "text"));
-}
-
-bool IsUtf8Error(const FailedLine& line) {
-  return ReasonOf(line.status) == reason::kInvalidUtf8;
-}
-
-std::string ReportRefused(const FailedLine& line) {
+std::string Reporter::ReportRefused(const FailedRecord& record) const {
   const std::string sent =
-      line.number == 1
-          ? fmt::format("{}. No line was sent.", Describe(line))
-          : fmt::format("{}. {}; line {} and the rest were not.",
-                        Describe(line), UpTo(line.number - 1, "sent"),
-                        line.number);
-  if (IsUtf8Error(line)) {
-    return fmt::format(
-        "{} Convert the input (for example: iconv -f latin1 -t utf-8) and go "
-        "on with: tail -n +{}",
-        sent, line.number);
+      record.number == 1
+          ? fmt::format("{}. No {} was sent.", Describe(record), noun())
+          : fmt::format("{}. {}; {} {} and the rest were not.",
+                        Describe(record), UpTo(record.number - 1, "sent"),
+                        noun(), record.number);
+  const bool is_utf8_error = ReasonOf(record.status) == reason::kInvalidUtf8;
+  if (!is_lines_) {
+    return is_utf8_error ? sent + " With --data, records may be any bytes."
+                         : sent;
   }
-  return fmt::format("{} Shorten it and go on with: tail -n +{}", sent,
-                     line.number);
+  return fmt::format("{} {} and go on with: tail -n +{}", sent,
+                     is_utf8_error
+                         ? "Convert the input (for example: iconv -f latin1 -t "
+                           "utf-8), or send it as bytes (--data),"
+                         : "Shorten it",
+                     record.number);
 }
 
-std::string ReportFailed(const SendState& state, std::string_view server) {
-  const FailedLine& line = *state.failed;
-  if (!IsServerAway(line.status)) {
-    return fmt::format("{}. {}; the rest was not.", Describe(line),
+std::string Reporter::ReportFailed(const SendState& state,
+                                   std::string_view server) const {
+  const FailedRecord& record = *state.failed;
+  if (!IsServerAway(record.status)) {
+    return fmt::format("{}. {}; the rest was not.", Describe(record),
                        UpTo(state.last_acknowledged, "acknowledged"));
   }
   if (state.acknowledged == 0) {
-    return Explain(line.status, server) + " No line was acknowledged.";
+    return fmt::format("{} No {} was acknowledged.",
+                       Explain(record.status, server), noun());
   }
   std::string report = fmt::format(
-      "lost {}. {} Go on with: tail -n +{}", WithServer(line.status, server),
-      Acknowledged(state), state.last_acknowledged + 1);
+      "lost {}. {}", WithServer(record.status, server), Acknowledged(state));
+  if (!is_lines_) return report;
+  report +=
+      fmt::format(" Go on with: tail -n +{}", state.last_acknowledged + 1);
   if (state.last_submitted > state.last_acknowledged) {
     report += " (which may store some lines twice)";
   }
   return report;
 }
 
-// Why not all lines were sent, which ones were, and how to go on. Empty if
-// nothing went wrong. `signal` is the one that ended it, or 0.
-std::string Report(const SendState& state, int signal,
-                   std::string_view server) {
+std::string Reporter::Report(const SendState& state, int signal,
+                             std::string_view server) const {
   if (state.failed) return ReportFailed(state, server);
   if (state.read_error != 0) {
     return fmt::format("cannot read stdin: {}. {}",
@@ -283,9 +317,8 @@ std::string Report(const SendState& state, int signal,
   }
   if (state.refused) return ReportRefused(*state.refused);
   if (state.skipped == 0) return {};
-  return fmt::format("{} {} refused, {} sent", state.skipped,
-                     state.skipped == 1 ? "line was" : "lines were",
-                     state.acknowledged);
+  return fmt::format("{} {} refused, {} sent", Count(state.skipped),
+                     state.skipped == 1 ? "was" : "were", state.acknowledged);
 }
 
 // The exit code that goes with it.
@@ -316,13 +349,12 @@ class Progress {
     app::PrintError(message);
   }
 
-  // Replaces the line by one that stays.
-  void Close(std::uint64_t sent, std::string_view channel)
-      ABSL_LOCKS_EXCLUDED(mu_) {
+  // Replaces the line by one that stays. `what` was sent: "12 lines".
+  void Close(std::uint64_t sent, std::string_view what,
+             std::string_view channel) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
-    line_.Leave(fmt::format("sent {} {} to {} in {:.2f} s, {:.0f}/s", sent,
-                            sent == 1 ? "line" : "lines", channel, seconds(),
-                            Rate(sent)));
+    line_.Leave(fmt::format("sent {} to {} in {:.2f} s, {:.0f}/s", what,
+                            channel, seconds(), Rate(sent)));
   }
 
   double seconds() const {
@@ -374,11 +406,12 @@ std::chrono::milliseconds CallTimeout(const RetryOptions& retry) {
 
 }  // namespace
 
-int SendLines(const SendCommand& command, Context& context) {
+int SendRecords(const SendCommand& command, Context& context) {
   const CommonOptions& common = context.common;
   // For the receipts that are still out when a signal comes.
   constexpr std::chrono::seconds kGrace(1);
   context.interrupt.Defer();
+  const Reporter reporter(command);
   Progress progress;
   ClientOptions options = ConnectTo(common);
   options.retry = command.retry;
@@ -388,10 +421,10 @@ int SendLines(const SendCommand& command, Context& context) {
   options.max_message_bytes = command.max_message_bytes;
   options.send_timeout = std::chrono::milliseconds(0);
   options.call_timeout = CallTimeout(command.retry);
-  LineSender sender(Client::Connect(std::move(options)), command,
-                    [&progress](const FailedLine& line) {
-                      progress.PrintError(Describe(line));
-                    });
+  RecordSender sender(Client::Connect(std::move(options)), command,
+                      [&](const FailedRecord& record) {
+                        progress.PrintError(reporter.Describe(record));
+                      });
   const bool finished = RunWatched(
       context.interrupt, [&sender] { sender.Run(); },
       [&] { progress.Show(sender.state().acknowledged); },
@@ -400,13 +433,14 @@ int SendLines(const SendCommand& command, Context& context) {
   const SendState state = sender.state();
   const int signal = context.interrupt.signal();
   const int exit_code = ExitCodeOf(state, signal);
-  progress.Close(state.acknowledged, command.channel);
-  const std::string report = Report(state, signal, common.server);
+  progress.Close(state.acknowledged, reporter.Count(state.acknowledged),
+                 command.channel);
+  const std::string report = reporter.Report(state, signal, common.server);
   if (!report.empty()) PrintError(report);
   if (common.json) {
     PrintSummary(state, command.channel, progress.seconds(),
                  &context.output.buffer());
-    context.done = Acknowledged(state);
+    context.done = reporter.Acknowledged(state);
   }
   if (!finished) {
     context.output.Flush();
