@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <boost/uuid/name_generator_sha1.hpp>
-#include <boost/uuid/uuid.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +21,7 @@
 #include "apps/gateway/message_body.h"
 #include "apps/gateway/problem.h"
 #include "messenger/client.h"
+#include "messenger/error.h"
 
 namespace messenger::app {
 namespace {
@@ -50,7 +49,8 @@ struct Sending {
 // problem, and `finish` is not called.
 std::optional<Problem> SendAll(Gateway* gateway,
                                const std::vector<NewMessage>& messages,
-                               std::size_t bytes, Finish finish) {
+                               std::size_t bytes, Finish finish,
+                               const SendOptions& options = {}) {
   const auto sending =
       std::make_shared<Sending>(gateway, messages.size(), std::move(finish));
   if (!sending->messages.Add(messages.size()) || !sending->bytes.Add(bytes)) {
@@ -61,12 +61,14 @@ std::optional<Problem> SendAll(Gateway* gateway,
   }
   for (std::size_t i = 0; i < messages.size(); ++i) {
     gateway->client().SendAsync(
-        messages[i], [sending, i](absl::StatusOr<Receipt> receipt) {
+        messages[i],
+        [sending, i](absl::StatusOr<Receipt> receipt) {
           sending->receipts[i] = std::move(receipt);
           if (--sending->left == 0) {
             sending->finish(std::move(sending->receipts));
           }
-        });
+        },
+        options);
   }
   return std::nullopt;
 }
@@ -134,23 +136,9 @@ std::optional<Problem> CheckKey(const std::vector<std::string_view>& keys,
   return problem;
 }
 
-// The key stands for a producer that sends this one message. So the log itself
-// knows a message again that is sent once more, whatever was restarted.
-ProducerId ProducerOf(std::string_view key) {
-  // Of our own, at random: names of other kinds are not keys.
-  constexpr boost::uuids::uuid kNamespace = {
-      {0x5b, 0x0e, 0x0a, 0x6d, 0x2c, 0x3f, 0x4e, 0x86, 0x9d, 0x41, 0x7a, 0xe8,
-       0x13, 0x62, 0xf5, 0xb0}};
-  const auto name =
-      boost::uuids::name_generator_sha1(kNamespace)(key.data(), key.size());
-  ProducerId id{};
-  std::copy(name.begin(), name.end(), id.begin());
-  return id;
-}
-
 Response AnswerKeyed(const std::string& channel, const std::string& key,
                      const absl::StatusOr<Receipt>& receipt) {
-  if (!absl::IsFailedPrecondition(receipt.status())) {
+  if (ReasonOf(receipt.status()) != reason::kIdempotencyKeyReused) {
     return AnswerOne(channel, receipt);
   }
   Problem problem = ProblemOfSend(receipt.status());
@@ -159,18 +147,6 @@ Response AnswerKeyed(const std::string& channel, const std::string& key,
   problem.value = key;
   problem.detail = "Idempotency-Key: was used for another message";
   return ToResponse(problem);
-}
-
-void PostKeyed(Gateway* gateway, const std::string& channel, std::string key,
-               NewMessage message, Respond respond) {
-  gateway->RespondBlocking(
-      std::move(respond),
-      [gateway, channel, key = std::move(key), message = std::move(message)] {
-        constexpr std::uint64_t kTheOnlyOne = 1;
-        return AnswerKeyed(
-            channel, key,
-            gateway->client().SendAs(ProducerOf(key), kTheOnlyOne, message));
-      });
 }
 
 }  // namespace
@@ -182,25 +158,26 @@ void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
     respond(ToResponse(*problem));
     return;
   }
-  auto& body = std::get<MessageBody>(parsed);
+  const auto& body = std::get<MessageBody>(parsed);
+  SendOptions options;
   if (const auto keys = FindHeaders(request.headers, kIdempotencyKey);
       !keys.empty()) {
     if (const auto problem = CheckKey(keys, body)) {
       respond(ToResponse(*problem));
       return;
     }
-    PostKeyed(gateway, channel, std::string(keys.front()),
-              std::move(body.messages.front()), std::move(respond));
-    return;
+    options.idempotency_key = keys.front();
   }
   // Whichever of the two it is that answers.
   const auto answer = std::make_shared<Respond>(std::move(respond));
   const auto problem = SendAll(
       gateway, body.messages, request.body.size(),
-      [answer, channel, is_array = body.is_array](const Receipts& receipts) {
+      [answer, channel, is_array = body.is_array,
+       key = options.idempotency_key](const Receipts& receipts) {
         (*answer)(is_array ? AnswerAll(channel, receipts)
-                           : AnswerOne(channel, receipts.front()));
-      });
+                           : AnswerKeyed(channel, key, receipts.front()));
+      },
+      options);
   if (problem) (*answer)(ToResponse(*problem));
 }
 

@@ -1,0 +1,349 @@
+#include "forward/lane.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status.h"
+#include "forward/copy.h"
+#include "messenger/error.h"
+#include "messenger/printable.h"
+#include "wire/channel_name.h"
+#include "wire/coding.h"
+#include "wire/new_message.h"
+
+namespace messenger {
+namespace {
+
+// Copies without a receipt: well within the window, so that Send does not
+// block there.
+constexpr std::size_t kMaxMessages = 16'384;
+constexpr std::size_t kMaxBytes = std::size_t{8} << 20;
+
+// How soon Stop, or a send that has failed, is noticed while nothing comes.
+constexpr std::chrono::milliseconds kLook(200);
+
+constexpr std::chrono::milliseconds kFirstWait(100);
+constexpr std::chrono::milliseconds kLongestWait(5000);
+
+// Whether it may be over later, without anybody's doing.
+bool MayPass(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kResourceExhausted:
+      return ReasonOf(status) != reason::kLimitReached;
+    case absl::StatusCode::kFailedPrecondition:
+      // A destination that was replaced.
+      return ReasonOf(status) == reason::kProducerUnknown;
+    default:
+      return false;
+  }
+}
+
+std::optional<std::chrono::milliseconds> Patience(
+    const ForwarderOptions& options) {
+  const auto& source = options.source.retry.give_up_after;
+  const auto& destination = options.destination.retry.give_up_after;
+  if (source && destination) return std::max(*source, *destination);
+  return source ? source : destination;
+}
+
+}  // namespace
+
+Lane::Lane(Client source, Client destination, const ForwarderOptions& options,
+           ForwardedChannel channel)
+    : source_(std::move(source)),
+      destination_(std::move(destination)),
+      options_(options),
+      channel_(std::move(channel)) {
+  progress_.channel = channel_;
+}
+
+absl::Status Lane::Run() {
+  while (true) {
+    const absl::StatusOr<End> end = RunSession();
+    {
+      absl::MutexLock lock(&mu_);
+      if (stopped_) return absl::OkStatus();
+    }
+    if (!end.ok()) {
+      if (!MayPass(end.status()) || !Wait(end.status())) return end.status();
+    } else if (*end != End::kChanged) {
+      return absl::OkStatus();
+    } else if (!Wait(absl::OkStatus())) {
+      return absl::OkStatus();
+    }
+  }
+}
+
+void Lane::Stop() {
+  absl::MutexLock lock(&mu_);
+  stopped_ = true;
+  changed_.SignalAll();
+}
+
+ForwardProgress Lane::Progress() const {
+  absl::MutexLock lock(&mu_);
+  return progress_;
+}
+
+bool Lane::Wait(const absl::Status& trouble) {
+  const Clock::time_point now = Clock::now();
+  std::string notice;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!trouble_since_) trouble_since_ = now;
+    const auto patience = Patience(options_);
+    if (!trouble.ok() && patience && now - *trouble_since_ >= *patience) {
+      return false;
+    }
+    progress_.trouble = trouble;
+    const auto wait = std::min(kLongestWait, kFirstWait * (1 << tries_));
+    tries_ = std::min(tries_ + 1, 10);
+    // What is away, the clients tell.
+    if (!trouble.ok() && !absl::IsUnavailable(trouble)) {
+      notice = fmt::format("{}: {}; trying again in {:.1f} s", channel_.from,
+                           MessageOf(trouble),
+                           std::chrono::duration<double>(wait).count());
+    }
+    const Clock::time_point until = now + wait;
+    while (!stopped_ && changed_.WaitUntil(&mu_, until)) {
+    }
+    if (stopped_) return false;
+  }
+  if (!notice.empty() && options_.on_notice) options_.on_notice(notice);
+  return true;
+}
+
+// ---------------------------------------------------------------------------
+// A session
+
+absl::StatusOr<Lane::End> Lane::RunSession() {
+  const absl::StatusOr<std::uint64_t> epoch = EpochOf(source_, channel_.from);
+  if (!epoch.ok()) return epoch.status();
+  if (absl::Status s = CheckNotItself(*epoch); !s.ok()) return s;
+  const auto producers = destination_.ListProducers(channel_.to);
+  if (!producers.ok()) return producers.status();
+
+  Session session = {.plan = PlanForwarding(options_.name, channel_.from,
+                                            *epoch, *producers)};
+  absl::StatusOr<ReadFrame> frame = OpenSource(&session);
+  if (!frame.ok()) return frame.status();
+  const absl::StatusOr<bool> opened = OpenProducer(&session);
+  if (!opened.ok()) return opened.status();
+  if (!*opened) return End::kChanged;
+  while (true) {
+    const absl::StatusOr<bool> holds = Take(*frame, &session);
+    if (!holds.ok()) return holds.status();
+    if (!*holds) return End::kChanged;
+    if (frame->caught_up && options_.until_caught_up) {
+      absl::Status s = AwaitReceipts();
+      if (!s.ok()) return s;
+      return End::kCaughtUp;
+    }
+    frame = Next(session.source);
+    if (!frame.ok()) return frame.status();
+    if (frame->ended) return absl::UnavailableError("the read has ended");
+  }
+}
+
+absl::StatusOr<std::uint64_t> Lane::EpochOf(Client& client,
+                                            const std::string& channel) {
+  const Subscription subscription =
+      client.Pull({.channel = channel, .until_caught_up = true});
+  while (true) {
+    const absl::StatusOr<ReadFrame> frame = Next(subscription);
+    if (!frame.ok()) return frame.status();
+    if (frame->joined) return frame->joined->epoch;
+  }
+}
+
+absl::Status Lane::CheckNotItself(std::uint64_t source_epoch) {
+  if (channel_.from != channel_.to) return absl::OkStatus();
+  const absl::StatusOr<std::uint64_t> epoch =
+      EpochOf(destination_, channel_.to);
+  if (!epoch.ok()) return epoch.status();
+  if (*epoch != source_epoch) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format(
+      "channels: \"{}\" would be copied to itself: source and destination are "
+      "the same log",
+      channel_.from));
+}
+
+absl::StatusOr<ReadFrame> Lane::OpenSource(Session* session) {
+  std::vector<Position>& positions = session->plan.positions;
+  for (std::size_t i = 0;; ++i) {
+    // If it knows none of them, it is to say so of the first one.
+    const bool last = i >= positions.size();
+    const Start start = positions.empty() ? Start::Earliest()
+                                          : Start::After(positions[last ? 0 : i]);
+    session->source = source_.Pull(
+        {.channel = channel_.from, .start = start, .skip_damaged = true});
+    absl::StatusOr<ReadFrame> frame = FirstFrame(session->source);
+    if (!frame.ok() || last || positions.size() == 1) return frame;
+    if (!frame->gap || frame->gap->reason != Gap::Reason::kNewEpoch) {
+      positions = {positions[i]};
+      return frame;
+    }
+  }
+}
+
+absl::StatusOr<bool> Lane::OpenProducer(Session* session) {
+  ClientOptions options = options_.destination;
+  options.producer_name = session->plan.producer.ToString();
+  options.send_timeout = std::chrono::milliseconds(0);
+  session->sender = Client::Connect(std::move(options));
+  const auto producer = session->sender->OpenProducer(channel_.to);
+  if (!producer.ok()) return producer.status();
+  absl::MutexLock lock(&mu_);
+  ++session_;
+  failure_ = absl::OkStatus();
+  messages_ = 0;
+  bytes_ = 0;
+  const std::uint64_t last = producer->last_producer_sequence;
+  if (last != session->plan.last_number) return false;
+  progress_.position = {.epoch = session->plan.producer.epoch,
+                        .sequence = ForwardedSequence(last)};
+  return true;
+}
+
+absl::StatusOr<ReadFrame> Lane::FirstFrame(const Subscription& source) {
+  while (true) {
+    absl::StatusOr<ReadFrame> frame = Next(source);
+    if (!frame.ok()) return frame;
+    if (frame->ended) return absl::UnavailableError("the read has ended");
+    if (frame->gap || !frame->messages.empty() || frame->caught_up) {
+      return frame;
+    }
+  }
+}
+
+absl::StatusOr<ReadFrame> Lane::Next(const Subscription& source) {
+  while (true) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (absl::Status s = Failure(); !s.ok()) return s;
+    }
+    absl::StatusOr<ReadFrame> frame = source.Next(Clock::now() + kLook);
+    if (frame.ok() || !absl::IsDeadlineExceeded(frame.status())) return frame;
+  }
+}
+
+// ---------------------------------------------------------------------------
+// What comes from the source
+
+absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
+  const std::uint64_t epoch = session->plan.producer.epoch;
+  if (session->source.state().joined &&
+      session->source.state().joined->epoch != epoch) {
+    return false;
+  }
+  if (frame.gap) {
+    const absl::StatusOr<bool> taken = TakeGap(*frame.gap, session);
+    if (!taken.ok() || !*taken) return taken;
+  }
+  for (const Message& message : frame.messages) {
+    if (message.epoch != epoch) return false;
+    absl::Status s = Send(session, CopyOf(message, channel_),
+                          ForwardedNumber(message.sequence),
+                          {.forwarded = 1,
+                           .position = message.position(),
+                           .send_time = message.send_time});
+    if (!s.ok()) return s;
+  }
+  session->begun = true;
+  absl::MutexLock lock(&mu_);
+  if (frame.caught_up) progress_.head = *frame.caught_up;
+  if (frame.heartbeat) progress_.head = *frame.heartbeat;
+  if (!frame.messages.empty()) {
+    progress_.head =
+        std::max(progress_.head, frame.messages.back().sequence);
+  }
+  progress_.caught_up = frame.caught_up || frame.heartbeat;
+  return true;
+}
+
+absl::StatusOr<bool> Lane::TakeGap(const Gap& gap, Session* session) {
+  ForwardingPlan& plan = session->plan;
+  const bool other_place = gap.reason == Gap::Reason::kNewEpoch ||
+                           gap.reason == Gap::Reason::kRolledBack;
+  // Where the source stands now is to be found out anew.
+  if (other_place && session->begun) return false;
+  if (other_place && plan.last_number > 0) {
+    if (gap.reason == Gap::Reason::kNewEpoch) return false;
+    // The source was set back. Its next messages have sequences that were used
+    // for others, so they need another producer.
+    ++plan.producer.run;
+    plan.last_number = 0;
+    const absl::StatusOr<bool> opened = OpenProducer(session);
+    if (!opened.ok() || !*opened) return opened;
+  }
+  const std::uint64_t epoch = plan.producer.epoch;
+  absl::Status s = Send(
+      session, CopyOf(gap, epoch, channel_), ForwardedNumber(gap.next - 1),
+      {.forwarded = 1,
+       .gaps = 1,
+       .position = {.epoch = epoch, .sequence = gap.next - 1}});
+  if (!s.ok()) return s;
+  return true;
+}
+
+// ---------------------------------------------------------------------------
+// What goes to the destination
+
+absl::Status Lane::Send(Session* session, NewMessage copy, std::uint64_t number,
+                        ForwardProgress done) {
+  const std::size_t size = wire::NewMessageSize(copy);
+  std::uint64_t id = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    while (Failure().ok() && messages_ > 0 &&
+           (messages_ >= kMaxMessages || bytes_ + size > kMaxBytes)) {
+      changed_.Wait(&mu_);
+    }
+    if (absl::Status s = Failure(); !s.ok()) return s;
+    ++messages_;
+    bytes_ += size;
+    id = session_;
+  }
+  session->sender->SendAsync(
+      copy,
+      [this, id, size, done](absl::StatusOr<Receipt> receipt) {
+        absl::MutexLock lock(&mu_);
+        if (id != session_) return;
+        --messages_;
+        bytes_ -= size;
+        if (!receipt.ok()) {
+          if (failure_.ok()) failure_ = receipt.status();
+        } else {
+          progress_.forwarded += done.forwarded;
+          progress_.gaps += done.gaps;
+          progress_.duplicates += receipt->duplicate ? 1 : 0;
+          progress_.position = done.position;
+          if (done.gaps == 0) progress_.send_time = done.send_time;
+          progress_.trouble = absl::OkStatus();
+          trouble_since_.reset();
+          tries_ = 0;
+        }
+        changed_.SignalAll();
+      },
+      {.producer_sequence = number});
+  return absl::OkStatus();
+}
+
+absl::Status Lane::AwaitReceipts() {
+  absl::MutexLock lock(&mu_);
+  while (Failure().ok() && messages_ > 0) changed_.Wait(&mu_);
+  return Failure();
+}
+
+absl::Status Lane::Failure() const {
+  if (stopped_) return absl::CancelledError("it was stopped");
+  return failure_;
+}
+
+}  // namespace messenger

@@ -1,0 +1,109 @@
+// One channel that is forwarded.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cond_var.h"
+#include "forward/plan.h"
+#include "messenger/client.h"
+#include "messenger/forwarder.h"
+#include "messenger/message.h"
+
+namespace messenger {
+
+// Reads the channel of the source and sends it to the destination, in sessions.
+// Each session finds out what the destination has, opens the producer, and goes
+// on there, until something fails that may pass, or the source has begun
+// another epoch: then comes the next one.
+//
+// Run is for one thread; the other members may be called from any thread.
+class Lane {
+ public:
+  // Of the clients' options, those of the destination are completed for each
+  // session. `options` must outlive it.
+  Lane(Client source, Client destination, const ForwarderOptions& options,
+       ForwardedChannel channel);
+
+  // Blocks until Stop, the end, or what does not pass.
+  absl::Status Run() ABSL_LOCKS_EXCLUDED(mu_);
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  ForwardProgress Progress() const ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // How a session ends.
+  enum class End : std::uint8_t {
+    kCaughtUp,  // and that was asked for
+    kChanged,   // what it had found out holds no more
+    kStopped,
+  };
+  // A producer of the destination, and what it sends.
+  struct Session {
+    ForwardingPlan plan;
+    std::optional<Client> sender;
+    Subscription source;
+    bool begun = false;  // something of the source was taken
+  };
+
+  absl::StatusOr<End> RunSession() ABSL_LOCKS_EXCLUDED(mu_);
+  // The epoch of the log that has the channel, whether it exists or not.
+  absl::StatusOr<std::uint64_t> EpochOf(Client& client,
+                                        const std::string& channel);
+  absl::Status CheckNotItself(std::uint64_t source_epoch);
+  // Begins to read behind the best position that the source knows. The frame
+  // says where that is.
+  absl::StatusOr<ReadFrame> OpenSource(Session* session);
+  // False if another forwarder has got on meanwhile.
+  absl::StatusOr<bool> OpenProducer(Session* session) ABSL_LOCKS_EXCLUDED(mu_);
+  // The first frame that says more than that the reader has joined.
+  absl::StatusOr<ReadFrame> FirstFrame(const Subscription& source);
+  // CANCELLED after Stop.
+  absl::StatusOr<ReadFrame> Next(const Subscription& source);
+
+  // False if the plan holds no more.
+  absl::StatusOr<bool> Take(const ReadFrame& frame, Session* session);
+  absl::StatusOr<bool> TakeGap(const Gap& gap, Session* session);
+  absl::Status Send(Session* session, NewMessage copy, std::uint64_t number,
+                    ForwardProgress done) ABSL_LOCKS_EXCLUDED(mu_);
+  // Until all that was sent has its receipt.
+  absl::Status AwaitReceipts() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Failure() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Whether to try again; waits first.
+  bool Wait(const absl::Status& trouble) ABSL_LOCKS_EXCLUDED(mu_);
+
+  Client source_;
+  Client destination_;
+  const ForwarderOptions& options_;
+  const ForwardedChannel channel_;
+
+  // What the results of sends have to do with. They come on other threads, and
+  // those of a session that has ended do not count.
+  mutable absl::Mutex mu_;
+  CondVar changed_;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  std::uint64_t session_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of this session
+  std::size_t messages_ ABSL_GUARDED_BY(mu_) = 0;  // without a receipt
+  std::size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  ForwardProgress progress_ ABSL_GUARDED_BY(mu_);
+  // Since there was progress.
+  std::optional<Clock::time_point> trouble_since_ ABSL_GUARDED_BY(mu_);
+  int tries_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace messenger
