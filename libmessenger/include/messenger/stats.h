@@ -41,7 +41,8 @@ struct RefusalStats {
   std::uint64_t exhausted = 0;
   // INVALID_ARGUMENT: a request that is malformed, or out of bounds.
   std::uint64_t invalid = 0;
-  // FAILED_PRECONDITION: what a producer sent is not what follows.
+  // FAILED_PRECONDITION: what a producer sent is not what follows, or it was
+  // fenced off, or an idempotency key has another message.
   std::uint64_t producer = 0;
   // OUT_OF_RANGE: a reader cannot start where it wants to.
   std::uint64_t start = 0;
@@ -151,6 +152,9 @@ struct LogStats {
   std::uint64_t segment_reads = 0;
   // Reads that met damage, whether it was skipped or not.
   std::uint64_t damaged_reads = 0;
+  // Named producers, and idempotency keys that are remembered, now.
+  std::uint64_t named_producers = 0;
+  std::uint64_t idempotency_keys = 0;
 };
 
 // Of a `Server`: since it was started, but `log` since that was opened.
