@@ -138,7 +138,7 @@ std::optional<Problem> CheckKey(const std::vector<std::string_view>& keys,
 
 Response AnswerKeyed(const std::string& channel, const std::string& key,
                      const absl::StatusOr<Receipt>& receipt) {
-  if (ReasonOf(receipt.status()) != reason::kIdempotencyKeyReused) {
+  if (messenger::ReasonOf(receipt.status()) != reason::kIdempotencyKeyReused) {
     return AnswerOne(channel, receipt);
   }
   Problem problem = ProblemOfSend(receipt.status());

@@ -54,13 +54,18 @@ int main() {
   Use(RetryOptions{.initial_backoff = {}}, RetryOptions{.give_up_after = {}});
   Use(ClientOptions{.target = name}, ClientOptions{.keepalive_timeout = {}});
   Use(ClientOptions{.retry = {.max_backoff = {}}, .on_notice = Notice});
-  Use(SendOptions{.timeout = {}});
+  Use(SendOptions{.timeout = {}}, SendOptions{.idempotency_key = name});
   Use(ReadOptions{.channel = name}, ReadOptions{.skip_damaged = true});
   Use(Joined{.epoch = 1}, Joined{.head = 1});
   Use(ReadFrame{.joined = Joined()}, ReadFrame{.owner = nullptr});
   Use(SubscriptionState{.reason = {}}, SubscriptionState{.joined = Joined()});
   Use(ReadCallbacks{.on_joined = [](const Joined&) {}},
       ReadCallbacks{.on_end = [](const absl::Status&) {}});
+
+  // forwarder.h
+  Use(ForwardedChannel{.from = name}, ForwardedChannel{.to = name});
+  Use(ForwarderOptions{.source = {}}, ForwarderOptions{.on_notice = Notice});
+  Use(ForwardProgress{.forwarded = 1}, ForwardProgress{.trouble = {}});
 
   // log.h
   Use(RetentionOptions{.max_bytes = 1}, RetentionOptions{.max_age = {}});

@@ -134,9 +134,10 @@ inline std::vector<Stored> ReceiptsOf(const AppendResult& result) {
   std::vector<Stored> receipts;
   for (const wire::ReceiptRun& run : *result) {
     for (std::uint64_t i = 0; i < run.count; ++i) {
-      receipts.push_back({.sequence = run.first_sequence + i,
-                          .send_time = run.send_time,
-                          .duplicate = run.duplicate});
+      receipts.push_back(
+          {.sequence = run.has_position() ? run.first_sequence + i : 0,
+           .send_time = run.send_time,
+           .duplicate = run.duplicate});
     }
   }
   return receipts;

@@ -86,16 +86,16 @@ struct ForwardProgress {
 // (Bookmark::ToString), and `messenger.source_time`, its send time (RFC 3339).
 // Where messages are missing in the source, the copy is an empty message with
 // the attribute `messenger.gap`, whose value is Gap::reason as a word;
-// `messenger.gap.first_missing` and `messenger.gap.next` have the sequences, and
-// `messenger.source` the place before `next`.
+// `messenger.gap.first_missing` and `messenger.gap.next` have the sequences,
+// and `messenger.source` the place before `next`.
 //
 // The producer's name is NAME/EPOCH/RUN/CHANNEL: the source's epoch and channel
-// are in it, so that a source that was replaced is not taken for what was copied
-// before. If the source begins a new epoch, the forwarder goes on under a new
-// producer, behind what it has copied if the source still has that, else with
-// the gap that the source tells. RUN counts, from 0, how often the source was
-// set back within an epoch. These producers stay (Client::ListProducers): they
-// are what says how far a channel is.
+// are in it, so that a source that was replaced is not taken for what was
+// copied before. If the source begins a new epoch, the forwarder goes on under
+// a new producer, behind what it has copied if the source still has that, else
+// with the gap that the source tells. RUN counts, from 0, how often the source
+// was set back within an epoch. These producers stay (Client::ListProducers):
+// they are what says how far a channel is.
 //
 // Nothing else should send to the destination's channel under this name; other
 // senders there do no harm.
@@ -117,8 +117,8 @@ class Forwarder {
   void Stop();
 
   // Blocks until it has ended, for `timeout` at most; whether it has.
-  bool AwaitEnd(std::optional<std::chrono::milliseconds> timeout =
-                    std::nullopt) const;
+  bool AwaitEnd(
+      std::optional<std::chrono::milliseconds> timeout = std::nullopt) const;
 
   // How it has ended: OK after Stop or until_caught_up. Of one channel it is
   // the first error of all, which stops the others too: FAILED_PRECONDITION

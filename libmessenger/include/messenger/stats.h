@@ -157,6 +157,9 @@ struct LogStats {
   std::uint64_t segment_reads = 0;
   // Reads that met damage, whether it was skipped or not.
   std::uint64_t damaged_reads = 0;
+  // Named producers, and idempotency keys that are remembered, now.
+  std::uint64_t named_producers = 0;
+  std::uint64_t idempotency_keys = 0;
 };
 
 // Of a `Server`: since it was started, but `log` since that was opened.

@@ -10,8 +10,8 @@ namespace {
 
 // RFC 3339 in UTC with nanoseconds.
 std::string FormatTime(Timestamp time) {
-  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E9SZ",
-                          absl::FromChrono(time), absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E9SZ", absl::FromChrono(time),
+                          absl::UTCTimeZone());
 }
 
 std::string SourceOf(const ForwardedChannel& channel,
@@ -45,8 +45,7 @@ NewMessage CopyOf(const Gap& gap, std::uint64_t epoch,
               {.name = "messenger.gap", .value = ToString(gap.reason)},
               {.name = "messenger.gap.first_missing",
                .value = std::to_string(gap.first_missing)},
-              {.name = "messenger.gap.next",
-               .value = std::to_string(gap.next)},
+              {.name = "messenger.gap.next", .value = std::to_string(gap.next)},
               {.name = "messenger.source",
                .value = SourceOf(channel, before_next)}}};
 }

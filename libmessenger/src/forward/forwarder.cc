@@ -48,9 +48,9 @@ absl::Status CheckChannels(std::vector<ForwardedChannel>* channels) {
       *name = std::string(*resolved);
     }
     if (!from.insert(channel.from).second || !to.insert(channel.to).second) {
-      return absl::InvalidArgumentError(fmt::format(
-          "channels: \"{}\" or \"{}\" is there twice", channel.from,
-          channel.to));
+      return absl::InvalidArgumentError(
+          fmt::format("channels: \"{}\" or \"{}\" is there twice", channel.from,
+                      channel.to));
     }
   }
   return absl::OkStatus();

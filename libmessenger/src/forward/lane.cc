@@ -8,18 +8,10 @@
 #include "base/status.h"
 #include "forward/copy.h"
 #include "messenger/error.h"
-#include "messenger/printable.h"
-#include "wire/channel_name.h"
-#include "wire/coding.h"
 #include "wire/new_message.h"
 
 namespace messenger {
 namespace {
-
-// Copies without a receipt: well within the window, so that Send does not
-// block there.
-constexpr std::size_t kMaxMessages = 16'384;
-constexpr std::size_t kMaxBytes = std::size_t{8} << 20;
 
 // How soon Stop, or a send that has failed, is noticed while nothing comes.
 constexpr std::chrono::milliseconds kLook(200);
@@ -42,6 +34,15 @@ bool MayPass(const absl::Status& status) {
     default:
       return false;
   }
+}
+
+// What was refused, for people.
+absl::Status Named(const absl::Status& status, const ForwardProgress& done) {
+  if (MayPass(status)) return status;
+  return WithMessage(
+      status,
+      fmt::format("message {} of the epoch {}: {}", done.position.sequence,
+                  done.position.epoch, MessageOf(status)));
 }
 
 std::optional<std::chrono::milliseconds> Patience(
@@ -88,7 +89,9 @@ void Lane::Stop() {
 
 ForwardProgress Lane::Progress() const {
   absl::MutexLock lock(&mu_);
-  return progress_;
+  ForwardProgress progress = progress_;
+  progress.caught_up = progress.caught_up && messages_ == 0;
+  return progress;
 }
 
 bool Lane::Wait(const absl::Status& trouble) {
@@ -129,8 +132,8 @@ absl::StatusOr<Lane::End> Lane::RunSession() {
   const auto producers = destination_.ListProducers(channel_.to);
   if (!producers.ok()) return producers.status();
 
-  Session session = {.plan = PlanForwarding(options_.name, channel_.from,
-                                            *epoch, *producers)};
+  Session session = {
+      .plan = PlanForwarding(options_.name, channel_.from, *epoch, *producers)};
   absl::StatusOr<ReadFrame> frame = OpenSource(&session);
   if (!frame.ok()) return frame.status();
   const absl::StatusOr<bool> opened = OpenProducer(&session);
@@ -179,8 +182,9 @@ absl::StatusOr<ReadFrame> Lane::OpenSource(Session* session) {
   for (std::size_t i = 0;; ++i) {
     // If it knows none of them, it is to say so of the first one.
     const bool last = i >= positions.size();
-    const Start start = positions.empty() ? Start::Earliest()
-                                          : Start::After(positions[last ? 0 : i]);
+    const Start start = positions.empty()
+                            ? Start::Earliest()
+                            : Start::After(positions[last ? 0 : i]);
     session->source = source_.Pull(
         {.channel = channel_.from, .start = start, .skip_damaged = true});
     absl::StatusOr<ReadFrame> frame = FirstFrame(session->source);
@@ -206,8 +210,10 @@ absl::StatusOr<bool> Lane::OpenProducer(Session* session) {
   bytes_ = 0;
   const std::uint64_t last = producer->last_producer_sequence;
   if (last != session->plan.last_number) return false;
-  progress_.position = {.epoch = session->plan.producer.epoch,
-                        .sequence = ForwardedSequence(last)};
+  const std::vector<Position>& positions = session->plan.positions;
+  progress_.position = {
+      .epoch = session->plan.producer.epoch,
+      .sequence = positions.empty() ? 0 : positions.front().sequence};
   return true;
 }
 
@@ -238,10 +244,8 @@ absl::StatusOr<ReadFrame> Lane::Next(const Subscription& source) {
 
 absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
   const std::uint64_t epoch = session->plan.producer.epoch;
-  if (session->source.state().joined &&
-      session->source.state().joined->epoch != epoch) {
-    return false;
-  }
+  const std::optional<Joined> joined = session->source.state().joined;
+  if (!joined || joined->epoch != epoch) return false;
   if (frame.gap) {
     const absl::StatusOr<bool> taken = TakeGap(*frame.gap, session);
     if (!taken.ok() || !*taken) return taken;
@@ -255,13 +259,14 @@ absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
                            .send_time = message.send_time});
     if (!s.ok()) return s;
   }
-  session->begun = true;
   absl::MutexLock lock(&mu_);
+  if (!std::exchange(session->begun, true)) {
+    progress_.head = joined->head;
+  }
   if (frame.caught_up) progress_.head = *frame.caught_up;
   if (frame.heartbeat) progress_.head = *frame.heartbeat;
   if (!frame.messages.empty()) {
-    progress_.head =
-        std::max(progress_.head, frame.messages.back().sequence);
+    progress_.head = std::max(progress_.head, frame.messages.back().sequence);
   }
   progress_.caught_up = frame.caught_up || frame.heartbeat;
   return true;
@@ -283,11 +288,11 @@ absl::StatusOr<bool> Lane::TakeGap(const Gap& gap, Session* session) {
     if (!opened.ok() || !*opened) return opened;
   }
   const std::uint64_t epoch = plan.producer.epoch;
-  absl::Status s = Send(
-      session, CopyOf(gap, epoch, channel_), ForwardedNumber(gap.next - 1),
-      {.forwarded = 1,
-       .gaps = 1,
-       .position = {.epoch = epoch, .sequence = gap.next - 1}});
+  absl::Status s =
+      Send(session, CopyOf(gap, epoch, channel_), ForwardedNumber(gap.next - 1),
+           {.forwarded = 1,
+            .gaps = 1,
+            .position = {.epoch = epoch, .sequence = gap.next - 1}});
   if (!s.ok()) return s;
   return true;
 }
@@ -301,8 +306,11 @@ absl::Status Lane::Send(Session* session, NewMessage copy, std::uint64_t number,
   std::uint64_t id = 0;
   {
     absl::MutexLock lock(&mu_);
+    // Well within the window of the client, which would not hear of Stop.
+    const ClientOptions& window = options_.destination;
     while (Failure().ok() && messages_ > 0 &&
-           (messages_ >= kMaxMessages || bytes_ + size > kMaxBytes)) {
+           (messages_ >= window.max_in_flight_messages / 2 ||
+            bytes_ + size > window.max_in_flight_bytes / 2)) {
       changed_.Wait(&mu_);
     }
     if (absl::Status s = Failure(); !s.ok()) return s;
@@ -318,7 +326,7 @@ absl::Status Lane::Send(Session* session, NewMessage copy, std::uint64_t number,
         --messages_;
         bytes_ -= size;
         if (!receipt.ok()) {
-          if (failure_.ok()) failure_ = receipt.status();
+          if (failure_.ok()) failure_ = Named(receipt.status(), done);
         } else {
           progress_.forwarded += done.forwarded;
           progress_.gaps += done.gaps;

@@ -97,7 +97,7 @@ class Lane {
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::uint64_t session_ ABSL_GUARDED_BY(mu_) = 0;
-  absl::Status failure_ ABSL_GUARDED_BY(mu_);  // of this session
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);      // of this session
   std::size_t messages_ ABSL_GUARDED_BY(mu_) = 0;  // without a receipt
   std::size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   ForwardProgress progress_ ABSL_GUARDED_BY(mu_);

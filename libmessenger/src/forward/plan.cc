@@ -48,10 +48,9 @@ std::optional<ForwardingName> ForwardingName::Parse(std::string_view text) {
   ForwardingName parsed = {.name = parts[0], .channel = parts[3]};
   if (parsed.name.empty() || !absl::SimpleAtoi(parts[1], &parsed.epoch) ||
       parsed.epoch == 0 || !absl::SimpleAtoi(parts[2], &parsed.run) ||
-      parsed.ToString() != fmt::format("{}/{}/{}/{}", parts[0], parts[1],
-                                       parts[2], parts[3]) ||
-      parsed.channel.empty() ||
-      parsed.channel.find('/') != std::string::npos) {
+      parsed.ToString() !=
+          fmt::format("{}/{}/{}/{}", parts[0], parts[1], parts[2], parts[3]) ||
+      parsed.channel.empty() || parsed.channel.find('/') != std::string::npos) {
     return std::nullopt;
   }
   return parsed;
@@ -78,9 +77,8 @@ ForwardingPlan PlanForwarding(std::string_view name, std::string_view channel,
   }
   for (const Known& one : known) {
     if (one.last_number == 0) continue;
-    plan.positions.push_back(
-        {.epoch = one.name.epoch,
-         .sequence = ForwardedSequence(one.last_number)});
+    plan.positions.push_back({.epoch = one.name.epoch,
+                              .sequence = ForwardedSequence(one.last_number)});
     if (plan.last_number > 0) break;
   }
   return plan;

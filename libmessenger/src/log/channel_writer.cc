@@ -17,13 +17,16 @@
 namespace messenger {
 namespace {
 
-// Adds message `sequence` to the last run, or as one of its own.
+// Adds message `sequence`, 0 if that is not known, to the last run, or as one
+// of its own.
 void AddDuplicate(std::uint64_t epoch, std::uint64_t sequence, Timestamp time,
                   AppendResult::value_type* receipts) {
   if (!receipts->empty()) {
     wire::ReceiptRun& last = receipts->back();
-    if (last.first_sequence + last.count == sequence &&
-        last.send_time == time) {
+    const bool follows = last.has_position()
+                             ? last.first_sequence + last.count == sequence
+                             : sequence == 0;
+    if (follows && last.send_time == time) {
       ++last.count;
       return;
     }
@@ -53,6 +56,15 @@ ChannelWriter::ChannelWriter(const ChannelContext& context, const Place& place,
 absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
     const AppendBatch& batch, FindMessage find, MakeRoom make_room) {
   Prepared prepared;
+  const SteadyTime now = context_.clock.steady_now();
+  if (!batch.idempotency_key.empty()) {
+    const auto stored = FindKey(batch, now);
+    if (!stored.ok()) return stored.status();
+    if (*stored) {
+      prepared.receipts.push_back(**stored);
+      return prepared;
+    }
+  }
   std::size_t repeated = 0;
   if (batch.producer_id) {
     AppendResult duplicates = FindDuplicates(batch, find);
@@ -65,17 +77,47 @@ absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
 
   Save();
   const Timestamp time = std::max(context_.clock.now(), place_.last_time);
-  const SteadyTime now = context_.clock.steady_now();
   const auto encode = [&] {
     return entries_.Write(batch, repeated, place_.head + 1, time, now);
   };
+  const bool is_named = batch.producer_generation != 0;
+  EntryWriter::Place before;
+  if (is_named) before = entries_.place();
   absl::StatusOr<std::vector<EntryRun>> runs = encode();
   if (!runs.ok() && make_room(entries_.max_chunk() + StoredSize(batch))) {
     runs = encode();
   }
   if (!runs.ok()) return runs.status();
+  if (is_named) {
+    absl::Status s = context_.named_producers->PrepareAppend(batch, time);
+    if (!s.ok()) {
+      runs = std::vector<EntryRun>();
+      entries_.GoBackTo(std::move(before));
+      return s;
+    }
+  }
   Take(batch, repeated, *std::move(runs), &prepared);
   return prepared;
+}
+
+absl::StatusOr<std::optional<wire::ReceiptRun>> ChannelWriter::FindKey(
+    const AppendBatch& batch, SteadyTime now) const {
+  const IdempotencyKeys::Pointer stored = context_.idempotency_keys->Find(
+      batch.channel, batch.idempotency_key, now);
+  if (stored == nullptr) return std::nullopt;
+  if (stored->content != wire::HashContent(batch.messages.front())) {
+    return WithReason(
+        absl::FailedPreconditionError(
+            fmt::format("idempotency_key: \"{}\" is that of message {}, which "
+                        "has another content",
+                        batch.idempotency_key, stored->sequence)),
+        reason::kIdempotencyKeyReused);
+  }
+  return wire::ReceiptRun{.epoch = context_.epoch(),
+                          .first_sequence = stored->sequence,
+                          .count = 1,
+                          .send_time = stored->send_time,
+                          .duplicate = true};
 }
 
 absl::Status ChannelWriter::CheckCondition(const AppendBatch& batch) const {
@@ -100,20 +142,24 @@ absl::Status ChannelWriter::CheckCondition(const AppendBatch& batch) const {
        {"last_sequence", std::to_string(place_.head)}});
 }
 
+absl::StatusOr<LogBytes> ChannelWriter::FindPrepared(std::uint64_t sequence,
+                                                     FindMessage find) const {
+  if (sequence <= place_.deleted_head) return LogBytes();
+  for (const EntryRun& run : prepared_) {
+    if (sequence >= run.first_sequence && sequence < run.end_sequence()) {
+      const std::uint64_t index = sequence - run.first_sequence;
+      return LogBytes{run.chunk,
+                      wire::MessageOfEntry(run.Entries(index, index + 1))};
+    }
+  }
+  return find(sequence);
+}
+
 AppendResult ChannelWriter::FindDuplicates(const AppendBatch& batch,
                                            FindMessage find) const {
-  const auto find_message =
-      [&](std::uint64_t sequence) -> absl::StatusOr<LogBytes> {
-    if (sequence <= place_.deleted_head) return LogBytes();
-    for (const EntryRun& run : prepared_) {
-      if (sequence >= run.first_sequence && sequence < run.end_sequence()) {
-        const std::uint64_t index = sequence - run.first_sequence;
-        return LogBytes{run.chunk,
-                        wire::MessageOfEntry(run.Entries(index, index + 1))};
-      }
-    }
-    return find(sequence);
-  };
+  const auto last_of_named = context_.named_producers->Find(batch);
+  if (!last_of_named.ok()) return last_of_named.status();
+  if (*last_of_named) return FindNamedDuplicates(batch, **last_of_named, find);
   const absl::StatusOr<ProducerTable::Stored> stored = producers_.Find(
       *batch.producer_id, batch.first_producer_sequence, batch.messages.size());
   if (!stored.ok()) return stored.status();
@@ -122,7 +168,7 @@ AppendResult ChannelWriter::FindDuplicates(const AppendBatch& batch,
     for (std::uint64_t i = 0; i < run.count; ++i) {
       const std::uint64_t producer_sequence = run.producer_sequence + i;
       const std::uint64_t sequence = run.sequence + i;
-      const absl::StatusOr<LogBytes> message = find_message(sequence);
+      const absl::StatusOr<LogBytes> message = FindPrepared(sequence, find);
       if (!message.ok()) return message.status();
       if (message->bytes.empty()) {
         return WithReason(absl::FailedPreconditionError(fmt::format(
@@ -148,6 +194,43 @@ AppendResult ChannelWriter::FindDuplicates(const AppendBatch& batch,
   return receipts;
 }
 
+AppendResult ChannelWriter::FindNamedDuplicates(const AppendBatch& batch,
+                                                std::uint64_t last_sequence,
+                                                FindMessage find) const {
+  AppendResult::value_type receipts;
+  const std::uint64_t first = batch.first_producer_sequence;
+  if (first > last_sequence) return receipts;
+  const std::uint64_t end =
+      std::min(first + batch.messages.size(), last_sequence + 1);
+  const std::uint64_t epoch = context_.epoch();
+  std::uint64_t at = first;
+  const auto add_unknown_before = [&](std::uint64_t sequence) {
+    for (; at < sequence; ++at) {
+      AddDuplicate(epoch, 0, Timestamp(), &receipts);
+    }
+  };
+  for (const ProducerRun& run :
+       producers_.FindRemembered(*batch.producer_id, first, end - first)) {
+    add_unknown_before(run.producer_sequence);
+    for (std::uint64_t i = 0; i < run.count; ++i, ++at) {
+      const absl::StatusOr<LogBytes> message =
+          FindPrepared(run.sequence + i, find);
+      // What is damaged is not there any more either.
+      if (!message.ok() && !absl::IsDataLoss(message.status())) {
+        return message.status();
+      }
+      if (!message.ok() || message->bytes.empty()) {
+        AddDuplicate(epoch, 0, Timestamp(), &receipts);
+      } else {
+        AddDuplicate(epoch, run.sequence + i,
+                     wire::SplitMessage(message->bytes).send_time, &receipts);
+      }
+    }
+  }
+  add_unknown_before(end);
+  return receipts;
+}
+
 void ChannelWriter::Save() {
   if (!before_) before_ = {.place = place_, .entries = entries_.place()};
 }
@@ -166,7 +249,21 @@ void ChannelWriter::Take(const AppendBatch& batch, std::size_t repeated,
         {.producer_sequence = batch.first_producer_sequence + repeated,
          .sequence = first,
          .count = count},
-        runs.back().last_write));
+        runs.back().last_write,
+        batch.producer_generation == 0 ? ProducerTable::Counts::kConsecutively
+                                       : ProducerTable::Counts::kWithHoles));
+    in_tables_ = in_tables_ || batch.producer_generation != 0;
+  }
+  if (!batch.idempotency_key.empty()) {
+    prepared->idempotency_key = {
+        .channel = batch.channel,
+        .key = batch.idempotency_key,
+        .sequence = first,
+        .send_time = place_.last_time,
+        .content = wire::HashContent(batch.messages.front()),
+        .written = runs.back().last_write};
+    context_.idempotency_keys->Prepare(*prepared->idempotency_key);
+    in_tables_ = true;
   }
   prepared->receipts.push_back({.epoch = context_.epoch(),
                                 .first_sequence = first,
@@ -193,6 +290,10 @@ std::vector<EntryRun> ChannelWriter::Commit() {
   deletion_.reset();
   before_.reset();
   recorded_.clear();
+  if (std::exchange(in_tables_, false)) {
+    context_.named_producers->Commit();
+    context_.idempotency_keys->Commit();
+  }
   return std::exchange(prepared_, {});
 }
 
@@ -207,6 +308,10 @@ void ChannelWriter::Undo() {
   while (!recorded_.empty()) {
     producers_.Undo(recorded_.back());
     recorded_.pop_back();
+  }
+  if (std::exchange(in_tables_, false)) {
+    context_.named_producers->Undo();
+    context_.idempotency_keys->Undo();
   }
 }
 
@@ -231,11 +336,15 @@ absl::StatusOr<std::vector<EntryRun>> ChannelWriter::Replay(
     place_.head = message.sequence;
     place_.last_time = message.send_time;
     if (message.producer_id != ProducerId{}) {
+      const bool is_named = context_.named_producers->RestoreAppend(
+          message.producer_id, message.producer_sequence, message.send_time);
       producers_.Record(message.producer_id,
                         {.producer_sequence = message.producer_sequence,
                          .sequence = message.sequence,
                          .count = 1},
-                        written);
+                        written,
+                        is_named ? ProducerTable::Counts::kWithHoles
+                                 : ProducerTable::Counts::kConsecutively);
     }
   }
   return Copy(first_sequence, entries, written);

@@ -20,9 +20,11 @@
 
 namespace messenger {
 
-// Finds what a producer repeats, gives new messages their sequences and time,
-// and encodes them. What is *prepared* follows what was prepared before it.
-// When the log has stored it, all of it is committed; if it could not, undone.
+// Finds what a producer repeats, or was sent with an idempotency key before,
+// gives new messages their sequences and time, and encodes them. What is
+// *prepared* follows what was prepared before it. When the log has stored it,
+// all of it is committed; if it could not, undone; and so is what that has
+// prepared in the tables of the whole log, which are in the context.
 //
 // Thread safety: none.
 class ChannelWriter {
@@ -49,6 +51,8 @@ class ChannelWriter {
     // What is to be stored; none if all are duplicates. Valid until the next
     // call.
     std::span<const EntryRun> runs;
+    // Of the batch's message, if it is new and has one.
+    std::optional<IdempotencyKey> idempotency_key;
 
     std::uint64_t bytes() const {
       std::uint64_t sum = 0;
@@ -63,8 +67,9 @@ class ChannelWriter {
   // Whether it has freed memory, since there is none for so many bytes.
   using MakeRoom = absl::FunctionRef<bool(std::size_t bytes)>;
   // Nothing is prepared after an error: FAILED_PRECONDITION a producer
-  // conflict, ABORTED a condition that does not hold, RESOURCE_EXHAUSTED no
-  // memory, or one of `find`.
+  // conflict, or an idempotency key that has another message, ABORTED a
+  // condition that does not hold, RESOURCE_EXHAUSTED no memory, or one of
+  // `find`.
   absl::StatusOr<Prepared> Prepare(
       const AppendBatch& batch, FindMessage find,
       MakeRoom make_room = [](std::size_t) { return false; });
@@ -103,8 +108,19 @@ class ChannelWriter {
   void Save();
   // ABORTED if the condition does not hold, if there is one.
   absl::Status CheckCondition(const AppendBatch& batch) const;
+  // The receipt of the message with the batch's idempotency key; nothing if
+  // there is none.
+  absl::StatusOr<std::optional<wire::ReceiptRun>> FindKey(
+      const AppendBatch& batch, SteadyTime now) const;
   // The receipts of the leading messages that are stored already.
   AppendResult FindDuplicates(const AppendBatch& batch, FindMessage find) const;
+  // Those of a named producer with this last sequence.
+  AppendResult FindNamedDuplicates(const AppendBatch& batch,
+                                   std::uint64_t last_sequence,
+                                   FindMessage find) const;
+  // As `find`, and what is prepared as well.
+  absl::StatusOr<LogBytes> FindPrepared(std::uint64_t sequence,
+                                        FindMessage find) const;
   // Encoded messages count from here on: should there be no memory for the
   // little that this takes, the program ends rather than go on with half of it.
   void Take(const AppendBatch& batch, std::size_t repeated,
@@ -120,6 +136,7 @@ class ChannelWriter {
   std::vector<EntryRun> prepared_;  // after the deletion, if there is one
   std::vector<ProducerTable::Recorded> recorded_;
   std::optional<SteadyTime> deletion_;
+  bool in_tables_ = false;  // something of it, in those of the whole log
 };
 
 }  // namespace messenger

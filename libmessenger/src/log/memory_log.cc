@@ -120,6 +120,8 @@ std::unique_ptr<LogAppender> MemoryLog::OpenAppender() {
 LogStats MemoryLog::Stats() const {
   LogStats stats = Snapshot(counters_);
   stats.channels = channels_.size();
+  stats.named_producers = context_.named_producers->size();
+  stats.idempotency_keys = context_.idempotency_keys->size();
   return stats;
 }
 
@@ -134,8 +136,8 @@ AppendResult MemoryLog::Store(const AppendBatch& batch, std::uint64_t* bytes) {
     std::optional<AppendResult> result = channel->Append(batch, bytes);
     if (!result) continue;  // deleted meanwhile
     if (*bytes > 0) listeners_.OnAppend(channel->name());
-    // What was made for it must not stay if it was refused.
-    if (!result->ok() && !channel->Info()) {
+    // What was made for it must not stay if nothing was stored.
+    if (*bytes == 0 && !channel->Info()) {
       channels_.Discard(batch.channel, RetireChannel);
     }
     return *std::move(result);
@@ -169,6 +171,31 @@ void MemoryLog::DeleteChannel(std::string_view channel,
                               absl::AnyInvocable<void(absl::Status)> done) {
   done(channels_.Delete(channel, context_.options.max_deleted_channels,
                         RetireChannel));
+}
+
+void MemoryLog::OpenProducer(std::string_view channel, std::string_view name,
+                             ProducerDone done) {
+  done(RefuseIfOutOfMemory([&]() -> absl::StatusOr<ProducerInfo> {
+    const ProducerKey key = {.channel = std::string(channel),
+                             .name = std::string(name)};
+    const absl::StatusOr<NamedProducer> opened =
+        context_.named_producers->PrepareOpening(key, context_.clock.now());
+    if (!opened.ok()) return opened.status();
+    context_.named_producers->Commit();
+    return InfoOf(key, *opened, context_.epoch());
+  }));
+}
+
+void MemoryLog::DeleteProducer(std::string_view channel, std::string_view name,
+                               absl::AnyInvocable<void(absl::Status)> done) {
+  done(RefuseIfOutOfMemory([&] {
+    absl::Status s = context_.named_producers
+                         ->PrepareDeletion({.channel = std::string(channel),
+                                            .name = std::string(name)})
+                         .status();
+    if (s.ok()) context_.named_producers->Commit();
+    return s;
+  }));
 }
 
 absl::StatusOr<std::shared_ptr<MemoryChannel>> MemoryLog::Create(

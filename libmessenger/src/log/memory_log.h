@@ -13,6 +13,7 @@
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/out_of_memory.h"
 #include "log/channel_context.h"
 #include "log/channel_map.h"
 #include "log/log_clock.h"
@@ -49,18 +50,17 @@ class MemoryLog final : public MessageLog {
   }
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
-  void OpenProducer(std::string_view /*channel*/, std::string_view /*name*/,
-                    ProducerDone done) override {
-    done(absl::UnimplementedError("named producers"));
+  void OpenProducer(std::string_view channel, std::string_view name,
+                    ProducerDone done) override;
+  void ListProducers(std::string_view channel, const ProducerKey& after,
+                     std::size_t max, ProducersDone done) override {
+    done(RefuseIfOutOfMemory([&] {
+      return absl::StatusOr<std::vector<ProducerInfo>>(
+          context_.named_producers->List(channel, after, max, epoch()));
+    }));
   }
-  void ListProducers(std::string_view /*channel*/, const ProducerKey& /*after*/,
-                     std::size_t /*max*/, ProducersDone done) override {
-    done(absl::UnimplementedError("named producers"));
-  }
-  void DeleteProducer(std::string_view /*channel*/, std::string_view /*name*/,
-                      absl::AnyInvocable<void(absl::Status)> done) override {
-    done(absl::UnimplementedError("named producers"));
-  }
+  void DeleteProducer(std::string_view channel, std::string_view name,
+                      absl::AnyInvocable<void(absl::Status)> done) override;
   void AddListener(LogListener* listener) override { listeners_.Add(listener); }
   void RemoveListener(LogListener* listener) override {
     listeners_.Remove(listener);

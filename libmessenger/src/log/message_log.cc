@@ -9,6 +9,12 @@ std::size_t StoredSize(const AppendBatch& batch) {
   for (const wire::CanonicalMessage& message : batch.messages) {
     size += message.size();
   }
+  if (!batch.idempotency_key.empty()) {
+    // And what is stored of the key.
+    constexpr std::size_t kMostBesideNames = 128;
+    size +=
+        batch.channel.size() + batch.idempotency_key.size() + kMostBesideNames;
+  }
   return size;
 }
 

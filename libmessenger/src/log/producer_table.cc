@@ -39,7 +39,12 @@ absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
                       reason::kProducerSequenceSkips,
                       {{"expected_sequence", std::to_string(expected)}});
   }
-  if (first_producer_sequence < producer.runs.front().producer_sequence) {
+  const std::uint64_t end = std::min(first_producer_sequence + count, expected);
+  Stored stored = Remembered(producer, first_producer_sequence, end);
+  std::uint64_t remembered = 0;
+  for (const ProducerRun& run : stored) remembered += run.count;
+  // There are holes in it if it was a named producer once.
+  if (remembered < end - first_producer_sequence) {
     return WithReason(
         absl::FailedPreconditionError(fmt::format(
             "producer sequence {}: expected {}; what was stored before {} is "
@@ -49,30 +54,41 @@ absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
         reason::kProducerSequenceTooOld,
         {{"expected_sequence", std::to_string(expected)}});
   }
-  // Runs are contiguous in producer sequence, so the first one to look at is
-  // the last that does not begin after the batch.
+  return stored;
+}
+
+ProducerTable::Stored ProducerTable::FindRemembered(
+    const ProducerId& id, std::uint64_t first_producer_sequence,
+    std::uint64_t count) const {
+  const auto it = producers_.find(id);
+  if (it == producers_.end()) return {};
+  return Remembered(it->second, first_producer_sequence,
+                    first_producer_sequence + count);
+}
+
+ProducerTable::Stored ProducerTable::Remembered(const Producer& producer,
+                                                std::uint64_t begin,
+                                                std::uint64_t end) {
   Stored stored;
-  auto run = std::prev(std::upper_bound(
-      producer.runs.begin(), producer.runs.end(), first_producer_sequence,
-      [](std::uint64_t sequence, const ProducerRun& r) {
-        return sequence < r.producer_sequence;
-      }));
-  std::uint64_t at = first_producer_sequence;
-  const std::uint64_t end = std::min(first_producer_sequence + count, expected);
-  for (; at < end; ++run) {
-    const std::uint64_t skip = at - run->producer_sequence;
-    const std::uint64_t taken = std::min(end - at, run->count - skip);
-    stored.push_back({.producer_sequence = at,
-                      .sequence = run->sequence + skip,
-                      .count = taken});
-    at += taken;
+  auto run = std::partition_point(
+      producer.runs.begin(), producer.runs.end(), [&](const ProducerRun& r) {
+        return r.producer_sequence + r.count <= begin;
+      });
+  for (; run != producer.runs.end() && run->producer_sequence < end; ++run) {
+    const std::uint64_t from = std::max(begin, run->producer_sequence);
+    const std::uint64_t to = std::min(end, run->producer_sequence + run->count);
+    stored.push_back(
+        {.producer_sequence = from,
+         .sequence = run->sequence + (from - run->producer_sequence),
+         .count = to - from});
   }
   return stored;
 }
 
 ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
                                               const ProducerRun& run,
-                                              Clock::time_point now) {
+                                              Clock::time_point now,
+                                              Counts counts) {
   Recorded recorded = {.id = id, .count = run.count};
   auto [it, added] = producers_.try_emplace(id);
   Producer& producer = it->second;
@@ -82,13 +98,16 @@ ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
     by_use_.splice(by_use_.end(), by_use_, producer.place);
   }
   producer.last_used = now;
+  const bool goes_on =
+      !added && producer.last_sequence() + 1 == run.producer_sequence;
   // In a replay: it had been forgotten then, or what is between was lost.
-  if (!added && producer.last_sequence() + 1 != run.producer_sequence) {
+  if (!goes_on &&
+      (counts == Counts::kConsecutively ||
+       (!added && producer.last_sequence() >= run.producer_sequence))) {
     producer.runs.clear();
   }
-  if (!producer.runs.empty() &&
-      producer.runs.back().sequence + producer.runs.back().count ==
-          run.sequence) {
+  if (goes_on && producer.runs.back().sequence + producer.runs.back().count ==
+                     run.sequence) {
     producer.runs.back().count += run.count;
   } else {
     // Before it grows, or it would grow to twice the size.

@@ -49,16 +49,27 @@ class ProducerTable {
                               std::uint64_t first_producer_sequence,
                               std::uint64_t count) const;
 
+  // The same of a named producer, whose last sequence is known elsewhere: what
+  // is remembered of so many messages, in order, with holes.
+  Stored FindRemembered(const ProducerId& id,
+                        std::uint64_t first_producer_sequence,
+                        std::uint64_t count) const;
+
+  // How a producer counts: one after the other, or, if it is a named one, with
+  // holes.
+  enum class Counts : std::uint8_t { kConsecutively, kWithHoles };
+
   // `run` of this producer was appended. It must follow what Find allowed; if
-  // it does not go on where the producer was, what was before is forgotten.
-  // Returns what undoes it.
+  // it does not go on where the producer was that counts consecutively, what
+  // was before is forgotten. Returns what undoes it.
   struct Recorded {
     ProducerId id;
     std::uint64_t count = 0;
     std::optional<ProducerRun> forgotten;  // the oldest run, to make room
   };
   Recorded Record(const ProducerId& id, const ProducerRun& run,
-                  Clock::time_point now);
+                  Clock::time_point now,
+                  Counts counts = Counts::kConsecutively);
 
   // It was not appended after all. Of those recorded, the last one goes first.
   // Producers that were forgotten meanwhile stay forgotten.
@@ -92,6 +103,9 @@ class ProducerTable {
     }
   };
 
+  // Those of `end` - `begin` messages that are remembered.
+  static Stored Remembered(const Producer& producer, std::uint64_t begin,
+                           std::uint64_t end);
   void ForgetIdle(Clock::time_point now);
 
   Limits limits_;

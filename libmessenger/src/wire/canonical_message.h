@@ -6,6 +6,7 @@
 // sender. Two sends are the same exactly if their canonical encodings are.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -54,5 +55,10 @@ class CanonicalMessage {
   std::uint32_t size_ = 0;
   std::uint32_t before_size_ = 0;
 };
+
+// XXH3-128 (https://xxhash.com, seed 0) of a canonical encoding, as its
+// canonical bytes: so that contents can be compared without keeping them.
+using ContentHash = std::array<std::uint8_t, 16>;
+ContentHash HashContent(std::string_view canonical);
 
 }  // namespace messenger::wire

@@ -226,5 +226,38 @@ TEST_CASE("producer table: a forgotten producer may start again") {
   CHECK(Find(table, Producer(1), 1, 1) == "1→103 ×1");
 }
 
+TEST_CASE(
+    "producer table: a producer that counts with holes is remembered on "
+    "both sides of them") {
+  ProducerTable table(Limits());
+  using enum ProducerTable::Counts;
+  table.Record(Producer(1), {5, 101, 3}, kStart, kWithHoles);
+  table.Record(Producer(1), {10, 104, 2}, kStart, kWithHoles);
+  const auto recorded =
+      table.Record(Producer(1), {20, 106, 1}, kStart, kWithHoles);
+  const auto remembered = [&](std::uint64_t first, std::uint64_t count) {
+    std::string line;
+    for (const ProducerRun& run :
+         table.FindRemembered(Producer(1), first, count)) {
+      line += fmt::format("{}→{} ×{} ", run.producer_sequence, run.sequence,
+                          run.count);
+    }
+    return line;
+  };
+  CHECK(remembered(1, 100) == "5→101 ×3 10→104 ×2 20→106 ×1 ");
+  CHECK(remembered(6, 5) == "6→102 ×2 10→104 ×1 ");
+  CHECK(remembered(8, 2).empty());
+  CHECK(remembered(11, 9) == "11→105 ×1 ");
+  CHECK(table.FindRemembered(Producer(2), 1, 10).empty());
+  table.Undo(recorded);
+  CHECK(remembered(1, 100) == "5→101 ×3 10→104 ×2 ");
+  // Once it is no named one any more, what lies in a hole is too old.
+  CHECK(Find(table, Producer(1), 10, 3) == "10→104 ×2");
+  CHECK(Find(table, Producer(1), 12, 1) == "new");
+  CHECK(Find(table, Producer(1), 7, 4) ==
+        "producer sequence 7: expected 12; what was stored before 5 is no "
+        "longer remembered");
+}
+
 }  // namespace
 }  // namespace messenger::producer_table_test
