@@ -4,6 +4,7 @@
 #include <messenger/address.h>
 #include <messenger/bounds.h>
 #include <messenger/client.h>
+#include <messenger/forwarder.h>
 #include <messenger/grpc.h>
 #include <messenger/log.h>
 #include <messenger/log_tools.h>

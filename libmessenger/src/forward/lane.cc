@@ -330,7 +330,7 @@ absl::Status Lane::Send(Session* session, NewMessage copy, std::uint64_t number,
         } else {
           progress_.forwarded += done.forwarded;
           progress_.gaps += done.gaps;
-          progress_.duplicates += receipt->duplicate ? 1 : 0;
+          if (receipt->duplicate) ++progress_.duplicates;
           progress_.position = done.position;
           if (done.gaps == 0) progress_.send_time = done.send_time;
           progress_.trouble = absl::OkStatus();
