@@ -42,12 +42,11 @@ absl::Status WrongLast(std::uint64_t epoch = kEpoch) {
 class Fixture {
  public:
   void Add(const std::string& channel, const std::string& text,
-           Timers::TimePoint deadline = Timers::TimePoint::max(),
-           const SendTerms& terms = {}) {
-    Add({.channel = channel, .text = text}, terms, deadline);
-  }
-  void Add(const NewMessage& message, const SendTerms& terms = {},
            Timers::TimePoint deadline = Timers::TimePoint::max()) {
+    AddMessage({.channel = channel, .text = text}, {}, deadline);
+  }
+  void AddMessage(const NewMessage& message, const SendTerms& terms = {},
+                  Timers::TimePoint deadline = Timers::TimePoint::max()) {
     const std::string text(std::string_view(message.text));
     Completion completion;
     completion.deadline = deadline;
@@ -58,7 +57,8 @@ class Fixture {
                std::move(completion), terms);
   }
   void AddIf(const std::string& text, const Position& expected_last) {
-    Add({.channel = "a", .text = text}, {.expected_last = expected_last});
+    AddMessage({.channel = "a", .text = text},
+               {.expected_last = expected_last});
   }
   Request Write() {
     const grpc::Slice bytes = rpc::Flatten(window.Write());
@@ -473,7 +473,7 @@ TEST_CASE_FIXTURE(Fixture,
                                     .producer_sequence = 77};
   window.SetEpoch(kEpoch);
   Add("a", "1");
-  Add({.channel = "a", .text = "own"}, {.number = number});
+  AddMessage({.channel = "a", .text = "own"}, {.number = number});
   Add("a", "2");
   const Request one = Write();
   const Request own = Write();
@@ -506,9 +506,9 @@ TEST_CASE_FIXTURE(Fixture,
                   "number may be an old one") {
   window.SetEpoch(kEpoch);
   Add("a", "1");
-  Add({.channel = "a", .text = "own"},
-      {.number =
-           SendTerms::Number{.producer_id = {1}, .producer_sequence = 1}});
+  AddMessage({.channel = "a", .text = "own"},
+             {.number = SendTerms::Number{.producer_id = {1},
+                                          .producer_sequence = 1}});
   Add("a", "2");
   WriteAll();
   CHECK(Acknowledge(10, 1).ok());
@@ -523,7 +523,7 @@ TEST_CASE_FIXTURE(
     "stands and falls alone") {
   window.SetEpoch(kEpoch);
   Add("a", "1");
-  Add({.channel = "a", .text = "keyed"}, {.idempotency_key = "k"});
+  AddMessage({.channel = "a", .text = "keyed"}, {.idempotency_key = "k"});
   Add("a", "2");
   CHECK(Write().first == 1);
   const Request keyed = Write();
@@ -543,7 +543,7 @@ TEST_CASE_FIXTURE(
   CHECK(two.texts == Texts{"2"});
   CHECK(two.first == 2);
   // Whoever repeats a key may get a receipt from long ago.
-  Add({.channel = "a", .text = "again"}, {.idempotency_key = "k"});
+  AddMessage({.channel = "a", .text = "again"}, {.idempotency_key = "k"});
   WriteAll();
   CHECK(Acknowledge(8, 1).ok());
   CHECK(Acknowledge(3, 1, kEpoch, /*duplicate=*/true).ok());
@@ -566,8 +566,8 @@ void AddNamed(Fixture& f, const std::string& text,
               Timers::TimePoint deadline = Timers::TimePoint::max()) {
   const absl::StatusOr<std::uint64_t> next = f.window.NextNamedNumber("a");
   REQUIRE(next.ok());
-  f.Add({.channel = "a", .text = text},
-        {.named_number = number.value_or(*next)}, deadline);
+  f.AddMessage({.channel = "a", .text = text},
+               {.named_number = number.value_or(*next)}, deadline);
 }
 
 TEST_CASE_FIXTURE(Fixture,
@@ -687,8 +687,8 @@ TEST_CASE_FIXTURE(Fixture,
                   "with it does not") {
   const wire::Capabilities none;
   Add("a", "1");
-  Add({.channel = "a", .text = "2", .data = "x"});
-  Add({.channel = "a", .text = "3", .content_type = "text/plain"});
+  AddMessage({.channel = "a", .text = "2", .data = "x"});
+  AddMessage({.channel = "a", .text = "3", .content_type = "text/plain"});
   Add("a", "4");
   AddIf("5", {.sequence = 0});
   FailUnsupported(wire::kAllCapabilities);
@@ -705,7 +705,7 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(absl::IsUnimplemented(ResultOf("5")));
   CHECK_FALSE(window.queued());
   // A batch of which nothing is left.
-  Add({.channel = "b", .text = "6", .data = "x"});
+  AddMessage({.channel = "b", .text = "6", .data = "x"});
   FailUnsupported(none);
   CHECK(absl::IsUnimplemented(ResultOf("6")));
   CHECK_FALSE(window.queued());
