@@ -59,6 +59,8 @@ class Lane {
     bool begun = false;  // something of the source was taken
   };
 
+  // What the last one has left does not count any more.
+  void BeginSession() ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<End> RunSession() ABSL_LOCKS_EXCLUDED(mu_);
   // The epoch of the log that has the channel, whether it exists or not.
   absl::StatusOr<std::uint64_t> EpochOf(Client& client,
@@ -69,10 +71,14 @@ class Lane {
   absl::StatusOr<ReadFrame> OpenSource(Session* session);
   // False if another forwarder has got on meanwhile.
   absl::StatusOr<bool> OpenProducer(Session* session) ABSL_LOCKS_EXCLUDED(mu_);
+  // Where it begins, before the first frame is taken.
+  void SetPosition(const Session& session, const ReadFrame& first)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // The first frame that says more than that the reader has joined.
   absl::StatusOr<ReadFrame> FirstFrame(const Subscription& source);
   // CANCELLED after Stop.
-  absl::StatusOr<ReadFrame> Next(const Subscription& source);
+  absl::StatusOr<ReadFrame> Next(const Subscription& source)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // False if the plan holds no more.
   absl::StatusOr<bool> Take(const ReadFrame& frame, Session* session);
@@ -82,6 +88,12 @@ class Lane {
   // Until all that was sent has its receipt.
   absl::Status AwaitReceipts() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Failure() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // A call of a client's that it does not make again by itself while the server
+  // is away. Once more, until Wait says no.
+  template <typename Call>
+  auto Insist(Call call) -> decltype(call());
+  void NoteProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Whether to try again; waits first.
   bool Wait(const absl::Status& trouble) ABSL_LOCKS_EXCLUDED(mu_);
