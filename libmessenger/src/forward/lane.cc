@@ -126,9 +126,11 @@ bool Lane::Wait(const absl::Status& trouble) {
     tries_ = std::min(tries_ + 1, 10);
     // What is away, the clients tell.
     if (!trouble.ok() && !IsAway(trouble)) {
-      notice = fmt::format("{}: {}; trying again in {:.1f} s", channel_.from,
-                           MessageOf(trouble),
-                           std::chrono::duration<double>(wait).count());
+      const std::string_view reason = MessageOf(trouble);
+      if (const auto untold = pace_.Holds(reason, now)) {
+        notice = fmt::format("{}: {}; trying again{}", channel_.from, reason,
+                             TimesMore(*untold));
+      }
     }
     const Clock::time_point until = now + wait;
     while (!stopped_ && changed_.WaitUntil(&mu_, until)) {
@@ -155,7 +157,17 @@ absl::StatusOr<Lane::End> Lane::RunSession() {
   BeginSession();
   const absl::StatusOr<std::uint64_t> epoch = EpochOf(source_, channel_.from);
   if (!epoch.ok()) return epoch.status();
-  if (absl::Status s = CheckNotItself(*epoch); !s.ok()) return s;
+  // This is also how the destination is waited for: the client tells of a
+  // server that is away to those who read.
+  const absl::StatusOr<std::uint64_t> destination_epoch =
+      EpochOf(destination_, channel_.to);
+  if (!destination_epoch.ok()) return destination_epoch.status();
+  if (*destination_epoch == *epoch && channel_.from == channel_.to) {
+    return absl::InvalidArgumentError(fmt::format(
+        "channels: \"{}\" would be copied to itself: source and destination "
+        "are the same log",
+        channel_.from));
+  }
   const auto producers =
       Insist([this] { return destination_.ListProducers(channel_.to); });
   if (!producers.ok()) return producers.status();
@@ -193,18 +205,6 @@ absl::StatusOr<std::uint64_t> Lane::EpochOf(Client& client,
     if (frame->joined) return frame->joined->epoch;
     if (frame->ended) return absl::AbortedError("the read has ended");
   }
-}
-
-absl::Status Lane::CheckNotItself(std::uint64_t source_epoch) {
-  if (channel_.from != channel_.to) return absl::OkStatus();
-  const absl::StatusOr<std::uint64_t> epoch =
-      EpochOf(destination_, channel_.to);
-  if (!epoch.ok()) return epoch.status();
-  if (*epoch != source_epoch) return absl::OkStatus();
-  return absl::InvalidArgumentError(fmt::format(
-      "channels: \"{}\" would be copied to itself: source and destination are "
-      "the same log",
-      channel_.from));
 }
 
 absl::StatusOr<ReadFrame> Lane::OpenSource(Session* session) {
@@ -258,8 +258,23 @@ absl::StatusOr<ReadFrame> Lane::FirstFrame(const Subscription& source) {
   }
 }
 
+void Lane::TellIfBack() {
+  std::chrono::duration<double> trouble;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto since = pace_.since();
+    if (!since || trouble_since_) return;
+    const Clock::time_point now = Clock::now();
+    trouble = now - *since;
+    if (!pace_.Ends(now) || !options_.on_notice) return;
+  }
+  options_.on_notice(fmt::format("{}: goes on after {:.1f} s", channel_.from,
+                                 trouble.count()));
+}
+
 absl::StatusOr<ReadFrame> Lane::Next(const Subscription& source) {
   while (true) {
+    TellIfBack();
     {
       absl::MutexLock lock(&mu_);
       if (absl::Status s = Failure(); !s.ok()) return s;
@@ -294,8 +309,8 @@ absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
                            .send_time = message.send_time});
     if (!s.ok()) return s;
   }
-  const bool caught_up = session->source.state().kind ==
-                         SubscriptionState::Kind::kCaughtUp;
+  const bool caught_up =
+      session->source.state().kind == SubscriptionState::Kind::kCaughtUp;
   absl::MutexLock lock(&mu_);
   if (!std::exchange(session->begun, true)) {
     progress_.head = joined->head;

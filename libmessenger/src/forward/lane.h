@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
+#include "base/notice_pace.h"
 #include "forward/plan.h"
 #include "messenger/client.h"
 #include "messenger/forwarder.h"
@@ -65,7 +66,6 @@ class Lane {
   // The epoch of the log that has the channel, whether it exists or not.
   absl::StatusOr<std::uint64_t> EpochOf(Client& client,
                                         const std::string& channel);
-  absl::Status CheckNotItself(std::uint64_t source_epoch);
   // Begins to read behind the best position that the source knows. The frame
   // says where that is.
   absl::StatusOr<ReadFrame> OpenSource(Session* session);
@@ -94,6 +94,8 @@ class Lane {
   template <typename Call>
   auto Insist(Call call) -> decltype(call());
   void NoteProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // That it gets on again, if it was told that it does not.
+  void TellIfBack() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Whether to try again; waits first.
   bool Wait(const absl::Status& trouble) ABSL_LOCKS_EXCLUDED(mu_);
@@ -116,6 +118,7 @@ class Lane {
   // Since there was progress.
   std::optional<Clock::time_point> trouble_since_ ABSL_GUARDED_BY(mu_);
   int tries_ ABSL_GUARDED_BY(mu_) = 0;
+  NoticePace pace_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace messenger
