@@ -1,17 +1,13 @@
 // messenger-cli channels: what the server holds.
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <array>
-#include <cstddef>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "apps/cli/command.h"
+#include "apps/cli/table.h"
 #include "apps/common/bytes.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
@@ -35,31 +31,18 @@ Output:
             "head":12,"messages":12,"bytes":1234,"readers":1}
            on one line for each channel)";
 
-using Row = std::array<std::string, 6>;
-
-Row MakeRow(const ChannelInfo& channel) {
-  return {PrintableField(channel.name), std::to_string(channel.first_sequence),
-          std::to_string(channel.head), std::to_string(MessageCount(channel)),
-          FormatBytes(channel.bytes),   std::to_string(channel.readers)};
-}
-
-void PrintTable(const std::vector<ChannelInfo>& channels, std::string* out) {
-  std::vector<Row> rows = {
+void PrintChannels(const std::vector<ChannelInfo>& channels, std::string* out) {
+  constexpr std::array kColumns = {Align::kLeft,  Align::kRight, Align::kRight,
+                                   Align::kRight, Align::kRight, Align::kRight};
+  std::vector<std::vector<std::string>> rows = {
       {"CHANNEL", "FIRST", "HEAD", "MESSAGES", "BYTES", "READERS"}};
-  for (const ChannelInfo& channel : channels) rows.push_back(MakeRow(channel));
-  std::array<std::size_t, std::tuple_size_v<Row>> widths{};
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
+  for (const ChannelInfo& channel : channels) {
+    rows.push_back(
+        {PrintableField(channel.name), std::to_string(channel.first_sequence),
+         std::to_string(channel.head), std::to_string(MessageCount(channel)),
+         FormatBytes(channel.bytes), std::to_string(channel.readers)});
   }
-  for (const Row& row : rows) {
-    fmt::format_to(std::back_inserter(*out), "{:<{}}", row[0], widths[0]);
-    for (std::size_t i = 1; i < row.size(); ++i) {
-      fmt::format_to(std::back_inserter(*out), "  {:>{}}", row[i], widths[i]);
-    }
-    out->push_back('\n');
-  }
+  AppendTable(kColumns, rows, out);
 }
 
 // All channels, or only the one that is named.
@@ -82,7 +65,7 @@ int RunChannels(const std::string& name, Context& context) {
       AppendLine(ChannelJson(channel), &out);
     }
   } else {
-    PrintTable(*channels, &out);
+    PrintChannels(*channels, &out);
   }
   return kOk;
 }

@@ -1,5 +1,6 @@
 #include "apps/cli/command.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 
 #include <CLI/CLI.hpp>
@@ -22,6 +23,13 @@ namespace {
 // CLI11 takes an empty answer for valid.
 std::string CheckChannel(const std::string& channel) {
   return std::string(MessageOf(CheckMessage({.channel = channel}), "channel"));
+}
+
+std::string CheckName(const std::string& name, std::size_t most) {
+  if (name.empty() || name.size() > most) {
+    return fmt::format("{} bytes; must be 1 to {} bytes", name.size(), most);
+  }
+  return std::string(MessageOf(CheckMessage({.text = name}), "text"));
 }
 
 // As for the library, empty means the default.
@@ -71,13 +79,16 @@ CLI::Option* AddChannelArgument(CLI::App& app, const CLI::Option* option,
   return WithChecks(AddAsArgument(app, option, "CHANNEL", channel));
 }
 
-void AddGiveUpAfter(CLI::App& app, RetryOptions* retry) {
+CLI::Validator NameOfBytes(std::size_t most) {
+  return {[most](const std::string& name) { return CheckName(name, most); },
+          /*validator_desc=*/"", /*validator_name=*/""};
+}
+
+void AddGiveUpAfter(CLI::App& app, RetryOptions* retry,
+                    const std::string& description) {
   AddParsed(app, "--give-up-after", &retry->give_up_after, ParsePatience,
             "is no duration up to 24d; use, for example, 0s, 90s or 1h30m",
-            "End when the server has been away, or has taken\n"
-            "nothing, for so long, 0s: as soon as it is (default:\n"
-            "wait for it). At the beginning it must be there in\n"
-            "any case, within this time and 10s")
+            description)
       ->option_text("DURATION");
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <string>
 
@@ -14,6 +15,7 @@
 namespace CLI {
 class App;
 class Option;
+class Validator;
 }  // namespace CLI
 
 namespace messenger::app {
@@ -43,6 +45,8 @@ using Run = std::function<int(Context&)>;
 void AddSend(CLI::App& app, CommonOptions* common, Run* run);
 void AddRead(CLI::App& app, CommonOptions* common, Run* run);
 void AddChannels(CLI::App& app, CommonOptions* common, Run* run);
+void AddProducers(CLI::App& app, CommonOptions* common, Run* run);
+void AddForward(CLI::App& app, CommonOptions* common, Run* run);
 void AddPing(CLI::App& app, CommonOptions* common, Run* run);
 void AddBench(CLI::App& app, CommonOptions* common, Run* run);
 
@@ -57,8 +61,21 @@ CLI::Option* AddChannel(CLI::App& app, std::string* channel,
 CLI::Option* AddChannelArgument(CLI::App& app, const CLI::Option* option,
                                 std::string* channel);
 
+// What the library takes as ClientOptions::producer_name, and as
+// SendOptions::idempotency_key.
+inline constexpr std::size_t kMaxProducerNameBytes = 256;
+inline constexpr std::size_t kMaxIdempotencyKeyBytes = 128;
+
+// Checks a text that a log keeps as a name: 1 to `most` bytes of UTF-8.
+CLI::Validator NameOfBytes(std::size_t most);
+
 // --give-up-after.
-void AddGiveUpAfter(CLI::App& app, RetryOptions* retry);
+void AddGiveUpAfter(CLI::App& app, RetryOptions* retry,
+                    const std::string& description =
+                        "End when the server has been away, or has taken\n"
+                        "nothing, for so long, 0s: as soon as it is (default:\n"
+                        "wait for it). At the beginning it must be there in\n"
+                        "any case, within this time and 10s");
 
 // The server, and the way to it.
 ClientOptions ConnectTo(const CommonOptions& common);

@@ -29,6 +29,7 @@ Examples:
   tail -f app.log | messenger-cli send - --channel app-log
   messenger-cli read --channel app-log --last 100 --text | less
   messenger-cli channels
+  messenger-cli forward --from localhost --to log.example --channel events
   messenger-cli bench latency
 
 Exit codes:
@@ -83,6 +84,8 @@ int Main(int argc, char** argv) {
   AddSend(app, &common, &run);
   AddRead(app, &common, &run);
   AddChannels(app, &common, &run);
+  AddProducers(app, &common, &run);
+  AddForward(app, &common, &run);
   AddPing(app, &common, &run);
   AddBench(app, &common, &run);
   for (CLI::App* const command : app.get_subcommands({})) {
@@ -91,8 +94,8 @@ int Main(int argc, char** argv) {
   if (const auto exit_code = Parse(app, argc, argv)) return *exit_code;
   if (!run) {
     return UsageError(app,
-                      "a command is required: send, read, channels, ping, "
-                      "bench");
+                      "a command is required: send, read, channels, "
+                      "producers, forward, ping, bench");
   }
   if (const absl::Status s = ResolveServerAddress(&common.server); !s.ok()) {
     return UsageError(app, MessageOf(s));

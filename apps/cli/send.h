@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "apps/cli/command.h"
 #include "apps/cli/record_reader.h"
 #include "messenger/client.h"
@@ -25,12 +28,22 @@ struct SendCommand {
   Framing framing = Framing::kLines;
   bool as_data = false;
   bool skip_invalid = false;
+  // Of one message; see SendOptions.
+  std::optional<std::uint64_t> expected_last_sequence;
+  std::uint64_t expected_epoch = 0;  // 0: any
+  std::string idempotency_key;
+  std::optional<std::uint64_t> producer_sequence;
+  // Of one message or many; see ClientOptions. Empty: none.
+  std::string producer_name;
   std::size_t max_message_bytes = kDefaultMaxMessageBytes;
   RetryOptions retry;
 
   // What all messages have in common: views into this command.
   NewMessage MessageWithoutContent() const;
 };
+
+// What a refusal says, and what to do about it, where that is not plain.
+std::string ExplainRefusal(const absl::Status& status);
 
 // `send -`: sends each record of stdin, and says which ones were not. Returns
 // the exit code.

@@ -33,7 +33,7 @@ namespace {
 
 // A record that was not sent, or has no receipt, and why.
 struct FailedRecord {
-  std::uint64_t number = 0;
+  std::uint64_t number = 0;  // 0: it is not about one of them
   absl::Status status;
 };
 
@@ -46,6 +46,8 @@ struct SendState {
   // number.
   std::uint64_t acknowledged = 0;
   std::uint64_t last_acknowledged = 0;
+  // Of these, those that the named producer had stored before.
+  std::uint64_t duplicates = 0;
   // The receipts of the first and of the last one.
   std::optional<Receipt> first_receipt;
   std::optional<Receipt> last_receipt;
@@ -78,6 +80,7 @@ class RecordSender {
   SendState state() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  absl::Status Open();
   void SendRecords();
   bool SendRecord(const Record& record);
   absl::Status Check(const Record& record);
@@ -89,6 +92,8 @@ class RecordSender {
   const SendCommand& command_;
   const std::function<void(const FailedRecord&)> on_skipped_;
   NewMessage message_;
+  // What the named producer had stored before.
+  std::uint64_t stored_before_ = 0;
   Event stop_;  // wakes the wait for input
 
   mutable absl::Mutex mu_;
@@ -107,14 +112,23 @@ RecordSender::RecordSender(Client client, const SendCommand& command,
       message_(command.MessageWithoutContent()) {}
 
 void RecordSender::Run() {
-  if (absl::Status status = client_.Ping().status(); !status.ok()) {
+  if (absl::Status status = Open(); !status.ok()) {
     absl::MutexLock lock(&mu_);
-    state_.failed = {.number = 1, .status = std::move(status)};
+    state_.failed = {.status = std::move(status)};
     return;
   }
   SendRecords();
   absl::MutexLock lock(&mu_);
   while (done_ < state_.submitted) changed_.Wait(&mu_);
+}
+
+// Whether the server is there, and takes what this sends.
+absl::Status RecordSender::Open() {
+  if (command_.producer_name.empty()) return client_.Ping().status();
+  const auto producer = client_.OpenProducer(command_.channel);
+  if (!producer.ok()) return producer.status();
+  stored_before_ = producer->last_producer_sequence;
+  return absl::OkStatus();
 }
 
 void RecordSender::SendRecords() {
@@ -145,10 +159,16 @@ bool RecordSender::SendRecord(const Record& record) {
     ++state_.submitted;
     state_.last_submitted = record.number;
   }
-  client_.SendAsync(message_, [this, number = record.number](
-                                  const absl::StatusOr<Receipt>& receipt) {
-    OnDone(number, receipt);
-  });
+  SendOptions options;
+  if (!command_.producer_name.empty()) {
+    options.producer_sequence = record.number;
+  }
+  client_.SendAsync(
+      message_,
+      [this, number = record.number](const absl::StatusOr<Receipt>& receipt) {
+        OnDone(number, receipt);
+      },
+      std::move(options));
   return true;
 }
 
@@ -184,6 +204,7 @@ void RecordSender::OnDone(std::uint64_t record,
   }
   ++state_.acknowledged;
   state_.last_acknowledged = record;
+  if (record <= stored_before_) ++state_.duplicates;
   state_.last_receipt = *receipt;
   if (!state_.first_receipt) state_.first_receipt = *receipt;
 }
@@ -203,11 +224,15 @@ SendState RecordSender::state() const {
 
 // ---- What is said of it
 
+constexpr std::string_view kAgain =
+    "send all of it again, under the same --producer-name";
+
 // Says it of lines, or of records.
 class Reporter {
  public:
   explicit Reporter(const SendCommand& command)
       : is_lines_(command.framing == Framing::kLines),
+        is_named_(!command.producer_name.empty()),
         field_(command.as_data ? "data" : "text") {}
 
   std::string_view noun() const { return is_lines_ ? "line" : "record"; }
@@ -215,6 +240,15 @@ class Reporter {
   // "1 line", "2 lines"
   std::string Count(std::uint64_t count) const {
     return fmt::format("{} {}{}", count, noun(), count == 1 ? "" : "s");
+  }
+
+  // "12 lines, 5 of them stored before"
+  std::string Sent(const SendState& state) const {
+    std::string text = Count(state.acknowledged);
+    if (state.duplicates > 0) {
+      text += fmt::format(", {} of them stored before", state.duplicates);
+    }
+    return text;
   }
 
   // "line 17: not valid UTF-8: byte 0xff at offset 3"
@@ -239,6 +273,7 @@ class Reporter {
                            std::string_view server) const;
 
   const bool is_lines_;
+  const bool is_named_;
   const std::string_view field_;
 };
 
@@ -274,11 +309,12 @@ std::string Reporter::ReportRefused(const FailedRecord& record) const {
     return is_utf8_error ? sent + " With --data, records may be any bytes."
                          : sent;
   }
-  return fmt::format("{} {} and go on with: tail -n +{}", sent,
-                     is_utf8_error
-                         ? "Convert the input (for example: iconv -f latin1 -t "
-                           "utf-8), or send it as bytes (--data),"
-                         : "Shorten it",
+  const std::string_view what_to_do =
+      is_utf8_error ? "Convert the input (for example: iconv -f latin1 -t "
+                      "utf-8), or send it as bytes (--data),"
+                    : "Shorten it";
+  if (is_named_) return fmt::format("{} {} and {}", sent, what_to_do, kAgain);
+  return fmt::format("{} {} and go on with: tail -n +{}", sent, what_to_do,
                      record.number);
 }
 
@@ -286,7 +322,10 @@ std::string Reporter::ReportFailed(const SendState& state,
                                    std::string_view server) const {
   const FailedRecord& record = *state.failed;
   if (!IsServerAway(record.status)) {
-    return fmt::format("{}. {}; the rest was not.", Describe(record),
+    const std::string why = ExplainRefusal(record.status);
+    if (record.number == 0) return why;
+    return fmt::format("{} {}: {}. {}; the rest was not.", noun(),
+                       record.number, why,
                        UpTo(state.last_acknowledged, "acknowledged"));
   }
   if (state.acknowledged == 0) {
@@ -295,6 +334,7 @@ std::string Reporter::ReportFailed(const SendState& state,
   }
   std::string report = fmt::format(
       "lost {}. {}", WithServer(record.status, server), Acknowledged(state));
+  if (is_named_) return fmt::format("{} To go on, {}", report, kAgain);
   if (!is_lines_) return report;
   report +=
       fmt::format(" Go on with: tail -n +{}", state.last_acknowledged + 1);
@@ -357,6 +397,11 @@ class Progress {
                             channel, seconds(), Rate(sent)));
   }
 
+  bool watched() ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return line_.watched();
+  }
+
   double seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() -
                                          start_)
@@ -374,6 +419,12 @@ class Progress {
   ProgressLine line_ ABSL_GUARDED_BY(mu_);
 };
 
+// Null if the log does not remember.
+Json SequenceOf(const Receipt& receipt) {
+  const std::uint64_t sequence = receipt.position.sequence;
+  return sequence == 0 ? Json() : Json(sequence);
+}
+
 void PrintSummary(const SendState& state, const std::string& channel,
                   double seconds, std::string* out) {
   Json epoch;
@@ -381,11 +432,12 @@ void PrintSummary(const SendState& state, const std::string& channel,
   Json last;
   if (state.acknowledged > 0) {
     epoch = EpochString(state.first_receipt->position.epoch);
-    first = state.first_receipt->position.sequence;
-    last = state.last_receipt->position.sequence;
+    first = SequenceOf(*state.first_receipt);
+    last = SequenceOf(*state.last_receipt);
   }
   AppendLine({{"channel", channel},
               {"sent", state.acknowledged},
+              {"duplicates", state.duplicates},
               {"refused", state.skipped + (state.refused ? 1 : 0)},
               {"epoch", epoch},
               {"first_sequence", first},
@@ -419,6 +471,7 @@ int SendRecords(const SendCommand& command, Context& context) {
     progress.PrintError(notice);
   };
   options.max_message_bytes = command.max_message_bytes;
+  options.producer_name = command.producer_name;
   options.send_timeout = std::chrono::milliseconds(0);
   options.call_timeout = CallTimeout(command.retry);
   RecordSender sender(Client::Connect(std::move(options)), command,
@@ -433,10 +486,12 @@ int SendRecords(const SendCommand& command, Context& context) {
   const SendState state = sender.state();
   const int signal = context.interrupt.signal();
   const int exit_code = ExitCodeOf(state, signal);
-  progress.Close(state.acknowledged, reporter.Count(state.acknowledged),
-                 command.channel);
+  progress.Close(state.acknowledged, reporter.Sent(state), command.channel);
   const std::string report = reporter.Report(state, signal, common.server);
   if (!report.empty()) PrintError(report);
+  if (state.duplicates > 0 && !common.json && !progress.watched()) {
+    PrintError(fmt::format("sent {}", reporter.Sent(state)));
+  }
   if (common.json) {
     PrintSummary(state, command.channel, progress.seconds(),
                  &context.output.buffer());

@@ -11,10 +11,6 @@
 namespace messenger::app {
 namespace {
 
-std::string CheckTarget(const std::string& server) {
-  return std::string(MessageOf(ParseTarget(server).status()));
-}
-
 absl::Status Wrong(const char* variable, const absl::Status& status) {
   return absl::InvalidArgumentError(
       fmt::format("{}: {}", variable, MessageOf(status)));
@@ -31,6 +27,10 @@ const char* Variable(const char* name) {
 
 std::string CheckAddress(const std::string& address) {
   return std::string(MessageOf(ParseAddress(address).status()));
+}
+
+std::string CheckTarget(const std::string& server) {
+  return std::string(MessageOf(ParseTarget(server).status()));
 }
 
 void AddServerAddress(CLI::App& app, std::string* server) {

@@ -17,6 +17,8 @@ const char* Variable(const char* name);
 
 // For CLI11: what is wrong with the address HOST:PORT, or nothing.
 std::string CheckAddress(const std::string& address);
+// The same for the address of a server, HOST[:PORT].
+std::string CheckTarget(const std::string& server);
 
 // --server; without it, `*server` is $MESSENGER_SERVER_ADDR, else localhost.
 void AddServerAddress(CLI::App& app, std::string* server);

@@ -129,7 +129,7 @@ means --lsten --listen "$server" --lsten=127.0.0.1:0
 means --jsn --json "$server" verify --jsn
 "$cli" general 2>err
 has "no word like that" "$(cat err)" \
-  "no command 'general'; there are send, read, channels, ping, bench\$"
+  "no command 'general'; there are send, read, channels, producers, forward, ping, bench\$"
 "$cli" send hello world 2>err
 has "a word too many" "$(cat err)" "'world' is an argument too many"
 

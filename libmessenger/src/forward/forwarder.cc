@@ -47,10 +47,13 @@ absl::Status CheckChannels(std::vector<ForwardedChannel>* channels) {
       if (!resolved.ok()) return resolved.status();
       *name = std::string(*resolved);
     }
-    if (!from.insert(channel.from).second || !to.insert(channel.to).second) {
+    if (!from.insert(channel.from).second) {
       return absl::InvalidArgumentError(
-          fmt::format("channels: \"{}\" or \"{}\" is there twice", channel.from,
-                      channel.to));
+          fmt::format("channels: \"{}\" is forwarded twice", channel.from));
+    }
+    if (!to.insert(channel.to).second) {
+      return absl::InvalidArgumentError(
+          fmt::format("channels: two are forwarded to \"{}\"", channel.to));
     }
   }
   return absl::OkStatus();

@@ -19,11 +19,14 @@ constexpr std::chrono::milliseconds kLook(200);
 constexpr std::chrono::milliseconds kFirstWait(100);
 constexpr std::chrono::milliseconds kLongestWait(5000);
 
-// Whether it may be over later, without anybody's doing.
+bool IsAway(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+// Whether it may be over later, without anybody's doing. A server that is away
+// was waited for already, by the client or by Insist: so that is final.
 bool MayPass(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kResourceExhausted:
@@ -38,11 +41,17 @@ bool MayPass(const absl::Status& status) {
 
 // What was refused, for people.
 absl::Status Named(const absl::Status& status, const ForwardProgress& done) {
-  if (MayPass(status)) return status;
+  if (MayPass(status) || IsAway(status)) return status;
   return WithMessage(
       status,
       fmt::format("message {} of the epoch {}: {}", done.position.sequence,
                   done.position.epoch, MessageOf(status)));
+}
+
+// The source is not where it was.
+bool IsOtherPlace(const Gap& gap) {
+  return gap.reason == Gap::Reason::kNewEpoch ||
+         gap.reason == Gap::Reason::kRolledBack;
 }
 
 std::optional<std::chrono::milliseconds> Patience(
@@ -94,24 +103,34 @@ ForwardProgress Lane::Progress() const {
   return progress;
 }
 
+template <typename Call>
+auto Lane::Insist(Call call) -> decltype(call()) {
+  while (true) {
+    auto result = call();
+    if (!IsAway(result.status()) || !Wait(result.status())) return result;
+  }
+}
+
 bool Lane::Wait(const absl::Status& trouble) {
   const Clock::time_point now = Clock::now();
   std::string notice;
   {
     absl::MutexLock lock(&mu_);
-    if (!trouble_since_) trouble_since_ = now;
-    const auto patience = Patience(options_);
-    if (!trouble.ok() && patience && now - *trouble_since_ >= *patience) {
-      return false;
+    if (!trouble.ok()) {
+      if (!trouble_since_) trouble_since_ = now;
+      const auto patience = Patience(options_);
+      if (patience && now - *trouble_since_ >= *patience) return false;
     }
     progress_.trouble = trouble;
     const auto wait = std::min(kLongestWait, kFirstWait * (1 << tries_));
     tries_ = std::min(tries_ + 1, 10);
     // What is away, the clients tell.
-    if (!trouble.ok() && !absl::IsUnavailable(trouble)) {
-      notice = fmt::format("{}: {}; trying again in {:.1f} s", channel_.from,
-                           MessageOf(trouble),
-                           std::chrono::duration<double>(wait).count());
+    if (!trouble.ok() && !IsAway(trouble)) {
+      const std::string_view reason = MessageOf(trouble);
+      if (const auto untold = pace_.Holds(reason, now)) {
+        notice = fmt::format("{}: {}; trying again{}", channel_.from, reason,
+                             TimesMore(*untold));
+      }
     }
     const Clock::time_point until = now + wait;
     while (!stopped_ && changed_.WaitUntil(&mu_, until)) {
@@ -125,11 +144,32 @@ bool Lane::Wait(const absl::Status& trouble) {
 // ---------------------------------------------------------------------------
 // A session
 
+void Lane::BeginSession() {
+  absl::MutexLock lock(&mu_);
+  ++session_;
+  failure_ = absl::OkStatus();
+  messages_ = 0;
+  bytes_ = 0;
+  progress_.caught_up = false;
+}
+
 absl::StatusOr<Lane::End> Lane::RunSession() {
+  BeginSession();
   const absl::StatusOr<std::uint64_t> epoch = EpochOf(source_, channel_.from);
   if (!epoch.ok()) return epoch.status();
-  if (absl::Status s = CheckNotItself(*epoch); !s.ok()) return s;
-  const auto producers = destination_.ListProducers(channel_.to);
+  // This is also how the destination is waited for: the client tells of a
+  // server that is away to those who read.
+  const absl::StatusOr<std::uint64_t> destination_epoch =
+      EpochOf(destination_, channel_.to);
+  if (!destination_epoch.ok()) return destination_epoch.status();
+  if (*destination_epoch == *epoch && channel_.from == channel_.to) {
+    return absl::InvalidArgumentError(fmt::format(
+        "channels: \"{}\" would be copied to itself: source and destination "
+        "are the same log",
+        channel_.from));
+  }
+  const auto producers =
+      Insist([this] { return destination_.ListProducers(channel_.to); });
   if (!producers.ok()) return producers.status();
 
   Session session = {
@@ -139,6 +179,7 @@ absl::StatusOr<Lane::End> Lane::RunSession() {
   const absl::StatusOr<bool> opened = OpenProducer(&session);
   if (!opened.ok()) return opened.status();
   if (!*opened) return End::kChanged;
+  SetPosition(session, *frame);
   while (true) {
     const absl::StatusOr<bool> holds = Take(*frame, &session);
     if (!holds.ok()) return holds.status();
@@ -150,7 +191,7 @@ absl::StatusOr<Lane::End> Lane::RunSession() {
     }
     frame = Next(session.source);
     if (!frame.ok()) return frame.status();
-    if (frame->ended) return absl::UnavailableError("the read has ended");
+    if (frame->ended) return absl::AbortedError("the read has ended");
   }
 }
 
@@ -162,19 +203,8 @@ absl::StatusOr<std::uint64_t> Lane::EpochOf(Client& client,
     const absl::StatusOr<ReadFrame> frame = Next(subscription);
     if (!frame.ok()) return frame.status();
     if (frame->joined) return frame->joined->epoch;
+    if (frame->ended) return absl::AbortedError("the read has ended");
   }
-}
-
-absl::Status Lane::CheckNotItself(std::uint64_t source_epoch) {
-  if (channel_.from != channel_.to) return absl::OkStatus();
-  const absl::StatusOr<std::uint64_t> epoch =
-      EpochOf(destination_, channel_.to);
-  if (!epoch.ok()) return epoch.status();
-  if (*epoch != source_epoch) return absl::OkStatus();
-  return absl::InvalidArgumentError(fmt::format(
-      "channels: \"{}\" would be copied to itself: source and destination are "
-      "the same log",
-      channel_.from));
 }
 
 absl::StatusOr<ReadFrame> Lane::OpenSource(Session* session) {
@@ -201,41 +231,61 @@ absl::StatusOr<bool> Lane::OpenProducer(Session* session) {
   options.producer_name = session->plan.producer.ToString();
   options.send_timeout = std::chrono::milliseconds(0);
   session->sender = Client::Connect(std::move(options));
-  const auto producer = session->sender->OpenProducer(channel_.to);
+  const auto producer = Insist(
+      [this, session] { return session->sender->OpenProducer(channel_.to); });
   if (!producer.ok()) return producer.status();
+  return producer->last_producer_sequence == session->plan.last_number;
+}
+
+void Lane::SetPosition(const Session& session, const ReadFrame& first) {
+  const std::vector<Position>& positions = session.plan.positions;
   absl::MutexLock lock(&mu_);
-  ++session_;
-  failure_ = absl::OkStatus();
-  messages_ = 0;
-  bytes_ = 0;
-  const std::uint64_t last = producer->last_producer_sequence;
-  if (last != session->plan.last_number) return false;
-  const std::vector<Position>& positions = session->plan.positions;
-  progress_.position = {
-      .epoch = session->plan.producer.epoch,
-      .sequence = positions.empty() ? 0 : positions.front().sequence};
-  return true;
+  progress_.position = {.epoch = session.plan.producer.epoch};
+  // Of a source that does not know the position, nothing is certain.
+  if (!positions.empty() && !(first.gap && IsOtherPlace(*first.gap))) {
+    progress_.position.sequence = positions.front().sequence;
+  }
 }
 
 absl::StatusOr<ReadFrame> Lane::FirstFrame(const Subscription& source) {
   while (true) {
     absl::StatusOr<ReadFrame> frame = Next(source);
     if (!frame.ok()) return frame;
-    if (frame->ended) return absl::UnavailableError("the read has ended");
+    if (frame->ended) return absl::AbortedError("the read has ended");
     if (frame->gap || !frame->messages.empty() || frame->caught_up) {
       return frame;
     }
   }
 }
 
+void Lane::TellIfBack() {
+  std::chrono::duration<double> trouble;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto since = pace_.since();
+    if (!since || trouble_since_) return;
+    const Clock::time_point now = Clock::now();
+    trouble = now - *since;
+    if (!pace_.Ends(now) || !options_.on_notice) return;
+  }
+  options_.on_notice(fmt::format("{}: goes on after {:.1f} s", channel_.from,
+                                 trouble.count()));
+}
+
 absl::StatusOr<ReadFrame> Lane::Next(const Subscription& source) {
   while (true) {
+    TellIfBack();
     {
       absl::MutexLock lock(&mu_);
       if (absl::Status s = Failure(); !s.ok()) return s;
     }
     absl::StatusOr<ReadFrame> frame = source.Next(Clock::now() + kLook);
     if (frame.ok() || !absl::IsDeadlineExceeded(frame.status())) return frame;
+    const SubscriptionState state = source.state();
+    if (state.kind != SubscriptionState::Kind::kWaiting) continue;
+    absl::MutexLock lock(&mu_);
+    progress_.trouble = state.reason;
+    progress_.caught_up = false;
   }
 }
 
@@ -259,6 +309,8 @@ absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
                            .send_time = message.send_time});
     if (!s.ok()) return s;
   }
+  const bool caught_up =
+      session->source.state().kind == SubscriptionState::Kind::kCaughtUp;
   absl::MutexLock lock(&mu_);
   if (!std::exchange(session->begun, true)) {
     progress_.head = joined->head;
@@ -268,14 +320,15 @@ absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
   if (!frame.messages.empty()) {
     progress_.head = std::max(progress_.head, frame.messages.back().sequence);
   }
-  progress_.caught_up = frame.caught_up || frame.heartbeat;
+  progress_.caught_up = caught_up;
+  // With nothing to send, this is all the progress there can be.
+  if (caught_up && messages_ == 0) NoteProgress();
   return true;
 }
 
 absl::StatusOr<bool> Lane::TakeGap(const Gap& gap, Session* session) {
   ForwardingPlan& plan = session->plan;
-  const bool other_place = gap.reason == Gap::Reason::kNewEpoch ||
-                           gap.reason == Gap::Reason::kRolledBack;
+  const bool other_place = IsOtherPlace(gap);
   // Where the source stands now is to be found out anew.
   if (other_place && session->begun) return false;
   if (other_place && plan.last_number > 0) {
@@ -333,9 +386,7 @@ absl::Status Lane::Send(Session* session, NewMessage copy, std::uint64_t number,
           if (receipt->duplicate) ++progress_.duplicates;
           progress_.position = done.position;
           if (done.gaps == 0) progress_.send_time = done.send_time;
-          progress_.trouble = absl::OkStatus();
-          trouble_since_.reset();
-          tries_ = 0;
+          NoteProgress();
         }
         changed_.SignalAll();
       },
@@ -347,6 +398,12 @@ absl::Status Lane::AwaitReceipts() {
   absl::MutexLock lock(&mu_);
   while (Failure().ok() && messages_ > 0) changed_.Wait(&mu_);
   return Failure();
+}
+
+void Lane::NoteProgress() {
+  progress_.trouble = absl::OkStatus();
+  trouble_since_.reset();
+  tries_ = 0;
 }
 
 absl::Status Lane::Failure() const {

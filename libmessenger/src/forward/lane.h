@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
+#include "base/notice_pace.h"
 #include "forward/plan.h"
 #include "messenger/client.h"
 #include "messenger/forwarder.h"
@@ -59,20 +60,25 @@ class Lane {
     bool begun = false;  // something of the source was taken
   };
 
+  // What the last one has left does not count any more.
+  void BeginSession() ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<End> RunSession() ABSL_LOCKS_EXCLUDED(mu_);
   // The epoch of the log that has the channel, whether it exists or not.
   absl::StatusOr<std::uint64_t> EpochOf(Client& client,
                                         const std::string& channel);
-  absl::Status CheckNotItself(std::uint64_t source_epoch);
   // Begins to read behind the best position that the source knows. The frame
   // says where that is.
   absl::StatusOr<ReadFrame> OpenSource(Session* session);
   // False if another forwarder has got on meanwhile.
   absl::StatusOr<bool> OpenProducer(Session* session) ABSL_LOCKS_EXCLUDED(mu_);
+  // Where it begins, before the first frame is taken.
+  void SetPosition(const Session& session, const ReadFrame& first)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // The first frame that says more than that the reader has joined.
   absl::StatusOr<ReadFrame> FirstFrame(const Subscription& source);
   // CANCELLED after Stop.
-  absl::StatusOr<ReadFrame> Next(const Subscription& source);
+  absl::StatusOr<ReadFrame> Next(const Subscription& source)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // False if the plan holds no more.
   absl::StatusOr<bool> Take(const ReadFrame& frame, Session* session);
@@ -82,6 +88,14 @@ class Lane {
   // Until all that was sent has its receipt.
   absl::Status AwaitReceipts() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Failure() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // A call of a client's that it does not make again by itself while the server
+  // is away. Once more, until Wait says no.
+  template <typename Call>
+  auto Insist(Call call) -> decltype(call());
+  void NoteProgress() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // That it gets on again, if it was told that it does not.
+  void TellIfBack() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Whether to try again; waits first.
   bool Wait(const absl::Status& trouble) ABSL_LOCKS_EXCLUDED(mu_);
@@ -104,6 +118,7 @@ class Lane {
   // Since there was progress.
   std::optional<Clock::time_point> trouble_since_ ABSL_GUARDED_BY(mu_);
   int tries_ ABSL_GUARDED_BY(mu_) = 0;
+  NoticePace pace_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace messenger

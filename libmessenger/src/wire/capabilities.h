@@ -41,7 +41,8 @@ class Capabilities {
 
  private:
   static constexpr std::uint64_t Bit(Capability one) {
-    return std::uint64_t{1} << (static_cast<std::uint64_t>(one) >> 3U);  // its field's number
+    return std::uint64_t{1}
+           << (static_cast<std::uint64_t>(one) >> 3U);  // its field's number
   }
 
   std::uint64_t bits_ = 0;

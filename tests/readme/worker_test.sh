@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
-# The examples that go on where they were, while they and their server are
-# killed.
-#   examples_test.sh MESSENGER_SERVER MESSENGER_CLI WORKER BRIDGE
+# The example that goes on where it was, while it and its server are killed.
+#   worker_test.sh MESSENGER_SERVER MESSENGER_CLI WORKER
 set -uo pipefail
 # shellcheck disable=SC2034 # for programs.sh
 server=$1
 cli=$2
 worker=$3
-bridge=$4
 source "$(dirname "$0")/../support/programs.sh"
 
 start_server
@@ -22,8 +20,6 @@ end_with() {
   kill "-$1" "$2"
   wait "$2" 2>/dev/null
 }
-
-# ---- The worker.
 
 jobs=10000
 seq 1 $jobs | sed 's/^/job /' >input
@@ -79,48 +75,5 @@ is "a broken bookmark: exit code" $? 2
 sed 's/jobs/other/' clean >other
 (work other handled)
 is "a bookmark of another channel: exit code" $? 2
-
-# ---- The bridge.
-
-lines=50000
-copy() { exec "$bridge" "$MESSENGER_SERVER_ADDR" from to 2>>bridge.err; }
-all_copied() {
-  "$cli" channels --channel to --json | grep -q "\"head\":$lines\b"
-}
-
-# Slowly enough for the kills to come in between.
-seq 1 $lines | sed 's/^/line /' >text
-while mapfile -t -n 1000 part && [ ${#part[@]} -gt 0 ]; do
-  printf '%s' "${part[@]/%/$'\n'}"
-  sleep 0.02
-done <text | "$cli" send --channel from --attribute colour=red - \
-  2>sender.err &
-sender=$!
-for i in 1 2 3 4 5 6; do
-  copy &
-  pid=$!
-  sleep 1.$((RANDOM % 5))
-  if [ $i = 3 ]; then
-    kill_server
-    restart_server
-    sleep 1
-  fi
-  end_with KILL $pid
-done
-wait $sender
-is "the sender: exit code" $? 0
-copy &
-pid=$!
-await "all is copied" all_copied
-end_with TERM $pid
-is "the bridge: exit code" $? 0
-"$cli" read --channel to --from earliest --until-caught-up --text >copied
-cmp copied text || fail "the copy is not the original"
-has "a copy has the attributes" "$("$cli" read --channel to --last 1 \
-  --until-caught-up)" "line $lines.*source=from@[0-9]*:$lines.*colour=red"
-"$cli" send --channel to stranger >/dev/null
-(copy)
-is "a destination of others: exit code" $? 1
-has "a destination of others: says so" "$(cat bridge.err)" 'no copy of from'
 
 finish
