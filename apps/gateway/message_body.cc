@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <utility>
@@ -177,10 +178,15 @@ std::string_view MediaType(std::string_view content_type) {
   return type;
 }
 
+// What curl and fetch() give of themselves says nothing of the body.
 bool IsJson(std::string_view content_type) {
+  constexpr std::array<std::string_view, 4> kTypes = {
+      "", "application/json", "application/x-www-form-urlencoded",
+      "text/plain"};
   const std::string_view type = MediaType(content_type);
-  return type.empty() || EqualsIgnoringCase(type, "application/json") ||
-         EqualsIgnoringCase(type, "application/x-www-form-urlencoded");
+  return std::any_of(
+      kTypes.begin(), kTypes.end(),
+      [type](std::string_view json) { return EqualsIgnoringCase(type, json); });
 }
 
 std::variant<MessageBody, Problem> ParseData(const Request& request,

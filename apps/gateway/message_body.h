@@ -28,9 +28,10 @@ struct MessageBody {
 std::variant<MessageBody, Problem> ParseMessageBody(std::string_view body,
                                                     const std::string& channel);
 
-// What the Content-Type says that it is: if that is application/json, JSON as
-// above, and so it is without one, or with that which curl gives of itself;
-// else the data of one message, whose author and text may be in the query.
+// What the Content-Type says that it is: JSON as above, if that is
+// application/json, is missing, or is what curl and fetch() give of themselves
+// (application/x-www-form-urlencoded, text/plain); else the data of one
+// message, whose author and text may be in the query.
 std::variant<MessageBody, Problem> ParseBodyOfRequest(
     const Request& request, const std::string& channel);
 

@@ -18,9 +18,14 @@ from messenger.v1 import messenger_pb2 as pb
 from messenger.v1 import messenger_pb2_grpc
 
 
-def send(stub, text, author="", channel=""):
-    """Stores one message; returns its receipt."""
-    message = pb.NewMessage(author=author, text=text)
+def send(stub, text="", author="", channel="", data=b"", content_type=""):
+    """Stores one message; returns its receipt.
+
+    `text` is UTF-8; `data` may be any bytes, of the type that is said.
+    """
+    message = pb.NewMessage(
+        author=author, text=text, data=data, content_type=content_type
+    )
     request = pb.SendMessageRequest(channel=channel, message=message)
     return stub.SendMessage(request).receipt
 

@@ -23,12 +23,16 @@ Scenario RunBatchedSend(const Setting& setting) {
   const double bare = MeasureBareUpload(setting.bare_target, kRequestBytes,
                                         setting.options.seconds / 2) /
                       1e6;
+  const auto add = [&](Content content, std::size_t bytes, int clients) {
+    Case row = MeasureBatched(setting, content, bytes, clients);
+    row.AddRatio("volume to bare", row.figures[1].value, bare);
+    table.cases.push_back(std::move(row));
+  };
   for (const std::size_t bytes : setting.options.batched_text_bytes) {
-    for (const int clients : {1, 2}) {
-      Case row = MeasureBatched(setting, bytes, clients);
-      row.AddRatio("volume to bare", row.figures[1].value, bare);
-      table.cases.push_back(std::move(row));
-    }
+    for (const int clients : {1, 2}) add(Content::kText, bytes, clients);
+  }
+  for (const int clients : {1, 2}) {
+    add(Content::kData, setting.options.batched_data_bytes, clients);
   }
   Case row{.name = "baseline: bare upload, 256 KiB requests"};
   row.Add("requests' volume", "MB/s", bare);

@@ -114,8 +114,8 @@ Scenario RunDurable(const Setting& setting) {
           server.setting(), fmt::format("{}, {} at a time", log.name, count),
           *stub, request, count));
     }
-    rows.push_back(
-        MeasureBatched(server.setting(), options.text_bytes, /*clients=*/1));
+    rows.push_back(MeasureBatched(server.setting(), Content::kText,
+                                  options.text_bytes, /*clients=*/1));
     rows.back().name = fmt::format("{}, SendAsync", log.name);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const double rate = rows[i].figures.front().value;

@@ -106,10 +106,11 @@ Case MeasureOutstanding(const Setting& setting, std::string name, Stub& stub,
   return MakeCase(std::move(name), std::move(samples), elapsed);
 }
 
-Case MeasureBatched(const Setting& setting, std::size_t text_bytes,
+Case MeasureBatched(const Setting& setting, Content content, std::size_t bytes,
                     int clients) {
   ScratchChannel channel(setting, "batched");
-  const std::string text = MakeText(text_bytes);
+  const std::string text = MakeText(bytes);
+  const bool is_text = content == Content::kText;
   std::vector<std::uint64_t> sent(static_cast<std::size_t>(clients));
   std::vector<absl::Status> results(sent.size());
   std::vector<Clock::time_point> ends(sent.size());
@@ -122,8 +123,9 @@ Case MeasureBatched(const Setting& setting, std::size_t text_bytes,
     Client client = Client::Connect({.target = setting.target});
     while (Clock::now() < end) {
       for (int k = 0; k < kBetweenLooksAtTheClock; ++k) {
-        client.SendAsync(
-            {.channel = channel.name(), .author = "bench", .text = text});
+        NewMessage message = {.channel = channel.name(), .author = "bench"};
+        (is_text ? message.text : message.data) = text;
+        client.SendAsync(message);
       }
       sent[i] += kBetweenLooksAtTheClock;
     }
@@ -152,8 +154,9 @@ Case MeasureBatched(const Setting& setting, std::size_t text_bytes,
                     total, info.head));
 
   const auto messages = static_cast<double>(total);
-  Case row{.name = fmt::format("{}-byte texts, {} client{}", text_bytes,
-                               clients, clients == 1 ? "" : "s")};
+  Case row{.name = fmt::format("{}-byte {}, {} client{}", bytes,
+                               is_text ? "texts" : "data", clients,
+                               clients == 1 ? "" : "s")};
   row.Add("acknowledged", "msg/s", messages / elapsed);
   row.Add("requests' volume", "MB/s",
           messages * static_cast<double>(EncodedBytes(text)) / 1e6 / elapsed);

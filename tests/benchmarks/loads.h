@@ -25,8 +25,11 @@ Case MeasureOutstanding(const Setting& setting, std::string name,
                         v1::MessengerServer::Stub& stub,
                         const v1::SendMessageRequest& request, int count);
 
+// What carries a message's bytes. Text is checked for UTF-8.
+enum class Content { kText, kData };
+
 // SendAsync from one thread of each client, flat out.
-Case MeasureBatched(const Setting& setting, std::size_t text_bytes,
+Case MeasureBatched(const Setting& setting, Content content, std::size_t bytes,
                     int clients);
 
 }  // namespace messenger::bench

@@ -138,10 +138,16 @@ void AddOptions(CLI::App& app, Options* options) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
 
-  scenario("batched")
+  CLI::App* const batched = scenario("batched");
+  batched
       ->add_option("--batched-text-bytes", options->batched_text_bytes,
                    "Sizes of the texts")
       ->delimiter(',')
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  batched
+      ->add_option("--batched-data-bytes", options->batched_data_bytes,
+                   "Size of the data of messages without a text")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
 

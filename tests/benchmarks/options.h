@@ -37,6 +37,7 @@ struct Options {
   int threads = 8;
 
   std::vector<std::size_t> batched_text_bytes = {0, 128, 1024};
+  std::size_t batched_data_bytes = 1024;
 
   std::vector<int> latency_rates = {1000, 100'000};
 

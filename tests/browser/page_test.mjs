@@ -379,6 +379,54 @@ it('markup is shown as text, wherever it is', async () => {
   assert.deepEqual(complaints(page), []);
 });
 
+// The smallest there are: a PNG of one pixel.
+const PIXEL =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
+it('an image is shown, and other data is a file to save', async () => {
+  const { gateway } = await start();
+  const html = Buffer.from('<script>document.title = "owned"</script>').toString('base64');
+  await send(
+    gateway,
+    'general',
+    { author: 'x', text: 'a pixel', data: PIXEL, content_type: 'image/png' },
+    { author: 'x', data: html, content_type: 'text/html' },
+    { author: 'x', data: html, content_type: 'image/png' },
+    { author: 'x', data: html, content_type: 'image/svg+xml' },
+    { author: 'x', data: 'AA==' },
+    { author: 'x', text: '# x', content_type: 'text/markdown' },
+  );
+  const page = await visit(gateway, { name: 'Ann' });
+  await page.waitForFunction(() => document.querySelectorAll('#rows article').length === 6);
+  assert.deepEqual(await page.$$eval('#rows .data', (nodes) => nodes.map((node) => node.textContent)), [
+    `${Buffer.from(PIXEL, 'base64').length} bytes of image/png`,
+    '41 bytes of text/html',
+    '41 bytes of image/png',
+    '41 bytes of image/svg+xml',
+    '1 byte',
+  ]);
+  // What is no image, though it says so, leaves no hole.
+  await page.waitForFunction(() => document.querySelectorAll('#rows img').length === 1);
+  await page.waitForFunction(() => document.querySelector('#rows img').naturalWidth === 1);
+  const shown = (nodes) => nodes.map((node) => node.querySelector('.text')?.textContent ?? null);
+  assert.deepEqual(await page.$$eval('#rows article', shown), ['a pixel', null, null, null, null, '# x']);
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.click('.data:has-text("text/html")'),
+  ]);
+  assert.match(download.suggestedFilename(), /^general-2/);
+  assert.equal(readFileSync(await download.path(), 'base64'), html);
+  // Even opened by hand it is saved, and does not run here.
+  const url = await page.getAttribute('.data:has-text("text/html")', 'href');
+  const tab = await page.context().newPage();
+  const [again] = await Promise.all([
+    tab.waitForEvent('download'),
+    tab.goto(new URL(url, gateway.url).href).catch(() => null),
+  ]);
+  assert.match(again.suggestedFilename(), /^general-2/);
+  assert.notEqual(await page.title(), 'owned');
+});
+
 it('right to left, emoji and long words keep their place', async () => {
   const { gateway } = await start();
   const names = ['\u202eevil', 'بدر الدين', '👩‍👩‍👧‍👦 Family', ''];

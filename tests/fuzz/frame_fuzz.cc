@@ -24,7 +24,8 @@ namespace frame_fuzz {
 namespace {
 
 bool IsUtf8(const OwnedMessage& message) {
-  bool valid = IsValidUtf8(message.author) && IsValidUtf8(message.text);
+  bool valid = IsValidUtf8(message.author) && IsValidUtf8(message.text) &&
+               IsValidUtf8(message.content_type);
   for (const auto& [name, value] : message.attributes) {
     valid = valid && IsValidUtf8(name) && IsValidUtf8(value);
   }
@@ -34,7 +35,9 @@ bool IsUtf8(const OwnedMessage& message) {
 void CheckMessage(const OwnedMessage& ours, const v1::Message& proto) {
   Check(ours.sequence == proto.sequence() && ours.author == proto.author() &&
             ours.text == proto.text() &&
-            ours.producer_sequence == proto.producer_sequence(),
+            ours.producer_sequence == proto.producer_sequence() &&
+            ours.data == proto.data() &&
+            ours.content_type == proto.content_type(),
         "another message");
   Check(SameTime(proto.send_time(), ours.send_time.time_since_epoch()),
         "another time");
@@ -70,7 +73,7 @@ void RunMessage(std::string_view bytes) {
   if (Occurrences(bytes, 2) > 1 || !ParseProto(bytes, &proto)) {
     Check(Occurrences(bytes, 2) > 1 || !IsUtf8(owned) ||
               Occurrences(bytes, 3) > 1 || Occurrences(bytes, 4) > 1 ||
-              !owned.attributes.empty(),
+              Occurrences(bytes, 9) > 1 || !owned.attributes.empty(),
           "protobuf does not accept what we do");
     return;
   }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "apps/common/base64.h"
 #include "apps/common/json.h"
 #include "apps/gateway/http.h"
 #include "apps/gateway/message_body.h"
@@ -48,7 +49,40 @@ void CheckBody(std::string_view body) {
     Check(one.value("text", "") == std::string_view(messages[i].text) &&
               one.value("author", "") == std::string_view(messages[i].author),
           "another text");
+    // One text stands for the bytes.
+    Check(one.value("data", "") == app::FormatBase64(messages[i].data) &&
+              one.value("content_type", "") ==
+                  std::string_view(messages[i].content_type),
+          "other data");
   }
+}
+
+void CheckBase64(std::string_view text) {
+  const auto bytes = app::ParseBase64(text);
+  if (bytes.ok()) {
+    Check(app::FormatBase64(*bytes) == text, "two texts of the same bytes");
+  } else {
+    Check(absl::IsInvalidArgument(bytes.status()), "another error");
+  }
+  const auto back = app::ParseBase64(app::FormatBase64(text));
+  Check(back.ok() && *back == text, "base64 does not come back");
+}
+
+// With the Content-Type that it says it has.
+void CheckRequest(const app::Request& request) {
+  const auto parsed = app::ParseBodyOfRequest(request, "fuzz");
+  if (const auto* const problem = std::get_if<app::Problem>(&parsed)) {
+    CheckProblem(*problem);
+    return;
+  }
+  const auto& body = std::get<app::MessageBody>(parsed);
+  for (const NewMessage& message : body.messages) {
+    CheckOk(CheckMessage(message), "a message that cannot be sent");
+  }
+  const auto json = app::ParseMessageBody(request.body, "fuzz");
+  if (std::holds_alternative<app::MessageBody>(json)) return;
+  Check(body.messages.size() == 1 && body.messages[0].data == request.body,
+        "other data than the body");
 }
 
 template <typename Parsed>
@@ -114,6 +148,9 @@ void Run(Input input) {
   }
   const std::string_view body = input.Rest();
   CheckBody(body);
+  CheckBase64(body);
+  request.body = std::string(body);
+  CheckRequest(request);
   const auto postbox = app::ParsePostboxBody(body);
   if (const auto* const problem = std::get_if<app::Problem>(&postbox)) {
     CheckProblem(*problem);

@@ -224,9 +224,9 @@ void AddLogs(const Corpora& corpora) {
 }
 
 std::string Entry(std::uint64_t sequence, std::int64_t seconds,
-                  std::string_view text) {
+                  const NewMessage& message) {
   const wire::EncodedTimestamp time{Timestamp(std::chrono::seconds(seconds))};
-  const std::string encoded = test::Encode({.text = text});
+  const std::string encoded = test::Encode(message);
   const wire::EntryParts parts{.sequence = sequence,
                                .encoded_time = time.bytes(),
                                .new_message = wire::CanonicalMessage(encoded)};
@@ -234,6 +234,11 @@ std::string Entry(std::uint64_t sequence, std::int64_t seconds,
   std::string entry(wire::EntrySize(size), '\0');
   wire::PutEntry(entry.data(), parts, size);
   return entry;
+}
+
+std::string Entry(std::uint64_t sequence, std::int64_t seconds,
+                  std::string_view text) {
+  return Entry(sequence, seconds, NewMessage{.text = text});
 }
 
 // `wanted` and the rest are what segment_reader_fuzz.cc takes from its input.
@@ -318,6 +323,15 @@ void AddSends(const Corpora& corpora) {
   many.set_producer_id("0123456789abcdef");
   many.set_first_producer_sequence(1U << 20U);
   corpora.Add("send_request", "slices", '\x0A' + many.SerializeAsString());
+  one.mutable_message()->set_data("\xFF\x00\x80", 3);
+  one.mutable_message()->set_content_type("image/png");
+  corpora.Add("send_request", "data", '\x01' + one.SerializeAsString());
+  many.clear_messages();
+  *many.add_messages() = one.message();
+  many.add_messages()->set_data("\xFF");
+  many.add_messages()->set_content_type("text/plain; charset=utf-8");
+  many.add_messages()->set_content_type("\x7F");
+  corpora.Add("send_request", "types", '\x00' + many.SerializeAsString());
   // Not as it should be encoded: in another order, and twice.
   std::string message;
   wire::AppendBytesField(message, 4, "text");
@@ -326,6 +340,13 @@ void AddSends(const Corpora& corpora) {
   std::string request;
   wire::AppendBytesField(request, 4, message);
   corpora.Add("send_request", "order", '\x00' + request);
+  std::string data;
+  wire::AppendBytesField(data, 9, "image/png");
+  wire::AppendBytesField(data, 8, "data");
+  wire::AppendBytesField(data, 4, "text");
+  std::string of_data;
+  wire::AppendBytesField(of_data, 4, data);
+  corpora.Add("send_request", "data-order", '\x00' + of_data);
   wire::AppendVarintField(message, 200, 1);
   wire::AppendBytesField(request, 4, message);
   corpora.Add("send_request", "unknown", '\x00' + request);
@@ -394,6 +415,10 @@ void AddRest(const Corpora& corpora) {
   corpora.Add("frame", "header", '\x01' + header);
   corpora.Add("frame", "entries",
               '\x01' + header + Entry(300, 5, "hello") + Entry(301, 6, ""));
+  corpora.Add("frame", "data",
+              '\x01' + header +
+                  Entry(300, 5, {.data = "\xFF", .content_type = "a/b"}) +
+                  Entry(301, 6, {.text = "x", .data = "\x80"}));
   v1::ReadMessagesResponse frame;
   v1::Message* const message = frame.add_messages();
   message->set_sequence(1);
@@ -406,6 +431,8 @@ void AddRest(const Corpora& corpora) {
   attribute->set_value("value");
   message->set_producer_id("0123456789abcdef");
   message->set_producer_sequence(3);
+  message->set_data("\xFF\x80");
+  message->set_content_type("image/png");
   message->set_checksum(1);
   corpora.Add("frame", "message", '\x01' + frame.SerializeAsString());
   corpora.Add("frame", "unsealed",
@@ -440,6 +467,14 @@ void AddHttpRequests(const Corpora& corpora) {
       R"({"autor":"ann"})");
   add("last", "http://host/x?last=3&last=4",
       "Host: evil.example\nSec-Fetch-Site: cross-site", "[[[[[[1]]]]]]");
+  add("data", "/?author=ann", kHost,
+      R"([{"data":"/wA=","content_type":"image/png"},{"data":"AA=="}])");
+  add("base64", "/", kHost, R"({"data":"AA==AA=="})");
+  add("raw", "/?author=ann&text=a+cat",
+      "Host: localhost\nContent-Type: image/png", "\xFF\x80");
+  add("encoding", "/",
+      "Host: localhost\nContent-Type: a/b\nContent-Encoding: gzip", "x");
+  add("type", "/", "Host: localhost\nContent-Type: a\x7F", "x");
   add("framing", "/?x=+%", "Content-Length: 1\nTransfer-Encoding: chunked",
       "{\"text\":\"\xff\"}");
 }

@@ -42,8 +42,9 @@ int main() {
   Use(Bookmark{.channel = name}, Bookmark{.position = {}});
   Use(Attribute{.name = name}, Attribute{.value = name});
   Use(NewAttribute{.name = name}, NewAttribute{.value = name + "temporary"});
-  Use(NewMessage{.channel = name}, NewMessage{.attributes = {{"a", "b"}}});
-  Use(OwnedMessage{.channel = name}, OwnedMessage{.producer_sequence = 1});
+  Use(NewMessage{.channel = name}, NewMessage{.attributes = {{"a", "b"}}},
+      NewMessage{.data = name + "temporary", .content_type = "image/png"});
+  Use(OwnedMessage{.channel = name}, OwnedMessage{.content_type = name});
   Use(Message{.channel = name}, Message{.last_of_frame = true});
   Use(Receipt{.position = {}}, Receipt{.duplicate = true});
   Use(Gap{.first_missing = 1}, Gap{.reason = Gap::Reason::kDeleted});

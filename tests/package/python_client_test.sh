@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The Python example, generated from the installed proto, against the server:
-# sends, reads, resumes, and finds a message that was changed on its way.
+# sends, reads, resumes, brings bytes back as they were, and finds a message that
+# was changed on its way.
 #   python_client_test.sh SERVER PROTO_DIR GRPC_PYTHON_PLUGIN PYTHON EXAMPLE
 set -euo pipefail
 
@@ -35,6 +36,7 @@ resuming
 OUTPUT
 
 timeout 60 "$python" - "$address" <<'PYTHON'
+import os
 import sys
 
 import grpc
@@ -48,9 +50,37 @@ with grpc.insecure_channel(sys.argv[1], options) as channel:
     request = dict(channel="python", earliest=start, until_caught_up=True)
     messages = [message for _, message in client.read(stub, **request)]
     assert len(messages) == 3, messages
-    for field, value in ("text", "tvo"), ("author", ""), ("sequence", 3):
+
+    # All there is to 1 MiB, encoded, but tag, length and type.
+    large = os.urandom((1 << 20) - len(b"\x42...") - len(b"\x4a.a/b"))
+    sent = [
+        (bytes(range(256)), "image/png"),
+        (large, "a/b"),
+        (b"", "image/gif"),
+        (b"\xff", ""),
+    ]
+    for data, content_type in sent:
+        client.send(stub, channel="data", data=data, content_type=content_type)
+    request = dict(channel="data", earliest=start, until_caught_up=True)
+    got = [message for _, message in client.read(stub, **request)]
+    assert [(m.data, m.content_type) for m in got] == sent, "other data"
+    try:
+        client.send(stub, channel="data", data=large + b"x", content_type="a/b")
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
+    else:
+        sys.exit("data that is too long was stored")
+
+    changes = (
+        (messages[1], "text", "tvo"),
+        (messages[1], "author", ""),
+        (messages[1], "sequence", 3),
+        (got[0], "data", bytes(256)),
+        (got[0], "content_type", "image/gif"),
+    )
+    for message, field, value in changes:
         changed = client.pb.Message()
-        changed.CopyFrom(messages[1])
+        changed.CopyFrom(message)
         client.verify(changed)
         setattr(changed, field, value)
         try:

@@ -57,11 +57,8 @@ void Encode_Entry(benchmark::State& state) {
   Count(state, 1, TextBytes(state));
 }
 
-// The server's check of what clients send.
-void Parse_Request(benchmark::State& state) {
-  const std::string text = MakeText(TextBytes(state));
-  const NewMessage message = {
-      .channel = "bench", .author = "bench", .text = text};
+// The server's check of requests with this message.
+void ParseRequests(benchmark::State& state, const NewMessage& message) {
   std::string request =
       wire::EncodeSendMessagesHeader({.channel = "bench",
                                       .producer_id = ProducerId{1, 2, 3},
@@ -78,6 +75,23 @@ void Parse_Request(benchmark::State& state) {
     benchmark::DoNotOptimize(parsed->messages.data());
   }
   Count(state, kFrameMessages, TextBytes(state));
+}
+
+void Parse_Request(benchmark::State& state) {
+  const std::string text = MakeText(TextBytes(state));
+  ParseRequests(state, {.channel = "bench", .author = "bench", .text = text});
+}
+
+// Of characters beyond ASCII, which cost more to check.
+void Parse_RequestOfUmlauts(benchmark::State& state) {
+  std::string text;
+  while (text.size() < TextBytes(state)) text += "\u00fc";
+  ParseRequests(state, {.channel = "bench", .author = "bench", .text = text});
+}
+
+void Parse_RequestOfData(benchmark::State& state) {
+  const std::string data = MakeText(TextBytes(state));
+  ParseRequests(state, {.channel = "bench", .author = "bench", .data = data});
 }
 
 // A frame, taken apart and verified.
@@ -142,6 +156,8 @@ void TextSizes(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK(Encode_Request)->Apply(TextSizes);
 BENCHMARK(Encode_Entry)->Apply(TextSizes);
 BENCHMARK(Parse_Request)->Apply(TextSizes);
+BENCHMARK(Parse_RequestOfUmlauts)->Apply(TextSizes);
+BENCHMARK(Parse_RequestOfData)->Apply(TextSizes);
 BENCHMARK(Decode_Frame)->Apply(TextSizes);
 BENCHMARK(Dispatch_Frame)->Apply(TextSizes);
 BENCHMARK(Check_Utf8)->Apply(TextSizes);

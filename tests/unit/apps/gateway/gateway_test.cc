@@ -191,6 +191,45 @@ TEST_CASE("gateway: a wrong body names its field") {
   CHECK(WrongField(many + "]") == "body");
 }
 
+TEST_CASE("gateway: data is base64 in JSON") {
+  auto parsed =
+      ParseMessageBody(R"({"data":"/wB/","content_type":"image/png"})", "room");
+  const auto& message = std::get<MessageBody>(parsed).messages.at(0);
+  CHECK(message.data == std::string_view("\xff\0\x7f", 3));
+  CHECK(message.content_type == "image/png");
+  CHECK(message.text == "");
+  CHECK(WrongField(R"([{},{"data":"/w"}])") == "[1].data");
+  CHECK(WrongField(R"({"data":null})") == "data");
+  CHECK(WrongField(R"({"content_type":"\u00fc"})") == "content_type");
+}
+
+TEST_CASE("gateway: a body is what its Content-Type says") {
+  Request request{.target = *ParseRequestTarget("/?author=ann&text=my+cat"),
+                  .body = R"({"text":"json"})"};
+  const auto text_of = [&request](const char* type) {
+    request.headers = {{.name = "content-type", .value = type}};
+    auto parsed = ParseBodyOfRequest(request, "room");
+    return std::string(std::get<MessageBody>(parsed).messages.at(0).text);
+  };
+  for (const char* const json :
+       {"", "application/json", "APPLICATION/JSON ; charset=utf-8",
+        "application/x-www-form-urlencoded", "text/plain;charset=UTF-8"}) {
+    CAPTURE(json);
+    CHECK(text_of(json) == "json");
+  }
+  for (const char* const data :
+       {"image/png", "application/json-seq", "text/html", "x"}) {
+    CAPTURE(data);
+    CHECK(text_of(data) == "my cat");
+    auto parsed = ParseBodyOfRequest(request, "room");
+    const auto& message = std::get<MessageBody>(parsed).messages.at(0);
+    CHECK(message.channel == "room");
+    CHECK(message.author == "ann");
+    CHECK(message.data == request.body);
+    CHECK(message.content_type == data);
+  }
+}
+
 TEST_CASE("gateway: the postbox takes what the original took") {
   const auto parsed =
       ParsePostboxBody(R"({"text":"b","author":"a","more":[1]})");
@@ -248,7 +287,9 @@ TEST_CASE(
                                        .epoch = 7,
                                        .sequence = 3,
                                        .author = "a",
-                                       .text = "b\ndata: c\u2028"}};
+                                       .text = "b\ndata: c\u2028",
+                                       .data = "\n\xff",
+                                       .content_type = "a/b"}};
   std::string text;
   AppendEvents("c",
                {.joined = Joined{.epoch = 7, .next_sequence = 3, .head = 3},
@@ -267,7 +308,8 @@ TEST_CASE(
         "id: 7:3\n"
         "data: {\"channel\":\"c\",\"epoch\":\"7\",\"sequence\":3,"
         "\"send_time\":\"1970-01-01T00:00:00.000000000Z\",\"author\":\"a\","
-        "\"text\":\"b\\ndata: c\\u2028\",\"attributes\":[]}\n\n"
+        "\"text\":\"b\\ndata: c\\u2028\",\"attributes\":[],"
+        "\"data\":\"Cv8=\",\"content_type\":\"a/b\"}\n\n"
         "event: caught-up\ndata: {\"head\":3}\n\n");
 }
 
