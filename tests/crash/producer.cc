@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "messenger/v1/messenger.pb.h"
+#include "rpc/status.h"
 
 namespace messenger::test {
 namespace {
@@ -15,6 +16,8 @@ namespace {
 // Requests of a stream that wait for receipts, and messages of a request.
 constexpr std::size_t kMostUnderWay = 4;
 constexpr std::size_t kMostMessages = 8;
+// One of so many conditional appends that were refused is sent again at once.
+constexpr std::uint64_t kRefusedAgainOneIn = 3;
 
 Timestamp ToTimestamp(const google::protobuf::Timestamp& time) {
   return Timestamp(std::chrono::seconds(time.seconds()) +
@@ -32,13 +35,16 @@ void AddReceipts(const v1::Receipt& run, std::uint64_t first,
   }
 }
 
-absl::Status ToStatus(const grpc::Status& status) {
-  return {static_cast<absl::StatusCode>(status.error_code()),
-          status.error_message()};
-}
-
 std::string BytesOf(const ProducerId& id) {
   return {id.begin(), id.end()};
+}
+
+void Fill(const Send& send, std::size_t index, v1::NewMessage* message) {
+  const std::uint64_t number = send.first_number + index;
+  message->set_text(TextOf(send.sender, number));
+  Data data = DataOf(send.sender, number);
+  message->set_data(std::move(data.bytes));
+  message->set_content_type(std::move(data.content_type));
 }
 
 // Numbers its messages as a producer, from 1 on in each channel.
@@ -63,6 +69,12 @@ class Numbered : public Producer {
     last += send->count;
   }
 
+  // What was refused has not used its numbers up.
+  void GiveBack(const Send& send) {
+    std::uint64_t& last = last_sequence_[send.channel];
+    last = std::min(last, send.first_producer_sequence - 1);
+  }
+
  private:
   void Renew() {
     last_sequence_.clear();
@@ -75,43 +87,67 @@ class Numbered : public Producer {
   std::map<std::string, std::uint64_t> last_sequence_;
 };
 
-class StreamProducer final : public Numbered {
+class StreamProducer : public Numbered {
  public:
   using Numbered::Numbered;
 
  protected:
   absl::Status Work(RawClient& client, const SendingRound& round,
                     bool* settled) override {
-    RawStream stream = client.Open("SendMessages");
     under_way_ = 0;
     Repeat();
-    for (const Send& send : sends_) Write(&stream, send);
-    while (under_way_ < sends_.size()) {
-      if (!TakeReceipts(&stream)) return ToStatus(stream.Finish());
+    for (;;) {
+      RawStream stream = client.Open("SendMessages");
+      Exchange(&stream, round, settled);
+      absl::Status status = rpc::FromGrpc(stream.Finish());
+      if (!GoesOn(status)) return status;
     }
-    *settled = true;
-    round.settled->arrive_and_wait();
-    while (!*round.stop) {
-      while (sends_.size() - under_way_ < kMostUnderWay) {
-        Write(&stream, Next(random().Between(1, kMostMessages)));
-      }
-      if (!TakeReceipts(&stream)) return ToStatus(stream.Finish());
-    }
-    stream.CloseWrites();
-    while (TakeReceipts(&stream)) {
-    }
-    return ToStatus(stream.Finish());
   }
 
+  // A stream has ended so: whether there is to be another one.
+  virtual bool GoesOn(const absl::Status& /*status*/) { return false; }
+
+  // The log's, of the stream.
+  std::uint64_t epoch() const { return epoch_; }
+
+  // The first of sends_ that waits for receipts.
+  std::size_t under_way_ = 0;
+
  private:
+  // Until the stream has ended.
+  void Exchange(RawStream* stream, const SendingRound& round, bool* settled) {
+    const auto first = stream->Read<v1::SendMessagesResponse>();
+    if (!first) return;
+    epoch_ = first->epoch();
+    for (std::size_t i = under_way_; i < sends_.size(); ++i) {
+      Write(stream, sends_[i]);
+    }
+    while (under_way_ < sends_.size()) {
+      if (!TakeReceipts(stream)) return;
+    }
+    if (!std::exchange(*settled, true)) round.settled->arrive_and_wait();
+    while (!*round.stop) {
+      while (sends_.size() - under_way_ < kMostUnderWay) {
+        Write(stream, Next(random().Between(1, kMostMessages)));
+      }
+      if (!TakeReceipts(stream)) return;
+    }
+    stream->CloseWrites();
+    while (TakeReceipts(stream)) {
+    }
+  }
+
   static void Write(RawStream* stream, const Send& send) {
     v1::SendMessagesRequest request;
     request.set_channel(send.channel);
     request.set_producer_id(BytesOf(send.producer_id));
     request.set_first_producer_sequence(send.first_producer_sequence);
+    if (send.expected_last) {
+      request.set_expected_last_sequence(send.expected_last->sequence);
+      request.set_expected_epoch(send.expected_last->epoch);
+    }
     for (std::size_t i = 0; i < send.count; ++i) {
-      request.add_messages()->set_text(
-          TextOf(send.sender, send.first_number + i));
+      Fill(send, i, request.add_messages());
     }
     stream->Write(request);
   }
@@ -136,21 +172,64 @@ class StreamProducer final : public Numbered {
     return true;
   }
 
-  // The first of sends_ that waits for receipts.
-  std::size_t under_way_ = 0;
+  std::uint64_t epoch_ = 0;
+};
+
+class ConditionalProducer final : public StreamProducer {
+ public:
+  using StreamProducer::StreamProducer;
+
+ protected:
+  void Number(Send* send) override {
+    StreamProducer::Number(send);
+    const Position none = {.epoch = epoch(), .sequence = 0};
+    Position& last = last_.try_emplace(send->channel, none).first->second;
+    send->expected_last = last;
+    last.sequence += send->count;
+  }
+
+  // After a refusal, which is of the first request that waits.
+  bool GoesOn(const absl::Status& status) override {
+    const std::optional<Position> last = LastPosition(status);
+    if (!absl::IsAborted(status) || !last) return false;
+    if (under_way_ == sends_.size()) {
+      throw std::runtime_error("nothing is there to be refused");
+    }
+    Send again = sends_[under_way_];
+    again.again = true;
+    for (std::size_t i = sends_.size() - 1; i > under_way_; --i) {
+      sends_[i].follows_refused = true;
+      TakeBack(sends_[i]);
+    }
+    sends_[under_way_].refused_at = last;
+    TakeBack(sends_[under_way_]);
+    last_[again.channel] = *last;
+    under_way_ = sends_.size();
+    if (random().OneIn(kRefusedAgainOneIn)) sends_.push_back(std::move(again));
+    return true;
+  }
+
+ private:
+  void TakeBack(const Send& send) {
+    GiveBack(send);
+    last_[send.channel] = *send.expected_last;
+  }
+
+  // What will be the last ones, once those under way are stored.
+  std::map<std::string, Position> last_;
 };
 
 absl::Status SendOne(RawClient& client, Send* send) {
   v1::SendMessageRequest request;
   request.set_channel(send->channel);
-  request.mutable_message()->set_text(TextOf(send->sender, send->first_number));
+  Fill(*send, 0, request.mutable_message());
   if (send->first_producer_sequence != 0) {
     request.set_producer_id(BytesOf(send->producer_id));
     request.set_producer_sequence(send->first_producer_sequence);
   }
   const RawClient::Answer answer =
       client.Call("SendMessage", request.SerializeAsString());
-  if (!answer.status.ok()) return ToStatus(answer.status);
+  if (!answer.status.ok()) return rpc::FromGrpc(answer.status);
   v1::SendMessageResponse response;
   if (!response.ParseFromString(answer.bytes)) {
     throw std::runtime_error("what the server sent cannot be decoded");
@@ -250,6 +329,12 @@ std::unique_ptr<Producer> MakeStreamProducer(std::string name,
                                              std::uint64_t seed) {
   return std::make_unique<StreamProducer>(std::move(name), std::move(channels),
                                           seed);
+}
+
+std::unique_ptr<Producer> MakeConditionalProducer(
+    std::string name, std::vector<std::string> channels, std::uint64_t seed) {
+  return std::make_unique<ConditionalProducer>(std::move(name),
+                                               std::move(channels), seed);
 }
 
 std::unique_ptr<Producer> MakeUnaryProducer(std::string name,

@@ -60,7 +60,7 @@ class Producer {
   // Those of `unsettled_`, at the end of `sends_`.
   void Repeat();
   static bool IsSettled(const Send& send) {
-    return send.receipts.size() == send.count;
+    return send.receipts.size() == send.count || send.refused();
   }
 
   Random& random() { return random_; }
@@ -80,6 +80,11 @@ class Producer {
 std::unique_ptr<Producer> MakeStreamProducer(std::string name,
                                              std::vector<std::string> channels,
                                              std::uint64_t seed);
+// The same, of conditional appends: each expects what it knows to be the last
+// message of its channel, or will be when those before it are stored. What is
+// refused is sent again now and then, though it must be refused for ever.
+std::unique_ptr<Producer> MakeConditionalProducer(
+    std::string name, std::vector<std::string> channels, std::uint64_t seed);
 // One message at a time, as a producer.
 std::unique_ptr<Producer> MakeUnaryProducer(std::string name,
                                             std::vector<std::string> channels,
