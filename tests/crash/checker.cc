@@ -246,7 +246,8 @@ void Checker::CheckRefusal(const Send& send) {
   // What is told is there for good, or the condition might hold again.
   Extend(send.channel, last.sequence);
   // It expects what was there.
-  if (send.expected_last->epoch == last.epoch &&
+  const std::uint64_t epoch = send.expected_last->epoch;
+  if ((epoch == 0 || epoch == last.epoch) &&
       send.expected_last->sequence >= last.sequence) {
     fail(kUnique, last.sequence,
          fmt::format("expects {}, and was refused when the last one was {}",
@@ -491,7 +492,7 @@ void Checker::CheckCondition(const std::string& name, std::uint64_t sequence,
   if (sequence <= channel.old_head && sequence <= channel.settled_head) return;
   const std::uint64_t epoch =
       sequence > channel.settled_head ? epoch_ : last_epoch_;
-  if (last.epoch != epoch) {
+  if (last.epoch != 0 && last.epoch != epoch) {
     fail(fmt::format("expects the epoch {:x}, and was stored in {:x}",
                      last.epoch, epoch));
   }

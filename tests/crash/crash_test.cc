@@ -50,11 +50,13 @@ std::vector<std::unique_ptr<Producer>> MakeProducers(Random* random) {
       MakeStreamProducer("stream-2", channels({0, 1, 2, 3}), random->Next()));
   producers.push_back(
       MakeStreamProducer("stream-3", channels({2}), random->Next()));
-  // Of a channel that is busy, one that is not, and one of its own.
-  producers.push_back(MakeConditionalProducer("conditional-1", channels({0, 3}),
-                                              random->Next()));
-  producers.push_back(MakeConditionalProducer("conditional-2", channels({3, 4}),
-                                              random->Next()));
+  // Others write to some of these channels, so that conditions do not hold.
+  producers.push_back(
+      MakeConditionalStream("conditional-1", channels({0, 4}), random->Next()));
+  producers.push_back(
+      MakeConditionalStream("conditional-2", channels({3, 4}), random->Next()));
+  producers.push_back(
+      MakeConditionalUnary("conditional-3", channels({3, 4}), random->Next()));
   producers.push_back(
       MakeUnaryProducer("unary", channels({1, 2}), random->Next()));
   producers.push_back(

@@ -32,7 +32,8 @@ struct Send {
   // As far as receipts came.
   std::vector<Receipt> receipts;
   // A conditional append: what it expects to be the channel's last message,
-  // which the sender knows to be there, unless the epoch is another one.
+  // which the sender knows to be there, unless the epoch is another one. Epoch
+  // 0: whichever.
   std::optional<Position> expected_last;
   // Refused, since this was the last one.
   std::optional<Position> refused_at;
