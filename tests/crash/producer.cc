@@ -93,6 +93,14 @@ class Conditional : public Numbered {
  public:
   using Numbered::Numbered;
 
+  void Forget() override {
+    Numbered::Forget();
+    // Of another epoch, which must be refused, though not of an unknown one:
+    // what that had may be lost.
+    std::erase_if(last_,
+                  [](const auto& last) { return last.second.epoch == 0; });
+  }
+
  protected:
   void Number(Send* send) override {
     Numbered::Number(send);
