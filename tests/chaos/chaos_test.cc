@@ -20,6 +20,9 @@ constexpr std::size_t kClientsPerProxy = 4;
 // One of them is disturbed at a time; there are so many that each has its rest.
 constexpr std::size_t kFewestProxies = 6;
 
+// One of so many senders sends conditional appends.
+constexpr std::size_t kConditionalOneIn = 2;
+
 // How long a server may take to listen.
 constexpr milliseconds kPatience{60'000};
 // How long all may take to come where it was to, once nothing is wrong.
@@ -208,7 +211,8 @@ void ChaosTest::StartSenders() {
                       .messages = messages,
                       .rate = static_cast<double>(options_.rate) /
                               static_cast<double>(names_.size()),
-                      .seed = random_.Next()}));
+                      .seed = random_.Next(),
+                      .conditional = i % kConditionalOneIn == 1}));
   }
 }
 
@@ -337,6 +341,9 @@ std::vector<ChaosTest::Row> ChaosTest::Rows() const {
   rows.push_back({joins - std::min<std::uint64_t>(joins, recorders_.size()),
                   "times that a read came back"});
   rows.push_back({verdict_.duplicates, "messages answered as sent before"});
+  rows.push_back({verdict_.conditional, "conditional appends stored"});
+  rows.push_back({verdict_.refused, "conditional appends refused"});
+  rows.push_back({verdict_.out_of_time, "sends out of time"});
   return rows;
 }
 

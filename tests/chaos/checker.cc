@@ -112,7 +112,7 @@ class Judge {
                      std::uint64_t* next, std::set<std::uint64_t>* missing) {
     if (event.kind == Event::Kind::kChanged) {
       Fail(kIntact, reading.channel, event.sequence,
-           reading.reader + " got a text that nobody has sent");
+           reading.reader + " got what nobody has sent");
     }
     if (event.sequence < *next) {
       if (missing->erase(event.sequence) > 0) {
@@ -181,6 +181,13 @@ class Judge {
           fmt::format("is there after {}, which was sent later", *last));
     }
     *last = event.number;
+    if (sent.expected && event.sequence != *sent.expected + 1) {
+      fail(kUnique,
+           fmt::format("is there, and expects {} before it", *sent.expected));
+    }
+    if (sent.fate == Sent::Fate::kRefused) {
+      fail(kUnique, "is there, though it was refused for its condition");
+    }
     if (sent.fate == Sent::Fate::kNotStored) {
       fail(kUnique,
            "is there, though its send has failed for good: who sends "
@@ -217,8 +224,14 @@ class Judge {
       case Sent::Fate::kUnknown:
         return Fail(kLive, sent.channel, at,
                     fmt::format("the send of {} had no result", what));
+      case Sent::Fate::kRefused:
+        return CheckRefusal(what, sent);
       case Sent::Fate::kNotStored:
       case Sent::Fate::kMayBeStored:
+        if (sent.out_of_time) {
+          ++verdict_.out_of_time;
+          return;
+        }
         return Fail(kLive, sent.channel, at,
                     fmt::format("the send of {} has failed; the first failure: "
                                 "{}",
@@ -228,7 +241,29 @@ class Judge {
     }
     ++verdict_.acknowledged;
     if (sent.receipt.duplicate) ++verdict_.duplicates;
+    if (sent.expected) ++verdict_.conditional;
     CheckReceipt(what, sent, at);
+  }
+
+  void CheckRefusal(const std::string& what, const Sent& sent) {
+    ++verdict_.refused;
+    const Position& last = sent.refused_at;
+    if (!sent.expected || last.sequence <= *sent.expected) {
+      return Fail(
+          kUnique, sent.channel, last.sequence,
+          fmt::format(
+              "{} was refused for its condition, though it expects {}", what,
+              sent.expected ? std::to_string(*sent.expected) : "nothing"));
+    }
+    if (last.sequence > stored_[sent.channel].size()) {
+      Fail(kDurable, sent.channel, last.sequence,
+           what + " was refused for this one, which is not there");
+    }
+    if (last.epoch != epoch_) {
+      Fail(kResumable, sent.channel, last.sequence,
+           fmt::format("{} was refused with epoch {:x}, though it is {:x}",
+                       what, last.epoch, epoch_));
+    }
   }
 
   void CheckReceipt(const std::string& what, const Sent& sent,

@@ -16,7 +16,10 @@ struct Verdict {
   std::uint64_t all = 0;  // as many as were found
 
   std::uint64_t acknowledged = 0;
-  std::uint64_t duplicates = 0;  // of them: answered as sent before
+  std::uint64_t duplicates = 0;   // of them: answered as sent before
+  std::uint64_t conditional = 0;  // of them: conditional appends
+  std::uint64_t refused = 0;      // for their conditions
+  std::uint64_t out_of_time = 0;
   std::uint64_t stored = 0;
   std::uint64_t received = 0;  // by all readers
 };

@@ -305,6 +305,141 @@ TEST_CASE_FIXTURE(Planted, "results out of the order of the sends: Ordered") {
 }
 
 // ---------------------------------------------------------------------------
+// Conditional appends, and timeouts
+
+// Three more of ann: one that is at the end of "c", behind what it expects, one
+// that was refused for that, and one whose time was up, which is not there.
+class PlantedConditional {
+ public:
+  PlantedConditional() {
+    for (Reading& truth : history.truth) Append(&truth);
+    for (Reading& reading : history.readings) Append(&reading);
+    Sent stored = {.fate = Sent::Fate::kStored,
+                   .results = 1,
+                   .order = kMessages + 1,
+                   .expected = head};
+    stored.receipt = {.position = {kEpoch, head + 1},
+                      .send_time = Timestamp(std::chrono::nanoseconds(9000))};
+    sent.push_back(stored);
+    sent.push_back({.fate = Sent::Fate::kRefused,
+                    .results = 1,
+                    .expected = head,
+                    .refused_at = {kEpoch, head + 1}});
+    sent.push_back({.fate = Sent::Fate::kMayBeStored,
+                    .results = 1,
+                    .out_of_time = true,
+                    .expected = head + 1});
+  }
+
+  History history = GoodHistory();
+  std::vector<Sent>& sent = history.producers[0].sent;
+  const std::uint64_t head = history.truth[0].events.back().sequence;
+  Sent& stored() { return sent[kMessages]; }
+  Sent& refused() { return sent[kMessages + 1]; }
+  Sent& given_up() { return sent[kMessages + 2]; }
+
+  // Stores one of ann at the end, where it is read, too.
+  void Store(std::uint32_t number) {
+    for (std::deque<Event>* const events : ReadingsOfC()) {
+      Event event = events->back();
+      ++event.sequence;
+      event.number = number;
+      events->push_back(event);
+    }
+  }
+  std::vector<std::deque<Event>*> ReadingsOfC() {
+    std::vector<std::deque<Event>*> all = {&history.truth[0].events};
+    for (Reading& reading : history.readings) {
+      if (reading.channel == 0) all.push_back(&reading.events);
+    }
+    return all;
+  }
+
+ private:
+  void Append(Reading* reading) const {
+    if (reading->channel != 0) return;
+    reading->events.push_back(
+        {.sequence = head + 1, .time = 9000, .number = kMessages + 1});
+  }
+};
+
+TEST_CASE_FIXTURE(PlantedConditional,
+                  "a condition that is met, one that is not, and a timeout are "
+                  "approved, and counted") {
+  const Verdict verdict = Check(history);
+  CHECK(Names(history) == "");
+  CHECK(verdict.acknowledged == 2 * kMessages + 1);
+  CHECK(verdict.conditional == 1);
+  CHECK(verdict.refused == 1);
+  CHECK(verdict.out_of_time == 1);
+}
+
+TEST_CASE_FIXTURE(PlantedConditional, "refused, and there: Unique") {
+  refused().expected = head + 1;
+  refused().refused_at.sequence = head + 2;
+  Store(kMessages + 2);
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedConditional,
+                  "what is not known to be stored may be: where it expects to "
+                  "be") {
+  Store(kMessages + 3);
+  SUBCASE("there") {
+    CHECK(Names(history) == "");
+  }
+  SUBCASE("elsewhere: Unique") {
+    given_up().expected = head;
+    CHECK(Names(history) == "Unique");
+  }
+  SUBCASE("it is said not to be: Unique") {
+    given_up().fate = Sent::Fate::kNotStored;
+    CHECK(Names(history) == "Unique");
+  }
+}
+
+TEST_CASE_FIXTURE(PlantedConditional,
+                  "acknowledged, and not behind what it expects: Unique") {
+  SUBCASE("but later") {
+    stored().expected = head - 1;
+  }
+  SUBCASE("but earlier") {
+    stored().expected = head + 1;
+  }
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedConditional,
+                  "refused, though nothing came between: Unique") {
+  SUBCASE("what it expects is the last one") {
+    refused().refused_at.sequence = head;
+  }
+  SUBCASE("or will be") {
+    refused().refused_at.sequence = head - 1;
+  }
+  SUBCASE("it expects nothing") {
+    refused().expected.reset();
+  }
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedConditional, "refused for what is lost: Durable") {
+  refused().refused_at.sequence = head + 2;
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(PlantedConditional, "refused in another epoch: Resumable") {
+  refused().refused_at.epoch = kEpoch + 1;
+  CHECK(Names(history) == "Resumable");
+}
+
+TEST_CASE_FIXTURE(PlantedConditional,
+                  "a conditional append that fails otherwise: Live") {
+  given_up().out_of_time = false;
+  CHECK(Names(history) == "Live");
+}
+
+// ---------------------------------------------------------------------------
 // What is printed
 
 TEST_CASE_FIXTURE(Planted, "of one fault that comes often, some are shown") {

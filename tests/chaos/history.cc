@@ -23,7 +23,7 @@ std::string Describe(const History& history, const Event& event) {
     case Event::Kind::kEpoch:
       return fmt::format("epoch {:x}", event.sequence);
     case Event::Kind::kChanged:
-      return fmt::format("{}: a text that nobody has sent", event.sequence);
+      return fmt::format("{}: what nobody has sent", event.sequence);
     case Event::Kind::kMessage:
       break;
   }
@@ -52,15 +52,25 @@ void Describe(const Producer& producer, std::size_t channel,
               std::uint64_t sequence, std::string* text) {
   for (std::size_t i = 0; i < producer.sent.size(); ++i) {
     const Sent& sent = producer.sent[i];
-    if (sent.channel != channel || sent.fate != Sent::Fate::kStored ||
+    if (sent.channel != channel) continue;
+    const auto out = std::back_inserter(*text);
+    const std::string name =
+        sent.expected ? fmt::format("{}/{}, which expects {},", producer.name,
+                                    i + 1, *sent.expected)
+                      : fmt::format("{}/{}", producer.name, i + 1);
+    if (sent.fate == Sent::Fate::kRefused &&
+        (IsNear(*sent.expected, sequence) ||
+         IsNear(sent.refused_at.sequence, sequence))) {
+      fmt::format_to(out, "{} was refused at {}, epoch {:x}\n", name,
+                     sent.refused_at.sequence, sent.refused_at.epoch);
+    }
+    if (sent.fate != Sent::Fate::kStored ||
         !IsNear(sent.receipt.position.sequence, sequence)) {
       continue;
     }
     fmt::format_to(
-        std::back_inserter(*text),
-        "{}/{} was acknowledged at {}, epoch {:x}, time {}{}, result {}\n",
-        producer.name, i + 1, sent.receipt.position.sequence,
-        sent.receipt.position.epoch,
+        out, "{} was acknowledged at {}, epoch {:x}, time {}{}, result {}\n",
+        name, sent.receipt.position.sequence, sent.receipt.position.epoch,
         sent.receipt.send_time.time_since_epoch().count(),
         sent.receipt.duplicate ? ", a duplicate" : "", sent.order);
   }

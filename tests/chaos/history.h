@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@ struct Sent {
   enum class Fate : std::uint8_t {
     kUnknown,
     kStored,
+    kRefused,  // for its condition; it is not stored
     kNotStored,
     kMayBeStored
   };
@@ -28,17 +30,23 @@ struct Sent {
   std::uint16_t channel = 0;  // of History::channels
   Fate fate = Fate::kUnknown;
   std::uint8_t results = 0;  // that came: there must be one
-  // The place of its result among those that came one after the other, from 1
+  // It had a timeout, and has failed for that.
+  bool out_of_time = false;
+  // The place of its receipt among those that came one after the other, from 1
   // on; 0: it was waited for by itself.
   std::uint32_t order = 0;
   Receipt receipt;  // kStored
+  // A conditional append: the sequence that it expects to be the last one,
+  // which the sender knows to be there.
+  std::optional<std::uint64_t> expected;
+  Position refused_at;  // kRefused: what was the last one then
 };
 
 struct Producer {
   std::string name;
   // By number, which is also that of the text, from 1 on.
   std::vector<Sent> sent;
-  // Of the first send that failed.
+  // Of the first send that failed, but for its condition or its timeout.
   absl::Status failure;
 };
 
@@ -46,7 +54,7 @@ struct Producer {
 struct Event {
   enum class Kind : std::uint8_t {
     kMessage,
-    kChanged,  // a message whose text nobody has sent
+    kChanged,  // a message whose text, or data, nobody has sent
     kGap,
     kEpoch,  // messages from now on are of this one
   };

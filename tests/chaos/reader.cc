@@ -60,7 +60,11 @@ void Recorder::OnMessage(const Message& message) {
     if (sender != producers_.end()) {
       event.producer = static_cast<std::uint16_t>(sender - producers_.begin());
       event.number = static_cast<std::uint32_t>(origin->number);
-      event.kind = Event::Kind::kMessage;
+      const Data data = DataOf(origin->sender, origin->number);
+      if (message.data == data.bytes &&
+          message.content_type == data.content_type) {
+        event.kind = Event::Kind::kMessage;
+      }
     }
   }
   absl::MutexLock lock(&mu_);

@@ -7,8 +7,8 @@
 namespace messenger::test {
 namespace {
 
-// What a message has beside its text, at most: fields of fixed size, names,
-// tags and lengths.
+// What a message has beside its text and data, at most: fields of fixed size,
+// names, tags and lengths.
 constexpr std::size_t kMostOverhead = 96;
 
 // Retention drops whole segments: of an eighth of what it keeps, or of one run
@@ -33,7 +33,10 @@ std::vector<Violation> Checker::Check(const Round& round) {
   for (const Reading& contents : round.contents) CheckContents(round, contents);
   for (const auto& [name, sender] : senders_) CheckUnsettled(name, sender);
   AddSends(round);
-  for (const Send& send : round.sends) CheckReceipts(send);
+  for (const Send& send : round.sends) {
+    CheckReceipts(send);
+    if (send.refused()) CheckRefusal(send);
+  }
   for (const SendEnd& end : round.ends) CheckEnd(round, end);
   for (const Reading& reading : round.readings) CheckReading(round, reading);
   last_retention_bytes_ = round.retention_bytes;
@@ -61,6 +64,9 @@ void Checker::CheckEpochs(const Round& round) {
   for (const Send& send : round.sends) {
     for (const Receipt& receipt : send.receipts) {
       check(receipt.position.epoch, send.channel, receipt.position.sequence);
+    }
+    if (send.refused_at) {
+      check(send.refused_at->epoch, send.channel, send.refused_at->sequence);
     }
   }
   if (epoch == 0) return;
@@ -125,7 +131,7 @@ void Checker::CheckUnsettled(const std::string& name, const Sender& sender) {
     last = sent.batch_last;
     CheckTogether(sender, first, last);
     if (sent.sequence == 0) {
-      if (missing == 0 && !MayBeDropped(sent)) missing = first;
+      if (!sent.refused && missing == 0 && !MayBeDropped(sent)) missing = first;
     } else if (missing != 0) {
       Fail(
           kOrdered, sent.channel, sent.sequence,
@@ -169,6 +175,7 @@ void Checker::AddSends(const Round& round) {
     sender.name = send.sender;
     if (!std::exchange(seen[send.sender], true)) {
       sender.settled = send.first_number - 1;
+      sender.before = sender.sent.size();
     }
     if (send.again) continue;
     for (std::size_t i = 0; i < send.count; ++i) {
@@ -186,7 +193,8 @@ void Checker::AddSends(const Round& round) {
            .producer_sequence = numbered ? send.first_producer_sequence + i : 0,
            .batch_first = send.first_number,
            .batch_last = send.first_number + send.count - 1,
-           .previous = last});
+           .previous = last,
+           .expected_last = send.expected_last});
       last = number;
       ++totals_.sent;
     }
@@ -206,6 +214,7 @@ void Checker::CheckReceipts(const Send& send) {
                        send.sender, number));
     }
     totals_.duplicates += receipt.duplicate ? 1 : 0;
+    totals_.conditional += send.expected_last ? 1U : 0U;
     ++totals_.acknowledged;
     See(send.channel, sequence, receipt.send_time, &sender, number, who);
   }
@@ -215,11 +224,50 @@ void Checker::CheckReceipts(const Send& send) {
   }
 }
 
+void Checker::CheckRefusal(const Send& send) {
+  Sender& sender = senders_[send.sender];
+  const auto fail = [&](std::string_view guarantee, std::uint64_t sequence,
+                        std::string_view what) {
+    Fail(guarantee, send.channel, sequence,
+         fmt::format("{}/{} {}", send.sender, send.first_number, what));
+  };
+  if (send.refused_at) CountRefusal(send, sender);
+  for (std::size_t i = 0; i < send.count; ++i) {
+    Sent& sent = sender.sent[send.first_number + i - 1];
+    sent.refused = true;
+    if (sent.sequence == 0) continue;
+    return fail(kUnique, sent.sequence, "is there, and was refused");
+  }
+  if (!send.refused_at) return;
+  const Position& last = *send.refused_at;
+  if (!send.expected_last) {
+    return fail(kUnique, last.sequence, "was refused for no condition");
+  }
+  // What is told is there for good, or the condition might hold again.
+  Extend(send.channel, last.sequence);
+  // It expects what was there.
+  const std::uint64_t epoch = send.expected_last->epoch;
+  if ((epoch == 0 || epoch == last.epoch) &&
+      send.expected_last->sequence >= last.sequence) {
+    fail(kUnique, last.sequence,
+         fmt::format("expects {}, and was refused when the last one was {}",
+                     send.expected_last->sequence, last.sequence));
+  }
+}
+
+void Checker::CountRefusal(const Send& send, const Sender& sender) {
+  ++totals_.refused;
+  if (!sender.sent[send.first_number - 1].refused) return;
+  ++totals_.refused_again;
+  if (send.first_number <= sender.before) ++totals_.refused_later;
+}
+
 void Checker::CheckEnd(const Round& round, const SendEnd& end) {
   if (end.status.ok() || absl::IsUnavailable(end.status)) return;
   const auto refused =
       std::find_if(round.sends.begin(), round.sends.end(), [&](const Send& s) {
-        return s.sender == end.sender && s.receipts.size() < s.count;
+        return s.sender == end.sender && s.receipts.size() < s.count &&
+               !s.refused();
       });
   // What is not there cannot be compared.
   if (absl::IsFailedPrecondition(end.status) && refused != round.sends.end() &&
@@ -413,8 +461,41 @@ void Checker::SeeText(const std::string& channel, const Reading::Seen& seen,
                             who, origin->sender, origin->number, sent.channel,
                             sent.producer_sequence));
   }
+  const Data data = DataOf(origin->sender, origin->number);
+  if (seen.data != data.bytes || seen.content_type != data.content_type) {
+    return Fail(kIntact, channel, seen.sequence,
+                fmt::format("{} gets {}/{} with other data: {} bytes, and {} "
+                            "were sent",
+                            who, origin->sender, origin->number,
+                            seen.data.size(), data.bytes.size()));
+  }
   See(channel, seen.sequence, seen.send_time, &found->second, origin->number,
       who);
+}
+
+void Checker::CheckCondition(const std::string& name, std::uint64_t sequence,
+                             const Sent& sent, std::uint64_t number,
+                             std::string_view who) {
+  const auto fail = [&](std::string_view what) {
+    Fail(kUnique, name, sequence,
+         fmt::format("{}: number {} {}", who, number, what));
+  };
+  if (sent.refused) fail("is there, and was refused");
+  if (!sent.expected_last) return;
+  const Position& last = *sent.expected_last;
+  if (sequence != last.sequence + 1 + (number - sent.batch_first)) {
+    fail(fmt::format("is there, and its request expects {} before it",
+                     last.sequence));
+  }
+  const Channel& channel = channels_[name];
+  // Of the lives before the last one, nobody keeps what was stored in which.
+  if (sequence <= channel.old_head && sequence <= channel.settled_head) return;
+  const std::uint64_t epoch =
+      sequence > channel.settled_head ? epoch_ : last_epoch_;
+  if (last.epoch != 0 && last.epoch != epoch) {
+    fail(fmt::format("expects the epoch {:x}, and was stored in {:x}",
+                     last.epoch, epoch));
+  }
 }
 
 void Checker::See(const std::string& name, std::uint64_t sequence,
@@ -442,10 +523,15 @@ void Checker::See(const std::string& name, std::uint64_t sequence,
   if (place.sender != nullptr && place.time != time) {
     return fail(kDurable, "its time was another one");
   }
+  if (place.sender == nullptr) {
+    CheckCondition(name, sequence, sent, number, who);
+    place.bytes = TextOf(sender->name, number).size();
+    const Data data = DataOf(sender->name, number);
+    place.bytes += data.bytes.size() + data.content_type.size();
+  }
   place.sender = sender;
   place.number = number;
   place.time = time;
-  if (place.bytes == 0) place.bytes = TextOf(sender->name, number).size();
   sent.sequence = sequence;
 
   const auto later = [&](std::uint64_t other) {

@@ -31,7 +31,13 @@ class Checker {
   struct Totals {
     std::uint64_t sent = 0;
     std::uint64_t acknowledged = 0;
-    std::uint64_t duplicates = 0;  // of them: receipts of an earlier attempt
+    std::uint64_t duplicates = 0;   // of them: receipts of an earlier attempt
+    std::uint64_t conditional = 0;  // of them: of conditional appends
+    // Requests, that is conditional appends.
+    std::uint64_t refused = 0;
+    std::uint64_t refused_again = 0;  // of them: that had been refused before
+    // Of these: sent again after a crash.
+    std::uint64_t refused_later = 0;
     std::uint64_t read = 0;
     std::uint64_t dropped = 0;  // by retention
     // That were acknowledged or read and are gone, which is announced.
@@ -51,6 +57,9 @@ class Checker {
     std::uint64_t sequence = 0;  // 0: not known to be stored
     std::uint64_t previous = 0;  // the sender's number before in this channel
     std::uint64_t next = 0;
+    // What the first one of its request expects to be before it.
+    std::optional<Position> expected_last;
+    bool refused = false;  // for ever
   };
   struct Sender {
     std::string name;
@@ -58,6 +67,8 @@ class Checker {
     // The last number that was sent before the last life, whose requests are
     // all settled.
     std::uint64_t settled = 0;
+    // The last number that was sent before this life.
+    std::uint64_t before = 0;
     std::map<std::string, std::uint64_t> last;  // by channel
   };
   struct Stored {
@@ -92,6 +103,8 @@ class Checker {
                      std::uint64_t last);
   void AddSends(const Round& round);
   void CheckReceipts(const Send& send);
+  void CheckRefusal(const Send& send);
+  void CountRefusal(const Send& send, const Sender& sender);
   void CheckEnd(const Round& round, const SendEnd& end);
   // Retention has dropped it, or something there that nobody has seen.
   bool MayBeDropped(const Sent& sent);
@@ -107,6 +120,10 @@ class Checker {
                     std::uint64_t first);
   // The channel has at least so many messages; false if that cannot be.
   bool Extend(const std::string& name, std::uint64_t head);
+  // A message is here, which was sent only to be here.
+  void CheckCondition(const std::string& name, std::uint64_t sequence,
+                      const Sent& sent, std::uint64_t number,
+                      std::string_view who);
   // A message has this sequence and time, somebody says.
   void See(const std::string& name, std::uint64_t sequence, Timestamp time,
            Sender* sender, std::uint64_t number, std::string_view who);

@@ -52,13 +52,22 @@ Send Request(std::uint64_t first, std::uint64_t receipts = 2) {
   return send;
 }
 
+// With its text and data.
+Seen MessageOf(std::string_view sender, std::uint64_t number) {
+  Data data = DataOf(sender, number);
+  return {.text = TextOf(sender, number),
+          .data = std::move(data.bytes),
+          .content_type = std::move(data.content_type)};
+}
+
 Seen Message(std::uint64_t number) {
   const std::uint64_t first = number - (number + 1) % 2;
-  return {.sequence = number,
-          .send_time = At(static_cast<std::int64_t>(first)),
-          .text = TextOf("ann", number),
-          .producer_id = IdOf("ann"),
-          .producer_sequence = number};
+  Seen seen = MessageOf("ann", number);
+  seen.sequence = number;
+  seen.send_time = At(static_cast<std::int64_t>(first));
+  seen.producer_id = IdOf("ann");
+  seen.producer_sequence = number;
+  return seen;
 }
 
 // Of the messages from `first` to `head`, after what `start` asks for.
@@ -342,6 +351,27 @@ TEST_CASE("another text is found") {
   CHECK(Breaks(rounds, "Intact"));
 }
 
+TEST_CASE("other data is found") {
+  const auto found = [](std::uint64_t number, auto change) {
+    std::vector<Round> rounds = GoodHistory();
+    change(SeenAt(rounds[2].contents[0], number - 1));
+    return Breaks(rounds, "Intact");
+  };
+  // One that has data, and one that has none.
+  std::uint64_t with = 1;
+  while (DataOf("ann", with).bytes.empty()) ++with;
+  REQUIRE(with <= 12);
+  std::uint64_t without = 1;
+  while (!DataOf("ann", without).bytes.empty()) ++without;
+  CHECK(found(with, [](Seen& seen) { seen.data.back() ^= 1; }));
+  CHECK(found(with, [](Seen& seen) { seen.data.pop_back(); }));
+  CHECK(found(with, [](Seen& seen) { seen.data.clear(); }));
+  CHECK(found(without, [](Seen& seen) { seen.data = "\xff"; }));
+  for (const std::uint64_t number : {with, without}) {
+    CHECK(found(number, [](Seen& seen) { seen.content_type += "x"; }));
+  }
+}
+
 TEST_CASE("what nobody has sent is found") {
   std::vector<Round> rounds = GoodHistory();
   Seen strange = Message(13);
@@ -394,6 +424,245 @@ TEST_CASE("a gap that says too little is found") {
   CHECK(Breaks(rounds, "Complete"));
 }
 
+// ---------------------------------------------------------------------------
+// Conditional appends
+
+// Of cat, two messages that expect this sequence to be the last one.
+Send If(std::uint64_t expected, std::uint64_t first,
+        std::uint64_t producer_sequence) {
+  return {.sender = "cat",
+          .channel = "c",
+          .first_number = first,
+          .count = 2,
+          .producer_id = IdOf("cat"),
+          .first_producer_sequence = producer_sequence,
+          .expected_last = Position{.epoch = kEpoch, .sequence = expected}};
+}
+Send Again(Send send) {
+  send.again = true;
+  return send;
+}
+Send Stored(Send send, std::uint64_t sequence) {
+  for (std::uint64_t i = 0; i < send.count; ++i) {
+    send.receipts.push_back({.position = {kEpoch, sequence + i},
+                             .send_time = At(0),
+                             .duplicate = send.again});
+  }
+  return send;
+}
+Send Refused(Send send, std::uint64_t last) {
+  send.refused_at = Position{.epoch = kEpoch, .sequence = last};
+  return send;
+}
+Send Behind(Send send) {
+  send.follows_refused = true;
+  return send;
+}
+// Of dan, one without a condition, nor a producer.
+Send Plain(std::uint64_t number) {
+  return {.sender = "dan", .channel = "c", .first_number = number, .count = 1};
+}
+
+struct Place {
+  std::string_view sender;
+  std::uint64_t number = 0;
+  std::uint64_t producer_sequence = 0;
+};
+// In the order of what cat and dan have there, when all is over.
+const std::vector<Place> kPlaces = {{"cat", 1, 1},  {"cat", 2, 2}, {"dan", 1},
+                                    {"cat", 7, 3},  {"cat", 8, 4}, {"dan", 2},
+                                    {"cat", 11, 5}, {"cat", 12, 6}};
+
+Reading There(const std::vector<Place>& places) {
+  Reading reading = {
+      .reader = "the driver",
+      .channel = "c",
+      .start = Start::At(1),
+      .joined =
+          Joined{.epoch = kEpoch, .next_sequence = 1, .head = places.size()}};
+  for (const Place& place : places) {
+    Seen seen = MessageOf(place.sender, place.number);
+    seen.sequence = reading.events.size() + 1;
+    seen.send_time = At(0);
+    if (place.producer_sequence != 0) seen.producer_id = IdOf(place.sender);
+    seen.producer_sequence = place.producer_sequence;
+    reading.events.emplace_back(std::move(seen));
+  }
+  return reading;
+}
+
+class Conditional {
+ public:
+  Conditional() {
+    for (std::uint64_t i = 0; i < rounds.size(); ++i) {
+      rounds[i].number = i + 1;
+      rounds[i].retention_bytes = kKeepAll;
+      rounds[i].before = i == 0 ? Ending::kNone : Ending::kKilled;
+      rounds[i].after = Ending::kKilled;
+    }
+    rounds[0].contents = {There({})};
+    rounds[1].contents = {There({kPlaces.begin(), kPlaces.begin() + 5})};
+    rounds[2].contents = {There(kPlaces)};
+  }
+
+  // Three lives; the last one only shows what is there.
+  std::vector<Round> rounds = std::vector<Round>(3);
+  std::vector<Send>& first = rounds[0].sends = {
+      Stored(If(0, 1, 1), 1),
+      Stored(Plain(1), 3),
+      Refused(If(2, 3, 3), 3),
+      Behind(If(4, 5, 5)),
+      Refused(Again(If(2, 3, 3)), 3),
+      // Then it was killed; the former was stored.
+      If(3, 7, 3),
+      If(5, 9, 5),
+  };
+  std::vector<Send>& second = rounds[1].sends = {
+      Stored(Again(If(3, 7, 3)), 4),
+      Stored(Plain(2), 6),
+      Refused(Again(If(5, 9, 5)), 6),
+      Stored(If(6, 11, 5), 7),
+  };
+
+  // What is there in the end, and these two of cat.
+  void StoreAtTheEnd(std::uint64_t number, std::uint64_t producer_sequence) {
+    std::vector<Place> places = kPlaces;
+    places.push_back({"cat", number, producer_sequence});
+    places.push_back({"cat", number + 1, producer_sequence + 1});
+    rounds[2].contents = {There(places)};
+  }
+};
+
+TEST_CASE_FIXTURE(Conditional,
+                  "refused conditional appends are left out, and counted") {
+  Checker checker(Durability::kFsync);
+  for (const Round& round : rounds) CHECK(Names(checker.Check(round)) == "");
+  CHECK(checker.totals().conditional == 6);
+  CHECK(checker.totals().refused == 3);
+  CHECK(checker.totals().refused_again == 1);
+  CHECK(checker.totals().refused_later == 0);
+}
+
+TEST_CASE_FIXTURE(Conditional,
+                  "what was refused before a crash may be refused after it") {
+  second.insert(second.begin(), Refused(Again(If(2, 3, 3)), 5));
+  Checker checker(Durability::kFsync);
+  for (const Round& round : rounds) CHECK(Names(checker.Check(round)) == "");
+  CHECK(checker.totals().refused_again == 2);
+  CHECK(checker.totals().refused_later == 1);
+}
+
+TEST_CASE_FIXTURE(Conditional, "what was refused and is stored is found") {
+  SUBCASE("at once") {
+    StoreAtTheEnd(3, 3);
+  }
+  SUBCASE("when it was sent again, after a crash") {
+    StoreAtTheEnd(9, 5);
+  }
+  SUBCASE("though it was sent behind what was refused") {
+    StoreAtTheEnd(5, 5);
+  }
+  CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE_FIXTURE(Conditional,
+                  "what was refused, and has a receipt when it is sent again, "
+                  "is found") {
+  SUBCASE("at once") {
+    first[4] = Stored(Again(If(2, 3, 3)), 4);
+  }
+  SUBCASE("after a crash") {
+    second.insert(second.begin(), Stored(Again(If(2, 3, 3)), 6));
+  }
+  CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE_FIXTURE(Conditional, "what is there, and is refused, is found") {
+  SUBCASE("that was not answered before a crash") {
+    second[0] = Refused(Again(If(3, 7, 3)), 5);
+  }
+  SUBCASE("that has a receipt") {
+    second.push_back(Refused(Again(If(0, 1, 1)), 8));
+  }
+  CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE_FIXTURE(Conditional,
+                  "what does not follow what it expects is found") {
+  SUBCASE("with a receipt") {
+    second[3].expected_last->sequence = 5;
+  }
+  SUBCASE("that expects what comes later") {
+    second[3].expected_last->sequence = 7;
+  }
+  SUBCASE("without a receipt") {
+    first[5].expected_last->sequence = 2;
+    second.clear();
+    rounds[2].contents = rounds[1].contents;
+  }
+  CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE_FIXTURE(Conditional, "what expects another epoch is found") {
+  SUBCASE("with a receipt") {
+    second[3].expected_last->epoch = kNextEpoch;
+  }
+  SUBCASE("without a receipt") {
+    first[5].expected_last->epoch = kNextEpoch;
+    second.clear();
+    rounds[2].contents = rounds[1].contents;
+  }
+  CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE_FIXTURE(Conditional,
+                  "a refusal of what expects the last one is found") {
+  SUBCASE("which it is") {
+    first[2].refused_at->sequence = 2;
+  }
+  SUBCASE("which somebody has seen behind that") {
+    first[2].refused_at->sequence = 1;
+  }
+  CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE_FIXTURE(Conditional, "a refusal without a condition is found") {
+  first[2].expected_last.reset();
+  CHECK(Breaks(rounds, "Unique"));
+}
+
+TEST_CASE_FIXTURE(Conditional,
+                  "a refusal for messages that are lost is found") {
+  // All that were ever sent are not so many that this could not be.
+  second[2].refused_at->sequence = 9;
+  CHECK(Breaks(rounds, "Durable"));
+}
+
+TEST_CASE_FIXTURE(Conditional, "a refusal that names another epoch is found") {
+  first[2].refused_at->epoch = kNextEpoch;
+  CHECK(Breaks(rounds, "Resumable"));
+}
+
+TEST_CASE_FIXTURE(Conditional,
+                  "what is there without what was sent before it, and not "
+                  "refused, is found") {
+  second[2].refused_at.reset();
+  second[3].receipts.clear();
+  CHECK(Breaks(rounds, "Ordered"));
+}
+
+TEST_CASE_FIXTURE(Conditional,
+                  "of a conditional append all is there, or nothing") {
+  std::vector<Place> places = kPlaces;
+  places.pop_back();
+  second[3].receipts.clear();
+  rounds[2].contents = {There(places)};
+  CHECK(Breaks(rounds, "Ordered"));
+}
+
+// ---------------------------------------------------------------------------
+// Losses
+
 // A log with the durability `os` whose power was cut, and which has lost all
 // from 7 on.
 std::vector<Round> LossyHistory() {
@@ -445,6 +714,53 @@ TEST_CASE("os: a reader that is told of a loss that there was not is found") {
   rounds[2].readings[0].events[0] =
       Gap{.first_missing = 7, .next = 8, .reason = Gap::Reason::kNewEpoch};
   CHECK(NamesOs(rounds) == "Resumable ");
+}
+
+// After the loss cat expects what there was in the epoch before, and is
+// refused; then what there is.
+class ConditionalLoss {
+ public:
+  static Send If(std::uint64_t epoch, std::uint64_t expected,
+                 std::uint64_t first) {
+    return {.sender = "cat",
+            .channel = "c",
+            .first_number = first,
+            .count = 2,
+            .producer_id = IdOf("cat"),
+            .first_producer_sequence = 1,
+            .expected_last = Position{.epoch = epoch, .sequence = expected}};
+  }
+
+  std::vector<Round> rounds = LossyHistory();
+  std::vector<Send>& sends =
+      rounds[2].sends = {If(kEpoch, 6, 1), If(kNextEpoch, 6, 3)};
+  Position& refused_at =
+      sends[0].refused_at.emplace(Position{.epoch = kNextEpoch, .sequence = 6});
+  ConditionalLoss() {
+    for (const std::uint64_t sequence : {7U, 8U}) {
+      sends[1].receipts.push_back(
+          {.position = {kNextEpoch, sequence}, .send_time = At(20)});
+    }
+  }
+};
+
+TEST_CASE_FIXTURE(ConditionalLoss,
+                  "os: what expects the epoch before a loss is refused") {
+  CHECK(NamesOs(rounds) == "");
+}
+
+TEST_CASE_FIXTURE(ConditionalLoss,
+                  "os: what expects the epoch before a loss and is stored is "
+                  "found") {
+  sends[1].expected_last->epoch = kEpoch;
+  CHECK(NamesOs(rounds) == "Unique ");
+}
+
+TEST_CASE_FIXTURE(ConditionalLoss,
+                  "os: a refusal of what expects the last one of the new epoch "
+                  "is found") {
+  sends[0].expected_last->epoch = kNextEpoch;
+  CHECK(NamesOs(rounds) == "Unique ");
 }
 
 TEST_CASE("os: a loss by a kill is found") {

@@ -21,8 +21,8 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr std::array<std::string_view, 4> kChannels = {"amber", "blue", "coral",
-                                                       "dun"};
+constexpr std::array<std::string_view, 5> kChannels = {"amber", "blue", "coral",
+                                                       "dun", "ecru"};
 
 // So little that retention drops something in most rounds. What it drops at
 // once is a segment, of an eighth of either, or as much as a journal has for a
@@ -50,6 +50,13 @@ std::vector<std::unique_ptr<Producer>> MakeProducers(Random* random) {
       MakeStreamProducer("stream-2", channels({0, 1, 2, 3}), random->Next()));
   producers.push_back(
       MakeStreamProducer("stream-3", channels({2}), random->Next()));
+  // Others write to some of these channels, so that conditions do not hold.
+  producers.push_back(
+      MakeConditionalStream("conditional-1", channels({0, 4}), random->Next()));
+  producers.push_back(
+      MakeConditionalStream("conditional-2", channels({3, 4}), random->Next()));
+  producers.push_back(
+      MakeConditionalUnary("conditional-3", channels({3, 4}), random->Next()));
   producers.push_back(
       MakeUnaryProducer("unary", channels({1, 2}), random->Next()));
   producers.push_back(
@@ -137,9 +144,12 @@ bool CrashTest::RunRound(std::uint64_t number) {
   round.after = ending_;
   CountProgress(before, LookAt(log_));
   CountNotices();
+  const Checker::Totals totals = checker_.totals();
+  const bool kept = Judge(std::move(round));
+  CountRefusals(totals);
   for (std::size_t i = 0; i < hit_.size(); ++i) hits_[i] += hit_[i] ? 1U : 0U;
   ++rounds_;
-  return Judge(std::move(round));
+  return kept;
 }
 
 bool CrashTest::Finish(std::uint64_t number) {
@@ -363,6 +373,12 @@ void CrashTest::CountNotices() {
   }
 }
 
+void CrashTest::CountRefusals(const Checker::Totals& before) {
+  const Checker::Totals& now = checker_.totals();
+  if (now.refused > before.refused) Count(Hit::kRefused);
+  if (now.refused_later > before.refused_later) Count(Hit::kRefusedLater);
+}
+
 void CrashTest::PrintTotals() const {
   const Checker::Totals& totals = checker_.totals();
   const std::chrono::duration<double> took =
@@ -370,10 +386,13 @@ void CrashTest::PrintTotals() const {
   Print(fmt::format(
       "{} rounds in {:.1f} s, {} kills and {} power cuts\n"
       "{} messages sent, {} receipts, {} of them of an earlier attempt\n"
+      "{} receipts of conditional appends; {} requests were refused, {} of "
+      "them again, {} of these after a crash\n"
       "{} messages read, {} dropped by retention, {} lost, {} readers told\n",
       rounds_, took.count(), kills_, power_cuts_, totals.sent,
-      totals.acknowledged, totals.duplicates, totals.read, totals.dropped,
-      totals.lost, totals.announced_losses));
+      totals.acknowledged, totals.duplicates, totals.conditional,
+      totals.refused, totals.refused_again, totals.refused_later, totals.read,
+      totals.dropped, totals.lost, totals.announced_losses));
 }
 
 bool CrashTest::PrintHits() const {
@@ -397,6 +416,8 @@ bool CrashTest::PrintHits() const {
       {"the same, after the old journals were read", true},
       {"a round was torn", false},
       {"the power was cut while the log was opened", power},
+      {"conditional appends were refused", true},
+      {"one of them was sent again after a crash, and refused again", true},
   }};
   bool all = true;
   Print("rounds\n");

@@ -57,6 +57,8 @@ class CrashTest {
     kOpened,
     kTorn,
     kPowerCutOpening,
+    kRefused,
+    kRefusedLater,
     kCount
   };
 
@@ -90,6 +92,7 @@ class CrashTest {
   void Count(Hit hit) { hit_[static_cast<std::size_t>(hit)] = true; }
   void CountProgress(const DirectoryState& before, const DirectoryState& after);
   void CountNotices();
+  void CountRefusals(const Checker::Totals& before);
 
   const CrashOptions options_;
   const std::string directory_;

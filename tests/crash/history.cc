@@ -35,6 +35,19 @@ std::int64_t Nanos(Timestamp time) {
   return time.time_since_epoch().count();
 }
 
+std::string Condition(const Send& send) {
+  if (!send.expected_last) return "";
+  return fmt::format(", expecting {:x}:{}", send.expected_last->epoch,
+                     send.expected_last->sequence);
+}
+
+std::string Refusal(const Send& send) {
+  if (send.follows_refused) return ", sent behind one that was refused";
+  if (!send.refused_at) return "";
+  return fmt::format(", refused at {:x}:{}", send.refused_at->epoch,
+                     send.refused_at->sequence);
+}
+
 void Describe(const Send& send, Lines* lines) {
   const std::string numbers =
       fmt::format("{}/{} to {}", send.sender, send.first_number,
@@ -42,8 +55,9 @@ void Describe(const Send& send, Lines* lines) {
   const char* const verb = send.again ? "sent again" : "sent";
   if (send.receipts.empty()) {
     if (lines->channel.empty() || lines->channel == send.channel) {
-      lines->Add("  {} {} to {}, producer sequence {}: no receipt", verb,
-                 numbers, send.channel, send.first_producer_sequence);
+      lines->Add("  {} {} to {}, producer sequence {}{}: no receipt{}", verb,
+                 numbers, send.channel, send.first_producer_sequence,
+                 Condition(send), Refusal(send));
     }
     return;
   }
@@ -54,12 +68,12 @@ void Describe(const Send& send, Lines* lines) {
     return;
   }
   lines->Add(
-      "  {} {} to {}, producer sequence {}: {} receipts, sequences {} to {}, "
-      "time {}, epoch {:x}{}",
+      "  {} {} to {}, producer sequence {}{}: {} receipts, sequences {} to {}, "
+      "time {}, epoch {:x}{}{}",
       verb, numbers, send.channel, send.first_producer_sequence,
-      send.receipts.size(), first.position.sequence, last.position.sequence,
-      Nanos(first.send_time), first.position.epoch,
-      first.duplicate ? ", duplicates" : "");
+      Condition(send), send.receipts.size(), first.position.sequence,
+      last.position.sequence, Nanos(first.send_time), first.position.epoch,
+      first.duplicate ? ", duplicates" : "", Refusal(send));
 }
 
 std::string Describe(const Start& start) {
@@ -92,9 +106,11 @@ void Describe(const Reading& reading, Lines* lines) {
     }
     const auto& seen = std::get<Reading::Seen>(event);
     if (!lines->wanted(reading.channel, seen.sequence, seen.sequence)) continue;
-    lines->Add("    {}: \"{:.40}\" ({} bytes), time {}, producer sequence {}",
-               seen.sequence, seen.text, seen.text.size(),
-               Nanos(seen.send_time), seen.producer_sequence);
+    lines->Add(
+        "    {}: \"{:.40}\" ({} bytes), {} bytes of data, \"{}\", time {}, "
+        "producer sequence {}",
+        seen.sequence, seen.text, seen.text.size(), seen.data.size(),
+        seen.content_type, Nanos(seen.send_time), seen.producer_sequence);
   }
   lines->Add("    ended: {}", reading.end.ToString());
 }

@@ -17,8 +17,9 @@
 
 namespace messenger::test {
 
-// A request of one message or several. A sender has numbered all that it ever
-// sent from 1 on, without holes, and sends in this order.
+// A request of one message or several, which have what TextOf and DataOf make
+// of the sender and their numbers. A sender has numbered all that it ever sent
+// from 1 on, without holes, and sends in this order.
 struct Send {
   std::string sender;
   std::string channel;
@@ -30,6 +31,17 @@ struct Send {
   bool again = false;
   // As far as receipts came.
   std::vector<Receipt> receipts;
+  // A conditional append: what it expects to be the channel's last message,
+  // which the sender knows to be there, unless the epoch is another one. Epoch
+  // 0: whichever.
+  std::optional<Position> expected_last;
+  // Refused, since this was the last one.
+  std::optional<Position> refused_at;
+  // Sent behind one that was refused, so that it was not even looked at; it is
+  // never sent again.
+  bool follows_refused = false;
+
+  bool refused() const { return refused_at || follows_refused; }
 };
 
 // How a sender's requests have ended; UNAVAILABLE if the server went away.
@@ -48,6 +60,8 @@ struct Reading {
     std::uint64_t sequence = 0;
     Timestamp send_time;
     std::string text;
+    std::string data;
+    std::string content_type;
     ProducerId producer_id{};
     std::uint64_t producer_sequence = 0;
   };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "messenger/v1/messenger.pb.h"
+#include "rpc/status.h"
 
 namespace messenger::test {
 namespace {
@@ -15,6 +16,8 @@ namespace {
 // Requests of a stream that wait for receipts, and messages of a request.
 constexpr std::size_t kMostUnderWay = 4;
 constexpr std::size_t kMostMessages = 8;
+// One of so many conditional appends that were refused is sent again at once.
+constexpr std::uint64_t kRefusedAgainOneIn = 3;
 
 Timestamp ToTimestamp(const google::protobuf::Timestamp& time) {
   return Timestamp(std::chrono::seconds(time.seconds()) +
@@ -32,13 +35,16 @@ void AddReceipts(const v1::Receipt& run, std::uint64_t first,
   }
 }
 
-absl::Status ToStatus(const grpc::Status& status) {
-  return {static_cast<absl::StatusCode>(status.error_code()),
-          status.error_message()};
-}
-
 std::string BytesOf(const ProducerId& id) {
   return {id.begin(), id.end()};
+}
+
+void Fill(const Send& send, std::size_t index, v1::NewMessage* message) {
+  const std::uint64_t number = send.first_number + index;
+  message->set_text(TextOf(send.sender, number));
+  Data data = DataOf(send.sender, number);
+  message->set_data(std::move(data.bytes));
+  message->set_content_type(std::move(data.content_type));
 }
 
 // Numbers its messages as a producer, from 1 on in each channel.
@@ -63,6 +69,12 @@ class Numbered : public Producer {
     last += send->count;
   }
 
+  // What was refused does not use its numbers up.
+  void GiveBack(const Send& send) {
+    std::uint64_t& last = last_sequence_[send.channel];
+    last = std::min(last, send.first_producer_sequence - 1);
+  }
+
  private:
   void Renew() {
     last_sequence_.clear();
@@ -75,43 +87,122 @@ class Numbered : public Producer {
   std::map<std::string, std::uint64_t> last_sequence_;
 };
 
-class StreamProducer final : public Numbered {
+// Conditional appends: each expects what is known to be the last message of its
+// channel, or will be when those under way are stored.
+class Conditional : public Numbered {
  public:
   using Numbered::Numbered;
 
+  void Forget() override {
+    Numbered::Forget();
+    // Of another epoch, which must be refused, though not of an unknown one:
+    // what that had may be lost.
+    std::erase_if(last_,
+                  [](const auto& last) { return last.second.epoch == 0; });
+  }
+
  protected:
-  absl::Status Work(RawClient& client, const SendingRound& round,
-                    bool* settled) override {
-    RawStream stream = client.Open("SendMessages");
-    under_way_ = 0;
-    Repeat();
-    for (const Send& send : sends_) Write(&stream, send);
-    while (under_way_ < sends_.size()) {
-      if (!TakeReceipts(&stream)) return ToStatus(stream.Finish());
+  void Number(Send* send) override {
+    Numbered::Number(send);
+    Position& last = last_[send->channel];
+    if (last.epoch == 0) last.epoch = LastEpoch();
+    send->expected_last = last;
+    last.sequence += send->count;
+  }
+
+  bool GoesOn(const absl::Status& status) override {
+    const std::optional<Position> last = LastPosition(status);
+    if (!absl::IsAborted(status) || !last) return false;
+    if (waiting_ == sends_.size()) {
+      throw std::runtime_error("nothing is there to be refused");
     }
-    *settled = true;
-    round.settled->arrive_and_wait();
-    while (!*round.stop) {
-      while (sends_.size() - under_way_ < kMostUnderWay) {
-        Write(&stream, Next(random().Between(1, kMostMessages)));
-      }
-      if (!TakeReceipts(&stream)) return ToStatus(stream.Finish());
+    Send again = sends_[waiting_];
+    again.again = true;
+    for (std::size_t i = sends_.size() - 1; i > waiting_; --i) {
+      sends_[i].follows_refused = true;
+      TakeBack(sends_[i]);
     }
-    stream.CloseWrites();
-    while (TakeReceipts(&stream)) {
-    }
-    return ToStatus(stream.Finish());
+    sends_[waiting_].refused_at = last;
+    TakeBack(sends_[waiting_]);
+    last_[again.channel] = *last;
+    waiting_ = sends_.size();
+    if (random().OneIn(kRefusedAgainOneIn)) sends_.push_back(std::move(again));
+    return true;
   }
 
  private:
+  void TakeBack(const Send& send) {
+    GiveBack(send);
+    last_[send.channel] = *send.expected_last;
+  }
+
+  // Of the last receipt; 0 if there is none.
+  std::uint64_t LastEpoch() const {
+    if (waiting_ == 0) return 0;
+    const std::vector<Receipt>& receipts = sends_[waiting_ - 1].receipts;
+    return receipts.empty() ? 0 : receipts.back().position.epoch;
+  }
+
+  std::map<std::string, Position> last_;
+};
+
+class Unnumbered : public Producer {
+ public:
+  using Producer::Producer;
+
+ protected:
+  void Number(Send* /*send*/) override {}
+};
+
+// Batches, several under way.
+template <typename Base>
+class Stream final : public Base {
+ public:
+  using Base::Base;
+
+ private:
+  absl::Status Work(RawClient& client, const SendingRound& round,
+                    bool* settled) override {
+    for (;;) {
+      RawStream stream = client.Open("SendMessages");
+      Exchange(&stream, round, settled);
+      absl::Status status = rpc::FromGrpc(stream.Finish());
+      if (!this->GoesOn(status)) return status;
+    }
+  }
+
+  // Until the stream has ended.
+  void Exchange(RawStream* stream, const SendingRound& round, bool* settled) {
+    const std::vector<Send>& sends = this->sends_;
+    for (std::size_t i = this->waiting_; i < sends.size(); ++i) {
+      Write(stream, sends[i]);
+    }
+    while (this->waiting_ < sends.size()) {
+      if (!TakeReceipts(stream)) return;
+    }
+    if (!std::exchange(*settled, true)) round.settled->arrive_and_wait();
+    while (!*round.stop) {
+      while (sends.size() - this->waiting_ < kMostUnderWay) {
+        Write(stream, this->Next(this->random().Between(1, kMostMessages)));
+      }
+      if (!TakeReceipts(stream)) return;
+    }
+    stream->CloseWrites();
+    while (TakeReceipts(stream)) {
+    }
+  }
+
   static void Write(RawStream* stream, const Send& send) {
     v1::SendMessagesRequest request;
     request.set_channel(send.channel);
     request.set_producer_id(BytesOf(send.producer_id));
     request.set_first_producer_sequence(send.first_producer_sequence);
+    if (send.expected_last) {
+      request.set_expected_last_sequence(send.expected_last->sequence);
+      request.set_expected_epoch(send.expected_last->epoch);
+    }
     for (std::size_t i = 0; i < send.count; ++i) {
-      request.add_messages()->set_text(
-          TextOf(send.sender, send.first_number + i));
+      Fill(send, i, request.add_messages());
     }
     stream->Write(request);
   }
@@ -122,35 +213,36 @@ class StreamProducer final : public Numbered {
     if (!response) return false;
     for (const v1::Receipt& run : response->receipts()) {
       for (std::uint64_t taken = 0; taken < run.count();) {
-        if (under_way_ == sends_.size()) {
+        if (this->waiting_ == this->sends_.size()) {
           throw std::runtime_error("there are more receipts than messages");
         }
-        Send& send = sends_[under_way_];
+        Send& send = this->sends_[this->waiting_];
         const std::uint64_t count = std::min<std::uint64_t>(
             run.count() - taken, send.count - send.receipts.size());
         AddReceipts(run, taken, count, &send);
         taken += count;
-        if (IsSettled(send)) ++under_way_;
+        if (this->IsSettled(send)) ++this->waiting_;
       }
     }
     return true;
   }
-
-  // The first of sends_ that waits for receipts.
-  std::size_t under_way_ = 0;
 };
 
 absl::Status SendOne(RawClient& client, Send* send) {
   v1::SendMessageRequest request;
   request.set_channel(send->channel);
-  request.mutable_message()->set_text(TextOf(send->sender, send->first_number));
+  Fill(*send, 0, request.mutable_message());
   if (send->first_producer_sequence != 0) {
     request.set_producer_id(BytesOf(send->producer_id));
     request.set_producer_sequence(send->first_producer_sequence);
   }
+  if (send->expected_last) {
+    request.set_expected_last_sequence(send->expected_last->sequence);
+    request.set_expected_epoch(send->expected_last->epoch);
+  }
   const RawClient::Answer answer =
       client.Call("SendMessage", request.SerializeAsString());
-  if (!answer.status.ok()) return ToStatus(answer.status);
+  if (!answer.status.ok()) return rpc::FromGrpc(answer.status);
   v1::SendMessageResponse response;
   if (!response.ParseFromString(answer.bytes)) {
     throw std::runtime_error("what the server sent cannot be decoded");
@@ -159,35 +251,36 @@ absl::Status SendOne(RawClient& client, Send* send) {
   return absl::OkStatus();
 }
 
-// One request at a time.
+// One request at a time, of one message.
 template <typename Base>
 class Unary final : public Base {
  public:
   using Base::Base;
 
- protected:
+ private:
   absl::Status Work(RawClient& client, const SendingRound& round,
                     bool* settled) override {
-    this->Repeat();
-    for (Send& send : this->sends_) {
-      if (absl::Status s = SendOne(client, &send); !s.ok()) return s;
-    }
+    if (absl::Status s = SendWaiting(client); !s.ok()) return s;
     *settled = true;
     round.settled->arrive_and_wait();
     while (!*round.stop) {
-      absl::Status s = SendOne(client, &this->Next(1));
-      if (!s.ok()) return s;
+      this->Next(1);
+      if (absl::Status s = SendWaiting(client); !s.ok()) return s;
     }
     return absl::OkStatus();
   }
-};
 
-class Unnumbered : public Producer {
- public:
-  using Producer::Producer;
-
- protected:
-  void Number(Send* /*send*/) override {}
+  absl::Status SendWaiting(RawClient& client) {
+    while (this->waiting_ < this->sends_.size()) {
+      absl::Status s = SendOne(client, &this->sends_[this->waiting_]);
+      if (s.ok()) {
+        ++this->waiting_;
+      } else if (!this->GoesOn(s)) {
+        return s;
+      }
+    }
+    return absl::OkStatus();
+  }
 };
 
 }  // namespace
@@ -199,6 +292,8 @@ Producer::Producer(std::string name, std::vector<std::string> channels,
 void Producer::Run(const SendingRound& round) {
   bool settled = false;
   sends_.clear();
+  waiting_ = 0;
+  Repeat();
   end_ = {.sender = name_, .status = {}};
   try {
     RawClient client(round.port);
@@ -212,14 +307,6 @@ void Producer::Run(const SendingRound& round) {
     if (!IsSettled(send) && send.first_producer_sequence != 0) {
       left.push_back(send);
     }
-  }
-  // What was not even repeated.
-  for (const Send& send : unsettled_) {
-    const bool repeated =
-        std::any_of(sends_.begin(), sends_.end(), [&](const Send& other) {
-          return other.first_number == send.first_number;
-        });
-    if (!repeated) left.push_back(send);
   }
   unsettled_ = std::move(left);
   // Retention has dropped what was sent again, so that it cannot be compared.
@@ -248,8 +335,8 @@ void Producer::Repeat() {
 std::unique_ptr<Producer> MakeStreamProducer(std::string name,
                                              std::vector<std::string> channels,
                                              std::uint64_t seed) {
-  return std::make_unique<StreamProducer>(std::move(name), std::move(channels),
-                                          seed);
+  return std::make_unique<Stream<Numbered>>(std::move(name),
+                                            std::move(channels), seed);
 }
 
 std::unique_ptr<Producer> MakeUnaryProducer(std::string name,
@@ -257,6 +344,18 @@ std::unique_ptr<Producer> MakeUnaryProducer(std::string name,
                                             std::uint64_t seed) {
   return std::make_unique<Unary<Numbered>>(std::move(name), std::move(channels),
                                            seed);
+}
+
+std::unique_ptr<Producer> MakeConditionalStream(
+    std::string name, std::vector<std::string> channels, std::uint64_t seed) {
+  return std::make_unique<Stream<Conditional>>(std::move(name),
+                                               std::move(channels), seed);
+}
+
+std::unique_ptr<Producer> MakeConditionalUnary(
+    std::string name, std::vector<std::string> channels, std::uint64_t seed) {
+  return std::make_unique<Unary<Conditional>>(std::move(name),
+                                              std::move(channels), seed);
 }
 
 std::unique_ptr<Producer> MakeAnonymous(std::string name,

@@ -50,25 +50,32 @@ class Producer {
   virtual void Forget() { unsettled_.clear(); }
 
  protected:
-  // Returns how it went, in `*settled` whether the latch was counted down.
+  // Sends what waits, and then what is next. Returns how it went, in `*settled`
+  // whether the latch was counted down.
   virtual absl::Status Work(RawClient& client, const SendingRound& round,
                             bool* settled) = 0;
 
   // The next request, at the end of `sends_`, of so many messages.
   Send& Next(std::size_t count);
   virtual void Number(Send* send) = 0;
-  // Those of `unsettled_`, at the end of `sends_`.
-  void Repeat();
+  // The first request that waits was answered with an error, and those behind
+  // it on the same stream were not looked at: whether it goes on all the same,
+  // with what waits then.
+  virtual bool GoesOn(const absl::Status& /*status*/) { return false; }
   static bool IsSettled(const Send& send) {
-    return send.receipts.size() == send.count;
+    return send.receipts.size() == send.count || send.refused();
   }
 
   Random& random() { return random_; }
 
   std::vector<Send> sends_;
+  std::size_t waiting_ = 0;      // the first one of them that is not settled
   std::vector<Send> unsettled_;  // of the rounds before
 
  private:
+  // Those of `unsettled_`, at the end of `sends_`.
+  void Repeat();
+
   const std::string name_;
   const std::vector<std::string> channels_;
   Random random_;
@@ -84,6 +91,13 @@ std::unique_ptr<Producer> MakeStreamProducer(std::string name,
 std::unique_ptr<Producer> MakeUnaryProducer(std::string name,
                                             std::vector<std::string> channels,
                                             std::uint64_t seed);
+// The same, of conditional appends: each expects what it knows to be the last
+// message of its channel, or will be when those before it are stored. What is
+// refused is sent again now and then, though it must be refused for ever.
+std::unique_ptr<Producer> MakeConditionalStream(
+    std::string name, std::vector<std::string> channels, std::uint64_t seed);
+std::unique_ptr<Producer> MakeConditionalUnary(
+    std::string name, std::vector<std::string> channels, std::uint64_t seed);
 // One message at a time without a producer id: none is sent again.
 std::unique_ptr<Producer> MakeAnonymous(std::string name,
                                         std::vector<std::string> channels,

@@ -20,6 +20,8 @@ RecordedRead::RecordedRead(Client& client, std::string reader,
         Reading::Seen{.sequence = message.sequence,
                       .send_time = message.send_time,
                       .text = std::string(message.text),
+                      .data = std::string(message.data),
+                      .content_type = std::string(message.content_type),
                       .producer_id = message.producer_id,
                       .producer_sequence = message.producer_sequence});
   };

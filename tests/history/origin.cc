@@ -5,12 +5,17 @@
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
+#include <cstring>
 
 namespace messenger::test {
 namespace {
 
 // Of a text; most are short, so that a second has many of them.
 constexpr std::uint64_t kMostFiller = 300;
+
+// One message of so many has data, of at most so many bytes.
+constexpr std::uint64_t kDataOneIn = 8;
+constexpr std::uint64_t kMostDataBits = 12;
 
 // Well mixed (splitmix64).
 std::uint64_t Mix(std::uint64_t value) {
@@ -41,6 +46,29 @@ std::string TextOf(std::string_view sender, std::uint64_t number) {
     left -= count;
   }
   return text;
+}
+
+Data DataOf(std::string_view sender, std::uint64_t number) {
+  constexpr std::size_t kBytesAtOnce = sizeof(std::uint64_t);
+  std::uint64_t state = Mix(number);
+  for (const char c : sender) {
+    state = Mix(state ^ static_cast<unsigned char>(c));
+  }
+  if (state % kDataOneIn != 0) return {};
+  state = Mix(state);
+  // As many are short as are long.
+  const std::uint64_t bits = state % (kMostDataBits + 1);
+  const std::uint64_t size = Mix(state) & ((std::uint64_t{1} << bits) - 1);
+  Data data = {.bytes = std::string(size, '\0'), .content_type = {}};
+  if (size == 0 || Mix(size) % 2 == 0) {
+    data.content_type = fmt::format("application/x-{}", size);
+  }
+  for (std::size_t at = 0; at < data.bytes.size(); at += kBytesAtOnce) {
+    state = Mix(state);
+    std::memcpy(data.bytes.data() + at, &state,
+                std::min(kBytesAtOnce, data.bytes.size() - at));
+  }
+  return data;
 }
 
 std::optional<Origin> OriginOf(std::string_view text) {

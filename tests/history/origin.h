@@ -1,4 +1,4 @@
-// The texts of messages whose fate is recorded.
+// What is in messages whose fate is recorded.
 #pragma once
 
 #include <cstdint>
@@ -19,5 +19,13 @@ struct Origin {
   std::uint64_t number = 0;
 };
 std::optional<Origin> OriginOf(std::string_view text);
+
+// What the message has beside its text. Some have data, of all byte values, up
+// to 4 KiB; most of it is short. Some have a content type, with it or alone.
+struct Data {
+  std::string bytes;
+  std::string content_type;
+};
+Data DataOf(std::string_view sender, std::uint64_t number);
 
 }  // namespace messenger::test

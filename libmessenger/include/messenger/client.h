@@ -146,7 +146,9 @@ struct SendOptions {
   // Otherwise the send fails with ABORTED, whose reason is WRONG_LAST_SEQUENCE
   // and whose details say what the last one is (see messenger/error.h and
   // LastPosition). That is final, after a reconnect as well: the message is not
-  // stored, and MayBeStored is false. An attempt that was stored is known
+  // stored, and MayBeStored is false; after a reconnect it is true of a message
+  // that expects one that is yet to come, which nobody can have read. An
+  // attempt that was stored is known
   // again, whose retry succeeds. What was sent after it is stored all the same,
   // in order, a round trip later. UNIMPLEMENTED if the server is too old.
   std::optional<Position> expected_last = std::nullopt;

@@ -395,8 +395,12 @@ void SendWindow::FailFirst(const absl::Status& refusal, Fates* fates) {
   // Removing it would take this with it.
   const std::string name = batch.channel;
   const std::optional<Position> last = LastPosition(refusal);
-  const bool final = !batch.uncertain || (batch.expected_last && last &&
-                                          last->epoch == batch.expected_epoch);
+  // What was written to a stream that broke may arrive late. The channel must
+  // be past what it expects: a message that is yet to come would let it in.
+  const bool past = batch.expected_last && last &&
+                    last->epoch == batch.expected_epoch &&
+                    last->sequence > batch.expected_last->sequence;
+  const bool final = !batch.uncertain || past;
   if (batch.numbering == Numbering::kChannel) {
     if (!final) {
       return FailAmbiguous(

@@ -454,6 +454,28 @@ TEST_CASE_FIXTURE(Fixture,
 }
 
 TEST_CASE_FIXTURE(Fixture,
+                  "window: a condition on a message that is yet to come is "
+                  "final when it is refused, but not after a break") {
+  for (const bool broken : {false, true}) {
+    CAPTURE(broken);
+    results.clear();
+    window.SetEpoch(kEpoch);
+    // The last one is 9.
+    AddIf("1", {.sequence = 10});
+    Write();
+    if (broken) {
+      window.Break();
+      window.SetEpoch(kEpoch);
+      Write();
+    }
+    Refuse(WrongLast());
+    CHECK(absl::IsAborted(ResultOf("1")));
+    CHECK(MayBeStored(ResultOf("1")) == broken);
+    CHECK(window.empty());
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture,
                   "window: a condition that was not looked at is sent with the "
                   "epoch of the next stream") {
   window.SetEpoch(kEpoch);
