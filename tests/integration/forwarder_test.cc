@@ -106,6 +106,15 @@ std::vector<std::string> Numbers(int from, int to) {
   return numbers;
 }
 
+// Waits until it has copied up to this sequence.
+void AwaitSequence(const Forwarder& forwarder, std::uint64_t sequence) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (forwarder.Progress()[0].position.sequence != sequence) {
+    REQUIRE_FALSE(forwarder.AwaitEnd(milliseconds(1)));
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+  }
+}
+
 TEST_CASE("a copy has all of its original, and says where that is") {
   const auto source = TestServer::Start().value();
   const auto destination = TestServer::Start().value();
@@ -221,9 +230,7 @@ TEST_CASE("of two forwarders of one name one is told that the other is there") {
   options.until_caught_up = false;
   SendAll(source->LocalClient(), "c", 1, 10);
   const auto first = Forwarder::Start(options).value();
-  while (first->Progress()[0].position.sequence < 10) {
-    REQUIRE_FALSE(first->AwaitEnd(milliseconds(1)));
-  }
+  AwaitSequence(*first, 10);
   const auto second = Forwarder::Start(options).value();
   // The first one has to send something to learn of it.
   for (int i = 11; !first->AwaitEnd(milliseconds(1)); ++i) {
@@ -242,10 +249,11 @@ TEST_CASE("of two forwarders of one name one is told that the other is there") {
 
 TEST_CASE("what the source does not have any more is a message that says so") {
   const auto source =
-      TestServer::Start({.open_log = [] {
-        return OpenLog("memory:",
-                       {.retention = {.max_bytes = std::uint64_t{64} << 10}});
-      }}).value();
+      TestServer::Start(
+          {.log = OpenLog("memory:",
+                          {.retention = {.max_bytes = std::uint64_t{64} << 10}})
+                      .value()})
+          .value();
   const auto destination = TestServer::Start().value();
   const ForwarderOptions options =
       Between(source->target(), destination->target());
@@ -288,16 +296,12 @@ TEST_CASE("a source that was replaced is not taken for what was copied") {
     running = true;
     options.until_caught_up = false;
     forwarder = Forwarder::Start(options).value();
-    while (forwarder->Progress()[0].position.sequence < 10) {
-      REQUIRE_FALSE(forwarder->AwaitEnd(milliseconds(1)));
-    }
+    AwaitSequence(*forwarder, 10);
   }
   REQUIRE(source->RestartWithNewLog().ok());
   SendAll(source->LocalClient(), "c", 21, 25);
   if (running) {
-    while (forwarder->Progress()[0].position.sequence != 5) {
-      REQUIRE_FALSE(forwarder->AwaitEnd(milliseconds(1)));
-    }
+    AwaitSequence(*forwarder, 5);
     forwarder.reset();
     options.until_caught_up = true;
   }
@@ -385,14 +389,10 @@ TEST_CASE("a destination that was replaced gets all again") {
   SendAll(source->LocalClient(), "c", 1, 10);
   options.until_caught_up = false;
   const auto forwarder = Forwarder::Start(options).value();
-  while (forwarder->Progress()[0].position.sequence < 10) {
-    REQUIRE_FALSE(forwarder->AwaitEnd(milliseconds(1)));
-  }
+  AwaitSequence(*forwarder, 10);
   REQUIRE(destination->RestartWithNewLog().ok());
   SendAll(source->LocalClient(), "c", 11, 12);
-  while (forwarder->Progress()[0].position.sequence < 12) {
-    REQUIRE_FALSE(forwarder->AwaitEnd(milliseconds(1)));
-  }
+  AwaitSequence(*forwarder, 12);
   CHECK(Texts(destination->LocalClient(), "c") == Numbers(1, 12));
 }
 

@@ -158,7 +158,7 @@ struct SendOptions {
   // a duplicate, whatever the message says: nothing is stored, and the receipt
   // says so. Default: the next one.
   std::optional<std::uint64_t> producer_sequence = std::nullopt;
-  // For callers that cannot number: 1 to 128 bytes of UTF-8. The log stores the
+  // For callers that cannot number: 1 to 255 bytes of UTF-8. The log stores the
   // first message with this key in the channel. For the same message once more
   // it gives the original receipt, as a duplicate, whoever sends it; another
   // one is FAILED_PRECONDITION with the reason IDEMPOTENCY_KEY_REUSED. It

@@ -80,6 +80,10 @@ absl::Status Lane::Run() {
       absl::MutexLock lock(&mu_);
       if (stopped_) return absl::OkStatus();
     }
+    if (absl::IsInvalidArgument(end.status()) &&
+        !std::exchange(one_by_one_, true)) {
+      continue;
+    }
     if (!end.ok()) {
       if (!MayPass(end.status()) || !Wait(end.status())) return end.status();
     } else if (*end != End::kChanged) {
@@ -362,7 +366,7 @@ absl::Status Lane::Send(Session* session, NewMessage copy, std::uint64_t number,
     // Well within the window of the client, which would not hear of Stop.
     const ClientOptions& window = options_.destination;
     while (Failure().ok() && messages_ > 0 &&
-           (messages_ >= window.max_in_flight_messages / 2 ||
+           (one_by_one_ || messages_ >= window.max_in_flight_messages / 2 ||
             bytes_ + size > window.max_in_flight_bytes / 2)) {
       changed_.Wait(&mu_);
     }

@@ -104,6 +104,9 @@ class Lane {
   Client destination_;
   const ForwarderOptions& options_;
   const ForwardedChannel channel_;
+  // Something was refused: what shares no request with others is known by its
+  // refusal, and those before it are stored.
+  bool one_by_one_ = false;
 
   // What the results of sends have to do with. They come on other threads, and
   // those of a session that has ended do not count.

@@ -36,7 +36,7 @@ struct SendRequest {
 // Each message costs the server more than its bytes, which may be two.
 inline constexpr std::size_t kMaxRequestMessages = 65'536;
 
-inline constexpr Bounds<std::size_t> kIdempotencyKeySize{1, 128};
+inline constexpr Bounds<std::size_t> kIdempotencyKeySize{1, 255};
 
 // INVALID_ARGUMENT names the field, the value and the limit.
 absl::Status CheckIdempotencyKey(std::string_view key);

@@ -133,9 +133,9 @@ TEST_CASE(
   }
   SUBCASE("producer_sequence leaves no room for the next one") {
     proto.set_producer_id(Bytes(Producer(3)));
-    proto.set_producer_sequence(UINT64_MAX);
+    proto.set_producer_sequence(std::uint64_t{1} << 63);
     CHECK(SendMessageError(proto.SerializeAsString()) ==
-          "producer_sequence: 18446744073709551615 is too large");
+          "producer_sequence: 9223372036854775808 is too large");
   }
   SUBCASE("producer_generation without a producer_id") {
     proto.set_producer_generation(3);
@@ -143,9 +143,9 @@ TEST_CASE(
           "producer_generation: 3 without a producer_id");
   }
   SUBCASE("idempotency_key") {
-    proto.set_idempotency_key(std::string(129, 'k'));
+    proto.set_idempotency_key(std::string(256, 'k'));
     CHECK(SendMessageError(proto.SerializeAsString()) ==
-          "idempotency_key: 129 bytes; must be 1 to 128");
+          "idempotency_key: 256 bytes; must be 1 to 255");
   }
   SUBCASE("idempotency_key is not UTF-8") {
     std::string bytes;
@@ -363,6 +363,9 @@ TEST_CASE(
     proto.set_first_producer_sequence(UINT64_MAX);
     CHECK(SendMessagesError(proto.SerializeAsString()) ==
           "first_producer_sequence: 18446744073709551615 is too large");
+    // It has one message.
+    proto.set_first_producer_sequence(INT64_MAX);
+    CHECK(ParseSendMessagesRequest(proto.SerializeAsString(), kLimits).ok());
   }
   SUBCASE("producer_generation without a producer_id") {
     proto.set_producer_generation(3);
