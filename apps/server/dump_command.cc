@@ -195,6 +195,24 @@ void Print(const LogChannel& channel, ToolOutput* output) {
   }
 }
 
+void Print(const ProducerInfo& producer, ToolOutput* output) {
+  if (output->json()) {
+    output->PrintJson(
+        Json{{"named_producer",
+              {{"channel", producer.channel},
+               {"name", producer.name},
+               {"producer_id", Hex(producer.producer_id)},
+               {"generation", producer.generation},
+               {"last_producer_sequence", producer.last_producer_sequence},
+               {"last_used", FormatTime(producer.last_used)}}}});
+    return;
+  }
+  output->PrintLine(fmt::format(
+      "named producer {} of channel {}: generation {}, last {}, used {}",
+      PrintableField(producer.name), producer.channel, producer.generation,
+      producer.last_producer_sequence, FormatTime(producer.last_used)));
+}
+
 int DumpOverview(const std::string& log, ToolOutput* output) {
   const auto overview = InspectLog(log, output->Options());
   if (!overview.ok()) return output->Fail(overview.status());
@@ -211,6 +229,17 @@ int DumpOverview(const std::string& log, ToolOutput* output) {
   }
   for (const LogJournal& journal : overview->journals) Print(journal, output);
   for (const LogChannel& channel : overview->channels) Print(channel, output);
+  for (const ProducerInfo& producer : overview->named_producers) {
+    Print(producer, output);
+  }
+  if (overview->idempotency_keys > 0) {
+    if (output->json()) {
+      output->PrintJson(Json{{"idempotency_keys", overview->idempotency_keys}});
+    } else {
+      output->PrintLine(fmt::format(
+          "{}", Count(overview->idempotency_keys, "idempotency key")));
+    }
+  }
   output->Print(overview->found);
   return output->Finish(overview->found.damages == 0 ? kOk : kFailed);
 }

@@ -124,6 +124,17 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
   AddCount(app, "--max-deleted-channels", &command->log.max_deleted_channels,
            "Most deleted channels; their last sequence is\n"
            "remembered for good (default 1000000)");
+  AddCount(app, "--max-named-producers", &command->log.max_named_producers,
+           "Most named producers, of all channels together; 0\n"
+           "takes none (default 10000)");
+  AddCount(app, "--max-idempotency-keys", &command->log.max_idempotency_keys,
+           "Most idempotency keys that are remembered, of all\n"
+           "channels together; beyond it, the oldest is forgotten\n"
+           "(default 100000)");
+  AddDuration(app, "--idempotency-key-timeout",
+              &command->log.idempotency_key_timeout,
+              "Forget an idempotency key when its message was stored\n"
+              "so long ago, from 1s on (default 24h)");
   AddSize(app, "--max-message-bytes", &service.max_message_bytes,
           "Most bytes of one message, encoded, up to 16Mi\n"
           "(default 1Mi)");

@@ -59,6 +59,9 @@ std::vector<std::unique_ptr<Producer>> MakeProducers(Random* random) {
       MakeConditionalUnary("conditional-3", channels({3, 4}), random->Next()));
   producers.push_back(
       MakeUnaryProducer("unary", channels({1, 2}), random->Next()));
+  producers.push_back(MakeKeyed("keyed", channels({0, 1, 3}), random->Next()));
+  producers.push_back(
+      MakeNamed("named", std::string(kChannels[1]), random->Next()));
   producers.push_back(
       MakeAnonymous("anonymous-1", channels({0, 3}), random->Next()));
   producers.push_back(

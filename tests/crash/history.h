@@ -27,6 +27,8 @@ struct Send {
   std::size_t count = 0;
   ProducerId producer_id{};  // zero: none
   std::uint64_t first_producer_sequence = 0;
+  std::uint64_t producer_generation = 0;  // of a named one
+  std::string idempotency_key;
   // It was sent before, and not answered then.
   bool again = false;
   // As far as receipts came.

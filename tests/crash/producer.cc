@@ -1,5 +1,6 @@
 #include "producer.h"
 
+#include <fmt/format.h>
 #include <google/protobuf/timestamp.pb.h>
 
 #include <algorithm>
@@ -28,8 +29,10 @@ Timestamp ToTimestamp(const google::protobuf::Timestamp& time) {
 void AddReceipts(const v1::Receipt& run, std::uint64_t first,
                  std::uint64_t count, Send* send) {
   for (std::uint64_t i = first; i < first + count; ++i) {
+    const std::uint64_t first_sequence = run.first_sequence();
     send->receipts.push_back(
-        {.position = {run.epoch(), run.first_sequence() + i},
+        {.position = {run.epoch(),
+                      first_sequence == 0 ? 0 : first_sequence + i},
          .send_time = ToTimestamp(run.send_time()),
          .duplicate = run.duplicate()});
   }
@@ -235,7 +238,9 @@ absl::Status SendOne(RawClient& client, Send* send) {
   if (send->first_producer_sequence != 0) {
     request.set_producer_id(BytesOf(send->producer_id));
     request.set_producer_sequence(send->first_producer_sequence);
+    request.set_producer_generation(send->producer_generation);
   }
+  request.set_idempotency_key(send->idempotency_key);
   if (send->expected_last) {
     request.set_expected_last_sequence(send->expected_last->sequence);
     request.set_expected_epoch(send->expected_last->epoch);
@@ -251,6 +256,96 @@ absl::Status SendOne(RawClient& client, Send* send) {
   return absl::OkStatus();
 }
 
+class Keyed : public Producer {
+ public:
+  using Producer::Producer;
+
+ protected:
+  void Number(Send* send) override {
+    send->idempotency_key =
+        fmt::format("{}/{}", send->sender, send->first_number);
+  }
+};
+
+class Named : public Producer {
+ public:
+  Named(std::string name, std::vector<std::string> channels, std::uint64_t seed)
+      : Producer(std::move(name), channels, seed),
+        channel_(std::move(channels.front())) {}
+
+  void Forget() override {
+    Producer::Forget();
+    acknowledged_ = 0;
+    generation_ = 0;
+  }
+
+ protected:
+  absl::Status Begin(RawClient& client) override {
+    v1::OpenProducerRequest request;
+    request.set_channel(channel_);
+    request.set_name("the one");
+    const RawClient::Answer answer =
+        client.Call("OpenProducer", request.SerializeAsString());
+    if (!answer.status.ok()) return rpc::FromGrpc(answer.status);
+    v1::OpenProducerResponse response;
+    if (!response.ParseFromString(answer.bytes)) {
+      throw std::runtime_error("what the server sent cannot be decoded");
+    }
+    const v1::Producer& producer = response.producer();
+    const std::uint64_t last = producer.last_producer_sequence();
+    if (last < acknowledged_ || last > last_sequence_) {
+      throw std::runtime_error(fmt::format(
+          "the last sequence of the named producer is {}, of {} that were "
+          "acknowledged and {} that were sent",
+          last, acknowledged_, last_sequence_));
+    }
+    if (producer.generation() <= generation_) {
+      throw std::runtime_error("the generation has not risen");
+    }
+    const bool was_open = generation_ != 0;
+    Send old = {.sender = "an older process",
+                .channel = channel_,
+                .first_number = 1,
+                .count = 1,
+                .producer_id = id_,
+                .first_producer_sequence = last_sequence_ + 1,
+                .producer_generation = generation_};
+    std::copy(producer.producer_id().begin(), producer.producer_id().end(),
+              id_.begin());
+    generation_ = producer.generation();
+    // What waits is of the rounds before.
+    for (Send& send : sends_) send.producer_generation = generation_;
+    if (!was_open) return absl::OkStatus();
+    const absl::Status fenced = SendOne(client, &old);
+    if (fenced.ok() || absl::IsFailedPrecondition(fenced)) {
+      if (fenced.ok()) {
+        throw std::runtime_error("an older process is not fenced off");
+      }
+      return absl::OkStatus();
+    }
+    return fenced;
+  }
+
+  void Number(Send* send) override {
+    // With holes.
+    last_sequence_ += random().Between(1, 3);
+    send->producer_id = id_;
+    send->producer_generation = generation_;
+    send->first_producer_sequence = last_sequence_;
+  }
+
+  void Settle(const Send& send) override {
+    acknowledged_ = std::max(acknowledged_, send.first_producer_sequence);
+  }
+
+ private:
+  const std::string channel_;
+  ProducerId id_{};
+  std::uint64_t generation_ = 0;
+  std::uint64_t last_sequence_ = 0;
+  std::uint64_t acknowledged_ = 0;
+};
+
 // One request at a time, of one message.
 template <typename Base>
 class Unary final : public Base {
@@ -260,6 +355,7 @@ class Unary final : public Base {
  private:
   absl::Status Work(RawClient& client, const SendingRound& round,
                     bool* settled) override {
+    if (absl::Status s = this->Begin(client); !s.ok()) return s;
     if (absl::Status s = SendWaiting(client); !s.ok()) return s;
     *settled = true;
     round.settled->arrive_and_wait();
@@ -274,6 +370,7 @@ class Unary final : public Base {
     while (this->waiting_ < this->sends_.size()) {
       absl::Status s = SendOne(client, &this->sends_[this->waiting_]);
       if (s.ok()) {
+        this->Settle(this->sends_[this->waiting_]);
         ++this->waiting_;
       } else if (!this->GoesOn(s)) {
         return s;
@@ -304,9 +401,7 @@ void Producer::Run(const SendingRound& round) {
   if (!settled) round.settled->count_down();
   std::vector<Send> left;
   for (const Send& send : sends_) {
-    if (!IsSettled(send) && send.first_producer_sequence != 0) {
-      left.push_back(send);
-    }
+    if (!IsSettled(send) && IsRepeatable(send)) left.push_back(send);
   }
   unsettled_ = std::move(left);
   // Retention has dropped what was sent again, so that it cannot be compared.
@@ -356,6 +451,19 @@ std::unique_ptr<Producer> MakeConditionalUnary(
     std::string name, std::vector<std::string> channels, std::uint64_t seed) {
   return std::make_unique<Unary<Conditional>>(std::move(name),
                                               std::move(channels), seed);
+}
+
+std::unique_ptr<Producer> MakeKeyed(std::string name,
+                                    std::vector<std::string> channels,
+                                    std::uint64_t seed) {
+  return std::make_unique<Unary<Keyed>>(std::move(name), std::move(channels),
+                                        seed);
+}
+
+std::unique_ptr<Producer> MakeNamed(std::string name, std::string channel,
+                                    std::uint64_t seed) {
+  return std::make_unique<Unary<Named>>(
+      std::move(name), std::vector<std::string>{std::move(channel)}, seed);
 }
 
 std::unique_ptr<Producer> MakeAnonymous(std::string name,

@@ -62,6 +62,14 @@ class Producer {
   // it on the same stream were not looked at: whether it goes on all the same,
   // with what waits then.
   virtual bool GoesOn(const absl::Status& /*status*/) { return false; }
+  // It was acknowledged.
+  virtual void Settle(const Send& /*send*/) {}
+  // What comes before everything else in a round.
+  virtual absl::Status Begin(RawClient& /*client*/) { return absl::OkStatus(); }
+  // Whether it may be sent again.
+  static bool IsRepeatable(const Send& send) {
+    return send.first_producer_sequence != 0 || !send.idempotency_key.empty();
+  }
   static bool IsSettled(const Send& send) {
     return send.receipts.size() == send.count || send.refused();
   }
@@ -98,6 +106,15 @@ std::unique_ptr<Producer> MakeConditionalStream(
     std::string name, std::vector<std::string> channels, std::uint64_t seed);
 std::unique_ptr<Producer> MakeConditionalUnary(
     std::string name, std::vector<std::string> channels, std::uint64_t seed);
+// One message at a time, each with an idempotency key.
+std::unique_ptr<Producer> MakeKeyed(std::string name,
+                                    std::vector<std::string> channels,
+                                    std::uint64_t seed);
+// One message at a time to one channel, as a named producer, which it opens in
+// each round: then it knows what is there, and that an older process of the
+// name, which it is as well, is fenced off.
+std::unique_ptr<Producer> MakeNamed(std::string name, std::string channel,
+                                    std::uint64_t seed);
 // One message at a time without a producer id: none is sent again.
 std::unique_ptr<Producer> MakeAnonymous(std::string name,
                                         std::vector<std::string> channels,

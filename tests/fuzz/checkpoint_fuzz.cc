@@ -2,6 +2,7 @@
 // and must be loaded as the same.
 #include <google/protobuf/stubs/logging.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,6 +13,7 @@
 #include "fuzz/pieces.h"
 #include "fuzz/targets.h"
 #include "log/durable/checkpoint.h"
+#include "log/durable/table_coding.h"
 #include "support/faulty_file_system.h"
 #include "wire/channel_name.h"
 
@@ -44,7 +46,23 @@ std::string WriteAgain(const Checkpoint& checkpoint, FileSystem& files) {
     Check(channels.emplace(state.name, EncodeChannelState(state)).second,
           "two channels of one name");
   }
-  CheckOk(WriteCheckpoint(files, "", checkpoint.log, channels), "Write");
+  CheckpointTables tables;
+  for (const NamedProducers::Kept& kept : checkpoint.named_producers) {
+    Check(tables.named_producers
+              .emplace(kept.producer.id, EncodeNamedProducer(kept))
+              .second,
+          "two named producers of one id");
+  }
+  IdempotencyKeys keys(
+      {.max_keys = SIZE_MAX, .timeout = std::chrono::nanoseconds::max()});
+  for (const IdempotencyKey& key : checkpoint.idempotency_keys) {
+    keys.Restore(key);
+  }
+  Check(keys.size() == checkpoint.idempotency_keys.size(),
+        "another number of keys");
+  tables.idempotency_keys = keys.Save();
+  CheckOk(WriteCheckpoint(files, "", checkpoint.log, channels, {}, tables),
+          "Write");
   return static_cast<test::FaultyFileSystem&>(files).Contents("/checkpoint");
 }
 
@@ -69,6 +87,7 @@ void Run(Input& input) {
   const std::string written = WriteAgain(*checkpoint, files);
   const auto again = LoadCheckpoint(files, "");
   CheckOk(again.status(), "what was written again");
+  Check(again->log.version == checkpoint->log.version, "another version");
   Check(WriteAgain(*again, files) == written,
         "what is written again is loaded as something else");
 }

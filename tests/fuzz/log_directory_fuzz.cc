@@ -43,7 +43,9 @@ struct Choices {
         appends((bits & 4U) != 0),
         deletes((bits & 8U) != 0),
         killed((bits & 16U) != 0),
-        with_producer((bits & 32U) != 0) {}
+        with_producer((bits & 32U) != 0),
+        names((bits & 64U) != 0),
+        keys((bits & 128U) != 0) {}
 
   bool os;
   bool ages;
@@ -51,6 +53,8 @@ struct Choices {
   bool deletes;
   bool killed;
   bool with_producer;
+  bool names;  // opens a named producer, and appends as that
+  bool keys;   // appends with an idempotency key
 };
 
 // What a reader sees of a channel.
@@ -277,6 +281,55 @@ void CheckRefusedAgain(Lab& lab, const absl::Status& refused,
   Check(lab.Open().status() == refused, "it is refused in another way");
 }
 
+void UseNamedProducer(MessageLog& log) {
+  const auto opened = test::OpenProducer(log, kChannels[0], "p");
+  if (!opened.ok()) {
+    // It has had all generations, or there are too many producers.
+    return Check(absl::IsResourceExhausted(opened.status()),
+                 opened.status().ToString());
+  }
+  const std::uint64_t last = opened->last_producer_sequence;
+  if (last > UINT64_MAX / 2) return;
+  const auto result =
+      test::Append(log, test::BatchOf(*opened, last + 3, {"named"}));
+  CheckOk(result.status(), "Append by a named producer");
+  const auto again =
+      test::Append(log, test::BatchOf(*opened, last + 2, {"?", "?"}));
+  CheckOk(again.status(), "Append by a named producer again");
+  Check(again->size() == 2 && again->front().first_sequence == 0 &&
+            again->back().first_sequence == result->front().first_sequence,
+        "a named producer gets another receipt");
+}
+
+// The sequence of the message with a key; 0 if that has another message.
+std::uint64_t UseKey(MessageLog& log) {
+  const auto result =
+      test::Append(log, test::BatchWithKey(kChannels[0], "k", "keyed"));
+  if (!result.ok()) {
+    Check(absl::IsFailedPrecondition(result.status()),
+          result.status().ToString());
+    return 0;
+  }
+  return result->front().first_sequence;
+}
+
+// The named producers, with the generations that no new epoch has added to.
+std::vector<ProducerInfo> ProducersOf(MessageLog& log, bool same_epoch) {
+  std::vector<ProducerInfo> producers = test::MustListProducers(log);
+  for (ProducerInfo& producer : producers) {
+    if (!same_epoch) producer.generation = 0;
+    producer.epoch = 0;
+  }
+  return producers;
+}
+
+bool AreSame(const ProducerInfo& a, const ProducerInfo& b) {
+  return a.channel == b.channel && a.name == b.name &&
+         a.producer_id == b.producer_id && a.generation == b.generation &&
+         a.last_producer_sequence == b.last_producer_sequence &&
+         a.last_used == b.last_used;
+}
+
 void Change(MessageLog& log, const Choices& choices) {
   if (choices.appends) {
     const auto head = test::GetChannel(log, kChannels[0]);
@@ -290,6 +343,7 @@ void Change(MessageLog& log, const Choices& choices) {
             "a message that does not follow the head");
     }
   }
+  if (choices.names) UseNamedProducer(log);
   if (choices.deletes) {
     const absl::Status s = test::Delete(log, kChannels[1]);
     Check(s.ok() || absl::IsNotFound(s), s.ToString());
@@ -310,6 +364,9 @@ void Run(Input& input) {
   }
   static_cast<void>(ReadAll(**log));
   Change(**log, choices);
+  const std::uint64_t keyed = choices.keys ? UseKey(**log) : 0;
+  const bool same_epoch = !choices.os || !choices.killed;
+  const auto producers = ProducersOf(**log, same_epoch);
   const LogContents contents = ReadAll(**log);
   const std::uint64_t epoch = (*log)->epoch();
   Check(epoch != 0, "no epoch");
@@ -319,6 +376,13 @@ void Run(Input& input) {
   CheckAsBefore(ReadAll(**again), contents, choices.ages && !closed);
   if (closed || !choices.os) {
     Check((*again)->epoch() == epoch, "another epoch");
+    const auto now = ProducersOf(**again, same_epoch);
+    Check(std::equal(now.begin(), now.end(), producers.begin(), producers.end(),
+                     AreSame),
+          "other named producers");
+  }
+  if (choices.keys) {
+    Check(UseKey(**again) == keyed, "another message has the key");
   }
 }
 

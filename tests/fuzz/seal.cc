@@ -64,8 +64,9 @@ void SealEntries(char* bytes, std::size_t size) {
 void SealCheckpoint(std::string& bytes) {
   bytes.resize(std::max(bytes.size(), kCheckpointHeaderSize));
   PutMagic(bytes, 0, "MSGRCKP1");
-  if (GetLittleEndian<std::uint32_t>(&bytes[8]) != 1) {
-    PutLittleEndian<std::uint32_t>(&bytes[8], kCheckpointVersion);
+  const auto version = GetLittleEndian<std::uint32_t>(&bytes[8]);
+  if (version != 1 && version != kCheckpointVersion) {
+    PutLittleEndian<std::uint32_t>(&bytes[8], kBasicCheckpointVersion);
   }
   PutLittleEndian<std::uint32_t>(&bytes[12], 0);
   PutLittleEndian<std::uint64_t>(&bytes[16],

@@ -90,6 +90,19 @@ class Lab {
     test::MustAppend(*log_,
                      test::BatchOf(channel, test::Producer(1), first, texts));
   }
+  void ProduceAs(std::string_view name, std::uint64_t first,
+                 const std::vector<std::string>& texts) {
+    clock_.Advance(std::chrono::seconds(1));
+    const ProducerInfo producer =
+        test::MustOpenProducer(*log_, "general", name);
+    test::MustAppend(*log_, test::BatchOf(producer, first, texts));
+  }
+  void ForgetProducer(std::string_view name) {
+    CheckOk(test::DeleteProducer(*log_, "general", name), "DeleteProducer");
+  }
+  void AppendWithKey(std::string_view key, const std::string& text) {
+    test::MustAppend(*log_, test::BatchWithKey("general", key, text));
+  }
   void Delete(std::string_view channel) {
     CheckOk(test::Delete(*log_, channel), "Delete");
   }
@@ -163,7 +176,7 @@ std::string LogInput(std::uint8_t choices, const std::vector<Piece>& pieces) {
 // damaged, and its files for the targets that read one of them.
 void AddLog(const Corpora& corpora, std::string_view name, const Lab& lab) {
   const std::vector<Piece> pieces = lab.Pieces();
-  for (const unsigned choices : {0U, 1U, 6U, 12U, 20U, 36U, 63U}) {
+  for (const unsigned choices : {0U, 1U, 6U, 12U, 20U, 36U, 63U, 196U, 213U}) {
     corpora.Add("log_directory", fmt::format("{}-{}", name, choices),
                 LogInput(static_cast<std::uint8_t>(choices), pieces));
   }
@@ -221,6 +234,27 @@ void AddLogs(const Corpora& corpora) {
   lab.Append("a", {"again"});
   lab.Kill();
   AddLog(corpora, "epochs", lab);
+}
+
+// What is in logs of version 3.
+void AddNewLogs(const Corpora& corpora) {
+  Lab lab;
+  lab.Append("general", {"hello"});
+  lab.ProduceAs("p", 5, {"five", "six"});
+  lab.ProduceAs("q", 1, {"one"});
+  lab.AppendWithKey("k", "keyed");
+  lab.ForgetProducer("q");
+  lab.Kill();
+  AddLog(corpora, "tables-killed", lab);
+  lab.Open();
+  lab.ProduceAs("p", 10, {"ten"});
+  lab.AppendWithKey("other", "keyed, too");
+  lab.Close();
+  AddLog(corpora, "tables-closed", lab);
+  lab.Open(Durability::kOs);
+  lab.ProduceAs("p", 11, {"eleven"});
+  lab.Kill();
+  AddLog(corpora, "tables-os", lab);
 }
 
 std::string Entry(std::uint64_t sequence, std::int64_t seconds,
@@ -332,6 +366,21 @@ void AddSends(const Corpora& corpora) {
   many.add_messages()->set_content_type("text/plain; charset=utf-8");
   many.add_messages()->set_content_type("\x7F");
   corpora.Add("send_request", "types", '\x00' + many.SerializeAsString());
+  many.set_producer_generation(7);
+  many.set_expected_last_sequence(0);
+  many.set_expected_epoch(77);
+  corpora.Add("send_request", "named", '\x00' + many.SerializeAsString());
+  one.clear_producer_id();
+  one.clear_producer_sequence();
+  one.set_idempotency_key("a-key");
+  one.mutable_message()->set_data(std::string("\x00\xFF", 2));
+  one.mutable_message()->set_content_type("application/octet-stream");
+  corpora.Add("send_request", "key", '\x01' + one.SerializeAsString());
+  v1::SendMessagesRequest keyed;
+  *keyed.add_messages() = one.message();
+  keyed.set_idempotency_key("gr\xC3\xBC\xC3\x9F");
+  corpora.Add("send_request", "key-of-many",
+              '\x00' + keyed.SerializeAsString());
   // Not as it should be encoded: in another order, and twice.
   std::string message;
   wire::AppendBytesField(message, 4, "text");
@@ -381,6 +430,17 @@ void AddRest(const Corpora& corpora) {
   v1::GetChannelRequest get;
   get.set_channel("general");
   corpora.Add("channel_request", "get", '\x02' + get.SerializeAsString());
+  v1::OpenProducerRequest open;
+  open.set_channel("general");
+  open.set_name("gr\xC3\xBC\xC3\x9F");
+  corpora.Add("channel_request", "open-producer",
+              '\x82' + open.SerializeAsString());
+  v1::ListProducersRequest producers;
+  producers.set_page_size(10);
+  producers.set_page_token("token");
+  producers.set_channel("general");
+  corpora.Add("channel_request", "list-producers",
+              '\x81' + producers.SerializeAsString());
 
   std::string receipts;
   const wire::ReceiptRun run = {
@@ -486,6 +546,7 @@ int main(int argc, char** argv) {
   messenger::fuzz::Check(argc == 2, "usage: messenger_fuzz_seeds DIRECTORY");
   const messenger::fuzz::Corpora corpora(argv[1]);
   messenger::fuzz::AddLogs(corpora);
+  AddNewLogs(corpora);
   messenger::fuzz::AddSegments(corpora);
   messenger::fuzz::AddSends(corpora);
   messenger::fuzz::AddReads(corpora);

@@ -26,12 +26,9 @@ LOG = "libmessenger/src/log/durable/"
 WIRE = "libmessenger/src/wire/"
 ALLOWED = {
     # Values of an enum, in the type that it has.
-    (LOG + "journal.cc", "AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kEntries), channel,"): 1,
-    (LOG + "journal.cc", "AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kDeletion), channel,"): 1,
-    (LOG + "journal.cc", "AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kEpoch), {}, epoch,"): 1,
     (WIRE + "coding.h", "return field << 3U | static_cast<std::uint32_t>(type);"): 1,
     # A byte is put where bytes are.
-    (LOG + "journal.cc", "header[0] = static_cast<char>(type);"): 1,
+    (LOG + "journal.cc", "header[0] = static_cast<char>(record.type);"): 1,
     (LOG + "segment_format.cc", "bytes[0] = static_cast<char>(kHeaderTag);"): 1,
     (LOG + "segment_format.cc", "bytes[1] = static_cast<char>(kSegmentHeaderSize - 2);"): 1,
     (LOG + "segment_reader.cc", "const auto tag = static_cast<char>(wire::kEntryTag);"): 1,

@@ -174,6 +174,62 @@ inline std::vector<ChannelInfo> ListChannels(MessageLog& log,
   return *std::move(channels);
 }
 
+// By a named producer.
+inline AppendBatch BatchOf(const ProducerInfo& producer,
+                           std::uint64_t first_producer_sequence,
+                           const std::vector<std::string>& texts) {
+  AppendBatch batch = BatchOf(producer.channel, producer.producer_id,
+                              first_producer_sequence, texts);
+  batch.producer_generation = producer.generation;
+  return batch;
+}
+
+// One message with an idempotency key.
+inline AppendBatch BatchWithKey(std::string_view channel, std::string_view key,
+                                const std::string& text) {
+  AppendBatch batch = BatchOf(channel, std::vector<std::string>{text});
+  batch.idempotency_key = key;
+  return batch;
+}
+
+inline absl::StatusOr<ProducerInfo> OpenProducer(MessageLog& log,
+                                                 std::string_view channel,
+                                                 std::string_view name) {
+  Completion<absl::StatusOr<ProducerInfo>> completion;
+  log.OpenProducer(channel, name, completion.Callback());
+  return completion.Wait("OpenProducer");
+}
+
+// Opens what must be opened.
+inline ProducerInfo MustOpenProducer(MessageLog& log, std::string_view channel,
+                                     std::string_view name) {
+  auto producer = OpenProducer(log, channel, name);
+  if (!producer.ok()) {
+    throw std::runtime_error("OpenProducer: " + producer.status().ToString());
+  }
+  return *std::move(producer);
+}
+
+inline absl::Status DeleteProducer(MessageLog& log, std::string_view channel,
+                                   std::string_view name) {
+  Completion<absl::Status> completion;
+  log.DeleteProducer(channel, name, completion.Callback());
+  return completion.Wait("DeleteProducer");
+}
+
+// Lists what must be listed.
+inline std::vector<ProducerInfo> MustListProducers(
+    MessageLog& log, std::string_view channel = {},
+    const ProducerKey& after = {}, std::size_t max = 1000) {
+  Completion<absl::StatusOr<std::vector<ProducerInfo>>> completion;
+  log.ListProducers(channel, after, max, completion.Callback());
+  auto producers = completion.Wait("ListProducers");
+  if (!producers.ok()) {
+    throw std::runtime_error("ListProducers: " + producers.status().ToString());
+  }
+  return *std::move(producers);
+}
+
 inline constexpr ReadBounds kAmple{.max_bytes = std::size_t{1} << 20};
 
 inline absl::StatusOr<ReadResult> TryRead(LogReader& reader,

@@ -161,8 +161,10 @@ struct LogJournal {
 struct LogOverview {
   // Oldest first, the present one last. None if the checkpoint is lost.
   std::vector<std::uint64_t> epochs = {};
-  std::vector<LogChannel> channels = {};  // by name
-  std::vector<LogJournal> journals = {};  // that are needed
+  std::vector<LogChannel> channels = {};           // by name
+  std::vector<LogJournal> journals = {};           // that are needed
+  std::vector<ProducerInfo> named_producers = {};  // by channel and name
+  std::uint64_t idempotency_keys = 0;
   LogVerification found = {};
 };
 

@@ -336,7 +336,8 @@ struct ProducerInfo {
   std::string name = {};
   // As which it sends.
   ProducerId producer_id{};
-  // Counts how often it was opened. What is sent under an older one is refused.
+  // Rises whenever it is opened, and when the log begins another epoch, since
+  // it may have lost messages then. What is sent under an older one is refused.
   std::uint64_t generation = 0;
   // Its own number of the last message that it has stored; 0: none.
   std::uint64_t last_producer_sequence = 0;

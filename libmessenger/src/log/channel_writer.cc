@@ -201,7 +201,8 @@ AppendResult ChannelWriter::FindNamedDuplicates(const AppendBatch& batch,
   const std::uint64_t first = batch.first_producer_sequence;
   if (first > last_sequence) return receipts;
   const std::uint64_t end =
-      std::min(first + batch.messages.size(), last_sequence + 1);
+      first +
+      std::min<std::uint64_t>(batch.messages.size(), last_sequence - first + 1);
   const std::uint64_t epoch = context_.epoch();
   std::uint64_t at = first;
   const auto add_unknown_before = [&](std::uint64_t sequence) {

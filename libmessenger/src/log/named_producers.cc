@@ -120,6 +120,12 @@ absl::StatusOr<NamedProducer> NamedProducers::PrepareOpening(
     const ProducerKey& key, Timestamp time) {
   absl::MutexLock lock(&mu_);
   auto found = producers_.find(key);
+  if (found != producers_.end() && found->second.generation == UINT64_MAX) {
+    return absl::ResourceExhaustedError(
+        fmt::format("name: \"{}\" has had all generations that there are; "
+                    "delete it first",
+                    key.name));
+  }
   if (found == producers_.end()) {
     if (producers_.size() >= max_producers_) {
       return TooMany(key, max_producers_);
@@ -212,6 +218,15 @@ std::vector<NamedProducers::Kept> NamedProducers::Save() const {
     all.push_back({.key = key, .producer = producer});
   }
   return all;
+}
+
+void NamedProducers::BeginEpoch() {
+  constexpr std::uint64_t kStep = std::uint64_t{1} << 32;
+  absl::MutexLock lock(&mu_);
+  for (auto& [key, producer] : producers_) {
+    producer.generation += std::min(kStep, UINT64_MAX - producer.generation);
+    committed_.insert_or_assign(key, producer);
+  }
 }
 
 bool NamedProducers::Restore(Kept kept) {

@@ -97,6 +97,13 @@ class NamedProducers {
       ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<Kept> Save() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The log begins another epoch: what was stored last may be lost, with
+  // openings, so that all generations rise, by more than there can be of those.
+  // Otherwise who had opened a producer could be taken for who does so next,
+  // and would go on after messages that are not there any more. Nothing may be
+  // prepared.
+  void BeginEpoch() ABSL_LOCKS_EXCLUDED(mu_);
+
   // ---- For recovery: what was stored, in the order in which it was.
 
   // Instead of the one that there is of this name. False, and nothing is

@@ -14,6 +14,7 @@
 #include "log/durable/file_util.h"
 #include "log/durable/journal.h"
 #include "log/durable/segment_format.h"
+#include "log/durable/table_coding.h"
 #include "messenger/storage/v1/checkpoint.pb.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -53,16 +54,17 @@ std::optional<ProducerTable::Snapshot> Decode(
   }
   std::copy(encoded.id().begin(), encoded.id().end(), producer.id.begin());
   producer.last_used = LogTimeOfNanos(encoded.last_used());
-  std::uint64_t expected = encoded.runs(0).producer_sequence();
+  // The runs of a named producer may have holes between them.
+  std::uint64_t least = 0;
   std::uint64_t end = 1;
   for (const auto& run : encoded.runs()) {
-    if (run.producer_sequence() != expected || run.sequence() < end ||
+    if (run.producer_sequence() < least || run.sequence() < end ||
         run.sequence() > head || run.count() == 0 ||
         run.count() > head - run.sequence() + 1 ||
-        run.producer_sequence() > kMaxNumber) {
+        run.count() > UINT64_MAX - run.producer_sequence()) {
       return std::nullopt;
     }
-    expected += run.count();
+    least = run.producer_sequence() + run.count();
     end = run.sequence() + run.count();
     producer.runs.push_back({.producer_sequence = run.producer_sequence(),
                              .sequence = run.sequence(),
@@ -118,22 +120,38 @@ bool ParseMessage(std::string_view bytes, google::protobuf::Message* message) {
   return size && message->ParseFromArray(bytes.data(), *size);
 }
 
-// Everything but the channels, and the channels, which are parsed one by one:
-// together they may be larger than protobuf can parse.
-bool Parse(std::string_view body, storage::v1::Checkpoint* checkpoint,
-           std::vector<std::string_view>* channels) {
+// What there may be many of is parsed one by one: together they may be larger
+// than protobuf can parse.
+struct ParsedBody {
+  storage::v1::Checkpoint rest;
+  std::vector<std::string_view> channels;
+  std::vector<std::string_view> named_producers;
+  std::vector<std::string_view> idempotency_keys;
+};
+
+bool Parse(std::string_view body, ParsedBody* parsed) {
+  using storage::v1::Checkpoint;
+  constexpr auto kTag = [](std::uint32_t number) {
+    return wire::MakeTag(number, wire::WireType::kBytes);
+  };
   std::string rest;
   wire::FieldReader fields(body);
   while (fields.Next()) {
-    if (fields.tag() ==
-        wire::MakeTag(storage::v1::Checkpoint::kChannelsFieldNumber,
-                      wire::WireType::kBytes)) {
-      channels->push_back(fields.bytes());
-    } else {
-      rest.append(fields.begin(), fields.end());
+    switch (fields.tag()) {
+      case kTag(Checkpoint::kChannelsFieldNumber):
+        parsed->channels.push_back(fields.bytes());
+        break;
+      case kTag(Checkpoint::kNamedProducersFieldNumber):
+        parsed->named_producers.push_back(fields.bytes());
+        break;
+      case kTag(Checkpoint::kIdempotencyKeysFieldNumber):
+        parsed->idempotency_keys.push_back(fields.bytes());
+        break;
+      default:
+        rest.append(fields.begin(), fields.end());
     }
   }
-  return fields.ok() && ParseMessage(rest, checkpoint);
+  return fields.ok() && ParseMessage(rest, &parsed->rest);
 }
 
 // Nothing if it is not valid.
@@ -173,10 +191,21 @@ void Encode(const ProducerTable::Snapshot& snapshot,
   }
 }
 
+void SetHeader(std::uint32_t version, std::string* contents) {
+  char* const header = contents->data();
+  std::memcpy(header, kCheckpointMagic.data(), kCheckpointMagic.size());
+  PutLittleEndian<std::uint32_t>(header + 8, version);
+  PutLittleEndian<std::uint64_t>(header + 16, contents->size() - kHeaderSize);
+  const std::string_view all(*contents);
+  PutLittleEndian<std::uint64_t>(
+      header + 24,
+      SeededChecksum(0, all.substr(0, 24), all.substr(kHeaderSize)));
+}
+
 // The file, if its size is the one that its header says: another one may be of
 // any size.
-absl::StatusOr<std::string> ReadCheckpoint(FileSystem& files,
-                                           const std::string& directory) {
+absl::StatusOr<std::string> ReadFileOfCheckpoint(FileSystem& files,
+                                                 const std::string& directory) {
   // More than any log has: what is larger is no checkpoint.
   constexpr std::uint64_t kMaxBody = std::uint64_t{16} << 30;
   const auto file =
@@ -201,6 +230,51 @@ absl::StatusOr<std::string> ReadCheckpoint(FileSystem& files,
   if (!read.ok()) return read.status();
   contents.resize(*read);
   return contents;
+}
+
+// The file, if it is intact and has a version that is known.
+absl::StatusOr<std::string> ReadCheckpoint(FileSystem& files,
+                                           const std::string& directory) {
+  absl::StatusOr<std::string> contents = ReadFileOfCheckpoint(files, directory);
+  if (!contents.ok()) return contents;
+  const std::string_view all(*contents);
+  if (all.size() < kHeaderSize) {
+    return Damaged(directory, "is not a checkpoint");
+  }
+  const auto version = GetLittleEndian<std::uint32_t>(&all[8]);
+  const std::string_view body = all.substr(kHeaderSize);
+  const bool intact = GetLittleEndian<std::uint64_t>(&all[16]) == body.size() &&
+                      GetLittleEndian<std::uint64_t>(&all[24]) ==
+                          SeededChecksum(0, all.substr(0, 24), body);
+  if (!intact) return Damaged(directory, "the checksum does not match");
+  if (version < kOldestCheckpointVersion || version > kCheckpointVersion) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{}/{}: has format version {}; this program knows versions {} to {}",
+        directory, kCheckpointFileName, version, kOldestCheckpointVersion,
+        kCheckpointVersion));
+  }
+  return contents;
+}
+
+absl::Status DecodeTables(const std::string& directory,
+                          const ParsedBody& parsed, Checkpoint* checkpoint) {
+  NamedProducers producers(parsed.named_producers.size());
+  for (const std::string_view bytes : parsed.named_producers) {
+    std::optional<NamedProducers::Kept> kept = DecodeNamedProducer(bytes);
+    if (!kept || !producers.Restore(*kept)) {
+      return Damaged(directory, "a named producer is malformed");
+    }
+  }
+  checkpoint->named_producers = producers.Save();
+  if (checkpoint->named_producers.size() != parsed.named_producers.size()) {
+    return Damaged(directory, "a named producer is there twice");
+  }
+  for (const std::string_view bytes : parsed.idempotency_keys) {
+    std::optional<IdempotencyKey> key = DecodeIdempotencyKey(bytes);
+    if (!key) return Damaged(directory, "an idempotency key is malformed");
+    checkpoint->idempotency_keys.push_back(*std::move(key));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -287,7 +361,8 @@ std::string EncodeTombstone(std::string_view name, const Tombstone& tombstone) {
 absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
                              const LogState& log,
                              const EncodedChannels& channels,
-                             const EncodedTombstones& tombstones) {
+                             const EncodedTombstones& tombstones,
+                             const CheckpointTables& tables) {
   storage::v1::Checkpoint checkpoint;
   checkpoint.set_key(log.key);
   for (const std::uint64_t epoch : log.epochs) checkpoint.add_epochs(epoch);
@@ -310,21 +385,31 @@ absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
         contents, storage::v1::Checkpoint::kChannelsFieldNumber, encoded);
   }
   contents += tombstones.fields();
+  for (const auto& [id, encoded] : tables.named_producers) {
+    wire::AppendBytesField(
+        contents, storage::v1::Checkpoint::kNamedProducersFieldNumber, encoded);
+  }
+  tables.idempotency_keys.ForEach([&](const IdempotencyKey& key) {
+    wire::AppendBytesField(contents,
+                           storage::v1::Checkpoint::kIdempotencyKeysFieldNumber,
+                           EncodeIdempotencyKey(key));
+  });
   if (!TryNarrow<int>(contents.size() - kHeaderSize)) {
     // It could not be read any more.
     return absl::ResourceExhaustedError(fmt::format(
         "{}/{}: would have {} bytes, more than a checkpoint can have",
         directory, kCheckpointFileName, contents.size()));
   }
-  char* const header = contents.data();
-  std::memcpy(header, kCheckpointMagic.data(), kCheckpointMagic.size());
-  PutLittleEndian<std::uint32_t>(header + 8, kCheckpointVersion);
-  PutLittleEndian<std::uint64_t>(header + 16, contents.size() - kHeaderSize);
-  const std::string_view all(contents);
-  PutLittleEndian<std::uint64_t>(
-      header + 24,
-      SeededChecksum(0, all.substr(0, 24), all.substr(kHeaderSize)));
+  SetHeader(log.version, &contents);
   return ReplaceFile(files, directory, kCheckpointFileName, contents);
+}
+
+absl::Status RaiseCheckpointVersion(FileSystem& files,
+                                    const std::string& directory) {
+  absl::StatusOr<std::string> contents = ReadCheckpoint(files, directory);
+  if (!contents.ok()) return contents.status();
+  SetHeader(kCheckpointVersion, &*contents);
+  return ReplaceFile(files, directory, kCheckpointFileName, *contents);
 }
 
 absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
@@ -332,32 +417,17 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
   const absl::StatusOr<std::string> contents = ReadCheckpoint(files, directory);
   if (!contents.ok()) return contents.status();
   const std::string_view all(*contents);
-  if (all.size() < kHeaderSize) {
-    return Damaged(directory, "is not a checkpoint");
-  }
-  const auto version = GetLittleEndian<std::uint32_t>(&all[8]);
-  const std::string_view body = all.substr(kHeaderSize);
-  const bool intact = GetLittleEndian<std::uint64_t>(&all[16]) == body.size() &&
-                      GetLittleEndian<std::uint64_t>(&all[24]) ==
-                          SeededChecksum(0, all.substr(0, 24), body);
-  if (!intact) return Damaged(directory, "the checksum does not match");
-  if (version < kOldestCheckpointVersion || version > kCheckpointVersion) {
-    return absl::FailedPreconditionError(fmt::format(
-        "{}/{}: has format version {}; this program knows versions {} to {}",
-        directory, kCheckpointFileName, version, kOldestCheckpointVersion,
-        kCheckpointVersion));
-  }
-  storage::v1::Checkpoint encoded;
-  std::vector<std::string_view> channels;
-  if (!Parse(body, &encoded, &channels) || encoded.epochs().empty() ||
+  ParsedBody parsed;
+  const storage::v1::Checkpoint& encoded = parsed.rest;
+  if (!Parse(all.substr(kHeaderSize), &parsed) || encoded.epochs().empty() ||
       *encoded.epochs().rbegin() == 0 || encoded.first_journal() == 0 ||
       encoded.first_journal() > kMaxNumber ||
       encoded.first_round() > kMaxNumber) {
     return Damaged(directory, "is malformed");
   }
   Checkpoint checkpoint;
-  checkpoint.version = version;
   checkpoint.log = {
+      .version = GetLittleEndian<std::uint32_t>(&all[8]),
       .key = encoded.key(),
       .epochs = {encoded.epochs().begin(), encoded.epochs().end()},
       .first_journal = encoded.first_journal(),
@@ -365,8 +435,10 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,
       .carried_rounds = encoded.carried_rounds(),
       .time = {.log_time = LogTimeOfNanos(encoded.log_time()),
                .wall_time = TimestampOfNanos(encoded.wall_time())}};
+  absl::Status tables = DecodeTables(directory, parsed, &checkpoint);
+  if (!tables.ok()) return tables;
   storage::v1::Channel channel;
-  for (const std::string_view bytes : channels) {
+  for (const std::string_view bytes : parsed.channels) {
     std::optional<ChannelState> state;
     if (ParseMessage(bytes, &channel)) state = Decode(channel);
     // They are written in the order of their names.

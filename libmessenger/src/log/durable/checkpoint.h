@@ -18,14 +18,19 @@
 #include "log/durable/layout.h"
 #include "log/durable/log_time.h"
 #include "log/durable/segment_format.h"
+#include "log/idempotency_keys.h"
+#include "log/named_producers.h"
 #include "log/producer_table.h"
 #include "log/tombstones.h"
 #include "messenger/message.h"
 
 namespace messenger {
 
-// Of the whole log, and what WriteCheckpoint writes.
-inline constexpr std::uint32_t kCheckpointVersion = 2;
+// Of the whole log. The newest one that is known,
+inline constexpr std::uint32_t kCheckpointVersion = 3;
+// and that of a log that uses nothing which came with it: messages with data or
+// a content type, named producers, idempotency keys.
+inline constexpr std::uint32_t kBasicCheckpointVersion = 2;
 
 // A channel as of the checkpoint. messenger/storage/v1/checkpoint.proto says
 // what its fields mean.
@@ -49,8 +54,9 @@ Tombstone TombstoneOf(const ChannelState& state,
 ChannelState StateOf(std::string name, const Tombstone& tombstone,
                      const std::vector<std::uint64_t>& epochs);
 
-// The log without its channels.
+// The log without its channels and tables.
 struct LogState {
+  std::uint32_t version = kBasicCheckpointVersion;
   std::uint64_t key = 0;
   std::vector<std::uint64_t> epochs;  // the present one last
   std::uint64_t first_journal = 1;
@@ -68,16 +74,29 @@ std::string EncodeChannelState(const ChannelState& state);
 ChannelState DecodeChannelState(std::string_view encoded);
 std::string EncodeTombstone(std::string_view name, const Tombstone& tombstone);
 
+// What is of all channels together. Of a log of kCheckpointVersion.
+struct CheckpointTables {
+  std::map<ProducerId, std::string> named_producers;  // encoded
+  IdempotencyKeys::Snapshot idempotency_keys;
+};
+
 // Replaces the checkpoint; durable when it returns OK.
 absl::Status WriteCheckpoint(FileSystem& files, const std::string& directory,
                              const LogState& log,
                              const EncodedChannels& channels,
-                             const EncodedTombstones& tombstones = {});
+                             const EncodedTombstones& tombstones = {},
+                             const CheckpointTables& tables = {});
+
+// Replaces the checkpoint by one that says the same, and has the version
+// kCheckpointVersion; durable when it returns OK.
+absl::Status RaiseCheckpointVersion(FileSystem& files,
+                                    const std::string& directory);
 
 struct Checkpoint {
-  std::uint32_t version = kCheckpointVersion;
-  LogState log;
+  LogState log;                        // with the version of the file
   std::vector<ChannelState> channels;  // by name, deleted ones included
+  std::vector<NamedProducers::Kept> named_producers;
+  std::vector<IdempotencyKey> idempotency_keys;  // oldest first
 };
 // NOT_FOUND if there is none; DATA_LOSS if it is damaged.
 absl::StatusOr<Checkpoint> LoadCheckpoint(FileSystem& files,

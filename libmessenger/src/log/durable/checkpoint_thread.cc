@@ -18,7 +18,7 @@ CheckpointThread::CheckpointThread(DurableCore* core, Committer* committer,
     : core_(core),
       committer_(committer),
       checkpointer_(core->durable.files, core->directory, &core->context,
-                    &core->cache, &core->reserve, std::move(last),
+                    &core->cache, &core->checkpoint, std::move(last),
                     CheckpointerLimits{
                         .max_cached_bytes = core->durable.max_cached_bytes,
                         .max_small_segments = core->durable.max_small_segments,

@@ -10,6 +10,7 @@
 #include "log/durable/layout.h"
 #include "log/durable/retention.h"
 #include "log/durable/segment_reader.h"
+#include "log/durable/table_coding.h"
 
 namespace messenger {
 namespace {
@@ -31,18 +32,19 @@ absl::Status GivenUp() {
 
 Checkpointer::Checkpointer(std::shared_ptr<FileSystem> files,
                            std::string directory, const ChannelContext* context,
-                           SegmentCache* cache, Reserve* reserve,
+                           SegmentCache* cache, CheckpointFile* checkpoint,
                            LastCheckpoint last,
                            const CheckpointerLimits& limits)
     : files_(std::move(files)),
       directory_(std::move(directory)),
       context_(context),
       cache_(cache),
-      reserve_(reserve),
+      checkpoint_(checkpoint),
       limits_(limits),
       log_(std::move(last.log)),
       encoded_(std::move(last.channels)),
       tombstones_(std::move(last.tombstones)),
+      tables_(std::move(last.tables)),
       carried_(last.carried.begin(), last.carried.end()) {
   MeasureCheckpoint();
 }
@@ -72,6 +74,7 @@ absl::Status Checkpointer::Run(CheckpointWork& work,
     }
   }
   tombstones_.Apply();
+  TakeTables(work);
   for (DurableChannel* const channel : carried_) {
     std::string& encoded = encoded_[channel->name()];
     ChannelState state = DecodeChannelState(encoded);
@@ -102,10 +105,19 @@ absl::StatusOr<bool> Checkpointer::RemoveWhatIsDropped(
   return true;
 }
 
+void Checkpointer::TakeTables(const CheckpointWork& work) {
+  for (const auto& [id, kept] : work.named_producers) {
+    if (kept) {
+      tables_.named_producers[id] = EncodeNamedProducer(*kept);
+    } else {
+      tables_.named_producers.erase(id);
+    }
+  }
+  tables_.idempotency_keys = work.idempotency_keys;
+}
+
 absl::Status Checkpointer::Write(const LogState& log) {
-  absl::Status s = reserve_->LendTo([&] {
-    return WriteCheckpoint(*files_, directory_, log, encoded_, tombstones_);
-  });
+  absl::Status s = checkpoint_->Write(log, encoded_, tombstones_, tables_);
   if (!s.ok()) return s;
   log_ = log;
   is_ahead_ = false;
@@ -118,6 +130,12 @@ void Checkpointer::MeasureCheckpoint() {
   for (const auto& [name, encoded] : encoded_) {
     checkpoint_size_ += encoded.size();
   }
+  for (const auto& [id, encoded] : tables_.named_producers) {
+    checkpoint_size_ += encoded.size();
+  }
+  tables_.idempotency_keys.ForEach([this](const IdempotencyKey& key) {
+    checkpoint_size_ += EncodedSize(key);
+  });
 }
 
 std::vector<Checkpointer::Unwritten> Checkpointer::FindUnwritten(

@@ -22,9 +22,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "log/durable/checkpoint.h"
+#include "log/durable/checkpoint_file.h"
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_system.h"
-#include "log/durable/reserve.h"
 #include "log/durable/segment_cache.h"
 #include "log/durable/segment_writer.h"
 
@@ -38,6 +38,11 @@ struct CheckpointWork {
     ChannelState state;  // from BeginCheckpoint
   };
   std::vector<Dirty> dirty;
+  // Named producers that have changed since the last checkpoint; nothing: it is
+  // deleted.
+  std::vector<std::pair<ProducerId, std::optional<NamedProducers::Kept>>>
+      named_producers;
+  IdempotencyKeys::Snapshot idempotency_keys;
   // Those of `dirty` that are deleted, and are held by nothing else.
   std::vector<std::shared_ptr<DurableChannel>> buried;
 };
@@ -56,6 +61,7 @@ struct LastCheckpoint {
   LogState log;
   EncodedChannels channels;
   EncodedTombstones tombstones;
+  CheckpointTables tables;
   std::vector<DurableChannel*> carried;
 };
 
@@ -64,7 +70,7 @@ class Checkpointer {
  public:
   Checkpointer(std::shared_ptr<FileSystem> files, std::string directory,
                const ChannelContext* context, SegmentCache* cache,
-               Reserve* reserve, LastCheckpoint last,
+               CheckpointFile* checkpoint, LastCheckpoint last,
                const CheckpointerLimits& limits);
 
   using ForEachChannel =
@@ -101,6 +107,7 @@ class Checkpointer {
   std::vector<Unwritten> TakeLittle(std::vector<Unwritten>* unwritten) const;
   absl::Status Carry(const std::vector<Unwritten>& carried, LogState* log,
                      GiveUp give_up);
+  void TakeTables(const CheckpointWork& work);
   absl::Status Write(const LogState& log);
   void MeasureCheckpoint();
 
@@ -136,12 +143,13 @@ class Checkpointer {
   const std::string directory_;
   const ChannelContext* const context_;
   SegmentCache* const cache_;
-  Reserve* const reserve_;
+  CheckpointFile* const checkpoint_;
   const CheckpointerLimits limits_;
   LogState log_;  // of the last checkpoint
   // As in it, or as in the one that could not be written (is_ahead_).
   EncodedChannels encoded_;
   EncodedTombstones tombstones_;
+  CheckpointTables tables_;
   bool is_ahead_ = false;
   std::uint64_t checkpoint_size_ = 0;
   absl::flat_hash_set<DurableChannel*> carried_;

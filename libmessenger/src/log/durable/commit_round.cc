@@ -31,6 +31,22 @@ absl::Status RefusesWrites(const absl::Status& why) {
              : WithReason(absl::UnavailableError(text), reason::kStorageFailed);
 }
 
+// Whether an older server would damage what it makes.
+bool UsesNewVersion(const AppendBatch& batch) {
+  return !batch.idempotency_key.empty() ||
+         std::any_of(batch.messages.begin(), batch.messages.end(),
+                     [](const wire::CanonicalMessage& message) {
+                       return !message.after_producer().empty();
+                     });
+}
+
+const absl::Status& StatusOf(const absl::Status& status) {
+  return status;
+}
+const absl::Status& StatusOf(const absl::StatusOr<ProducerInfo>& result) {
+  return result.status();
+}
+
 }  // namespace
 
 CommitRound::CommitRound(DurableCore* core)
@@ -68,6 +84,10 @@ AppendResult CommitRound::PrepareBatch(const AppendBatch& batch,
     return absl::OkStatus();
   });
   if (!room.ok()) return room;
+  if (!core_->checkpoint.raised() && UsesNewVersion(batch)) {
+    absl::Status s = RaiseVersion();
+    if (!s.ok()) return s;
+  }
   absl::StatusOr<DurableChannel*> channel = FindOrCreate(batch);
   if (!channel.ok()) return channel.status();
   touched_.insert(*channel);
@@ -90,6 +110,12 @@ AppendResult CommitRound::PrepareBatch(const AppendBatch& batch,
   for (const EntryRun& run : prepared->runs) {
     round_.AddEntries(batch.channel, run.first_sequence, run.bytes());
   }
+  if (prepared->idempotency_key) {
+    round_.AddIdempotencyKey(*prepared->idempotency_key);
+  }
+  if (batch.producer_generation != 0 && !prepared->runs.empty()) {
+    changed_producers_.push_back(*batch.producer_id);
+  }
   *bytes = prepared->bytes();
   return std::move(prepared->receipts);
 }
@@ -111,7 +137,11 @@ absl::StatusOr<DurableChannel*> CommitRound::FindOrCreate(
   if (!created) {
     if (batch.producer_id) {
       // What an empty channel would refuse need not be made.
-      absl::Status s = ProducerTable::CheckFirst(batch.first_producer_sequence);
+      const auto named = core_->context.named_producers->Find(batch);
+      absl::Status s = named.status();
+      if (s.ok() && !*named) {
+        s = ProducerTable::CheckFirst(batch.first_producer_sequence);
+      }
       if (!s.ok()) return s;
     }
     created = std::make_shared<DurableChannel>(batch.channel, core_->context);
@@ -156,23 +186,76 @@ void CommitRound::Prepare(DeleteRequest request, const absl::Status& failure) {
   DurableChannel* const channel = Find(name);
   const std::size_t max_deleted = core_->context.options.max_deleted_channels;
   if (channel == nullptr || !channel->exists()) {
-    outcome.status = NoSuchChannel(name);
+    outcome.result = NoSuchChannel(name);
   } else if (!failure.ok()) {
-    outcome.status = RefusesWrites(failure);
+    outcome.result = RefusesWrites(failure);
   } else if (counts_.deleted >= max_deleted) {
-    outcome.status = TooManyDeletedChannels(name, max_deleted);
+    outcome.result = TooManyDeletedChannels(name, max_deleted);
   } else {
     --counts_.existing;
     ++counts_.deleted;
     touched_.insert(channel);
     round_.AddDeletion(name, channel->PrepareDeletion());
   }
-  outcome.decided = !outcome.status.ok();
+  outcome.decided = !outcome.result.ok();
   outcomes_.emplace_back(std::move(outcome));
 }
 
-void CommitRound::Publish(absl::flat_hash_set<DurableChannel*>* dirty) {
+void CommitRound::Prepare(OpenProducerRequest request,
+                          const absl::Status& refusal) {
+  absl::StatusOr<ProducerInfo> result =
+      refusal.ok() ? OpenProducer(request.producer)
+                   : absl::StatusOr<ProducerInfo>(RefusesWrites(refusal));
+  outcomes_.emplace_back(OpenProducerOutcome{.request = std::move(request),
+                                             .result = std::move(result)});
+}
+
+absl::StatusOr<ProducerInfo> CommitRound::OpenProducer(const ProducerKey& key) {
+  const ChannelContext& context = core_->context;
+  if (absl::Status s = RaiseVersion(); !s.ok()) return s;
+  const absl::StatusOr<NamedProducer> opened =
+      context.named_producers->PrepareOpening(key, context.clock.now());
+  if (!opened.ok()) return opened.status();
+  round_.AddProducer({.key = key, .producer = *opened});
+  changed_producers_.push_back(opened->id);
+  return InfoOf(key, *opened, context.epoch());
+}
+
+void CommitRound::Prepare(DeleteProducerRequest request,
+                          const absl::Status& refusal) {
+  absl::Status status =
+      refusal.ok() ? DeleteProducer(request.producer) : RefusesWrites(refusal);
+  outcomes_.emplace_back(DeleteProducerOutcome{.request = std::move(request),
+                                               .result = std::move(status)});
+}
+
+absl::Status CommitRound::DeleteProducer(const ProducerKey& key) {
+  const absl::StatusOr<NamedProducer> deleted =
+      core_->context.named_producers->PrepareDeletion(key);
+  if (!deleted.ok()) return deleted.status();
+  round_.AddProducerDeletion({.key = key, .producer = *deleted});
+  changed_producers_.push_back(deleted->id);
+  return absl::OkStatus();
+}
+
+absl::Status CommitRound::RaiseVersion() {
+  if (core_->checkpoint.raised()) return absl::OkStatus();
+  absl::Status s = core_->checkpoint.Raise();
+  if (s.ok()) return s;
+  return RefusesWrites(
+      {s.code(), fmt::format("the checkpoint cannot be made "
+                             "one of format version {}: {}",
+                             kCheckpointVersion, MessageOf(s))});
+}
+
+void CommitRound::Publish(Changes* changes) {
   counts_before_ = counts_;
+  if (!changed_producers_.empty()) {
+    changes->named_producers.insert(changed_producers_.begin(),
+                                    changed_producers_.end());
+    changed_producers_.clear();
+    core_->context.named_producers->Commit();
+  }
   // Not one whose only batch was refused.
   absl::erase_if(new_, [this](const auto& created) {
     DurableChannel* const channel = created.second.get();
@@ -184,7 +267,7 @@ void CommitRound::Publish(absl::flat_hash_set<DurableChannel*>* dirty) {
   std::vector<DurableChannel*> advanced;
   for (DurableChannel* const channel : touched_) {
     if (channel->Publish()) advanced.push_back(channel);
-    if (channel->head() > 0) dirty->insert(channel);
+    if (channel->head() > 0) changes->channels.insert(channel);
   }
   touched_.clear();
   for (auto& [name, channel] : new_) core_->channels.Insert(std::move(channel));
@@ -211,9 +294,9 @@ void CommitRound::Fail(const absl::Status& status) {
                                                 ? RefusesWrites(status)
                                                 : LogAppender::FailedBefore();
                           },
-                          [&](DeleteOutcome& deletion) {
-                            if (deletion.status.ok()) {
-                              deletion.status = RefusesWrites(status);
+                          [&](auto& other) {
+                            if (StatusOf(other.result).ok()) {
+                              other.result = RefusesWrites(status);
                             }
                           }},
                outcome);
@@ -224,6 +307,8 @@ void CommitRound::Undo() {
   for (DurableChannel* const channel : touched_) channel->Undo();
   touched_.clear();
   new_.clear();
+  if (!changed_producers_.empty()) core_->context.named_producers->Undo();
+  changed_producers_.clear();
 }
 
 void CommitRound::PrepareDeletions(const absl::Status& failure) {
@@ -243,7 +328,7 @@ bool CommitRound::HasDeleted() const {
   return std::any_of(
       outcomes_.begin(), outcomes_.end(), [](const Outcome& outcome) {
         const auto* const deletion = std::get_if<DeleteOutcome>(&outcome);
-        return deletion != nullptr && deletion->status.ok();
+        return deletion != nullptr && deletion->result.ok();
       });
 }
 
@@ -263,8 +348,8 @@ absl::AnyInvocable<void()> CommitRound::Complete() {
       std::visit(Overloaded{[](AppendOutcome& append) {
                               append.request.done(std::move(append.result));
                             },
-                            [](DeleteOutcome& deletion) {
-                              deletion.request.done(deletion.status);
+                            [](auto& other) {
+                              other.request.done(std::move(other.result));
                             }},
                  outcome);
     }

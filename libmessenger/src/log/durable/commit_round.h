@@ -22,6 +22,14 @@
 
 namespace messenger {
 
+// What has changed since the last checkpoint.
+struct Changes {
+  absl::flat_hash_set<DurableChannel*> channels;
+  absl::flat_hash_set<ProducerId> named_producers;
+
+  bool empty() const { return channels.empty() && named_producers.empty(); }
+};
+
 // Requests are prepared one after the other, each as it is with those before
 // it. When the journal has the round, all of it is published; if it could not
 // be written, it fails, and all is as it was. Then, or if there was nothing to
@@ -37,14 +45,17 @@ class CommitRound {
   // deletion because of `failure`.
   void Prepare(AppendRequest request, const absl::Status& refusal);
   void Prepare(DeleteRequest request, const absl::Status& failure);
+  // As appends.
+  void Prepare(OpenProducerRequest request, const absl::Status& refusal);
+  void Prepare(DeleteProducerRequest request, const absl::Status& refusal);
 
   // How many requests it has.
   std::size_t size() const { return outcomes_.size(); }
   // What is to be written.
   JournalRound& journal_round() { return round_; }
 
-  // Adds the channels that have changed to `dirty`.
-  void Publish(absl::flat_hash_set<DurableChannel*>* dirty);
+  // Adds what has changed to `changes`.
+  void Publish(Changes* changes);
   void Fail(const absl::Status& status);
   // After Fail: prepares those deletions again that have failed with the round.
   // Appends may have failed with it; a deletion takes little room, and makes
@@ -72,13 +83,26 @@ class CommitRound {
   };
   struct DeleteOutcome {
     DeleteRequest request;
-    absl::Status status;
+    absl::Status result;
     bool decided = false;  // before the round
   };
-  using Outcome = std::variant<AppendOutcome, DeleteOutcome>;
+  struct OpenProducerOutcome {
+    OpenProducerRequest request;
+    absl::StatusOr<ProducerInfo> result;
+  };
+  struct DeleteProducerOutcome {
+    DeleteProducerRequest request;
+    absl::Status result;
+  };
+  using Outcome = std::variant<AppendOutcome, DeleteOutcome,
+                               OpenProducerOutcome, DeleteProducerOutcome>;
 
   // `*bytes` are those that new messages take.
   AppendResult PrepareBatch(const AppendBatch& batch, std::uint64_t* bytes);
+  absl::StatusOr<ProducerInfo> OpenProducer(const ProducerKey& key);
+  absl::Status DeleteProducer(const ProducerKey& key);
+  // Before what an older server does not know is written.
+  absl::Status RaiseVersion();
   // For its first message: counts it among the channels.
   absl::StatusOr<DurableChannel*> FindOrCreate(const AppendBatch& batch);
   // As it is with what is prepared; null if there is none.
@@ -103,6 +127,8 @@ class CommitRound {
   };
   Counts counts_;
   Counts counts_before_;
+  // Named ones that have appended, or were opened or deleted.
+  std::vector<ProducerId> changed_producers_;
   // Messages from a segment that a producer repeats, since it will go on to
   // repeat those after them.
   struct Repeated {

@@ -54,7 +54,7 @@ Committer::Committer(DurableCore* core, Recovered recovered)
     : core_(core),
       journal_(std::move(recovered.journal)),
       next_round_(recovered.next_round),
-      dirty_(std::move(recovered.dirty)),
+      changes_(std::move(recovered.changes)),
       round_(core),
       availability_(&core->listeners, core->context.options.on_notice) {}
 
@@ -66,8 +66,12 @@ absl::Status Committer::BeginEpoch() {
   const std::uint64_t epoch = RandomNonZero64();
   core_->channels.ForEach([this](DurableChannel* channel) {
     channel->EndEpoch();
-    dirty_.insert(channel);
+    changes_.channels.insert(channel);
   });
+  core_->context.named_producers->BeginEpoch();
+  for (const auto& kept : core_->context.named_producers->Save()) {
+    changes_.named_producers.insert(kept.producer.id);
+  }
   core_->context.BeginEpoch(epoch);
   core_->Notify(
       "the log was not closed, and its messages were not synced: some may be "
@@ -190,8 +194,13 @@ void Committer::Commit(std::vector<LogRequest> requests) {
   for (LogRequest& request : requests) {
     if (auto* const append = std::get_if<AppendRequest>(&request)) {
       round_.Prepare(std::move(*append), refusal);
+    } else if (auto* const deletion = std::get_if<DeleteRequest>(&request)) {
+      round_.Prepare(std::move(*deletion), failure_);
+    } else if (auto* const open = std::get_if<OpenProducerRequest>(&request)) {
+      round_.Prepare(std::move(*open), refusal);
     } else {
-      round_.Prepare(std::get<DeleteRequest>(std::move(request)), failure_);
+      round_.Prepare(std::get<DeleteProducerRequest>(std::move(request)),
+                     refusal);
     }
   }
   if (!round_.journal_round().empty()) {
@@ -221,7 +230,7 @@ absl::Status Committer::WriteRound() {
   }
   CountRound();
   ++next_round_;
-  round_.Publish(&dirty_);
+  round_.Publish(&changes_);
   return s;
 }
 
@@ -351,12 +360,17 @@ std::unique_ptr<CheckpointWork> Committer::BeginJournal(
                .first_journal = journal_->number(),
                .first_round = next_round_,
                .time = core_->Now()};
-  for (DurableChannel* const channel : dirty_) {
+  for (DurableChannel* const channel : changes_.channels) {
     work->dirty.push_back(
         {.channel = channel, .state = channel->BeginCheckpoint()});
     if (!channel->exists()) Bury(channel, work->dirty.back().state, work.get());
   }
-  dirty_.clear();
+  const NamedProducers& named = *core_->context.named_producers;
+  for (const ProducerId& id : changes_.named_producers) {
+    work->named_producers.emplace_back(id, named.FindById(id));
+  }
+  work->idempotency_keys = core_->context.idempotency_keys->Save();
+  changes_ = {};
   return work;
 }
 

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
@@ -43,8 +42,7 @@ class Committer {
   struct Recovered {
     std::unique_ptr<JournalWriter> journal;  // new
     std::uint64_t next_round = 1;
-    // Those that have changed since the last checkpoint.
-    absl::flat_hash_set<DurableChannel*> dirty;
+    Changes changes;
   };
   // `core`, whose channels are there, must outlive it.
   Committer(DurableCore* core, Recovered recovered);
@@ -57,7 +55,7 @@ class Committer {
   // Begins an epoch in the journal.
   absl::Status BeginEpoch();
   // Whether there is something for a checkpoint.
-  bool HasChanges() const { return !dirty_.empty(); }
+  bool HasChanges() const { return !changes_.empty(); }
   // Looks whether there is room on the disk, and starts the thread.
   void Start();
 
@@ -127,7 +125,7 @@ class Committer {
   // Commit thread only; once it has ended, checkpoint thread.
   std::unique_ptr<JournalWriter> journal_;
   std::uint64_t next_round_;
-  absl::flat_hash_set<DurableChannel*> dirty_;  // since the last checkpoint
+  Changes changes_;       // since the last checkpoint
   absl::Status failure_;  // why nothing is accepted any more
   // What the last sync took.
   std::chrono::steady_clock::duration sync_time_{0};

@@ -23,6 +23,7 @@ DurableCore::DurableCore(std::string directory_name, const LogOptions& options,
       files(*durable.files),
       context{.options = options, .clock = durable.clock, .epochs = {}},
       reserve(durable.files, fmt::format("{}/{}", directory, kReserveName)),
+      checkpoint(durable.files, directory, &reserve),
       cache(durable.files, durable.max_open_segments) {}
 
 absl::StatusOr<std::unique_ptr<JournalWriter>> DurableCore::CreateJournal(

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "log/channel_context.h"
 #include "log/channel_map.h"
+#include "log/durable/checkpoint_file.h"
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_system.h"
 #include "log/durable/journal.h"
@@ -91,6 +92,7 @@ struct DurableCore {
   ChannelContext context;
   std::uint64_t key = 0;
   Reserve reserve;
+  CheckpointFile checkpoint;
   SegmentCache cache;
   ChannelMap<DurableChannel> channels;
   LogListeners listeners;

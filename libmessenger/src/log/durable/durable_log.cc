@@ -8,6 +8,7 @@
 
 #include "base/counters.h"
 #include "base/forked.h"
+#include "base/out_of_memory.h"
 #include "log/durable/layout.h"
 #include "log/durable/log_time.h"
 #include "log/durable/recovery.h"
@@ -83,6 +84,7 @@ absl::Status DurableLog::SetUpDirectory() {
   for (const std::string& notice : recovered->notices) core_.Notify(notice);
   const LogState& checkpoint = recovered->checkpoint.log;
   core_.key = checkpoint.key;
+  core_.checkpoint.Open(checkpoint.version);
   core_.context.clock = ContinueFrom(recovered->last_time, core_.durable.clock,
                                      core_.context.options.retention.max_age);
   if (std::any_of(recovered->channels.begin(), recovered->channels.end(),
@@ -101,7 +103,7 @@ absl::Status DurableLog::SetUpDirectory() {
   committer_ = std::make_unique<Committer>(
       &core_, Committer::Recovered{.journal = *std::move(journal),
                                    .next_round = recovered->next_round,
-                                   .dirty = std::move(recovered->dirty)});
+                                   .changes = std::move(recovered->changes)});
   if (recovered->needs_new_epoch) {
     if (absl::Status s = committer_->BeginEpoch(); !s.ok()) return s;
   }
@@ -143,6 +145,8 @@ void DurableLog::NotifyOfAge(std::chrono::nanoseconds said) const {
 LogStats DurableLog::Stats() const {
   LogStats stats = Snapshot(core_.counters);
   stats.channels = core_.channels.size();
+  stats.named_producers = core_.context.named_producers->size();
+  stats.idempotency_keys = core_.context.idempotency_keys->size();
   return stats;
 }
 
@@ -150,6 +154,29 @@ void DurableLog::DeleteChannel(std::string_view channel,
                                absl::AnyInvocable<void(absl::Status)> done) {
   committer_->Enqueue(
       DeleteRequest{.channel = std::string(channel), .done = std::move(done)});
+}
+
+void DurableLog::OpenProducer(std::string_view channel, std::string_view name,
+                              ProducerDone done) {
+  committer_->Enqueue(OpenProducerRequest{
+      .producer = {.channel = std::string(channel), .name = std::string(name)},
+      .done = std::move(done)});
+}
+
+void DurableLog::ListProducers(std::string_view channel,
+                               const ProducerKey& after, std::size_t max,
+                               ProducersDone done) {
+  done(RefuseIfOutOfMemory([&] {
+    return absl::StatusOr<std::vector<ProducerInfo>>(
+        core_.context.named_producers->List(channel, after, max, epoch()));
+  }));
+}
+
+void DurableLog::DeleteProducer(std::string_view channel, std::string_view name,
+                                absl::AnyInvocable<void(absl::Status)> done) {
+  committer_->Enqueue(DeleteProducerRequest{
+      .producer = {.channel = std::string(channel), .name = std::string(name)},
+      .done = std::move(done)});
 }
 
 }  // namespace messenger

@@ -54,18 +54,12 @@ class DurableLog final : public MessageLog {
   }
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
-  void OpenProducer(std::string_view /*channel*/, std::string_view /*name*/,
-                    ProducerDone done) override {
-    done(absl::UnimplementedError("named producers"));
-  }
-  void ListProducers(std::string_view /*channel*/, const ProducerKey& /*after*/,
-                     std::size_t /*max*/, ProducersDone done) override {
-    done(absl::UnimplementedError("named producers"));
-  }
-  void DeleteProducer(std::string_view /*channel*/, std::string_view /*name*/,
-                      absl::AnyInvocable<void(absl::Status)> done) override {
-    done(absl::UnimplementedError("named producers"));
-  }
+  void OpenProducer(std::string_view channel, std::string_view name,
+                    ProducerDone done) override;
+  void ListProducers(std::string_view channel, const ProducerKey& after,
+                     std::size_t max, ProducersDone done) override;
+  void DeleteProducer(std::string_view channel, std::string_view name,
+                      absl::AnyInvocable<void(absl::Status)> done) override;
   void AddListener(LogListener* listener) override {
     core_.listeners.Add(listener);
   }

@@ -10,6 +10,7 @@
 #include "base/narrow.h"
 #include "log/durable/disk_coding.h"
 #include "log/durable/file_util.h"
+#include "log/durable/table_coding.h"
 
 namespace messenger {
 namespace {
@@ -33,6 +34,8 @@ constexpr std::size_t kRoundHeaderChecked = 32;  // by its own checksum
 
 // Header of a record.
 constexpr std::size_t kRecordHeaderSize = 16;
+constexpr auto kLastType =
+    static_cast<unsigned char>(JournalRecord::Type::kIdempotencyKey);
 
 // Room is reserved in such steps, so that most syncs need not write metadata.
 constexpr std::uint64_t kAllocationStep = std::uint64_t{4} << 20;
@@ -104,34 +107,60 @@ void JournalRound::MakeRoom(std::size_t size) {
 void JournalRound::AddEntries(std::string_view channel,
                               std::uint64_t first_sequence,
                               std::string_view entries) {
-  AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kEntries), channel,
-            first_sequence, entries);
+  AddRecord({.type = JournalRecord::Type::kEntries,
+             .channel = channel,
+             .number = first_sequence,
+             .entries = entries});
 }
 
 void JournalRound::AddDeletion(std::string_view channel, std::uint64_t head) {
-  AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kDeletion), channel,
-            head, {});
+  AddRecord({.type = JournalRecord::Type::kDeletion,
+             .channel = channel,
+             .number = head,
+             .entries = {}});
 }
 
 void JournalRound::AddEpoch(std::uint64_t epoch) {
-  AddRecord(static_cast<std::uint8_t>(JournalRecord::Type::kEpoch), {}, epoch,
-            {});
+  AddRecord({.type = JournalRecord::Type::kEpoch,
+             .channel = {},
+             .number = epoch,
+             .entries = {}});
 }
 
-void JournalRound::AddRecord(std::uint8_t type, std::string_view channel,
-                             std::uint64_t number, std::string_view entries) {
+void JournalRound::AddProducer(const NamedProducers::Kept& kept) {
+  AddRecord({.type = JournalRecord::Type::kProducer,
+             .channel = kept.key.channel,
+             .number = kept.producer.generation,
+             .entries = EncodeNamedProducer(kept)});
+}
+
+void JournalRound::AddProducerDeletion(const NamedProducers::Kept& deleted) {
+  AddRecord({.type = JournalRecord::Type::kProducerDeletion,
+             .channel = deleted.key.channel,
+             .number = deleted.producer.generation,
+             .entries = EncodeNamedProducer(deleted)});
+}
+
+void JournalRound::AddIdempotencyKey(const IdempotencyKey& key) {
+  AddRecord({.type = JournalRecord::Type::kIdempotencyKey,
+             .channel = key.channel,
+             .number = key.sequence,
+             .entries = EncodeIdempotencyKey(key)});
+}
+
+void JournalRound::AddRecord(const JournalRecord& record) {
   std::array<char, kRecordHeaderSize> header{};
-  header[0] = static_cast<char>(type);
+  header[0] = static_cast<char>(record.type);
   // Names are short, and entries are those of one chunk, whose offsets have 32
   // bits.
   PutLittleEndian<std::uint8_t>(&header[1],
-                                Narrow<std::uint8_t>(channel.size()));
+                                Narrow<std::uint8_t>(record.channel.size()));
   PutLittleEndian<std::uint32_t>(&header[4],
-                                 Narrow<std::uint32_t>(entries.size()));
-  PutLittleEndian<std::uint64_t>(&header[8], number);
+                                 Narrow<std::uint32_t>(record.entries.size()));
+  PutLittleEndian<std::uint64_t>(&header[8], record.number);
   bytes_.append(header.data(), header.size());
-  bytes_.append(channel);
-  bytes_.append(entries);
+  bytes_.append(record.channel);
+  bytes_.append(record.entries);
 }
 
 absl::StatusOr<std::unique_ptr<JournalWriter>> JournalWriter::Create(
@@ -327,7 +356,7 @@ absl::Status JournalReader::ForEachRecord(
     const std::size_t size = GetLittleEndian<std::uint32_t>(&rest[4]);
     const auto number = GetLittleEndian<std::uint64_t>(&rest[8]);
     rest.remove_prefix(kRecordHeaderSize);
-    if (type < 1 || type > 3 || rest.size() < name_size + size) {
+    if (type < 1 || type > kLastType || rest.size() < name_size + size) {
       return malformed();
     }
     absl::Status s = visit({.type = static_cast<JournalRecord::Type>(type),

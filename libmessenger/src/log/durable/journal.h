@@ -16,6 +16,8 @@
 #include "absl/status/statusor.h"
 #include "log/durable/file_system.h"
 #include "log/durable/log_time.h"
+#include "log/idempotency_keys.h"
+#include "log/named_producers.h"
 
 namespace messenger {
 
@@ -56,6 +58,22 @@ struct JournalTraits {
   bool follows_close = false;
 };
 
+struct JournalRecord {
+  enum class Type : std::uint8_t {
+    kEntries = 1,
+    kDeletion = 2,
+    kEpoch = 3,
+    // In logs of version 3.
+    kProducer = 4,
+    kProducerDeletion = 5,
+    kIdempotencyKey = 6,
+  };
+  Type type;
+  std::string_view channel;
+  std::uint64_t number;  // first sequence, head, epoch, generation, sequence
+  std::string_view entries;  // or what table_coding.h encodes
+};
+
 // One commit round: records that become durable together.
 class JournalRound {
  public:
@@ -71,6 +89,11 @@ class JournalRound {
   void AddDeletion(std::string_view channel, std::uint64_t head);
   // From here on the log has another epoch.
   void AddEpoch(std::uint64_t epoch);
+  // The named producer was opened, and is like this now, or was deleted.
+  void AddProducer(const NamedProducers::Kept& kept);
+  void AddProducerDeletion(const NamedProducers::Kept& deleted);
+  // Of a message that is in the round.
+  void AddIdempotencyKey(const IdempotencyKey& key);
 
   bool empty() const;
   std::size_t size() const { return bytes_.size(); }
@@ -78,8 +101,7 @@ class JournalRound {
 
  private:
   friend class JournalWriter;
-  void AddRecord(std::uint8_t type, std::string_view channel,
-                 std::uint64_t number, std::string_view entries);
+  void AddRecord(const JournalRecord& record);
 
   std::string bytes_;  // with room for the header
 };
@@ -123,14 +145,6 @@ class JournalWriter {
   std::uint64_t last_size_;  // before the last round
   std::uint64_t allocated_;
   bool has_remains_ = false;  // maybe, after the last round
-};
-
-struct JournalRecord {
-  enum class Type : std::uint8_t { kEntries = 1, kDeletion = 2, kEpoch = 3 };
-  Type type;
-  std::string_view channel;
-  std::uint64_t number;  // first sequence, head, epoch
-  std::string_view entries;
 };
 
 struct JournalRoundInfo {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "log/durable/layout.h"
+#include "log/durable/table_coding.h"
 #include "wire/channel_name.h"
 #include "wire/entry.h"
 
@@ -19,10 +20,21 @@ constexpr std::uint64_t kMaxRoundMessages = std::uint64_t{1} << 21;
 constexpr std::uint64_t kMaxJournalMessages = std::uint64_t{1} << 31;
 
 bool IsPossible(const JournalRecord& record) {
-  return record.type == JournalRecord::Type::kEpoch
-             ? record.number != 0
-             : !record.channel.empty() &&
-                   wire::ResolveChannelName(record.channel).ok();
+  using Type = JournalRecord::Type;
+  if (record.type == Type::kEpoch) return record.number != 0;
+  if (record.channel.empty() ||
+      !wire::ResolveChannelName(record.channel).ok()) {
+    return false;
+  }
+  switch (record.type) {
+    case Type::kProducer:
+    case Type::kProducerDeletion:
+      return ProducerIn(record).has_value();
+    case Type::kIdempotencyKey:
+      return KeyIn(record).has_value();
+    default:
+      return true;
+  }
 }
 
 // Without checksums: whether all in the record is as it must be.
@@ -34,6 +46,7 @@ bool IsSound(const JournalRecord& record) {
   if (record.type == JournalRecord::Type::kDeletion) {
     return record.entries.empty();
   }
+  if (record.type != JournalRecord::Type::kEntries) return true;
   const IntactEntries intact = FindIntactEntries(record, Timestamp::min());
   return intact.count > 0 && intact.size == record.entries.size();
 }
@@ -378,6 +391,25 @@ std::string JournalPath(std::uint64_t number) {
 
 std::uint64_t MaxMessages(std::uint64_t bytes) {
   return bytes / wire::EntrySize(wire::MessageSize({})) + 1;
+}
+
+std::optional<NamedProducers::Kept> ProducerIn(const JournalRecord& record) {
+  std::optional<NamedProducers::Kept> kept =
+      DecodeNamedProducer(record.entries);
+  if (kept && (kept->key.channel != record.channel ||
+               kept->producer.generation != record.number)) {
+    return std::nullopt;
+  }
+  return kept;
+}
+
+std::optional<IdempotencyKey> KeyIn(const JournalRecord& record) {
+  std::optional<IdempotencyKey> key = DecodeIdempotencyKey(record.entries);
+  if (key &&
+      (key->channel != record.channel || key->sequence != record.number)) {
+    return std::nullopt;
+  }
+  return key;
 }
 
 IntactEntries FindIntactEntries(const JournalRecord& record,

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -72,6 +73,11 @@ struct IntactEntries {
 IntactEntries FindIntactEntries(const JournalRecord& record,
                                 Timestamp not_before);
 
+// What a record says of a named producer, or of an idempotency key. Nothing if
+// there cannot be such a record.
+std::optional<NamedProducers::Kept> ProducerIn(const JournalRecord& record);
+std::optional<IdempotencyKey> KeyIn(const JournalRecord& record);
+
 // Takes what a replay finds, in order. An error ends the replay, which returns
 // it. What a reader shows is valid during the call, but for the bytes of
 // entries, which are until the end of the journal.
@@ -91,8 +97,8 @@ class JournalSink {
   // log's: see IsJournalFile.
   virtual absl::Status SkipFile(std::string_view name) = 0;
 
-  // A record of the reader's present round. Its channel, or its epoch, is one
-  // that there can be.
+  // A record of the reader's present round. Its channel, its epoch, its named
+  // producer, or its key is one that there can be.
   virtual absl::Status TakeRecord(const JournalReader& reader,
                                   const JournalRecord& record) = 0;
   // If it returns OK, the replay goes on with what is intact.

@@ -11,6 +11,7 @@
 #include "log/durable/journal_replay.h"
 #include "log/durable/layout.h"
 #include "log/durable/old_directories.h"
+#include "log/durable/table_coding.h"
 
 namespace messenger {
 namespace {
@@ -32,7 +33,7 @@ class Recovery final : public JournalSink {
     // removed: its rename may be in the page cache alone.
     absl::Status s = files_.SyncDirectory(directory_);
     if (!s.ok()) return s;
-    const std::uint32_t version = checkpoint->version;
+    const std::uint32_t version = checkpoint->log.version;
     SegmentsOfChannels segments;
     for (const ChannelState& channel : checkpoint->channels) {
       std::vector<std::uint64_t>& firsts = segments[channel.name];
@@ -44,7 +45,8 @@ class Recovery final : public JournalSink {
     s = Replay();
     // From here on, a server of before leaves the directory alone: what follows
     // would be damage for it.
-    if (s.ok() && version < kCheckpointVersion) {
+    if (s.ok() && version < kBasicCheckpointVersion) {
+      log_.checkpoint.log.version = kBasicCheckpointVersion;
       s = WriteCheckpoint(files_, directory_, log_.checkpoint.log,
                           log_.checkpoint.channels, log_.checkpoint.tombstones);
     }
@@ -52,6 +54,7 @@ class Recovery final : public JournalSink {
       s = RenameOldDirectories(files_, directory_, segments, &log_.notices);
     }
     if (!s.ok()) return s;
+    FindChangedProducers();
     // Then an epoch begins, so that the next recovery knows from where on
     // sequences that a checkpoint has as dropped are new ones.
     for (const auto& [name, channel] : log_.channels) {
@@ -113,6 +116,16 @@ class Recovery final : public JournalSink {
 
   void Take(Checkpoint checkpoint) {
     context_->epochs = checkpoint.log.epochs;
+    for (const NamedProducers::Kept& kept : checkpoint.named_producers) {
+      log_.checkpoint.tables.named_producers.emplace(kept.producer.id,
+                                                     EncodeNamedProducer(kept));
+      context_->named_producers->Restore(kept);
+    }
+    for (IdempotencyKey& key : checkpoint.idempotency_keys) {
+      context_->idempotency_keys->Restore(std::move(key));
+    }
+    log_.checkpoint.tables.idempotency_keys =
+        context_->idempotency_keys->Save();
     log_.checkpoint.log = std::move(checkpoint.log);
     for (ChannelState& state : checkpoint.channels) {
       std::string name = state.name;
@@ -125,6 +138,22 @@ class Recovery final : public JournalSink {
       log_.checkpoint.channels.emplace(name, EncodeChannelState(state));
       log_.channels.emplace(std::move(name), std::make_shared<DurableChannel>(
                                                  std::move(state), *context_));
+    }
+  }
+
+  // As journals, and a new epoch, have left them.
+  void FindChangedProducers() {
+    const auto& before = log_.checkpoint.tables.named_producers;
+    for (const auto& [id, encoded] : before) {
+      if (!context_->named_producers->FindById(id)) {
+        log_.changes.named_producers.insert(id);
+      }
+    }
+    for (const auto& kept : context_->named_producers->Save()) {
+      const auto same = before.find(kept.producer.id);
+      if (same == before.end() || same->second != EncodeNamedProducer(kept)) {
+        log_.changes.named_producers.insert(kept.producer.id);
+      }
     }
   }
 
@@ -194,6 +223,20 @@ class Recovery final : public JournalSink {
       case JournalRecord::Type::kEpoch:
         BeginEpoch(record.number);
         return absl::OkStatus();
+      case JournalRecord::Type::kProducer:
+        if (!context_->named_producers->Restore(*ProducerIn(record))) {
+          return TakeDamage({.file = JournalPath(reader.number()),
+                             .offset = reader.round().offset,
+                             .what = "a named producer has the id of another "
+                                     "one"});
+        }
+        return absl::OkStatus();
+      case JournalRecord::Type::kProducerDeletion:
+        context_->named_producers->RestoreDeletion(ProducerIn(record)->key);
+        return absl::OkStatus();
+      case JournalRecord::Type::kIdempotencyKey:
+        context_->idempotency_keys->Restore(*KeyIn(record));
+        return absl::OkStatus();
     }
     return absl::OkStatus();
   }
@@ -209,7 +252,7 @@ class Recovery final : public JournalSink {
           *context_);
       log_.tombstones.Erase(name);
     }
-    log_.dirty.insert(channel.get());
+    log_.changes.channels.insert(channel.get());
     return *channel;
   }
 
@@ -217,8 +260,9 @@ class Recovery final : public JournalSink {
     context_->BeginEpoch(epoch);
     for (const auto& [name, channel] : log_.channels) {
       channel->EndEpoch();
-      log_.dirty.insert(channel.get());
+      log_.changes.channels.insert(channel.get());
     }
+    context_->named_producers->BeginEpoch();
   }
 
   absl::Status TakeTornEnd(const TornEnd& torn) override {

@@ -15,10 +15,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "log/channel_map.h"
 #include "log/durable/checkpointer.h"
+#include "log/durable/commit_round.h"
 #include "log/durable/durable_channel.h"
 #include "log/durable/file_system.h"
 #include "log/durable/log_time.h"
@@ -29,8 +29,7 @@ struct RecoveredLog {
   ChannelMap<DurableChannel>::Map channels;
   Tombstones tombstones;  // of channels that are not in `channels`
   LastCheckpoint checkpoint;
-  // Those that have changed since the checkpoint.
-  absl::flat_hash_set<DurableChannel*> dirty;
+  Changes changes;  // since the checkpoint
   std::uint64_t next_journal = 0;
   std::uint64_t next_round = 0;
   TimeAnchor last_time;
@@ -40,9 +39,9 @@ struct RecoveredLog {
 };
 
 // Recovers the log in `directory`, or creates one if the directory is empty.
-// The caller holds the lock. Fills in `context->epochs`; `context` must outlive
-// the channels. DATA_LOSS says what is damaged; FAILED_PRECONDITION if the
-// directory holds something else.
+// The caller holds the lock. Fills in the epochs and the tables of `context`,
+// which must outlive the channels. DATA_LOSS says what is damaged;
+// FAILED_PRECONDITION if the directory holds something else.
 //
 // Linear in the journals and the number of channels.
 absl::StatusOr<RecoveredLog> Recover(FileSystem& files,

@@ -9,14 +9,14 @@ namespace {
 // waits, so that sources are seldom cut short.
 constexpr std::size_t kTurnSize = std::size_t{256} << 10;
 
-// They are no appends of a source, and take turns with the sources.
-constexpr std::uint64_t kDeletions = 0;
+// Of what is no append of a source, and takes turns with the sources.
+constexpr std::uint64_t kOthers = 0;
 
 constexpr std::size_t kMaxSpare = 64;
 
 std::uint64_t SourceOf(const LogRequest& request) {
   const auto* const append = std::get_if<AppendRequest>(&request);
-  return append == nullptr ? kDeletions : append->batch.source;
+  return append == nullptr ? kOthers : append->batch.source;
 }
 
 std::size_t SizeOf(const LogRequest& request) {

@@ -37,7 +37,18 @@ struct DeleteRequest {
   absl::AnyInvocable<void(absl::Status)> done;
 };
 
-using LogRequest = std::variant<AppendRequest, DeleteRequest>;
+struct OpenProducerRequest {
+  ProducerKey producer;
+  ProducerDone done;
+};
+
+struct DeleteProducerRequest {
+  ProducerKey producer;
+  absl::AnyInvocable<void(absl::Status)> done;
+};
+
+using LogRequest = std::variant<AppendRequest, DeleteRequest,
+                                OpenProducerRequest, DeleteProducerRequest>;
 
 // The requests of one source keep their order. Sources take turns, so that one
 // that has much to store does not keep the others waiting.
@@ -45,7 +56,7 @@ using LogRequest = std::variant<AppendRequest, DeleteRequest>;
 // Thread safety: none.
 class RequestQueue {
  public:
-  // Deletions are of a source of their own.
+  // What is no append is of a source of its own.
   void Push(LogRequest request);
 
   bool empty() const { return turns_.empty(); }

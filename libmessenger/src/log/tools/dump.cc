@@ -115,9 +115,10 @@ class Reader {
     absl::Status s = ReadSegments(&selector);
     if (!s.ok() || selector.done()) return s;
     ChannelTips tips = survey_.tips();
-    const auto walk = WalkJournals(
-        files_, context_.directory, survey_.checkpoint(), &tips, selector,
-        [this](const LogFinding& finding) { Report(finding); });
+    const auto walk =
+        WalkJournals(files_, context_.directory, survey_.checkpoint(), &tips,
+                     survey_.tables().get(), selector,
+                     [this](const LogFinding& finding) { Report(finding); });
     return selector.done() ? absl::OkStatus() : walk.status();
   }
 
@@ -135,9 +136,9 @@ class Reader {
       // What is deleted is known when all journals were read.
       ChannelTips tips = survey_.tips();
       JournalVisitor nobody;
-      const auto walk =
-          WalkJournals(files_, context_.directory, survey_.checkpoint(), &tips,
-                       nobody, [](const LogFinding& /*finding*/) {});
+      const auto walk = WalkJournals(
+          files_, context_.directory, survey_.checkpoint(), &tips,
+          survey_.tables().get(), nobody, [](const LogFinding& /*finding*/) {});
       if (!walk.ok()) return walk.status();
       for (const auto& [name, tip] : tips) survey_.channels[name].tip = tip;
     }
@@ -221,6 +222,11 @@ absl::StatusOr<LogOverview> Inspect(const LogToolContext& context,
                          survey->journal_epochs.end());
   for (const auto& [name, channel] : survey->channels) {
     overview.channels.push_back(Describe(name, channel));
+  }
+  if (survey->tables_after) {
+    overview.named_producers = survey->tables_after->named_producers.List(
+        "", {}, SIZE_MAX, overview.epochs.empty() ? 0 : overview.epochs.back());
+    overview.idempotency_keys = survey->tables_after->idempotency_keys.size();
   }
   return overview;
 }

@@ -14,13 +14,14 @@ namespace {
 
 class Walk final : public JournalSink {
  public:
-  Walk(const LogState* checkpoint, ChannelTips* tips, JournalVisitor& visitor,
-       absl::FunctionRef<void(LogFinding)> report)
+  Walk(const LogState* checkpoint, ChannelTips* tips, LogTables* tables,
+       JournalVisitor& visitor, absl::FunctionRef<void(LogFinding)> report)
       : has_checkpoint_(checkpoint != nullptr),
         carried_file_(has_checkpoint_ ? JournalPath(CarriedNumber(
                                             checkpoint->first_journal))
                                       : ""),
         tips_(*tips),
+        tables_(*tables),
         visitor_(visitor),
         report_(report) {}
 
@@ -131,7 +132,20 @@ class Walk final : public JournalSink {
           // What was lost was not dropped.
           tip.first_sequence = std::min(tip.first_sequence, tip.head + 1);
         }
+        tables_.named_producers.BeginEpoch();
         return visitor_.VisitEpoch(record.number);
+      case JournalRecord::Type::kProducer:
+        // One that has the id of another one.
+        if (!tables_.named_producers.Restore(*ProducerIn(record))) {
+          CannotBe(reader, 0);
+        }
+        return absl::OkStatus();
+      case JournalRecord::Type::kProducerDeletion:
+        tables_.named_producers.RestoreDeletion(ProducerIn(record)->key);
+        return absl::OkStatus();
+      case JournalRecord::Type::kIdempotencyKey:
+        tables_.idempotency_keys.Restore(*KeyIn(record));
+        return absl::OkStatus();
     }
     return absl::OkStatus();
   }
@@ -200,11 +214,24 @@ class Walk final : public JournalSink {
     tip.head = end - 1;
     tip.last_time = intact.last_time;
     tip.is_newest = whole;
+    NoteProducers(entries);
     return visitor_.VisitEntries({.channel = record.channel,
                                   .first_sequence = record.number + skip,
                                   .count = intact.count - skip,
                                   .bytes = entries,
                                   .written = reader.round().time.log_time});
+  }
+
+  // What named producers have sent.
+  void NoteProducers(std::string_view entries) {
+    if (tables_.named_producers.size() == 0) return;
+    wire::EntryReader reader(entries);
+    while (reader.Next()) {
+      Message message;
+      if (!wire::DecodeMessage(reader.message(), &message).ok()) return;
+      tables_.named_producers.RestoreAppend(
+          message.producer_id, message.producer_sequence, message.send_time);
+    }
   }
 
   ChannelTip& TipOf(std::string_view channel) {
@@ -265,6 +292,7 @@ class Walk final : public JournalSink {
   const bool has_checkpoint_;
   const std::string carried_file_;
   ChannelTips& tips_;
+  LogTables& tables_;
   JournalVisitor& visitor_;
   const absl::FunctionRef<void(LogFinding)> report_;
   JournalWalk walk_;
@@ -278,9 +306,9 @@ class Walk final : public JournalSink {
 
 absl::StatusOr<JournalWalk> WalkJournals(
     FileSystem& files, const std::string& directory, const LogState* checkpoint,
-    ChannelTips* tips, JournalVisitor& visitor,
+    ChannelTips* tips, LogTables* tables, JournalVisitor& visitor,
     absl::FunctionRef<void(LogFinding)> report) {
-  Walk walk(checkpoint, tips, visitor, report);
+  Walk walk(checkpoint, tips, tables, visitor, report);
   const absl::StatusOr<JournalEnd> end =
       ReplayJournals(files, directory, checkpoint, walk);
   if (!end.ok()) return end.status();

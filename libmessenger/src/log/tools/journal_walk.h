@@ -15,6 +15,8 @@
 #include "log/durable/checkpoint.h"
 #include "log/durable/file_system.h"
 #include "log/durable/journal_replay.h"
+#include "log/idempotency_keys.h"
+#include "log/named_producers.h"
 #include "messenger/log_tools.h"
 #include "messenger/message.h"
 
@@ -32,6 +34,14 @@ struct ChannelTip {
   std::uint64_t unwritten_begin = 1;
 };
 using ChannelTips = std::map<std::string, ChannelTip, std::less<>>;
+
+// What is of all channels together, before the walk and after it. Nothing is
+// forgotten.
+struct LogTables {
+  NamedProducers named_producers{SIZE_MAX};
+  IdempotencyKeys idempotency_keys{
+      {.max_keys = SIZE_MAX, .timeout = std::chrono::nanoseconds::max()}};
+};
 
 // Gets what is in the journals, in order. The views live until EndJournal. An
 // error ends the walk.
@@ -81,7 +91,7 @@ struct JournalWalk {
 // The checkpoint as for ReplayJournals.
 absl::StatusOr<JournalWalk> WalkJournals(
     FileSystem& files, const std::string& directory, const LogState* checkpoint,
-    ChannelTips* tips, JournalVisitor& visitor,
+    ChannelTips* tips, LogTables* tables, JournalVisitor& visitor,
     absl::FunctionRef<void(LogFinding)> report);
 
 }  // namespace messenger

@@ -21,6 +21,7 @@
 #include "log/durable/old_directories.h"
 #include "log/durable/retention.h"
 #include "log/durable/segment_writer.h"
+#include "log/durable/table_coding.h"
 #include "log/tools/kept_files.h"
 #include "messenger/log.h"
 #include "wire/entry.h"
@@ -154,8 +155,14 @@ class JournalFlattener final : public JournalVisitor {
  public:
   // No epochs: they are not known.
   JournalFlattener(RepairedChannels* channels, ChannelContext* epochs,
-                   SegmentMaker* segments)
-      : channels_(*channels), epochs_(epochs), segments_(*segments) {}
+                   LogTables* tables, SegmentMaker* segments)
+      : channels_(*channels),
+        epochs_(epochs),
+        tables_(*tables),
+        segments_(*segments) {}
+
+  // Of what it was shown.
+  bool uses_new_version() const { return uses_new_version_; }
 
   absl::Status VisitEntries(const Entries& entries) override {
     RepairedChannel& channel = ChannelOf(entries.channel);
@@ -168,7 +175,12 @@ class JournalFlattener final : public JournalVisitor {
         if (!s.ok()) return s;
         channel.state.last_time =
             std::max(channel.state.last_time, message.send_time);
-        RecordProducer(message, entries.written, &channel.producers);
+        uses_new_version_ = uses_new_version_ || UsesNewVersion(message);
+        const bool is_named = tables_.named_producers.RestoreAppend(
+            message.producer_id, message.producer_sequence, message.send_time);
+        RecordProducer(message, entries.written, &channel.producers,
+                       is_named ? ProducerTable::Counts::kWithHoles
+                                : ProducerTable::Counts::kConsecutively);
       }
       channel.state.head = end - 1;
     }
@@ -233,7 +245,9 @@ class JournalFlattener final : public JournalVisitor {
 
   RepairedChannels& channels_;
   ChannelContext* const epochs_;
+  LogTables& tables_;
   SegmentMaker& segments_;
+  bool uses_new_version_ = false;
   // Written at the end of the journal.
   std::map<RepairedChannel*, std::vector<Entries>> pending_;
 };
@@ -288,7 +302,8 @@ class Repairer {
       }
     }
     absl::Status s;
-    if (!survey_.checkpoint_lost && survey_.version < kCheckpointVersion) {
+    if (!survey_.checkpoint_lost &&
+        survey_.log.version < kBasicCheckpointVersion) {
       // The server of before must not find the log half renamed.
       absl::StatusOr<Checkpoint> checkpoint =
           LoadCheckpoint(files_, directory_);
@@ -297,6 +312,7 @@ class Repairer {
       for (const ChannelState& state : checkpoint->channels) {
         channels[state.name] = EncodeChannelState(state);
       }
+      checkpoint->log.version = kBasicCheckpointVersion;
       s = WriteCheckpoint(files_, directory_, checkpoint->log, channels);
     }
     if (s.ok()) {
@@ -396,8 +412,9 @@ class Repairer {
       log.epochs = {RandomNonZero64()};
     }
     SegmentMaker segments(files_, directory_, log.epochs.back());
+    const std::unique_ptr<LogTables> tables = survey_.tables();
     if (s.ok()) s = TakeSegments(&segments);
-    if (s.ok()) s = TakeJournals(&segments, &log);
+    if (s.ok()) s = TakeJournals(&segments, tables.get(), &log);
     if (s.ok()) s = files_.SyncDirectory(ChannelsDirectory(directory_));
     if (s.ok()) {
       s = JournalWriter::Create(files_, JournalsDirectory(directory_),
@@ -410,7 +427,14 @@ class Repairer {
       channel.state.producers = channel.producers.Save();
       encoded[name] = EncodeChannelState(channel.state);
     }
-    s = WriteCheckpoint(files_, directory_, log, encoded);
+    CheckpointTables encoded_tables = {
+        .named_producers = {},
+        .idempotency_keys = tables->idempotency_keys.Save()};
+    for (const auto& kept : tables->named_producers.Save()) {
+      encoded_tables.named_producers[kept.producer.id] =
+          EncodeNamedProducer(kept);
+    }
+    s = WriteCheckpoint(files_, directory_, log, encoded, {}, encoded_tables);
     if (!s.ok()) return s;
     // The log is whole now. The server would remove the rest, too.
     s = RemoveRest(log.first_journal);
@@ -493,20 +517,29 @@ class Repairer {
     return segments->End();
   }
 
-  absl::Status TakeJournals(SegmentMaker* segments, LogState* log) {
+  absl::Status TakeJournals(SegmentMaker* segments, LogTables* tables,
+                            LogState* log) {
     ChannelTips tips = survey_.tips();
     ChannelContext epochs;
     epochs.epochs = log->epochs;
-    JournalFlattener flattener(
-        &channels_, survey_.checkpoint_lost ? nullptr : &epochs, segments);
+    JournalFlattener flattener(&channels_,
+                               survey_.checkpoint_lost ? nullptr : &epochs,
+                               tables, segments);
     absl::StatusOr<JournalWalk> walk =
-        WalkJournals(files_, directory_, survey_.checkpoint(), &tips, flattener,
-                     [](const LogFinding& /*finding*/) {});
+        WalkJournals(files_, directory_, survey_.checkpoint(), &tips, tables,
+                     flattener, [](const LogFinding& /*finding*/) {});
     if (!walk.ok()) return walk.status();
     result_.new_epoch = survey_.checkpoint_lost || walk->end.needs_new_epoch ||
                         walk->may_be_lost > 0;
     if (result_.new_epoch && !survey_.checkpoint_lost) {
       flattener.BeginEpoch(RandomNonZero64());
+    }
+    // What is lost may have been openings.
+    if (result_.new_epoch) tables->named_producers.BeginEpoch();
+    if (survey_.uses_new_version || flattener.uses_new_version() ||
+        tables->named_producers.size() > 0 ||
+        tables->idempotency_keys.size() > 0) {
+      log->version = kCheckpointVersion;
     }
     log->epochs = std::move(epochs.epochs);
     log->first_journal = walk->end.next_journal;
@@ -546,6 +579,10 @@ class Repairer {
     result_.remarks.emplace_back(
         "ages begin anew for retention; of producers, only those whose "
         "messages are there are known");
+    result_.remarks.emplace_back(
+        "of named producers and idempotency keys, only those in the journals "
+        "are known: any other named producer is refused until it is opened "
+        "anew, and begins without a message then");
   }
 
   void TellLosses() {

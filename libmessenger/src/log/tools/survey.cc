@@ -187,6 +187,9 @@ class Survey {
     absl::Status s = Scan(state.name, state.last_time, /*open_end=*/true,
                           &segment, [&](const Message& message) {
                             RecordProducer(message, {}, producers);
+                            if (UsesNewVersion(message)) {
+                              survey_.uses_new_version = true;
+                            }
                           });
     if (!s.ok()) return s;
     // There was one message at least.
@@ -271,9 +274,11 @@ class Survey {
 
   absl::Status ReadJournals() {
     ChannelTips tips = survey_.tips();
+    survey_.tables_after = survey_.tables();
     Counter counter(this);
     absl::StatusOr<JournalWalk> walk =
-        WalkJournals(files_, directory_, survey_.checkpoint(), &tips, counter,
+        WalkJournals(files_, directory_, survey_.checkpoint(), &tips,
+                     survey_.tables_after.get(), counter,
                      [this](const LogFinding& finding) { Report(finding); });
     if (!walk.ok()) return walk.status();
     survey_.journals = *std::move(walk);
@@ -466,8 +471,9 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockLogToRead(
 }
 
 void LogSurvey::Take(Checkpoint checkpoint) {
-  version = checkpoint.version;
   log = std::move(checkpoint.log);
+  named_producers = std::move(checkpoint.named_producers);
+  idempotency_keys = std::move(checkpoint.idempotency_keys);
   for (ChannelState& state : checkpoint.channels) {
     std::string name = state.name;
     SurveyedChannel& channel = channels[std::move(name)];
@@ -491,6 +497,21 @@ ChannelTips LogSurvey::tips() const {
                       segments.empty() ? 1 : segments.back().end_sequence)};
   }
   return tips;
+}
+
+std::unique_ptr<LogTables> LogSurvey::tables() const {
+  auto tables = std::make_unique<LogTables>();
+  for (const NamedProducers::Kept& kept : named_producers) {
+    tables->named_producers.Restore(kept);
+  }
+  for (const IdempotencyKey& key : idempotency_keys) {
+    tables->idempotency_keys.Restore(key);
+  }
+  return tables;
+}
+
+bool UsesNewVersion(const Message& message) {
+  return !message.data.empty() || !message.content_type.empty();
 }
 
 absl::StatusOr<LogSurvey> SurveyLog(const LogToolContext& context,
@@ -525,13 +546,13 @@ ProducerTable NewProducerTable() {
 }
 
 void RecordProducer(const Message& message, ProducerTable::Clock::time_point at,
-                    ProducerTable* producers) {
+                    ProducerTable* producers, ProducerTable::Counts counts) {
   if (message.producer_id == ProducerId{}) return;
   producers->Record(message.producer_id,
                     {.producer_sequence = message.producer_sequence,
                      .sequence = message.sequence,
                      .count = 1},
-                    at);
+                    at, counts);
 }
 
 }  // namespace messenger

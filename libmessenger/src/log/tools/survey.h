@@ -86,17 +86,23 @@ struct SurveyedChannel {
 };
 
 struct LogSurvey {
-  std::uint32_t version = kCheckpointVersion;  // if the checkpoint is there
   // Nothing was ever written to it.
   bool is_new = false;
   bool checkpoint_lost = false;
   // There are directories with names of version 1.
   bool has_old_directories = false;
-  // If the checkpoint is lost, without a key and epochs.
+  // If the checkpoint is lost, without a version, a key and epochs.
   LogState log;
+  // If the checkpoint is lost: segments have messages that only a log of
+  // kCheckpointVersion may have.
+  bool uses_new_version = false;
   std::vector<std::uint64_t> journal_epochs;  // that have begun since
   std::map<std::string, SurveyedChannel, std::less<>> channels;
+  // As of the checkpoint.
+  std::vector<NamedProducers::Kept> named_producers;
+  std::vector<IdempotencyKey> idempotency_keys;
   JournalWalk journals;
+  std::unique_ptr<LogTables> tables_after;  // after the journals
   std::vector<LogLoss> losses;
   std::set<std::string> damaged_files;  // within the directory
   LogVerification found;
@@ -107,14 +113,20 @@ struct LogSurvey {
   const LogState* checkpoint() const {
     return checkpoint_lost ? nullptr : &log;
   }
-  ChannelTips tips() const;  // before the journals
+  ChannelTips tips() const;                   // before the journals
+  std::unique_ptr<LogTables> tables() const;  // the same
 };
+
+// Whether only a log of kCheckpointVersion may have it.
+bool UsesNewVersion(const Message& message);
 
 // Producers, as they are without what a log's options say.
 ProducerTable NewProducerTable();
 // Remembers who has sent a message, if it has a producer.
-void RecordProducer(const Message& message, ProducerTable::Clock::time_point at,
-                    ProducerTable* producers);
+void RecordProducer(
+    const Message& message, ProducerTable::Clock::time_point at,
+    ProducerTable* producers,
+    ProducerTable::Counts counts = ProducerTable::Counts::kConsecutively);
 
 // Where a repair writes new segments, before they are moved to their place.
 inline constexpr std::string_view kRepairingName = "repairing";

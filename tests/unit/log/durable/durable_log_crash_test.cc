@@ -43,6 +43,14 @@ struct ModelChannel {
   };
   std::uint64_t deleted_head = 0;
   std::map<ProducerId, std::uint64_t> producers;  // last sequences
+  // Of its one named producer; 0: it is not there.
+  std::uint64_t generation = 0;
+  std::uint64_t last_of_named = 0;
+  struct Keyed {
+    std::string text;
+    std::uint64_t sequence = 0;
+  };
+  std::map<std::string, Keyed> keys;
   std::vector<Stored> messages;  // with sequences from deleted_head + 1 on
 
   std::uint64_t head() const { return deleted_head + messages.size(); }
@@ -53,6 +61,9 @@ using Model = std::map<std::string, ModelChannel>;
 struct Given {
   std::string channel;
   bool deletion = false;
+  bool opening = false;  // of the named producer
+  bool named = false;    // it is sent by that one
+  std::string key;
   std::vector<std::string> texts;
   std::optional<ProducerId> producer;
   std::uint64_t first_producer_sequence = 0;
@@ -146,13 +157,24 @@ class CrashTest {
     // Deletions that are lost may have had their effect all the same.
     if (synced() && random_.OneIn(40)) {
       given.deletion = true;
+    } else if (random_.OneIn(15)) {
+      given.opening = true;
     } else {
       const std::uint64_t count = 1 + random_.Between(0, 3);
       for (std::uint64_t i = 0; i < count; ++i) {
         given.texts.push_back(fmt::format(
             "{}{}", ++texts_, std::string(random_.Between(0, 299), 'x')));
       }
-      if (random_.OneIn(2)) {
+      const auto named = named_.find(given.channel);
+      if (named != named_.end() && random_.OneIn(3)) {
+        given.named = true;
+        given.producer = named->second.producer_id;
+        std::uint64_t& last = named->second.last_producer_sequence;
+        given.first_producer_sequence = last + 1 + random_.Between(0, 2);
+        last = given.first_producer_sequence + count - 1;
+      } else if (count == 1 && random_.OneIn(2)) {
+        given.key = fmt::format("k{}", texts_);
+      } else if (random_.OneIn(2)) {
         given.producer =
             Producer(static_cast<std::uint8_t>(random_.Between(0, 2)));
         std::uint64_t& last = last_sequence_[{given.channel, *given.producer}];
@@ -271,6 +293,21 @@ class CrashTest {
     }
   }
 
+  // What has a key is not stored again.
+  void RetryKeys() {
+    for (const auto& [name, channel] : model_) {
+      for (const auto& [key, keyed] : channel.keys) {
+        if (!random_.OneIn(10)) continue;
+        const auto result =
+            test::Append(*log_, BatchWithKey(name, key, keyed.text));
+        CAPTURE(key);
+        REQUIRE(result.ok());
+        CHECK(result->front().duplicate);
+        CHECK(result->front().first_sequence == keyed.sequence);
+      }
+    }
+  }
+
   FaultyFileSystem& files() { return *files_; }
   MessageLog& log() { return *log_; }
   Random& random() { return random_; }
@@ -288,10 +325,22 @@ class CrashTest {
           });
       return;
     }
+    if (given.opening) {
+      const auto opened = test::OpenProducer(*log_, given.channel, "p");
+      if (opened.ok()) named_[given.channel] = *opened;
+      outcomes_.Set(number, opened.ok()
+                                ? AppendResult(AppendResult::value_type())
+                                : AppendResult(opened.status()));
+      return;
+    }
     AppendBatch batch =
         given.producer ? BatchOf(given.channel, *given.producer,
                                  given.first_producer_sequence, given.texts)
                        : BatchOf(given.channel, given.texts);
+    batch.idempotency_key = given.key;
+    if (given.named) {
+      batch.producer_generation = named_[given.channel].generation;
+    }
     appender_->Append(std::move(batch), [this, number](AppendResult result) {
       outcomes_.Set(number, std::move(result));
     });
@@ -307,15 +356,25 @@ class CrashTest {
         channel.messages.clear();
         continue;
       }
+      if (given.opening) {
+        ++channel.generation;
+        continue;
+      }
       const auto& outcome = outcomes_.all()[i];
       std::optional<Timestamp> time;
       if (outcome && outcome->ok()) time = (*outcome)->front().send_time;
+      if (!given.key.empty()) {
+        channel.keys[given.key] = {.text = given.texts.front(),
+                                   .sequence = channel.head() + 1};
+      }
       for (std::size_t m = 0; m < given.texts.size(); ++m) {
         ModelChannel::Stored stored = {.text = given.texts[m], .time = time};
         if (given.producer) {
           stored.producer = *given.producer;
           stored.producer_sequence = given.first_producer_sequence + m;
-          channel.producers[*given.producer] = stored.producer_sequence;
+          (given.named ? channel.last_of_named
+                       : channel.producers[*given.producer]) =
+              stored.producer_sequence;
         }
         channel.messages.push_back(std::move(stored));
       }
@@ -335,6 +394,7 @@ class CrashTest {
     history_.clear();
     outcomes_.Clear();
     last_sequence_.clear();
+    named_.clear();
     for (const auto& [name, channel] : model_) {
       for (const auto& [producer, last] : channel.producers) {
         last_sequence_[{name, producer}] = last;
@@ -348,7 +408,25 @@ class CrashTest {
         return info.name + ": should not be there";
       }
     }
+    std::map<std::string, ProducerInfo> named;
+    for (const ProducerInfo& info : MustListProducers(*log_)) {
+      if (!model.contains(info.channel)) {
+        return info.channel + ": should have no named producer";
+      }
+      named[info.channel] = info;
+    }
     for (const auto& [name, channel] : model) {
+      const ProducerInfo& producer = named[name];
+      // New epochs add to the higher half of it.
+      const std::uint64_t generation = producer.generation & UINT32_MAX;
+      if (generation != channel.generation ||
+          producer.last_producer_sequence != channel.last_of_named) {
+        return fmt::format(
+            "{}: generation {} of the named producer instead of {}, {} "
+            "instead of {}",
+            name, generation, channel.generation,
+            producer.last_producer_sequence, channel.last_of_named);
+      }
       const auto info = GetChannel(*log_, name);
       const std::uint64_t head = info.ok() ? info->head : channel.deleted_head;
       if (head != channel.head()) {
@@ -402,6 +480,8 @@ class CrashTest {
   Model model_;  // before history_
   std::vector<Given> history_;
   std::map<std::pair<std::string, ProducerId>, std::uint64_t> last_sequence_;
+  // As this process has opened them, with the last sequence that it has given.
+  std::map<std::string, ProducerInfo> named_;
   std::uint64_t texts_ = 0;
 };
 
@@ -419,6 +499,7 @@ void RunCrashes(std::uint64_t seed, int rounds, const LogOptions& options) {
     test.CheckRecovered();
     test.CheckEpoch();
     test.RetryProducers();
+    test.RetryKeys();
     const std::uint64_t requests = random.Between(0, 60);
     if (random.OneIn(5)) {
       for (std::uint64_t i = 0; i < requests; ++i) test.Give();

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "log/durable/checkpoint.h"
+#include "log/durable/disk_coding.h"
 #include "log/durable/durable_log.h"
 #include "log/durable/journal.h"
 #include "log/durable/segment_format.h"
@@ -29,6 +30,7 @@
 #include "support/faulty_file_system.h"
 #include "support/log_access.h"
 #include "support/printing.h"
+#include "wire/canonical_message.h"
 #include "wire/entry.h"
 #include "wire/timestamp.h"
 
@@ -319,16 +321,102 @@ TEST_CASE("log format: an entry of an index is as the example says") {
   CheckHex("index entry", {bytes.data(), bytes.size()});
 }
 
-TEST_CASE("log format: the bytes of the worked example are a log") {
-  Example example;
+// The records of a round with them alone.
+std::string RecordsOf(JournalRound& round) {
+  constexpr std::size_t kHeaders = kJournalHeaderSize + 48;
+  FaultyFileSystem files;
+  auto journal = JournalWriter::Create(files, "/", {.key = kKey, .number = 1});
+  REQUIRE(journal.ok());
+  REQUIRE((*journal)->Write(round, 1, At(1)).ok());
+  return files.Contents("/" + JournalFileName(1))
+      .substr(kHeaders, (*journal)->size() - kHeaders);
+}
+
+TEST_CASE("log format: records of version 3 are as the examples say") {
+  NamedProducers::Kept kept = {
+      .key = {.channel = "general", .name = "copier"},
+      .producer = {
+          .generation = 2, .last_sequence = 7, .last_used = WallAt(1)}};
+  for (std::size_t i = 0; i < kept.producer.id.size(); ++i) {
+    kept.producer.id[i] = static_cast<std::uint8_t>(i + 1);
+  }
+  JournalRound producer;
+  producer.AddProducer(kept);
+  CheckHex("producer record", RecordsOf(producer));
+  JournalRound key;
+  key.AddIdempotencyKey(
+      {.channel = "general",
+       .key = "k-1",
+       .sequence = 2,
+       .send_time = WallAt(1),
+       .content = wire::HashContent(test::Encode({.text = "hi"})),
+       .written = At(1).log_time});
+  CheckHex("key record", RecordsOf(key));
+}
+
+// The log of the worked example, which was written before there was a version
+// 3.
+void WriteDocumented(FaultyFileSystem& files) {
   for (const std::string_view path :
        {kCheckpointFileName, kJournal5, kSegment}) {
     std::string bytes;
     for (const HexLine& line : ParseHex(Block("bytes", path))) {
       bytes += line.bytes;
     }
-    example.files().SetContents(fmt::format("/log/{}", path), bytes);
+    files.SetContents(fmt::format("/log/{}", path), bytes);
   }
+}
+
+std::uint32_t VersionOn(const FaultyFileSystem& files) {
+  return GetLittleEndian<std::uint32_t>(&files.Contents("/log/checkpoint")[8]);
+}
+
+TEST_CASE(
+    "log format: a log of before opens, goes on, and keeps its version "
+    "until it uses what came later") {
+  Example example;
+  FaultyFileSystem& files = example.files();
+  WriteDocumented(files);
+  constexpr ProducerId kProducer = {1, 2,  3,  4,  5,  6,  7,  8,
+                                    9, 10, 11, 12, 13, 14, 15, 16};
+  {
+    const auto log = example.Open();
+    // The producer goes on where it was, and so does the deleted channel.
+    const auto stored = test::MustAppend(
+        *log, test::BatchOf("general", kProducer, 2, {"more"}));
+    CHECK(stored.front().sequence == 2);
+    CHECK(
+        test::MustAppend(*log, test::BatchOf("old", {"y"})).front().sequence ==
+        2);
+    CHECK(test::MustListProducers(*log).empty());
+  }
+  CHECK(VersionOn(files) == kBasicCheckpointVersion);
+  ProducerInfo producer;
+  {
+    const auto log = example.Open();
+    CHECK(VersionOn(files) == kBasicCheckpointVersion);
+    producer = test::MustOpenProducer(*log, "general", "p");
+    CHECK(VersionOn(files) == kCheckpointVersion);
+    CHECK(test::MustAppend(*log, test::BatchOf(producer, 10, {"named"}))
+              .front()
+              .sequence == 3);
+    test::MustAppend(*log, test::BatchWithKey("general", "k", "keyed"));
+  }
+  CHECK(VersionOn(files) == kCheckpointVersion);
+  const auto log = example.Open();
+  CHECK(log->epoch() == kSecondEpoch);
+  const auto reader = log->OpenReader("general", Start::Earliest(), {});
+  CHECK(test::ReadToHead(*reader).texts() ==
+        std::vector<std::string>{"hi", "more", "named", "keyed"});
+  CHECK(test::MustListProducers(*log)[0].last_producer_sequence == 10);
+  CHECK(test::MustAppend(*log, test::BatchWithKey("general", "k", "keyed"))
+            .front()
+            .duplicate);
+}
+
+TEST_CASE("log format: the bytes of the worked example are a log") {
+  Example example;
+  WriteDocumented(example.files());
   const auto log = example.Open();
   CHECK(log->epoch() == kSecondEpoch);
   const auto reader = log->OpenReader("general", Start::Earliest(), {});

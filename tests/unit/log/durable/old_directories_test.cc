@@ -249,8 +249,8 @@ TEST_CASE("old directories: a server of before does not open the log again") {
         path.find("/channels/") == std::string::npos) {
       return absl::OkStatus();
     }
-    CHECK(GetLittleEndian<std::uint32_t>(
-              &files->Contents("/log/checkpoint")[8]) == kCheckpointVersion);
+    CHECK(GetLittleEndian<std::uint32_t>(&files->Contents(
+              "/log/checkpoint")[8]) == kBasicCheckpointVersion);
     return absl::InternalError("no renames");
   });
   CHECK_THROWS(Log(files));
@@ -259,14 +259,14 @@ TEST_CASE("old directories: a server of before does not open the log again") {
 }
 
 TEST_CASE("old directories: versions that nobody knows are refused") {
-  for (const std::uint32_t version : {0U, 3U}) {
+  for (const std::uint32_t version : {0U, kCheckpointVersion + 1}) {
     Image image = TheImage();
     image["/log/checkpoint"] = WithVersion(image["/log/checkpoint"], version);
     const auto log = DurableLog::Open("/log", {}, {.files = DiskWith(image)});
     CHECK(absl::IsFailedPrecondition(log.status()));
     CHECK(MessageOf(log.status()) ==
           fmt::format("/log/checkpoint: has format version {}; this program "
-                      "knows versions 1 to 2",
+                      "knows versions 1 to 3",
                       version));
   }
 }

@@ -1,0 +1,26 @@
+// Named producers and idempotency keys as a checkpoint and the records of a
+// journal have them. The format is in doc/log_format.md.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "log/idempotency_keys.h"
+#include "log/named_producers.h"
+
+namespace messenger {
+
+// messenger.storage.v1.NamedProducer and IdempotencyKey. Nothing if what is
+// decoded is malformed, or there cannot be such a thing.
+std::string EncodeNamedProducer(const NamedProducers::Kept& kept);
+std::optional<NamedProducers::Kept> DecodeNamedProducer(
+    std::string_view encoded);
+
+std::string EncodeIdempotencyKey(const IdempotencyKey& key);
+std::optional<IdempotencyKey> DecodeIdempotencyKey(std::string_view encoded);
+
+// At least as many bytes as it takes in a checkpoint.
+std::size_t EncodedSize(const IdempotencyKey& key);
+
+}  // namespace messenger
