@@ -400,7 +400,9 @@ void SendWindow::FailFirst(const absl::Status& refusal, Fates* fates) {
   const bool past = batch.expected_last && last &&
                     last->epoch == batch.expected_epoch &&
                     last->sequence > batch.expected_last->sequence;
-  const bool final = !batch.uncertain || past;
+  // A key that another message has cannot have been that of this one.
+  const bool final = !batch.uncertain || past ||
+                     ReasonOf(refusal) == reason::kIdempotencyKeyReused;
   if (batch.numbering == Numbering::kChannel) {
     if (!final) {
       return FailAmbiguous(
