@@ -9,8 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "apps/cli/framing.h"
 #include "messenger/message.h"
@@ -78,13 +76,16 @@ TEST_CASE("printer: texts end with a newline or a NUL") {
 
 TEST_CASE("printer: a length is a varint") {
   const auto printer = MakeDataPrinter(Framing::kLengthPrefixed);
-  for (const auto& [size, prefix] : std::vector<std::pair<int, std::string>>{
-           {127, "\x7f"}, {128, "\x80\x01"}, {300, "\xac\x02"}}) {
-    const std::string data(static_cast<std::size_t>(size), 'x');
+  const auto printed = [&printer](std::size_t size) {
+    const std::string data(size, 'x');
     std::string out;
     printer->Print({.data = data}, &out);
-    CHECK(out == prefix + data);
-  }
+    CHECK(out.ends_with(data));
+    return out.substr(0, out.size() - data.size());
+  };
+  CHECK(printed(127) == "\x7f");
+  CHECK(printed(128) == "\x80\x01");
+  CHECK(printed(300) == "\xac\x02");
 }
 
 TEST_CASE("printer: people are told of data, and not shown it") {
