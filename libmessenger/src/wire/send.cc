@@ -81,8 +81,8 @@ class RequestBuilder {
               : fmt::format("{}: 0; a producer counts from 1",
                             sequence_field_));
     }
-    if (has_sequence && !IsRun(request_.first_producer_sequence,
-                               request_.messages.size())) {
+    if (has_sequence &&
+        !IsRun(request_.first_producer_sequence, request_.messages.size())) {
       return absl::InvalidArgumentError(
           fmt::format("{}: {} is too large", sequence_field_,
                       request_.first_producer_sequence));
