@@ -64,7 +64,7 @@ CLI::Option* AddChannelArgument(CLI::App& app, const CLI::Option* option,
 // What the library takes as ClientOptions::producer_name, and as
 // SendOptions::idempotency_key.
 inline constexpr std::size_t kMaxProducerNameBytes = 256;
-inline constexpr std::size_t kMaxIdempotencyKeyBytes = 128;
+inline constexpr std::size_t kMaxIdempotencyKeyBytes = 255;
 
 // Checks a text that a log keeps as a name: 1 to `most` bytes of UTF-8.
 CLI::Validator NameOfBytes(std::size_t most);

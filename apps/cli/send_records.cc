@@ -242,11 +242,11 @@ class Reporter {
     return fmt::format("{} {}{}", count, noun(), count == 1 ? "" : "s");
   }
 
-  // "12 lines, 5 of them stored before"
+  // "12 lines (5 of them stored before)"
   std::string Sent(const SendState& state) const {
     std::string text = Count(state.acknowledged);
     if (state.duplicates > 0) {
-      text += fmt::format(", {} of them stored before", state.duplicates);
+      text += fmt::format(" ({} of them stored before)", state.duplicates);
     }
     return text;
   }

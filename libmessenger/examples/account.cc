@@ -84,7 +84,7 @@ absl::StatusOr<int> Withdraw(const std::string& target,
     if (receipt.ok()) {
       ++count;
       state = account.Await(receipt->position.sequence);
-    } else if (const auto last = LastPosition(receipt.status())) {
+    } else if (const auto last = messenger::LastPosition(receipt.status())) {
       state = account.Await(last->sequence);
     } else {
       return receipt.status();
@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
   const auto opened =
       client.Send({.channel = channel, .text = std::to_string(kDeposit)},
                   {.expected_last = messenger::Position{.sequence = 0}});
-  if (!opened.ok() && !LastPosition(opened.status())) {
+  if (!opened.ok() && !messenger::LastPosition(opened.status())) {
     std::cerr << opened.status() << '\n';
     return 1;
   }

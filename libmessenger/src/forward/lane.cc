@@ -325,8 +325,12 @@ absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
     progress_.head = std::max(progress_.head, frame.messages.back().sequence);
   }
   progress_.caught_up = caught_up;
-  // With nothing to send, this is all the progress there can be.
-  if (caught_up && messages_ == 0) NoteProgress();
+  // With nothing to send, this is all the progress there can be; and what was
+  // refused, if there was something, is past.
+  if (caught_up && messages_ == 0) {
+    NoteProgress();
+    one_by_one_ = false;
+  }
   return true;
 }
 
