@@ -209,8 +209,9 @@ class OldServer final : public grpc::CallbackGenericService {
   }
 
   grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* /*context*/) override {
-    return new Stream(this);
+      grpc::GenericCallbackServerContext* context) override {
+    if (context->method().ends_with("/SendMessages")) return new Stream(this);
+    return CallbackGenericService::CreateReactor(context);  // UNIMPLEMENTED
   }
 
  private:
@@ -287,6 +288,8 @@ TEST_CASE(
   check(client.Send({.text = "x"}, If({})).status(), "conditional appends");
   check(client.Send(data, If({})).status(), "data, conditional appends");
   check(client.SendAs({1}, 1, data).status(), "data");
+  check(client.Send({.text = "x"}, {.idempotency_key = "k"}).status(),
+        "idempotency keys");
   CHECK(client.SendAs({1}, 1, {.text = "2"}).ok());
 
   // Among others, on their way together.
@@ -296,6 +299,15 @@ TEST_CASE(
     client.SendAsync({.text = "x"}, nullptr, If({}));
   }
   CHECK(absl::IsUnimplemented(client.Flush()));
+  Client named =
+      Client::Connect({.target = server.target(), .producer_name = "job"});
+  for (const absl::Status& status :
+       {named.OpenProducer("c").status(), named.ListProducers().status(),
+        named.DeleteProducer("c", "job")}) {
+    CHECK(absl::IsUnimplemented(status));
+    CHECK(status.message().find("it is older than this client") !=
+          std::string_view::npos);
+  }
   const std::vector<v1::NewMessage> stored = server.stored();
   CHECK(stored.size() == 52);
   for (std::size_t i = 0; i < stored.size(); ++i) {

@@ -95,6 +95,19 @@ TEST_CASE_FIXTURE(Fixture, "calls are counted by method, and so are errors") {
   CHECK_FALSE(raw.Call("ReadMessages", "\xFF").status.ok());
   CHECK_FALSE(raw.Call("ListChannels", "\xFF").status.ok());
   CHECK_FALSE(raw.Call("DeleteChannel", "\xFF").status.ok());
+  v1::OpenProducerRequest open;
+  open.set_channel("c");
+  open.set_name("n");
+  raw.MustCall<v1::OpenProducerResponse>("OpenProducer", open);
+  CHECK_FALSE(raw.Call("OpenProducer", "\xFF").status.ok());
+  raw.MustCall<v1::ListProducersResponse>("ListProducers",
+                                          v1::ListProducersRequest());
+  CHECK_FALSE(raw.Call("ListProducers", "\xFF").status.ok());
+  v1::DeleteProducerRequest forget;
+  forget.set_channel("c");
+  forget.set_name("n");
+  raw.MustCall<v1::DeleteProducerResponse>("DeleteProducer", forget);
+  CHECK_FALSE(raw.Call("DeleteProducer", "\xFF").status.ok());
 
   const ServiceStats stats = this->stats();
   CHECK(stats.send_message.calls == 2);
@@ -109,7 +122,12 @@ TEST_CASE_FIXTURE(Fixture, "calls are counted by method, and so are errors") {
   CHECK(stats.get_channel.errors == 1);
   CHECK(stats.delete_channel.calls == 2);
   CHECK(stats.delete_channel.errors == 1);
-  CHECK(stats.refusals.invalid == 5);
+  for (const MethodStats& method :
+       {stats.open_producer, stats.list_producers, stats.delete_producer}) {
+    CHECK(method.calls == 2);
+    CHECK(method.errors == 1);
+  }
+  CHECK(stats.refusals.invalid == 8);
   CHECK(stats.refusals.not_found == 1);
 }
 
@@ -140,6 +158,8 @@ TEST_CASE_FIXTURE(Fixture, "what the log answers is counted by its reason") {
       {StatusCode::kOutOfRange, "", &RefusalStats::start},
       {StatusCode::kNotFound, "", &RefusalStats::not_found},
       {StatusCode::kDataLoss, "", &RefusalStats::damaged},
+      {StatusCode::kAborted, reason::kWrongLastSequence,
+       &RefusalStats::condition},
       {StatusCode::kAborted, "", &RefusalStats::aborted},
       {StatusCode::kInternal, "", &RefusalStats::other}};
   for (const Refusal& refusal : refusals) {
@@ -199,7 +219,9 @@ TEST_CASE("calls of a service that drains are counted as refused for that") {
   CHECK(reader.Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(service->Stats().refusals.shutting_down == 2);
   for (const char* method : {"SendMessage", "SendMessages", "ReadMessages",
-                             "ListChannels", "GetChannel", "DeleteChannel"}) {
+                             "ListChannels", "GetChannel", "DeleteChannel",
+                             "OpenProducer", "ListProducers",
+                             "DeleteProducer"}) {
     CAPTURE(method);
     v1::SendMessageRequest request;  // any of these is valid
     if (method == std::string_view("SendMessage")) request.mutable_message();
@@ -207,7 +229,7 @@ TEST_CASE("calls of a service that drains are counted as refused for that") {
         client.Call(method, request.SerializeAsString()).status.error_code() ==
         grpc::StatusCode::UNAVAILABLE);
   }
-  CHECK(service->Stats().refusals.shutting_down == 8);
+  CHECK(service->Stats().refusals.shutting_down == 11);
 }
 
 TEST_CASE_FIXTURE(Fixture, "requests are counted, with messages and bytes") {

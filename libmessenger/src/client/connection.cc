@@ -195,9 +195,9 @@ absl::Status Connection::Call(const char* method,
                                 &response_bytes, timeout);
   if (absl::IsUnimplemented(status) && IsNew(method)) {
     return absl::UnimplementedError(fmt::format(
-        "{}does not know {}: it is older than this client, or no messenger "
-        "server",
-        kIt, method));
+        "the server does not know {}: it is older than this client, or no "
+        "messenger server",
+        method));
   }
   if (!status.ok()) return OfOurCall(status);
   const grpc::Slice bytes = rpc::Flatten(response_bytes);
