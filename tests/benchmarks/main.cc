@@ -33,6 +33,7 @@ constexpr auto kScenarios = std::to_array<Entry>({
     {"tails", RunTails},
     {"unary", RunUnarySend},
     {"batched", RunBatchedSend},
+    {"conditional", RunConditional},
     {"latency", RunLatency},
     {"idle", RunIdle},
     {"durable", RunDurable},

@@ -22,6 +22,9 @@ Scenarios:
   idle     what a reader costs that waits: server memory
   unary    SendMessage calls and Client::Send, with their round trips
   batched  SendAsync flat out: acknowledged messages per second
+  conditional
+           appends of several writers to one channel, each on the condition that
+           the last message is the one that it knows, beside plain ones
   latency  from SendAsync to another client's callback
   durable  sends to a log in a directory, beside a memory log and fdatasync
   commit   the log alone: 1000 batches at once, to one channel or to 1000
@@ -48,8 +51,8 @@ void AddOptions(CLI::App& app, Options* options) {
   app.add_option("--only", options->only, "Scenarios to run; default: all")
       ->delimiter(',')
       ->check(CLI::IsMember({"replay", "fan-out", "tails", "idle", "unary",
-                             "batched", "latency", "durable", "commit",
-                             "channels", "reopen"}))
+                             "batched", "conditional", "latency", "durable",
+                             "commit", "channels", "reopen"}))
       ->option_text("NAME,...");
   app.add_option("--seconds", options->seconds,
                  "How long each timed case sends")

@@ -13,6 +13,7 @@ Scenario RunTails(const Setting& setting);
 Scenario RunIdle(const Setting& setting);
 Scenario RunUnarySend(const Setting& setting);
 Scenario RunBatchedSend(const Setting& setting);
+Scenario RunConditional(const Setting& setting);
 Scenario RunLatency(const Setting& setting);
 Scenario RunDurable(const Setting& setting);
 Scenario RunCommit(const Setting& setting);

@@ -109,6 +109,14 @@ class Sender(Process):
         except BrokenPipeError:
             pass
 
+    def check_running(self):
+        # It does not wait for a source that is away when it begins.
+        if self.process.poll() == 3 and self.said().endswith("No line was acknowledged.\n"):
+            self.feeding.join()
+            self.start()
+        if self.process.poll() != 0:
+            super().check_running()
+
     def kill(self):
         super().kill()
         self.feeding.join()
@@ -119,11 +127,9 @@ class Sender(Process):
             self.feeding.join()
 
     def is_done(self):
-        if self.process.poll() is None:
-            return False
-        if self.process.returncode != 0:
+        if self.process.poll() != 0:
             self.check_running()
-        return True
+        return self.process.poll() == 0
 
 
 def line(number):
@@ -158,7 +164,7 @@ class Run:
         # Each once, whatever comes.
         victims = [[process] for process in self.all]
         self.random.shuffle(victims)
-        while not self.sender.is_done():
+        while True:
             time.sleep(self.random.uniform(0.05, 0.6))
             if self.sender.is_done():
                 break
