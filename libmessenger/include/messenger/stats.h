@@ -140,9 +140,9 @@ struct LogStats {
   std::uint64_t duplicates = 0;
   // Batches that were not stored.
   RefusalStats refusals = {};
-  // Rounds: requests, which are batches and deletions, that were taken at once
-  // and share one write and one sync. Those of them count that were refused, or
-  // repeated what is stored, too.
+  // Rounds: requests, which are batches and deletions, and openings of named
+  // producers, that share one write and one sync. Those of them count that were
+  // refused, or repeated what is stored, too.
   std::uint64_t rounds = 0;
   // Rounds by how many requests they had: the first of these counts those of
   // one, the next of 2 and 3, then 4 to 7, …; the last one all that are larger.

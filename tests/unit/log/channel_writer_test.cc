@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/reason.h"
 #include "support/fake_clock.h"
 #include "support/log_access.h"
 #include "support/printing.h"
@@ -97,6 +98,74 @@ TEST_CASE("channel writer: what is undone leaves nothing behind") {
       ReceiptsOf(channel.Prepare(BatchOf("c", Producer(1), 1, {"a", "x"})));
   CHECK(again[0].duplicate);
   CHECK(again[1].sequence == 2);
+  channel.Commit();
+  CHECK(channel.entries.run_count() == 1);
+}
+
+// A named producer of channel c.
+ProducerInfo OpenNamed(const Channel& channel) {
+  const ProducerKey key = {.channel = "c", .name = "p"};
+  const auto opened = channel.context.named_producers->PrepareOpening(key, {});
+  REQUIRE(opened.ok());
+  channel.context.named_producers->Commit();
+  return InfoOf(key, *opened, channel.context.epoch());
+}
+
+TEST_CASE(
+    "channel writer: what is undone is not in the tables of the log "
+    "either") {
+  Channel channel;
+  const ProducerInfo producer = OpenNamed(channel);
+  ReceiptsOf(channel.Prepare(BatchOf(producer, 3, {"a"})));
+  ReceiptsOf(channel.Prepare(BatchWithKey("c", "kept", "b")));
+  channel.Commit();
+  for (int i = 0; i < 2; ++i) {
+    // Known before they are committed.
+    CHECK_FALSE(
+        ReceiptsOf(channel.Prepare(BatchOf(producer, 7, {"c"})))[0].duplicate);
+    CHECK(
+        ReceiptsOf(channel.Prepare(BatchOf(producer, 5, {"?"})))[0].duplicate);
+    CHECK_FALSE(
+        ReceiptsOf(channel.Prepare(BatchWithKey("c", "k", "d")))[0].duplicate);
+    CHECK(
+        ReceiptsOf(channel.Prepare(BatchWithKey("c", "k", "d")))[0].duplicate);
+    CHECK(channel.writer.place().head == 4);
+    channel.writer.Undo();
+    CHECK(channel.writer.place().head == 2);
+    CHECK(channel.context.idempotency_keys->size() == 1);
+  }
+  CHECK(ReceiptsOf(channel.Prepare(BatchOf(producer, 4, {"e"})))[0].sequence ==
+        3);
+  CHECK(
+      ReceiptsOf(channel.Prepare(BatchWithKey("c", "kept", "b")))[0].sequence ==
+      2);
+}
+
+TEST_CASE(
+    "channel writer: a named producer that is opened while its batch is "
+    "prepared is fenced off, and nothing is prepared") {
+  Channel channel;
+  const ProducerInfo old = OpenNamed(channel);
+  ReceiptsOf(channel.Prepare(BatchOf(old, 1, {"a"})));
+  channel.Commit();
+  const auto prepare = [&](const AppendBatch& batch, bool opens) {
+    return channel.writer.Prepare(
+        batch, [&](std::uint64_t sequence) -> absl::StatusOr<LogBytes> {
+          if (opens) OpenNamed(channel);
+          return channel.entries.FindMessage(sequence);
+        });
+  };
+  const auto fenced = prepare(BatchOf(old, 1, {"a", "b"}), /*opens=*/true);
+  CHECK(absl::IsFailedPrecondition(fenced.status()));
+  CHECK(ReasonOf(fenced.status()) == "PRODUCER_FENCED");
+  CHECK(channel.writer.place().head == 1);
+  ProducerInfo present = OpenNamed(channel);
+  CHECK(present.last_producer_sequence == 1);
+  // What comes next is where that was to be.
+  const auto next = prepare(BatchOf(present, 1, {"a", "c"}), /*opens=*/false);
+  REQUIRE(next.ok());
+  CHECK(next->receipts.size() == 2);
+  CHECK(next->receipts[1].first_sequence == 2);
   channel.Commit();
   CHECK(channel.entries.run_count() == 1);
 }

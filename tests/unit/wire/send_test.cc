@@ -358,6 +358,14 @@ TEST_CASE(
     CHECK(SendMessagesError(proto.SerializeAsString()) ==
           "first_producer_sequence: 5 without a producer_id");
   }
+  SUBCASE("the last producer sequence is too large") {
+    proto.set_producer_id(Bytes(Producer(3)));
+    proto.set_first_producer_sequence(INT64_MAX);
+    CHECK(ParseSendMessagesRequest(proto.SerializeAsString(), kLimits).ok());
+    proto.add_messages();
+    CHECK(SendMessagesError(proto.SerializeAsString()) ==
+          "first_producer_sequence: 9223372036854775807 is too large");
+  }
   SUBCASE("first_producer_sequence leaves no room") {
     proto.set_producer_id(Bytes(Producer(3)));
     proto.set_first_producer_sequence(UINT64_MAX);
