@@ -218,10 +218,10 @@ TEST_CASE("calls of a service that drains are counted as refused for that") {
   CHECK(sender.Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(reader.Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(service->Stats().refusals.shutting_down == 2);
-  for (const char* method : {"SendMessage", "SendMessages", "ReadMessages",
-                             "ListChannels", "GetChannel", "DeleteChannel",
-                             "OpenProducer", "ListProducers",
-                             "DeleteProducer"}) {
+  for (const char* method :
+       {"SendMessage", "SendMessages", "ReadMessages", "ListChannels",
+        "GetChannel", "DeleteChannel", "OpenProducer", "ListProducers",
+        "DeleteProducer"}) {
     CAPTURE(method);
     v1::SendMessageRequest request;  // any of these is valid
     if (method == std::string_view("SendMessage")) request.mutable_message();
