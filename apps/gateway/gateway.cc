@@ -29,6 +29,7 @@ ClientOptions OptionsOfClient(const GatewayOptions& options) {
           .max_in_flight_messages = 2 * kMaxMessages,
           .max_in_flight_bytes = 4 * kMaxBytesOnTheWay,
           .when_full = WhenFull::kRefuse,
+          .max_message_bytes = options.max_message_bytes,
           .send_timeout = options.timeout,
           .call_timeout = options.timeout};
 }

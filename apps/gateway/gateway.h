@@ -30,6 +30,8 @@ struct GatewayOptions {
   std::string server = "localhost:51075";
   // How long a request waits for the server before it is 503.
   std::chrono::milliseconds timeout = std::chrono::seconds(10);
+  // Most bytes of a message, encoded: what the server takes.
+  std::size_t max_message_bytes = kDefaultMaxMessageBytes;
   PostboxLimits postbox = {};
   // Told what an operator should know; called from any thread.
   std::function<void(std::string_view)> on_notice = nullptr;
@@ -50,6 +52,7 @@ class Gateway {
   const PostboxReader& postbox_reader() const { return reader_; }
   const std::shared_ptr<Waiters>& waiters() { return waiters_; }
   std::chrono::milliseconds timeout() const { return options_.timeout; }
+  std::size_t max_message_bytes() const { return options_.max_message_bytes; }
   const boost::asio::any_io_executor& executor() const { return executor_; }
   // For messages on their way to the server, and their bytes.
   Budget& messages() { return messages_; }

@@ -152,8 +152,9 @@ std::optional<Problem> TakeMessage(const std::string& prefix, Json& json,
 
 // The library's rules. Its texts begin with the field: "channel: …".
 std::optional<Problem> CheckRules(const std::string& prefix,
-                                  const NewMessage& message) {
-  const absl::Status status = CheckMessage(message);
+                                  const NewMessage& message,
+                                  std::size_t max_message_bytes) {
+  const absl::Status status = CheckMessage(message, max_message_bytes);
   if (status.ok()) return std::nullopt;
   Problem problem = ProblemOf(status);
   const std::size_t colon = problem.detail.find(": ");
@@ -191,7 +192,8 @@ bool IsJson(std::string_view content_type) {
 
 std::variant<MessageBody, Problem> ParseData(const Request& request,
                                              std::string_view content_type,
-                                             const std::string& channel) {
+                                             const std::string& channel,
+                                             std::size_t max_message_bytes) {
   // Kept as they are, the bytes would be of another type than is said.
   const auto coding = FindHeader(request.headers, "Content-Encoding");
   if (coding && !EqualsIgnoringCase(*coding, "identity")) {
@@ -213,14 +215,16 @@ std::variant<MessageBody, Problem> ParseData(const Request& request,
   message.text = fields.Find("text").value_or("");
   message.data = std::string(request.body);
   message.content_type = std::string(content_type);
-  if (auto problem = CheckRules("", message)) return *std::move(problem);
+  if (auto problem = CheckRules("", message, max_message_bytes))
+    return *std::move(problem);
   return result;
 }
 
 }  // namespace
 
 std::variant<MessageBody, Problem> ParseBodyOfRequest(
-    const Request& request, const std::string& channel) {
+    const Request& request, const std::string& channel,
+    std::size_t max_message_bytes) {
   const auto types = FindHeaders(request.headers, "Content-Type");
   if (types.size() > 1) {
     return Problem{.detail = "Content-Type: may be there once",
@@ -229,12 +233,14 @@ std::variant<MessageBody, Problem> ParseBodyOfRequest(
                    .limit = 1};
   }
   const std::string_view type = types.empty() ? "" : types.front();
-  return IsJson(type) ? ParseMessageBody(request.body, channel)
-                      : ParseData(request, type, channel);
+  return IsJson(type)
+             ? ParseMessageBody(request.body, channel, max_message_bytes)
+             : ParseData(request, type, channel, max_message_bytes);
 }
 
 std::variant<MessageBody, Problem> ParseMessageBody(
-    std::string_view body, const std::string& channel) {
+    std::string_view body, const std::string& channel,
+    std::size_t max_message_bytes) {
   auto parsed = ParseJson(body);
   if (auto* problem = std::get_if<Problem>(&parsed)) return std::move(*problem);
   Json& json = std::get<Json>(parsed);
@@ -259,12 +265,14 @@ std::variant<MessageBody, Problem> ParseMessageBody(
     NewMessage& message = result.messages.emplace_back();
     message.channel = std::string(channel);  // not a view of it
     if (auto problem = TakeMessage(prefix, one, &message)) return *problem;
-    if (auto problem = CheckRules(prefix, message)) return *problem;
+    if (auto problem = CheckRules(prefix, message, max_message_bytes))
+      return *problem;
   }
   return result;
 }
 
-std::variant<MessageBody, Problem> ParsePostboxBody(std::string_view body) {
+std::variant<MessageBody, Problem> ParsePostboxBody(
+    std::string_view body, std::size_t max_message_bytes) {
   auto parsed = ParseJson(body);
   if (auto* problem = std::get_if<Problem>(&parsed)) return std::move(*problem);
   Json& json = std::get<Json>(parsed);
@@ -280,7 +288,8 @@ std::variant<MessageBody, Problem> ParsePostboxBody(std::string_view body) {
     }
     if (auto problem = TakeString(name, *found, text)) return *problem;
   }
-  if (auto problem = CheckRules("", message)) return *problem;
+  if (auto problem = CheckRules("", message, max_message_bytes))
+    return *problem;
   MessageBody result;
   result.messages.push_back(std::move(message));
   return result;

@@ -1,6 +1,7 @@
 // Messages to send, as the body of a request has them.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -25,17 +26,21 @@ struct MessageBody {
 // "data": …, "content_type": …}, each of them optional, the data in base64, or
 // an array of these. All of them can be sent to `channel`, or none is taken:
 // the problem names the field.
-std::variant<MessageBody, Problem> ParseMessageBody(std::string_view body,
-                                                    const std::string& channel);
+std::variant<MessageBody, Problem> ParseMessageBody(
+    std::string_view body, const std::string& channel,
+    std::size_t max_message_bytes = kDefaultMaxMessageBytes);
 
 // What the Content-Type says that it is: JSON as above, if that is
 // application/json, is missing, or is what curl and fetch() give of themselves
 // (application/x-www-form-urlencoded, text/plain); else the data of one
 // message, whose author and text may be in the query.
 std::variant<MessageBody, Problem> ParseBodyOfRequest(
-    const Request& request, const std::string& channel);
+    const Request& request, const std::string& channel,
+    std::size_t max_message_bytes = kDefaultMaxMessageBytes);
 
 // As the original took it: one object, of which only author and text count.
-std::variant<MessageBody, Problem> ParsePostboxBody(std::string_view body);
+std::variant<MessageBody, Problem> ParsePostboxBody(
+    std::string_view body,
+    std::size_t max_message_bytes = kDefaultMaxMessageBytes);
 
 }  // namespace messenger::app

@@ -127,6 +127,11 @@ void AddOptions(CLI::App& app, GatewayCommand* command) {
   AddSize(app, "--max-body-bytes", &command->limits.max_body_bytes,
           "Most bytes of the body of a request, up to 16Mi\n"
           "(default 8Mi)");
+  AddSize(app, "--max-message-bytes", &command->gateway.max_message_bytes,
+          "Longest message that the server takes, encoded, up\n"
+          "to 16Mi (default 1Mi)")
+      ->check(CLI::Range(ClientOptions::kMaxMessageBytes.least,
+                         ClientOptions::kMaxMessageBytes.most));
   AddDuration(app, "--request-timeout", &command->limits.request_timeout,
               "Longest time for a request to arrive, from its first\n"
               "byte to its last (default 30s)");

@@ -153,7 +153,8 @@ Response AnswerKeyed(const std::string& channel, const std::string& key,
 
 void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
   const std::string& channel = request.target.segments[2];
-  auto parsed = ParseBodyOfRequest(request, channel);
+  auto parsed =
+      ParseBodyOfRequest(request, channel, gateway->max_message_bytes());
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     respond(ToResponse(*problem));
     return;
@@ -183,7 +184,7 @@ void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
 
 void PostSendMessage(Gateway* gateway, const Request& request,
                      Respond respond) {
-  auto parsed = ParsePostboxBody(request.body);
+  auto parsed = ParsePostboxBody(request.body, gateway->max_message_bytes());
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     respond(ToResponse(*problem));
     return;

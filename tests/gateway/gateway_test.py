@@ -72,8 +72,8 @@ class Program:
         self.stderr.close()
 
 
-def start_server(port=0, log="memory:"):
-    return Program(SERVER, "--listen", f"127.0.0.1:{port}", "--log", log)
+def start_server(*options, port=0, log="memory:"):
+    return Program(SERVER, "--listen", f"127.0.0.1:{port}", "--log", log, *options)
 
 
 def start_gateway(server, *options, port=0):
@@ -623,6 +623,26 @@ class DataTest(unittest.TestCase):
         self.assertEqual(answer.headers.get_all("X-Content-Type-Options"), ["nosniff"])
         self.assertEqual(answer.headers["Cross-Origin-Resource-Policy"], "same-origin")
         self.assertEqual(answer.headers["Cache-Control"], "no-store")
+
+    def test_larger_messages_pass_if_the_server_takes_them(self):
+        server = start_server("--max-message-bytes", "2Mi")
+        gateway = start_gateway(server, "--max-message-bytes", "2Mi")
+        try:
+            data = os.urandom(1 << 20)
+            path = "/v1/channels/large/messages"
+            text = base64.b64encode(data).decode()
+            for body, kind in (data, "a/b"), ({"data": text, "content_type": "a/b"}, None):
+                headers = {"Content-Type": kind} if kind else {}
+                receipt = call(gateway, "POST", path, body, headers)
+                self.assertEqual(receipt.status, 201, receipt.body)
+                got = call(gateway, "GET", f"{path}/{receipt.json['sequence']}/data")
+                self.assertEqual((got.status, got.type), (200, "a/b"))
+                self.assertEqual(got.body, data)
+            self.problem(call(gateway, "POST", path, bytes(2 << 20), {"Content-Type": "a/b"}),
+                         400, "message", "exceed the limit of 2097152")
+        finally:
+            gateway.stop()
+            server.stop()
 
     def test_a_body_of_another_type_is_data(self):
         large = os.urandom(self.MOST)
