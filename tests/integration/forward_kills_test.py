@@ -189,7 +189,11 @@ class Run:
             raise Failure(f"the forwarder does not say why: {self.forwarder.said()}")
 
     def draw(self):
-        return [process for process in self.all if self.random.random() < 0.4]
+        return [process for process in self.all if self.random.random() < self.chance(process)]
+
+    def chance(self, process):
+        # The sender needs time to come to where it was.
+        return 0.4 if process is not self.sender else min(0.4, 30_000 / self.options.messages)
 
     def messages(self, server, channel):
         command = [self.options.cli, "read", channel, "--server", server.address, "--json"]
