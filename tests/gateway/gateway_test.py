@@ -72,7 +72,7 @@ class Program:
         self.stderr.close()
 
 
-def start_server(*options, port=0, log="memory:"):
+def start_server(port=0, log="memory:", options=()):
     return Program(SERVER, "--listen", f"127.0.0.1:{port}", "--log", log, *options)
 
 
@@ -625,7 +625,7 @@ class DataTest(unittest.TestCase):
         self.assertEqual(answer.headers["Cache-Control"], "no-store")
 
     def test_larger_messages_pass_if_the_server_takes_them(self):
-        server = start_server("--max-message-bytes", "2Mi")
+        server = start_server(options=["--max-message-bytes", "2Mi"])
         gateway = start_gateway(server, "--max-message-bytes", "2Mi")
         try:
             data = os.urandom(1 << 20)
