@@ -392,8 +392,8 @@ TEST_CASE("a shutdown completes the sends that were accepted") {
   // The drain has begun when new calls are refused.
   // One may be connected, and never answered: it must not wait for as long as
   // the shutdown does.
-  Client another = Client::Connect({.target = server->address(),
-                                    .call_timeout = std::chrono::seconds(1)});
+  Client another = Client::Connect(
+      {.target = server->address(), .call_timeout = std::chrono::seconds(1)});
   while (another.Ping().ok()) std::this_thread::yield();
   log->Release();
   sender.join();
