@@ -322,7 +322,7 @@ std::string Reporter::ReportFailed(const SendState& state,
                                    std::string_view server) const {
   const FailedRecord& record = *state.failed;
   if (!IsServerAway(record.status)) {
-    const std::string why = ExplainRefusal(record.status);
+    std::string why = ExplainRefusal(record.status);
     if (record.number == 0) return why;
     return fmt::format("{} {}: {}. {}; the rest was not.", noun(),
                        record.number, why,

@@ -84,13 +84,11 @@ absl::Status Lane::Run() {
         !std::exchange(one_by_one_, true)) {
       continue;
     }
-    if (!end.ok()) {
-      if (!MayPass(end.status()) || !Wait(end.status())) return end.status();
-    } else if (*end != End::kChanged) {
-      return absl::OkStatus();
-    } else if (!Wait(absl::OkStatus())) {
-      return absl::OkStatus();
-    }
+    if (end.ok() && *end != End::kChanged) return absl::OkStatus();
+    if (!end.ok() && !MayPass(end.status())) return end.status();
+    if (Wait(end.status())) continue;
+    absl::MutexLock lock(&mu_);
+    return stopped_ ? absl::OkStatus() : end.status();
   }
 }
 
@@ -301,7 +299,7 @@ absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
   const std::optional<Joined> joined = session->source.state().joined;
   if (!joined || joined->epoch != epoch) return false;
   if (frame.gap) {
-    const absl::StatusOr<bool> taken = TakeGap(*frame.gap, session);
+    absl::StatusOr<bool> taken = TakeGap(*frame.gap, session);
     if (!taken.ok() || !*taken) return taken;
   }
   for (const Message& message : frame.messages) {
@@ -345,7 +343,7 @@ absl::StatusOr<bool> Lane::TakeGap(const Gap& gap, Session* session) {
     // for others, so they need another producer.
     ++plan.producer.run;
     plan.last_number = 0;
-    const absl::StatusOr<bool> opened = OpenProducer(session);
+    absl::StatusOr<bool> opened = OpenProducer(session);
     if (!opened.ok() || !*opened) return opened;
   }
   const std::uint64_t epoch = plan.producer.epoch;
@@ -361,8 +359,8 @@ absl::StatusOr<bool> Lane::TakeGap(const Gap& gap, Session* session) {
 // ---------------------------------------------------------------------------
 // What goes to the destination
 
-absl::Status Lane::Send(Session* session, NewMessage copy, std::uint64_t number,
-                        ForwardProgress done) {
+absl::Status Lane::Send(Session* session, const NewMessage& copy,
+                        std::uint64_t number, const ForwardProgress& done) {
   const std::size_t size = wire::NewMessageSize(copy);
   std::uint64_t id = 0;
   {

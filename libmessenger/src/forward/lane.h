@@ -83,8 +83,9 @@ class Lane {
   // False if the plan holds no more.
   absl::StatusOr<bool> Take(const ReadFrame& frame, Session* session);
   absl::StatusOr<bool> TakeGap(const Gap& gap, Session* session);
-  absl::Status Send(Session* session, NewMessage copy, std::uint64_t number,
-                    ForwardProgress done) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Send(Session* session, const NewMessage& copy,
+                    std::uint64_t number, const ForwardProgress& done)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // Until all that was sent has its receipt.
   absl::Status AwaitReceipts() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Failure() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
