@@ -239,7 +239,7 @@ class Service::Impl final : public RawService {
     core_.log().ListChannels(
         list->page_token, size,
         [this, call, reactor, response, size](const auto& channels) {
-          reactor->Finish(call.Tell(Respond(channels, size, response)));
+          reactor->Finish(call.Tell(this->Respond(channels, size, response)));
         });
     return reactor;
   }
@@ -253,7 +253,7 @@ class Service::Impl final : public RawService {
             AdmittedChannel(call, *request, "GetChannelRequest", reactor)) {
       core_.log().GetChannel(
           *name, [this, call, reactor, response](const auto& channel) {
-            reactor->Finish(call.Tell(Respond(channel, response)));
+            reactor->Finish(call.Tell(this->Respond(channel, response)));
           });
     }
     return reactor;
