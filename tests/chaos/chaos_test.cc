@@ -6,9 +6,14 @@
 #include <array>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <stdexcept>
 #include <thread>
 #include <utility>
+
+#include "keyed_sender.h"
+#include "named_sender.h"
+#include "plain_sender.h"
 
 namespace messenger::test::chaos {
 namespace {
@@ -20,8 +25,14 @@ constexpr std::size_t kClientsPerProxy = 4;
 // One of them is disturbed at a time; there are so many that each has its rest.
 constexpr std::size_t kFewestProxies = 6;
 
-// One of so many senders sends conditional appends.
-constexpr std::size_t kConditionalOneIn = 2;
+// How those who send do so, in turns.
+enum class Kind : std::uint8_t { kPlain, kConditional, kNamed, kKeyed };
+constexpr std::array kKinds = {
+    Kind::kPlain, Kind::kConditional, Kind::kNamed, Kind::kConditional,
+    Kind::kKeyed, Kind::kConditional, Kind::kNamed, Kind::kConditional};
+// One that is opened again waits for that, rather than for a network that is
+// stuck.
+constexpr milliseconds kCallTimeout{1000};
 
 // How long a server may take to listen.
 constexpr milliseconds kPatience{60'000};
@@ -75,6 +86,7 @@ bool ChaosTest::Run() {
   KillServer();
   StartServer();
   ReadTruth();
+  OpenProducers();
   StopServer();
   return Judge();
 }
@@ -201,19 +213,49 @@ void ChaosTest::LookAtStreams() {
 
 void ChaosTest::StartSenders() {
   for (std::size_t i = 0; i < names_.size(); ++i) {
-    // As even as it goes.
-    const std::uint64_t messages =
-        options_.messages / names_.size() +
-        (i < options_.messages % names_.size() ? 1U : 0U);
-    senders_.push_back(std::make_unique<Sender>(
-        Client::Connect(OptionsOf(options_.readers + i)), channels_,
-        SenderOptions{.name = names_[i],
-                      .messages = messages,
-                      .rate = static_cast<double>(options_.rate) /
-                              static_cast<double>(names_.size()),
-                      .seed = random_.Next(),
-                      .conditional = i % kConditionalOneIn == 1}));
+    senders_.push_back(StartSender(i));
   }
+}
+
+std::unique_ptr<Sender> ChaosTest::StartSender(std::size_t number) {
+  // As even as it goes.
+  const std::uint64_t messages =
+      options_.messages / names_.size() +
+      (number < options_.messages % names_.size() ? 1U : 0U);
+  const SenderOptions options = {.name = names_[number],
+                                 .messages = messages,
+                                 .rate = static_cast<double>(options_.rate) /
+                                         static_cast<double>(names_.size()),
+                                 .seed = random_.Next()};
+  const std::size_t client = options_.readers + number;
+  const Kind kind = kKinds[number % kKinds.size()];
+  switch (kind) {
+    case Kind::kNamed:
+      return std::make_unique<NamedSender>(Connector(client, options.name),
+                                           channels_, options);
+    case Kind::kKeyed:
+      return std::make_unique<KeyedSender>(Connector(client, ""), channels_,
+                                           options);
+    case Kind::kPlain:
+    case Kind::kConditional:
+      break;
+  }
+  return std::make_unique<PlainSender>(Client::Connect(OptionsOf(client)),
+                                       channels_, options,
+                                       kind == Kind::kConditional);
+}
+
+RepeatingSender::Connect ChaosTest::Connector(
+    std::size_t client, const std::string& producer_name) const {
+  std::vector<ClientOptions> all;
+  for (std::size_t i = 0; i < kFewestProxies; ++i) {
+    ClientOptions& options = all.emplace_back(OptionsOf(client + i));
+    options.producer_name = producer_name;
+    options.call_timeout = kCallTimeout;
+  }
+  return [all = std::move(all), next = std::size_t{0}]() mutable {
+    return Client::Connect(all[next++ % all.size()]);
+  };
 }
 
 // ---------------------------------------------------------------------------
@@ -302,6 +344,35 @@ void ChaosTest::ReadTruth() {
   }
 }
 
+void ChaosTest::OpenProducers() {
+  for (Producer& producer : history_.producers) {
+    std::map<std::uint16_t, std::uint64_t> acknowledged;  // by channel
+    for (const Opening& opening : producer.openings) {
+      acknowledged.emplace(opening.channel, 0);
+    }
+    for (const Sent& sent : producer.sent) {
+      if (sent.fate != Sent::Fate::kStored) continue;
+      const auto most = acknowledged.find(sent.channel);
+      if (most == acknowledged.end()) continue;
+      most->second = std::max(most->second, sent.producer_sequence);
+    }
+    Client client =
+        Client::Connect({.target = fmt::format("127.0.0.1:{}", server_->port()),
+                         .producer_name = producer.name});
+    for (const auto& [channel, most] : acknowledged) {
+      const auto info = client.OpenProducer(channels_[channel]);
+      if (!info.ok()) {
+        throw std::runtime_error("OpenProducer: " + info.status().ToString());
+      }
+      producer.openings.push_back(
+          {.channel = channel,
+           .generation = info->generation,
+           .last_producer_sequence = info->last_producer_sequence,
+           .acknowledged = most});
+    }
+  }
+}
+
 bool ChaosTest::Judge() {
   verdict_ = Check(history_);
   if (verdict_.violations.empty()) return true;
@@ -344,6 +415,14 @@ std::vector<ChaosTest::Row> ChaosTest::Rows() const {
   rows.push_back({verdict_.conditional, "conditional appends stored"});
   rows.push_back({verdict_.refused, "conditional appends refused"});
   rows.push_back({verdict_.out_of_time, "sends out of time"});
+  rows.push_back({verdict_.named, "messages of named producers stored"});
+  rows.push_back({verdict_.reopened, "times that they were opened again"});
+  rows.push_back(
+      {verdict_.named_duplicates, "messages of them answered as duplicates"});
+  rows.push_back({verdict_.told, "of them told by an opening alone"});
+  rows.push_back({verdict_.fenced, "sends fenced off"});
+  rows.push_back({verdict_.keyed, "messages with idempotency keys stored"});
+  rows.push_back({verdict_.key_duplicates, "of them answered as duplicates"});
   return rows;
 }
 

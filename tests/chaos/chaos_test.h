@@ -15,6 +15,7 @@
 #include "network.h"
 #include "options.h"
 #include "reader.h"
+#include "repeating_sender.h"
 #include "sender.h"
 #include "support/seed.h"
 #include "support/server_process.h"
@@ -58,6 +59,11 @@ class ChaosTest {
   ClientOptions OptionsOf(std::size_t client) const;
   void StartReaders();
   void StartSenders();
+  std::unique_ptr<Sender> StartSender(std::size_t number);
+  // Makes the clients of a sender, one after the other, behind different
+  // proxies. Empty: no named producer.
+  RepeatingSender::Connect Connector(std::size_t client,
+                                     const std::string& producer_name) const;
   // If they are restless: one of the readers stalls, or begins anew.
   void DisturbReader();
   // How many streams the server has for them.
@@ -70,6 +76,8 @@ class ChaosTest {
   void Settle();
   // What is there, read without a proxy.
   void ReadTruth();
+  // Named producers are opened once more, so that they tell what is there.
+  void OpenProducers();
   bool Judge();
 
   const ChaosOptions options_;

@@ -29,7 +29,11 @@ class Judge {
       Follow(truth);
       Store(truth);
     }
-    for (std::size_t i = 0; i < history_.producers.size(); ++i) CheckSends(i);
+    for (std::size_t i = 0; i < history_.producers.size(); ++i) {
+      CheckSends(i);
+      CheckRepeats(i);
+      CheckOpenings(i);
+    }
     for (const Reading& reading : history_.readings) {
       Follow(reading);
       Compare(reading);
@@ -181,6 +185,8 @@ class Judge {
           fmt::format("is there after {}, which was sent later", *last));
     }
     *last = event.number;
+    if (sent.has_key) ++verdict_.keyed;
+    if (sent.producer_sequence != 0) StoreNumber(channel, event, sent);
     if (sent.expected && event.sequence != *sent.expected + 1) {
       fail(kUnique,
            fmt::format("is there, and expects {} before it", *sent.expected));
@@ -193,6 +199,36 @@ class Judge {
            "is there, though its send has failed for good: who sends "
            "it again stores it twice");
     }
+  }
+
+  // Each number of a named producer is there once, in ascending order.
+  void StoreNumber(std::size_t channel, const Event& event, const Sent& sent) {
+    const std::string& name = history_.producers[event.producer].name;
+    const auto fail = [&](std::string_view guarantee, std::string_view what) {
+      Fail(guarantee, channel, event.sequence,
+           fmt::format("{}/{}, number {} of its producer, is there {}", name,
+                       event.number, sent.producer_sequence, what));
+    };
+    ++verdict_.named;
+    if (sent.after_fence) {
+      return fail(kUnique,
+                  "though another client had opened it before this was sent");
+    }
+    std::vector<std::uint64_t>& numbers = numbers_[{event.producer, channel}];
+    const std::uint64_t last = numbers.empty() ? 0 : numbers.back();
+    if (sent.producer_sequence > last) {
+      numbers.push_back(sent.producer_sequence);
+      return;
+    }
+    if (Contains(numbers, sent.producer_sequence)) {
+      return fail(kUnique, "as another message with this number is");
+    }
+    fail(kOrdered, fmt::format("after number {}", last));
+  }
+
+  static bool Contains(const std::vector<std::uint64_t>& ascending,
+                       std::uint64_t number) {
+    return std::binary_search(ascending.begin(), ascending.end(), number);
   }
 
   void CheckSends(std::size_t number) {
@@ -216,9 +252,14 @@ class Judge {
 
   void CheckSend(const std::string& what, const Producer& producer,
                  const Sent& sent, std::uint64_t at) {
-    if (sent.results > 1) {
+    if (sent.results > sent.times) {
       Fail(kUnique, sent.channel, at,
-           fmt::format("the send of {} had {} results", what, sent.results));
+           fmt::format("{} was sent {} times, and had {} results", what,
+                       sent.times, sent.results));
+    } else if (sent.results < sent.times && sent.fate != Sent::Fate::kUnknown) {
+      Fail(kLive, sent.channel, at,
+           fmt::format("{} was sent {} times, and had {} results only", what,
+                       sent.times, sent.results));
     }
     switch (sent.fate) {
       case Sent::Fate::kUnknown:
@@ -226,6 +267,16 @@ class Judge {
                     fmt::format("the send of {} had no result", what));
       case Sent::Fate::kRefused:
         return CheckRefusal(what, sent);
+      case Sent::Fate::kFenced:
+        ++verdict_.fenced;
+        return;
+      case Sent::Fate::kTold:
+        ++verdict_.told;
+        if (at != 0) return;
+        return Fail(kDurable, sent.channel, at,
+                    fmt::format("{} is nowhere, though its producer's opening "
+                                "told that it is there",
+                                what));
       case Sent::Fate::kNotStored:
       case Sent::Fate::kMayBeStored:
         if (sent.out_of_time) {
@@ -242,7 +293,67 @@ class Judge {
     ++verdict_.acknowledged;
     if (sent.receipt.duplicate) ++verdict_.duplicates;
     if (sent.expected) ++verdict_.conditional;
-    CheckReceipt(what, sent, at);
+    if (sent.after_fence) {
+      return Fail(kUnique, sent.channel, sent.receipt.position.sequence,
+                  what +
+                      " was acknowledged, though another client had opened "
+                      "its producer before it was sent");
+    }
+    CheckReceipt(what, sent, sent.receipt, at);
+  }
+
+  // Of all receipts of a message one at most is not that of a duplicate, and
+  // all of them name the place where it is.
+  void CheckRepeats(std::size_t number) {
+    const Producer& producer = history_.producers[number];
+    std::set<std::uint32_t> originals;
+    for (const Repeat& repeat : producer.repeats) {
+      const Sent& sent = producer.sent[repeat.number - 1];
+      const std::string what =
+          fmt::format("{}/{}", producer.name, repeat.number);
+      CheckReceipt(what, sent, repeat.receipt,
+                   stored_at_[number][repeat.number - 1]);
+      if (repeat.receipt.duplicate) continue;
+      if (!sent.receipt.duplicate || !originals.insert(repeat.number).second) {
+        Fail(kUnique, sent.channel, repeat.receipt.position.sequence,
+             what + " has several receipts that do not tell of a duplicate");
+      }
+    }
+  }
+
+  void CheckOpenings(std::size_t number) {
+    const Producer& producer = history_.producers[number];
+    std::map<std::size_t, Opening> last;  // by channel
+    for (const Opening& opening : producer.openings) {
+      const auto fail = [&](std::string_view guarantee, std::string_view what) {
+        Fail(guarantee, opening.channel, 0,
+             fmt::format("{} was opened with the generation {}, and {} as the "
+                         "last number: {}",
+                         producer.name, opening.generation,
+                         opening.last_producer_sequence, what));
+      };
+      const Opening& before = last[opening.channel];
+      if (opening.generation <= before.generation) {
+        fail(kUnique,
+             fmt::format("the generation was {} already", before.generation));
+      }
+      const std::uint64_t least =
+          std::max(before.last_producer_sequence, opening.acknowledged);
+      if (opening.last_producer_sequence < least) {
+        fail(kDurable, fmt::format("{} was there already", least));
+      }
+      if (opening.last_producer_sequence > 0 &&
+          !Contains(numbers_[{number, opening.channel}],
+                    opening.last_producer_sequence)) {
+        fail(kDurable, "which is not there");
+      }
+      last[opening.channel] = opening;
+    }
+    // All but the first and the last one of each.
+    const std::size_t ends = 2 * last.size();
+    if (producer.openings.size() > ends) {
+      verdict_.reopened += producer.openings.size() - ends;
+    }
   }
 
   void CheckRefusal(const std::string& what, const Sent& sent) {
@@ -267,23 +378,31 @@ class Judge {
   }
 
   void CheckReceipt(const std::string& what, const Sent& sent,
-                    std::uint64_t at) {
-    const std::uint64_t sequence = sent.receipt.position.sequence;
+                    const Receipt& receipt, std::uint64_t at) {
+    const std::uint64_t sequence = receipt.position.sequence;
+    if (receipt.duplicate) {
+      if (sent.producer_sequence != 0) ++verdict_.named_duplicates;
+      if (sent.has_key) ++verdict_.key_duplicates;
+    }
     if (at == 0) {
       return Fail(kDurable, sent.channel, sequence,
                   what + " was acknowledged here, and is nowhere");
+    }
+    // The log need not remember the place of a named producer's message.
+    if (sequence == 0 && sent.producer_sequence != 0 && receipt.duplicate) {
+      return;
     }
     if (at != sequence) {
       return Fail(
           kDurable, sent.channel, sequence,
           fmt::format("{} was acknowledged here, and is at {}", what, at));
     }
-    if (sent.receipt.position.epoch != epoch_) {
+    if (receipt.position.epoch != epoch_) {
       Fail(kResumable, sent.channel, sequence,
            fmt::format("{} was acknowledged with epoch {:x}, though it is {:x}",
-                       what, sent.receipt.position.epoch, epoch_));
+                       what, receipt.position.epoch, epoch_));
     }
-    if (sent.receipt.send_time.time_since_epoch().count() !=
+    if (receipt.send_time.time_since_epoch().count() !=
         stored_[sent.channel][at - 1].time) {
       Fail(kDurable, sent.channel, sequence,
            what + " was acknowledged with another time");
@@ -335,6 +454,9 @@ class Judge {
   std::uint64_t epoch_ = 0;
   std::vector<std::vector<Stored>> stored_;            // by channel
   std::vector<std::vector<std::uint64_t>> stored_at_;  // by producer
+  // Of named producers, that are there: by producer and channel, ascending.
+  std::map<std::pair<std::size_t, std::size_t>, std::vector<std::uint64_t>>
+      numbers_;
   std::map<std::pair<std::string_view, std::size_t>, std::size_t> shown_;
   Verdict verdict_;
 };

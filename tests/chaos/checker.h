@@ -21,6 +21,17 @@ struct Verdict {
   std::uint64_t refused = 0;      // for their conditions
   std::uint64_t out_of_time = 0;
   std::uint64_t stored = 0;
+  std::uint64_t named = 0;  // of them: of named producers
+  std::uint64_t keyed = 0;  // with idempotency keys
+  // Of named producers: sent after another client had opened it, and refused.
+  std::uint64_t fenced = 0;
+  // Openings between the first and the last one of a producer and channel.
+  std::uint64_t reopened = 0;
+  // Without a receipt, but told by an opening.
+  std::uint64_t told = 0;
+  // Receipts that tell of a duplicate.
+  std::uint64_t named_duplicates = 0;
+  std::uint64_t key_duplicates = 0;
   std::uint64_t received = 0;  // by all readers
 };
 

@@ -440,6 +440,278 @@ TEST_CASE_FIXTURE(PlantedConditional,
 }
 
 // ---------------------------------------------------------------------------
+// Named producers
+
+// Ann is a named producer in "c", whose numbers are twice those of its
+// messages, but for three more: one that was sent again, and has two receipts
+// beside the one of its first time; one without a receipt, of which an opening
+// has told; and one that was sent after the fence. She opened it before she
+// began, in the middle, and at the end.
+class PlantedNamed {
+ public:
+  PlantedNamed() {
+    for (std::uint32_t i = 0; i < kMessages; ++i) {
+      sent[i].producer_sequence = std::uint64_t{2} * (i + 1);
+    }
+    repeated().times = 3;
+    repeated().results = 3;
+    repeated().receipt.duplicate = true;
+    Receipt original = repeated().receipt;
+    original.duplicate = false;
+    producer.repeats = {{.number = kRepeated, .receipt = original},
+                        {.number = kRepeated, .receipt = {.duplicate = true}}};
+    told().fate = Sent::Fate::kTold;
+    told().receipt = {};
+    told().order = 0;
+    sent.push_back({.fate = Sent::Fate::kFenced,
+                    .results = 1,
+                    .producer_sequence = 2 * kTold + 2,
+                    .after_fence = true});
+    producer.openings = {{.generation = 1},
+                         {.generation = 3,
+                          .last_producer_sequence = 2 * kTold,
+                          .acknowledged = 2 * (kTold - 1)},
+                         {.generation = 4,
+                          .last_producer_sequence = 2 * kMessages,
+                          .acknowledged = 2 * kMessages}};
+  }
+
+  static constexpr std::uint32_t kRepeated = 3;
+  static constexpr std::uint32_t kTold = 5;
+
+  History history = GoodHistory();
+  Producer& producer = history.producers[0];
+  std::vector<Sent>& sent = producer.sent;
+  std::deque<Event>& truth = history.truth[0].events;
+  Sent& repeated() { return sent[kRepeated - 1]; }
+  Sent& told() { return sent[kTold - 1]; }
+  Sent& fenced() { return sent[kMessages]; }
+  Opening& opening() { return producer.openings[1]; }
+
+  // Stores one of hers at the end. Nobody reads.
+  void Store(std::uint32_t number) {
+    history.readings.clear();
+    Event event = truth.back();
+    ++event.sequence;
+    event.number = number;
+    event.producer = 0;
+    truth.push_back(event);
+  }
+  // Stores the one at the end that was sent last, and is not fenced off.
+  void StoreAsOrdinary() {
+    Store(kMessages + 1);
+    fenced().after_fence = false;
+    fenced().fate = Sent::Fate::kTold;
+  }
+};
+
+TEST_CASE_FIXTURE(PlantedNamed,
+                  "a named producer that is opened again, repeats and is "
+                  "fenced off is approved, and counted") {
+  const Verdict verdict = Check(history);
+  CHECK(Names(history) == "");
+  CHECK(verdict.named == kMessages);
+  CHECK(verdict.reopened == 1);
+  CHECK(verdict.told == 1);
+  CHECK(verdict.fenced == 1);
+  // Hers that are by three, and one of the repeats.
+  CHECK(verdict.named_duplicates == 4);
+}
+
+TEST_CASE_FIXTURE(PlantedNamed, "sent after the fence, and there: Unique") {
+  Store(kMessages + 1);
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed,
+                  "sent after the fence, and acknowledged: Unique") {
+  fenced().fate = Sent::Fate::kStored;
+  SUBCASE("at a place") {
+    fenced().receipt = sent[kMessages - 1].receipt;
+  }
+  SUBCASE("as a duplicate") {
+    fenced().receipt.duplicate = true;
+  }
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed,
+                  "sent after the fence, and told something else: Live") {
+  SUBCASE("another failure") {
+    fenced().fate = Sent::Fate::kMayBeStored;
+  }
+  SUBCASE("nothing") {
+    fenced().fate = Sent::Fate::kUnknown;
+    fenced().results = 0;
+  }
+  CHECK(Names(history) == "Live");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed, "a number of it that is there twice: Unique") {
+  StoreAsOrdinary();
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed,
+                  "a number of it that is there after a higher one: Ordered") {
+  StoreAsOrdinary();
+  SUBCASE("in a hole") {
+    --fenced().producer_sequence;
+    CHECK(Names(history) == "Ordered");
+  }
+  SUBCASE("though behind the last one all is well") {
+    fenced().producer_sequence = 2 * kMessages + 1;
+    CHECK(Names(history) == "");
+  }
+}
+
+TEST_CASE_FIXTURE(PlantedNamed, "an opening tells a last one: Durable") {
+  SUBCASE("that is not there") {
+    ++opening().last_producer_sequence;
+  }
+  SUBCASE("below what was acknowledged") {
+    opening().acknowledged = 2 * kTold + 2;
+  }
+  SUBCASE("below that of an earlier opening") {
+    producer.openings[0].last_producer_sequence = 2 * kTold + 2;
+  }
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed, "a generation that does not rise: Unique") {
+  SUBCASE("but stays") {
+    opening().generation = 1;
+  }
+  SUBCASE("but falls") {
+    opening().generation = 5;
+  }
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed,
+                  "what an opening told, or a receipt without a place, is "
+                  "nowhere: Durable") {
+  history.readings.clear();
+  Sent& last = sent[kMessages - 1];
+  const Event event = truth.back();
+  REQUIRE(event.producer == 0);
+  truth.pop_back();
+  // The last opening would tell it, too.
+  producer.openings.pop_back();
+  SUBCASE("told") {
+    last.fate = Sent::Fate::kTold;
+  }
+  SUBCASE("acknowledged") {
+    last.receipt = {.duplicate = true};
+  }
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed, "a receipt without a place: Durable") {
+  SUBCASE("that is not a duplicate's") {
+    producer.repeats[0].receipt.position = {};
+  }
+  SUBCASE("not of a named producer") {
+    history.producers[1].sent[2].receipt = {.duplicate = true};
+  }
+  CHECK(Names(history) == "Durable");
+}
+
+TEST_CASE_FIXTURE(PlantedNamed, "results: one each time that it was sent") {
+  SUBCASE("fewer: Live") {
+    repeated().results = 2;
+    CHECK(Names(history) == "Live");
+  }
+  SUBCASE("more: Unique") {
+    repeated().results = 4;
+    CHECK(Names(history) == "Unique");
+  }
+}
+
+// ---------------------------------------------------------------------------
+// Idempotency keys
+
+// Bea's messages have keys. One of them was sent again, and has the receipt of
+// a duplicate beside that of its first time.
+class PlantedKeyed {
+ public:
+  PlantedKeyed() {
+    for (Sent& one : sent) one.has_key = true;
+    repeated().times = 2;
+    repeated().results = 2;
+    repeated().receipt.duplicate = false;
+    Receipt duplicate = repeated().receipt;
+    duplicate.duplicate = true;
+    producer.repeats = {{.number = kRepeated, .receipt = duplicate}};
+  }
+
+  static constexpr std::uint32_t kRepeated = 3;
+
+  History history = GoodHistory();
+  Producer& producer = history.producers[1];
+  std::vector<Sent>& sent = producer.sent;
+  Sent& repeated() { return sent[kRepeated - 1]; }
+  Receipt& repeat() { return producer.repeats[0].receipt; }
+};
+
+TEST_CASE_FIXTURE(PlantedKeyed,
+                  "keys, and what is sent again with one, are approved, and "
+                  "counted") {
+  const Verdict verdict = Check(history);
+  CHECK(Names(history) == "");
+  CHECK(verdict.keyed == kMessages);
+  CHECK(verdict.key_duplicates == 3);
+  SUBCASE("if the duplicate's receipt comes first") {
+    std::swap(repeat(), repeated().receipt);
+    CHECK(Names(history) == "");
+  }
+}
+
+TEST_CASE_FIXTURE(PlantedKeyed, "a key that is stored twice: Unique") {
+  history.readings.clear();
+  std::deque<Event>& truth = history.truth[0].events;
+  Event again = truth.back();
+  ++again.sequence;
+  again.number = kRepeated;
+  again.producer = 1;
+  truth.push_back(again);
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedKeyed,
+                  "two receipts that say that it was not a duplicate: Unique") {
+  repeat().duplicate = false;
+  SUBCASE("its first one, and another one") {}
+  SUBCASE("two others") {
+    repeated().receipt.duplicate = true;
+    ++repeated().times;
+    ++repeated().results;
+    producer.repeats.push_back(producer.repeats[0]);
+  }
+  CHECK(Names(history) == "Unique");
+}
+
+TEST_CASE_FIXTURE(PlantedKeyed,
+                  "a duplicate's receipt that is not the original one") {
+  SUBCASE("in its place: Durable") {
+    ++repeat().position.sequence;
+    CHECK(Names(history) == "Durable");
+  }
+  SUBCASE("without a place: Durable") {
+    repeat().position = {};
+    CHECK(Names(history) == "Durable");
+  }
+  SUBCASE("in its time: Durable") {
+    repeat().send_time += std::chrono::nanoseconds(1);
+    CHECK(Names(history) == "Durable");
+  }
+  SUBCASE("in its epoch: Resumable") {
+    ++repeat().position.epoch;
+    CHECK(Names(history) == "Resumable");
+  }
+}
+
+// ---------------------------------------------------------------------------
 // What is printed
 
 TEST_CASE_FIXTURE(Planted, "of one fault that comes often, some are shown") {

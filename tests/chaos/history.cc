@@ -48,31 +48,55 @@ void Describe(const History& history, const Reading& reading,
   fmt::format_to(out, "  ended: {}\n", reading.end.ToString());
 }
 
+std::string NameOf(const Producer& producer, std::size_t number) {
+  const Sent& sent = producer.sent[number - 1];
+  std::string name = fmt::format("{}/{}", producer.name, number);
+  const auto out = std::back_inserter(name);
+  if (sent.expected) {
+    fmt::format_to(out, ", which expects {},", *sent.expected);
+  }
+  if (sent.producer_sequence != 0) {
+    fmt::format_to(out, ", number {} of its producer,", sent.producer_sequence);
+  }
+  if (sent.after_fence) name += " sent after the fence,";
+  if (sent.has_key) name += ", with a key,";
+  return name;
+}
+
+void Describe(const Producer& producer, std::size_t number,
+              const Receipt& receipt, std::string* text) {
+  fmt::format_to(
+      std::back_inserter(*text),
+      "{} was acknowledged at {}, epoch {:x}, time {}{}, result {}\n",
+      NameOf(producer, number), receipt.position.sequence,
+      receipt.position.epoch, receipt.send_time.time_since_epoch().count(),
+      receipt.duplicate ? ", a duplicate" : "",
+      producer.sent[number - 1].order);
+}
+
 void Describe(const Producer& producer, std::size_t channel,
               std::uint64_t sequence, std::string* text) {
   for (std::size_t i = 0; i < producer.sent.size(); ++i) {
     const Sent& sent = producer.sent[i];
     if (sent.channel != channel) continue;
-    const auto out = std::back_inserter(*text);
-    const std::string name =
-        sent.expected ? fmt::format("{}/{}, which expects {},", producer.name,
-                                    i + 1, *sent.expected)
-                      : fmt::format("{}/{}", producer.name, i + 1);
     if (sent.fate == Sent::Fate::kRefused &&
         (IsNear(*sent.expected, sequence) ||
          IsNear(sent.refused_at.sequence, sequence))) {
-      fmt::format_to(out, "{} was refused at {}, epoch {:x}\n", name,
-                     sent.refused_at.sequence, sent.refused_at.epoch);
+      fmt::format_to(std::back_inserter(*text),
+                     "{} was refused at {}, epoch {:x}\n",
+                     NameOf(producer, i + 1), sent.refused_at.sequence,
+                     sent.refused_at.epoch);
     }
-    if (sent.fate != Sent::Fate::kStored ||
-        !IsNear(sent.receipt.position.sequence, sequence)) {
-      continue;
+    if (sent.fate == Sent::Fate::kStored &&
+        IsNear(sent.receipt.position.sequence, sequence)) {
+      Describe(producer, i + 1, sent.receipt, text);
     }
-    fmt::format_to(
-        out, "{} was acknowledged at {}, epoch {:x}, time {}{}, result {}\n",
-        name, sent.receipt.position.sequence, sent.receipt.position.epoch,
-        sent.receipt.send_time.time_since_epoch().count(),
-        sent.receipt.duplicate ? ", a duplicate" : "", sent.order);
+  }
+  for (const Repeat& repeat : producer.repeats) {
+    if (producer.sent[repeat.number - 1].channel == channel &&
+        IsNear(repeat.receipt.position.sequence, sequence)) {
+      Describe(producer, repeat.number, repeat.receipt, text);
+    }
   }
 }
 

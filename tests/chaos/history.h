@@ -17,19 +17,22 @@
 
 namespace messenger::test::chaos {
 
-// What a producer knows of a message that it has sent.
+// What a producer knows of a message that it has sent, perhaps more than once.
 struct Sent {
   enum class Fate : std::uint8_t {
     kUnknown,
     kStored,
     kRefused,  // for its condition; it is not stored
     kNotStored,
-    kMayBeStored
+    kMayBeStored,
+    kTold,   // no receipt has come, but an opening says that it is there
+    kFenced  // `after_fence`, and told so; it is not stored
   };
 
   std::uint16_t channel = 0;  // of History::channels
   Fate fate = Fate::kUnknown;
-  std::uint8_t results = 0;  // that came: there must be one
+  std::uint16_t times = 1;    // that it was sent
+  std::uint16_t results = 0;  // that came: there must be one each time
   // It had a timeout, and has failed for that.
   bool out_of_time = false;
   // The place of its receipt among those that came one after the other, from 1
@@ -40,6 +43,27 @@ struct Sent {
   // which the sender knows to be there.
   std::optional<std::uint64_t> expected;
   Position refused_at;  // kRefused: what was the last one then
+  // Of a named producer: its number in the channel; 0: of none.
+  std::uint64_t producer_sequence = 0;
+  // Sent once, by a client of it, after another one had opened it.
+  bool after_fence = false;
+  bool has_key = false;  // an idempotency key
+};
+
+// A further receipt of a message that was sent again. They come in any order.
+struct Repeat {
+  std::uint32_t number = 0;
+  Receipt receipt;
+};
+
+// That a named producer was opened in a channel, in this order.
+struct Opening {
+  std::uint16_t channel = 0;
+  std::uint64_t generation = 0;
+  // What it told.
+  std::uint64_t last_producer_sequence = 0;
+  // The highest number that had a receipt before it was asked.
+  std::uint64_t acknowledged = 0;
 };
 
 struct Producer {
@@ -47,7 +71,10 @@ struct Producer {
   // By number, which is also that of the text, from 1 on.
   std::vector<Sent> sent;
   // Of the first send that failed, but for its condition or its timeout.
+  // Nor is it that of a client that was destroyed, or fenced.
   absl::Status failure;
+  std::vector<Repeat> repeats;
+  std::vector<Opening> openings;
 };
 
 // What a reader was given.

@@ -15,7 +15,9 @@ out of order, and that the other promises are kept
 
 The clients are those of the library as a program uses them, behind proxies that
 reset and end connections, refuse them, hold bytes back in one direction or
-both, delay them, break them into small pieces, and slow them down. At the end
+both, delay them, break them into small pieces, and slow them down. Of those who
+send, some send conditional appends, some are named producers, and some use
+idempotency keys; these two go on through other clients. At the end
 all is healed, the server is killed once more, and what it then has is compared
 with what everybody has seen.
 
@@ -49,7 +51,7 @@ std::optional<ChaosOptions> ParseChaosOptions(int argc, char** argv,
                  "as many as possible")
       ->check(CLI::Range(0, 100'000'000))
       ->capture_default_str();
-  app.add_option("--producers", options.producers, "How many clients send")
+  app.add_option("--producers", options.producers, "How many send")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app.add_option("--readers", options.readers,
