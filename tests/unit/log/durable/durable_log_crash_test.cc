@@ -296,11 +296,12 @@ class CrashTest {
   // What has a key is not stored again.
   void RetryKeys() {
     for (const auto& [name, channel] : model_) {
-      for (const auto& [key, keyed] : channel.keys) {
+      for (const auto& remembered : channel.keys) {
         if (!random_.OneIn(10)) continue;
-        const auto result =
-            test::Append(*log_, BatchWithKey(name, key, keyed.text));
-        CAPTURE(key);
+        const auto& keyed = remembered.second;
+        const auto result = test::Append(
+            *log_, BatchWithKey(name, remembered.first, keyed.text));
+        CAPTURE(remembered.first);
         REQUIRE(result.ok());
         CHECK(result->front().duplicate);
         CHECK(result->front().first_sequence == keyed.sequence);
