@@ -8,7 +8,7 @@
 namespace messenger::test::chaos {
 namespace {
 
-constexpr std::uint64_t kKillOneIn = 500;
+constexpr std::uint64_t kReplaceOneIn = 500;
 constexpr std::uint64_t kTakeOverOneIn = 500;
 // So many are sent right before a takeover, at most, and right after it.
 constexpr std::uint64_t kMostBefore = 20;
@@ -18,7 +18,7 @@ constexpr std::uint64_t kHoleOneIn = 50;
 constexpr std::uint64_t kLargestHole = 5;
 
 // It goes on so many numbers before the next one, at most.
-constexpr std::uint64_t kMostBack = 20;
+constexpr std::uint64_t kMostRepeated = 20;
 
 }  // namespace
 
@@ -39,7 +39,7 @@ void NamedSender::Step() {
 }
 
 void NamedSender::Disturb(std::size_t channel) {
-  if (random().OneIn(kKillOneIn)) {
+  if (random().OneIn(kReplaceOneIn)) {
     Kill();
     BreakAll();
   } else if (random().OneIn(kTakeOverOneIn)) {
@@ -158,7 +158,7 @@ void NamedSender::NoteOpened(const Opening& opening) {
 void NamedSender::GoOn(std::size_t channel, std::uint64_t last) {
   const std::vector<Entry>& entries = lanes_[channel].entries;
   const std::uint64_t back =
-      random().OneIn(2) ? random().Between(0, kMostBack) : 0;
+      random().OneIn(2) ? random().Between(0, kMostRepeated) : 0;
   const std::uint64_t from = last - std::min(last, back);
   const auto is_before = [](std::uint64_t a, const Entry& b) {
     return a < b.producer_sequence;

@@ -267,9 +267,10 @@ class Keyed : public Producer {
   }
 };
 
-class Named : public Producer {
+class NamedProducer : public Producer {
  public:
-  Named(std::string name, std::vector<std::string> channels, std::uint64_t seed)
+  NamedProducer(std::string name, std::vector<std::string> channels,
+                std::uint64_t seed)
       : Producer(std::move(name), channels, seed),
         channel_(std::move(channels.front())) {}
 
@@ -462,7 +463,7 @@ std::unique_ptr<Producer> MakeKeyed(std::string name,
 
 std::unique_ptr<Producer> MakeNamed(std::string name, std::string channel,
                                     std::uint64_t seed) {
-  return std::make_unique<Unary<Named>>(
+  return std::make_unique<Unary<NamedProducer>>(
       std::move(name), std::vector<std::string>{std::move(channel)}, seed);
 }
 
