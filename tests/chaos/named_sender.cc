@@ -8,7 +8,7 @@
 namespace messenger::test::chaos {
 namespace {
 
-constexpr std::uint64_t kReplaceOneIn = 500;
+constexpr std::uint64_t kNewProcessOneIn = 500;
 constexpr std::uint64_t kTakeOverOneIn = 500;
 // So many are sent right before a takeover, at most, and right after it.
 constexpr std::uint64_t kMostBefore = 20;
@@ -39,7 +39,7 @@ void NamedSender::Step() {
 }
 
 void NamedSender::Disturb(std::size_t channel) {
-  if (random().OneIn(kReplaceOneIn)) {
+  if (random().OneIn(kNewProcessOneIn)) {
     Kill();
     BreakAll();
   } else if (random().OneIn(kTakeOverOneIn)) {
