@@ -8,8 +8,8 @@
 namespace messenger::test::chaos {
 namespace {
 
-constexpr std::uint64_t kNewProcessOneIn = 500;
-constexpr std::uint64_t kTakeOverOneIn = 500;
+constexpr std::uint64_t kNewProcessOneIn = 800;
+constexpr std::uint64_t kTakeOverOneIn = 800;
 // So many are sent right before a takeover, at most, and right after it.
 constexpr std::uint64_t kMostBefore = 20;
 constexpr std::uint64_t kMostAfter = 5;
