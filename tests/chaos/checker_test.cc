@@ -465,19 +465,22 @@ class PlantedNamed {
     told().order = 0;
     sent.push_back({.fate = Sent::Fate::kFenced,
                     .results = 1,
-                    .producer_sequence = 2 * kTold + 2,
+                    .producer_sequence = kToldNumber + 2,
                     .after_fence = true});
     producer.openings = {{.generation = 1},
                          {.generation = 3,
-                          .last_producer_sequence = 2 * kTold,
-                          .acknowledged = 2 * (kTold - 1)},
+                          .last_producer_sequence = kToldNumber,
+                          .acknowledged = kToldNumber - 2},
                          {.generation = 4,
-                          .last_producer_sequence = 2 * kMessages,
-                          .acknowledged = 2 * kMessages}};
+                          .last_producer_sequence = kLastNumber,
+                          .acknowledged = kLastNumber}};
   }
 
   static constexpr std::uint32_t kRepeated = 3;
   static constexpr std::uint32_t kTold = 5;
+  // The number of hers that was told, and of her last one.
+  static constexpr std::uint64_t kToldNumber = 10;
+  static constexpr std::uint64_t kLastNumber = 20;
 
   History history = GoodHistory();
   Producer& producer = history.producers[0];
@@ -560,7 +563,7 @@ TEST_CASE_FIXTURE(PlantedNamed,
     CHECK(Names(history) == "Ordered");
   }
   SUBCASE("though behind the last one all is well") {
-    fenced().producer_sequence = 2 * kMessages + 1;
+    fenced().producer_sequence = kLastNumber + 1;
     CHECK(Names(history) == "");
   }
 }
@@ -570,10 +573,10 @@ TEST_CASE_FIXTURE(PlantedNamed, "an opening tells a last one: Durable") {
     ++opening().last_producer_sequence;
   }
   SUBCASE("below what was acknowledged") {
-    opening().acknowledged = 2 * kTold + 2;
+    opening().acknowledged = kToldNumber + 2;
   }
   SUBCASE("below that of an earlier opening") {
-    producer.openings[0].last_producer_sequence = 2 * kTold + 2;
+    producer.openings[0].last_producer_sequence = kToldNumber + 2;
   }
   CHECK(Names(history) == "Durable");
 }

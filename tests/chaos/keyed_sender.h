@@ -17,6 +17,8 @@ class KeyedSender : public RepeatingSender {
   KeyedSender(Connect connect, const std::vector<std::string>& channels,
               SenderOptions options);
   ~KeyedSender() override { End(); }
+  KeyedSender(const KeyedSender&) = delete;
+  KeyedSender& operator=(const KeyedSender&) = delete;
 
  private:
   void Step() override;

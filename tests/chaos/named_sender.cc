@@ -128,12 +128,12 @@ std::uint64_t NamedSender::Open(std::size_t channel) {
 std::uint64_t NamedSender::Acknowledged(std::size_t channel) {
   const std::vector<Entry>& entries = lanes_[channel].entries;
   absl::MutexLock lock(&mu_);
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    if (producer_.sent[entry->number - 1].fate == Sent::Fate::kStored) {
-      return entry->producer_sequence;
-    }
-  }
-  return 0;
+  const auto has_receipt = [this](const Entry& entry) {
+    mu_.AssertHeld();
+    return producer_.sent[entry.number - 1].fate == Sent::Fate::kStored;
+  };
+  const auto last = std::find_if(entries.rbegin(), entries.rend(), has_receipt);
+  return last == entries.rend() ? 0 : last->producer_sequence;
 }
 
 void NamedSender::NoteOpened(const Opening& opening) {

@@ -21,6 +21,8 @@ class NamedSender : public RepeatingSender {
   NamedSender(Connect connect, const std::vector<std::string>& channels,
               SenderOptions options);
   ~NamedSender() override { End(); }
+  NamedSender(const NamedSender&) = delete;
+  NamedSender& operator=(const NamedSender&) = delete;
 
  private:
   // What it has sent to a channel that is to be stored, by its number there.

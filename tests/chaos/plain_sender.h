@@ -27,6 +27,8 @@ class PlainSender : public Sender {
   PlainSender(Client client, const std::vector<std::string>& channels,
               SenderOptions options, bool conditional);
   ~PlainSender() override;
+  PlainSender(const PlainSender&) = delete;
+  PlainSender& operator=(const PlainSender&) = delete;
 
   bool AwaitSent(std::chrono::milliseconds patience) override;
   bool AwaitResults(std::chrono::milliseconds patience) override;
