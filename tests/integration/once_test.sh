@@ -189,15 +189,19 @@ has_more() {
   head=$(head_of "$1")
   [ "${head:-0}" -gt $stored ] && stored=$head
 }
-kills=0
-while [ $kills -lt 5 ]; do
-  "$cli" send - --channel killed --producer-name text < <(slowly <text) &
+# Each has more to send than the last one had, and comes to no end by itself.
+mkfifo hold
+exec {hold}<>hold
+for lines in 3000 6000 9000 12000 15000; do
+  "$cli" send - --channel killed --producer-name text \
+    < <(head -n $lines text | slowly && read -r <hold) &
   sender=$!
   await "more lines arrive" has_more killed
-  kill -9 $sender || fail "the sender has sent all"
+  kill -9 $sender || fail "the sender has ended"
   wait $sender 2>/dev/null
-  kills=$((kills + 1))
+  echo >&"$hold"
 done
+exec {hold}>&-
 "$cli" send - --channel killed --producer-name text <text 2>/dev/null ||
   fail "send after kills: exit code $?"
 cmp <(all killed) text || fail "send after kills: not each line once"
