@@ -215,8 +215,9 @@ std::variant<MessageBody, Problem> ParseData(const Request& request,
   message.text = fields.Find("text").value_or("");
   message.data = std::string(request.body);
   message.content_type = std::string(content_type);
-  if (auto problem = CheckRules("", message, max_message_bytes))
+  if (auto problem = CheckRules("", message, max_message_bytes)) {
     return *std::move(problem);
+  }
   return result;
 }
 
@@ -265,8 +266,9 @@ std::variant<MessageBody, Problem> ParseMessageBody(
     NewMessage& message = result.messages.emplace_back();
     message.channel = std::string(channel);  // not a view of it
     if (auto problem = TakeMessage(prefix, one, &message)) return *problem;
-    if (auto problem = CheckRules(prefix, message, max_message_bytes))
+    if (auto problem = CheckRules(prefix, message, max_message_bytes)) {
       return *problem;
+    }
   }
   return result;
 }
@@ -288,8 +290,9 @@ std::variant<MessageBody, Problem> ParsePostboxBody(
     }
     if (auto problem = TakeString(name, *found, text)) return *problem;
   }
-  if (auto problem = CheckRules("", message, max_message_bytes))
+  if (auto problem = CheckRules("", message, max_message_bytes)) {
     return *problem;
+  }
   MessageBody result;
   result.messages.push_back(std::move(message));
   return result;

@@ -115,6 +115,7 @@ int main(int argc, char** argv) {
 
   std::vector<absl::StatusOr<int>> counts(kTellers, 0);
   std::vector<std::thread> tellers;
+  tellers.reserve(counts.size());
   for (auto& count : counts) {
     tellers.emplace_back([&] { count = Withdraw(target, channel); });
   }

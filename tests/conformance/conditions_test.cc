@@ -38,7 +38,7 @@ AppendResult AppendOn(LogAppender& appender, AppendBatch batch) {
 // It is refused since the last sequence of the log under test is this one.
 void CheckRefused(LogUnderTest& t, AppendBatch batch, std::uint64_t last) {
   const AppendResult result = Append(*t.log, std::move(batch));
-  const absl::Status status = result.status();
+  const absl::Status& status = result.status();
   CHECK(absl::IsAborted(status));
   CHECK(ReasonOf(status) == reason::kWrongLastSequence);
   CHECK(ReasonDetail(status, "epoch") == std::to_string(t.log->epoch()));

@@ -92,7 +92,7 @@ class Numbered : public Producer {
 
 // Conditional appends: each expects what is known to be the last message of its
 // channel, or will be when those under way are stored.
-class Conditional : public Numbered {
+class ConditionalProducer : public Numbered {
  public:
   using Numbered::Numbered;
 
@@ -317,7 +317,7 @@ class NamedProducer : public Producer {
     // What waits is of the rounds before.
     for (Send& send : sends_) send.producer_generation = generation_;
     if (!was_open) return absl::OkStatus();
-    const absl::Status fenced = SendOne(client, &old);
+    absl::Status fenced = SendOne(client, &old);
     if (fenced.ok() || absl::IsFailedPrecondition(fenced)) {
       if (fenced.ok()) {
         throw std::runtime_error("an older process is not fenced off");
@@ -444,14 +444,14 @@ std::unique_ptr<Producer> MakeUnaryProducer(std::string name,
 
 std::unique_ptr<Producer> MakeConditionalStream(
     std::string name, std::vector<std::string> channels, std::uint64_t seed) {
-  return std::make_unique<Stream<Conditional>>(std::move(name),
-                                               std::move(channels), seed);
+  return std::make_unique<Stream<ConditionalProducer>>(
+      std::move(name), std::move(channels), seed);
 }
 
 std::unique_ptr<Producer> MakeConditionalUnary(
     std::string name, std::vector<std::string> channels, std::uint64_t seed) {
-  return std::make_unique<Unary<Conditional>>(std::move(name),
-                                              std::move(channels), seed);
+  return std::make_unique<Unary<ConditionalProducer>>(
+      std::move(name), std::move(channels), seed);
 }
 
 std::unique_ptr<Producer> MakeKeyed(std::string name,

@@ -89,7 +89,9 @@ TEST_CASE("what is sent behind a refused condition is stored, in order") {
     const bool wrong = i % 3 == 1;
     client.SendAsync(
         {.text = text},
-        [&result = results[i]](absl::StatusOr<Receipt> r) { result = r; },
+        [&result = results[i]](const absl::StatusOr<Receipt>& r) {
+          result = r;
+        },
         wrong ? If({.sequence = 1'000'000}) : SendOptions());
     if (!wrong) expected.push_back(text);
   }
@@ -161,8 +163,9 @@ TEST_CASE(
   }
   for (std::thread& writer : writers) writer.join();
   std::vector<std::string> told;
-  for (const auto& own : stored)
+  for (const auto& own : stored) {
     told.insert(told.end(), own.begin(), own.end());
+  }
   std::vector<std::string> there;
   for (const std::string& text : Stored(*server)) {
     there.push_back(std::to_string(there.size() + 1) + ":" + text);

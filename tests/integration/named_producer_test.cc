@@ -1,6 +1,7 @@
 // Producers that outlive their process, and idempotency keys, through a client
 // (messenger/client.h).
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -196,7 +197,7 @@ TEST_CASE("named producers are listed, page by page, and deleted") {
     const std::string name = "producer " + std::to_string(i);
     const std::string channel = i % 2 == 0 ? "even" : "odd";
     REQUIRE(Named(*server, name).OpenProducer(channel).ok());
-    expected.push_back(channel + ": " + name);
+    expected.push_back(fmt::format("{}: {}", channel, name));
   }
   std::sort(expected.begin(), expected.end());
   Client client = server->Connect();

@@ -31,6 +31,7 @@ CLUSTERS = [
     "tests/benchmarks",
     "tests/chaos",
     "tests/crash",
+    "tests/integration",
     "tests",
 ]
 BATCH_BYTES = 300_000

@@ -434,7 +434,7 @@ class Client {
   // from several threads, or with SendAsync, share batches. INVALID_ARGUMENT
   // names the field if the message breaks a rule; then nothing was sent.
   absl::StatusOr<Receipt> Send(const NewMessage& message,
-                               SendOptions options = {});
+                               const SendOptions& options = {});
 
   // Sends one message without waiting for the receipt. The message is copied
   // before the call returns. `done` is called exactly once, on a callback
@@ -447,7 +447,7 @@ class Client {
   // Performance: a message that finds a request on its way gathers with others
   // into the next one; there is no delay when idle.
   void SendAsync(const NewMessage& message, SendCallback done = nullptr,
-                 SendOptions options = {});
+                 const SendOptions& options = {});
 
   // Sends one message as a producer of the caller's own, whose id and numbers
   // it keeps itself: so its messages are stored once even if it crashes while

@@ -266,14 +266,14 @@ Client Client::FromFd(int fd, ClientOptions options) {
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::StatusOr<Receipt> Client::Send(const NewMessage& message,
-                                     SendOptions options) {
+                                     const SendOptions& options) {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!impl_->status().ok()) return impl_->status();
   return impl_->sends().Send(message, options);
 }
 
 void Client::SendAsync(const NewMessage& message, SendCallback done,
-                       SendOptions options) {
+                       const SendOptions& options) {
   if (absl::Status s = CheckNotForked(); !s.ok()) {
     if (done) done(std::move(s));
     return;

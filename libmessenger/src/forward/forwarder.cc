@@ -20,7 +20,7 @@
 namespace messenger {
 namespace {
 
-absl::Status CheckName(std::string_view name) {
+absl::Status CheckForwarderName(std::string_view name) {
   if (!ForwarderOptions::kNameSize.Contain(name.size())) {
     return OutOfBounds("name", name.size(), ForwarderOptions::kNameSize,
                        " bytes");
@@ -82,6 +82,8 @@ class Forwarder::Impl {
     Stop();
     for (std::thread& thread : threads_) thread.join();
   }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   void Stop() {
     for (const auto& lane : lanes_) lane->Stop();
@@ -134,7 +136,7 @@ class Forwarder::Impl {
 absl::StatusOr<std::unique_ptr<Forwarder>> Forwarder::Start(
     ForwarderOptions options) {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
-  if (absl::Status s = CheckName(options.name); !s.ok()) return s;
+  if (absl::Status s = CheckForwarderName(options.name); !s.ok()) return s;
   if (absl::Status s = CheckChannels(&options.channels); !s.ok()) return s;
   options.destination.producer_name.clear();
   options.destination.when_full = WhenFull::kBlock;

@@ -159,6 +159,7 @@ struct ProducerKey {
   std::string channel;
   std::string name;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): which clang-tidy 14 finds in it
   friend auto operator<=>(const ProducerKey&, const ProducerKey&) = default;
 };
 

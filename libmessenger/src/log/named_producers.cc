@@ -12,8 +12,8 @@
 namespace messenger {
 namespace {
 
-absl::Status Unknown(std::string text) {
-  return WithReason(absl::FailedPreconditionError(std::move(text)),
+absl::Status Unknown(const std::string& text) {
+  return WithReason(absl::FailedPreconditionError(text),
                     reason::kProducerUnknown);
 }
 
@@ -43,7 +43,7 @@ absl::Status TooMany(const ProducerKey& key, std::size_t limit) {
 
 absl::Status NoSuchProducer(const ProducerKey& key) {
   return absl::NotFoundError(
-      fmt::format("name: channel \"{}\" has no named producer \"{}\"",
+      fmt::format(R"(name: channel "{}" has no named producer "{}")",
                   key.channel, key.name));
 }
 

@@ -507,7 +507,7 @@ TEST_CASE("new message: a content type is printable ASCII, 256 at most") {
     std::string bytes;
     AppendBytesField(bytes, 8, "data");
     AppendBytesField(bytes, 9, content_type);
-    const std::string parsed = Parse(bytes).error;
+    std::string parsed = Parse(bytes).error;
     // As it is before it is sent.
     CHECK(MessageOf(CheckFields(
               {.data = "data", .content_type = content_type})) == parsed);

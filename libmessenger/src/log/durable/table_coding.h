@@ -14,11 +14,10 @@ namespace messenger {
 // messenger.storage.v1.NamedProducer and IdempotencyKey. Nothing if what is
 // decoded is malformed, or there cannot be such a thing.
 std::string EncodeNamedProducer(const NamedProducers::Kept& kept);
-std::optional<NamedProducers::Kept> DecodeNamedProducer(
-    std::string_view encoded);
+std::optional<NamedProducers::Kept> DecodeNamedProducer(std::string_view bytes);
 
 std::string EncodeIdempotencyKey(const IdempotencyKey& key);
-std::optional<IdempotencyKey> DecodeIdempotencyKey(std::string_view encoded);
+std::optional<IdempotencyKey> DecodeIdempotencyKey(std::string_view bytes);
 
 // At least as many bytes as it takes in a checkpoint.
 std::size_t EncodedSize(const IdempotencyKey& key);
