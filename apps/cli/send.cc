@@ -334,7 +334,7 @@ absl::StatusOr<Receipt> SendWithOptions(const SendCommand& command,
     const auto producer = client.OpenProducer(command.channel);
     if (!producer.ok()) return producer.status();
   }
-  return client.Send(message, std::move(options));
+  return client.Send(message, options);
 }
 
 int SendOne(const SendCommand& command, Context& context) {

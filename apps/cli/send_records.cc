@@ -168,7 +168,7 @@ bool RecordSender::SendRecord(const Record& record) {
       [this, number = record.number](const absl::StatusOr<Receipt>& receipt) {
         OnDone(number, receipt);
       },
-      std::move(options));
+      options);
   return true;
 }
 
