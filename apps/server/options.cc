@@ -124,9 +124,11 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
   AddCount(app, "--max-deleted-channels", &command->log.max_deleted_channels,
            "Most deleted channels; their last sequence is\n"
            "remembered for good (default 1000000)");
-  AddCount(app, "--max-named-producers", &command->log.max_named_producers,
-           "Most named producers, of all channels together; 0\n"
-           "takes none (default 10000)");
+  app.add_option("--max-named-producers", command->log.max_named_producers,
+                 "Most named producers, of all channels together; 0\n"
+                 "takes none (default 10000)")
+      ->option_text("N")
+      ->check(CLI::NonNegativeNumber);
   AddCount(app, "--max-idempotency-keys", &command->log.max_idempotency_keys,
            "Most idempotency keys that are remembered, of all\n"
            "channels together; beyond it, the oldest is forgotten\n"

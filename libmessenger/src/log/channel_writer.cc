@@ -54,7 +54,8 @@ ChannelWriter::ChannelWriter(const ChannelContext& context, const Place& place,
 }
 
 absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
-    const AppendBatch& batch, FindMessage find, MakeRoom make_room) {
+    const AppendBatch& batch, FindMessage find, MakeRoom make_room,
+    MayStore may_store) {
   Prepared prepared;
   const SteadyTime now = context_.clock.steady_now();
   if (!batch.idempotency_key.empty()) {
@@ -74,6 +75,7 @@ absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
   }
   if (repeated == batch.messages.size()) return prepared;
   if (absl::Status s = CheckCondition(batch); !s.ok()) return s;
+  if (absl::Status s = may_store(); !s.ok()) return s;
 
   Save();
   const Timestamp time = std::max(context_.clock.now(), place_.last_time);

@@ -66,13 +66,16 @@ class ChannelWriter {
       absl::FunctionRef<absl::StatusOr<LogBytes>(std::uint64_t sequence)>;
   // Whether it has freed memory, since there is none for so many bytes.
   using MakeRoom = absl::FunctionRef<bool(std::size_t bytes)>;
+  // Asked once it is known that something of the batch is to be stored.
+  using MayStore = absl::FunctionRef<absl::Status()>;
   // Nothing is prepared after an error: FAILED_PRECONDITION a producer
   // conflict, or an idempotency key that has another message, ABORTED a
   // condition that does not hold, RESOURCE_EXHAUSTED no memory, or one of
-  // `find`.
+  // `find` and `may_store`.
   absl::StatusOr<Prepared> Prepare(
       const AppendBatch& batch, FindMessage find,
-      MakeRoom make_room = [](std::size_t) { return false; });
+      MakeRoom make_room = [](std::size_t) { return false; },
+      MayStore may_store = [] { return absl::OkStatus(); });
   // Of all that is there and prepared.
   void PrepareDeletion(SteadyTime now);
 

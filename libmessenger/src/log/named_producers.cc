@@ -116,20 +116,30 @@ absl::Status NamedProducers::PrepareAppend(const AppendBatch& batch,
   return absl::OkStatus();
 }
 
+absl::Status NamedProducers::CheckOpening(const ProducerKey& key) const {
+  absl::ReaderMutexLock lock(&mu_);
+  return CheckKey(key);
+}
+
+absl::Status NamedProducers::CheckKey(const ProducerKey& key) const {
+  const auto found = producers_.find(key);
+  if (found == producers_.end()) {
+    return producers_.size() < max_producers_ ? absl::OkStatus()
+                                              : TooMany(key, max_producers_);
+  }
+  if (found->second.generation < UINT64_MAX) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      fmt::format("name: \"{}\" has had all generations that there are; "
+                  "delete it first",
+                  key.name));
+}
+
 absl::StatusOr<NamedProducer> NamedProducers::PrepareOpening(
     const ProducerKey& key, Timestamp time) {
   absl::MutexLock lock(&mu_);
+  if (absl::Status s = CheckKey(key); !s.ok()) return s;
   auto found = producers_.find(key);
-  if (found != producers_.end() && found->second.generation == UINT64_MAX) {
-    return absl::ResourceExhaustedError(
-        fmt::format("name: \"{}\" has had all generations that there are; "
-                    "delete it first",
-                    key.name));
-  }
   if (found == producers_.end()) {
-    if (producers_.size() >= max_producers_) {
-      return TooMany(key, max_producers_);
-    }
     prepared_.push_back(key);
     Insert(key, {.id = RandomProducerId()});
     found = producers_.find(key);
@@ -260,6 +270,8 @@ bool NamedProducers::RestoreNamedAppend(const ProducerId& id,
 
 void NamedProducers::Insert(const ProducerKey& key,
                             const NamedProducer& producer) {
+  // Should there be no memory, it is in neither of them.
+  by_id_.reserve(by_id_.size() + 1);
   const auto inserted = producers_.emplace(key, producer).first;
   by_id_.emplace(producer.id, inserted);
   count_.store(producers_.size(), std::memory_order_relaxed);

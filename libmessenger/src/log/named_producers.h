@@ -70,6 +70,8 @@ class NamedProducers {
   // ---- Opening and deleting.
 
   // RESOURCE_EXHAUSTED if there would be too many.
+  absl::Status CheckOpening(const ProducerKey& key) const
+      ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<NamedProducer> PrepareOpening(const ProducerKey& key,
                                                Timestamp time)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -128,6 +130,8 @@ class NamedProducers {
 
   // The end if the batch has no named producer.
   absl::StatusOr<Map::const_iterator> FindSender(const AppendBatch& batch) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Status CheckKey(const ProducerKey& key) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Insert(const ProducerKey& key, const NamedProducer& producer)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

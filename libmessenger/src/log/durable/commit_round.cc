@@ -40,13 +40,6 @@ bool UsesNewVersion(const AppendBatch& batch) {
                      });
 }
 
-const absl::Status& StatusOf(const absl::Status& status) {
-  return status;
-}
-const absl::Status& StatusOf(const absl::StatusOr<ProducerInfo>& result) {
-  return result.status();
-}
-
 }  // namespace
 
 CommitRound::CommitRound(DurableCore* core)
@@ -84,18 +77,20 @@ AppendResult CommitRound::PrepareBatch(const AppendBatch& batch,
     return absl::OkStatus();
   });
   if (!room.ok()) return room;
-  if (!core_->checkpoint.raised() && UsesNewVersion(batch)) {
-    absl::Status s = RaiseVersion();
-    if (!s.ok()) return s;
-  }
   absl::StatusOr<DurableChannel*> channel = FindOrCreate(batch);
   if (!channel.ok()) return channel.status();
   touched_.insert(*channel);
   const bool existed = (*channel)->exists();
   const bool deleted = !existed && (*channel)->deleted();
   absl::StatusOr<ChannelWriter::Prepared> prepared = (*channel)->Prepare(
-      batch, [&](const SegmentInfo& segment, std::uint64_t sequence) {
+      batch,
+      [&](const SegmentInfo& segment, std::uint64_t sequence) {
         return ReadMessage(**channel, segment, sequence);
+      },
+      [&] {
+        return core_->checkpoint.raised() || !UsesNewVersion(batch)
+                   ? absl::OkStatus()
+                   : RaiseVersion();
       });
   if (!prepared.ok()) {
     // Of reading what is repeated.
@@ -212,7 +207,9 @@ void CommitRound::Prepare(OpenProducerRequest request,
 
 absl::StatusOr<ProducerInfo> CommitRound::OpenProducer(const ProducerKey& key) {
   const ChannelContext& context = core_->context;
-  if (absl::Status s = RaiseVersion(); !s.ok()) return s;
+  absl::Status s = context.named_producers->CheckOpening(key);
+  if (s.ok()) s = RaiseVersion();
+  if (!s.ok()) return s;
   const absl::StatusOr<NamedProducer> opened =
       context.named_producers->PrepareOpening(key, context.clock.now());
   if (!opened.ok()) return opened.status();
@@ -240,12 +237,16 @@ absl::Status CommitRound::DeleteProducer(const ProducerKey& key) {
 
 absl::Status CommitRound::RaiseVersion() {
   if (core_->checkpoint.raised()) return absl::OkStatus();
-  absl::Status s = core_->checkpoint.Raise();
+  const absl::Status s =
+      RefuseIfOutOfMemory([&] { return core_->checkpoint.Raise(); });
   if (s.ok()) return s;
-  return RefusesWrites(
-      {s.code(), fmt::format("the checkpoint cannot be made "
-                             "one of format version {}: {}",
-                             kCheckpointVersion, MessageOf(s))});
+  const std::string what =
+      fmt::format("the checkpoint cannot be made one of format version {}: {}",
+                  kCheckpointVersion, MessageOf(s));
+  if (!std::exchange(raise_failed_, true)) {
+    core_->Notify(what + "; what needs it is refused until it can");
+  }
+  return RefusesWrites({s.code(), what});
 }
 
 void CommitRound::Publish(Changes* changes) {
@@ -294,10 +295,14 @@ void CommitRound::Fail(const absl::Status& status) {
                                                 ? RefusesWrites(status)
                                                 : LogAppender::FailedBefore();
                           },
-                          [&](auto& other) {
-                            if (StatusOf(other.result).ok()) {
-                              other.result = RefusesWrites(status);
+                          [&](DeleteOutcome& deletion) {
+                            if (deletion.result.ok()) {
+                              deletion.result = RefusesWrites(status);
                             }
+                          },
+                          // A refusal may rest on what is undone.
+                          [&](auto& of_producer) {
+                            of_producer.result = RefusesWrites(status);
                           }},
                outcome);
   }

@@ -138,6 +138,7 @@ class CommitRound {
     wire::EntryReader entries{{}};
   };
   Repeated repeated_;
+  bool raise_failed_ = false;  // and the operator has been told
 };
 
 }  // namespace messenger

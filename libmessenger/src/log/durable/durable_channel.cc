@@ -232,10 +232,12 @@ bool DurableChannel::HasDroppedSegments() {
 // Appending
 
 absl::StatusOr<ChannelWriter::Prepared> DurableChannel::Prepare(
-    const AppendBatch& batch, ReadMessage in_segment) {
-  return writer_.Prepare(batch, [&](std::uint64_t sequence) {
-    return FindMessage(sequence, in_segment);
-  });
+    const AppendBatch& batch, ReadMessage in_segment,
+    ChannelWriter::MayStore may_store) {
+  return writer_.Prepare(
+      batch,
+      [&](std::uint64_t sequence) { return FindMessage(sequence, in_segment); },
+      [](std::size_t) { return false; }, may_store);
 }
 
 absl::StatusOr<LogBytes> DurableChannel::FindMessage(std::uint64_t sequence,

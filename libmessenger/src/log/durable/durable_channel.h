@@ -81,8 +81,9 @@ class DurableChannel {
   // segment.
   using ReadMessage = absl::FunctionRef<absl::StatusOr<LogBytes>(
       const SegmentInfo& segment, std::uint64_t sequence)>;
-  absl::StatusOr<ChannelWriter::Prepared> Prepare(const AppendBatch& batch,
-                                                  ReadMessage in_segment);
+  absl::StatusOr<ChannelWriter::Prepared> Prepare(
+      const AppendBatch& batch, ReadMessage in_segment,
+      ChannelWriter::MayStore may_store);
   // Whether there is something that can be deleted.
   bool exists() const { return place().head != place().deleted_head; }
   // Whether there was something once.

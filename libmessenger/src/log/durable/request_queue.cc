@@ -19,9 +19,14 @@ std::uint64_t SourceOf(const LogRequest& request) {
   return append == nullptr ? kOthers : append->batch.source;
 }
 
+// More than what is written for a named producer: there may be very many.
+constexpr std::size_t kProducerSize = 1024;
+
 std::size_t SizeOf(const LogRequest& request) {
-  const auto* const append = std::get_if<AppendRequest>(&request);
-  return append == nullptr ? 0 : append->size;
+  if (const auto* const append = std::get_if<AppendRequest>(&request)) {
+    return append->size;
+  }
+  return std::holds_alternative<DeleteRequest>(request) ? 0 : kProducerSize;
 }
 
 AppendBatch Forget(AppendRequest* append) {

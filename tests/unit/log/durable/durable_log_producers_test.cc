@@ -186,6 +186,15 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "durable log: a named producer that is one too many does not need the new "
+    "version") {
+  LogOnDisk log({.max_named_producers = 0});
+  log.Open();
+  CHECK(absl::IsResourceExhausted(OpenProducer(log.log(), "c", "p").status()));
+  CHECK(VersionOn(log.files()) == kBasicCheckpointVersion);
+}
+
+TEST_CASE(
     "durable log: a log that uses nothing new has the version of before, "
     "and from the first use on the new one") {
   LogOnDisk log({.directory = {.max_journal_bytes = kTinyJournal}});
@@ -211,6 +220,16 @@ TEST_CASE(
   CHECK(Delete(log.log(), "c").ok());
   CHECK(DeleteProducer(log.log(), "c", "p").code() ==
         absl::StatusCode::kNotFound);
+  // What is refused is not used.
+  AppendBatch refused = WithData();
+  refused.expected_last_sequence = 999;
+  CHECK(absl::IsAborted(Append(log.log(), std::move(refused)).status()));
+  AppendBatch fenced = WithData();
+  fenced.producer_id = Producer(9);
+  fenced.first_producer_sequence = 1;
+  fenced.producer_generation = 1;
+  CHECK(absl::IsFailedPrecondition(
+      Append(log.log(), std::move(fenced)).status()));
   CHECK(VersionOn(log.files()) == kBasicCheckpointVersion);
   Reopen(log, End::kClose);
   CHECK(VersionOn(log.files()) == kBasicCheckpointVersion);
