@@ -7,6 +7,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -124,6 +125,7 @@ TEST_CASE(
     const auto receipt = client.Send({.text = text}, If(last));
     network.join();
     REQUIRE(receipt.status() == absl::OkStatus());
+    CHECK(receipt->position.sequence == last.sequence + 1);
     last = receipt->position;
     expected.push_back(text);
   }
@@ -139,6 +141,7 @@ TEST_CASE(
   CAPTURE(seed);
   const auto server = TestServer::Start().value();
   std::vector<std::vector<std::string>> stored(kWriters);
+  std::atomic<int> refused = 0;
   std::vector<std::thread> writers;
   for (std::size_t writer = 0; writer < kWriters; ++writer) {
     writers.emplace_back([&, writer] {
@@ -151,17 +154,20 @@ TEST_CASE(
             std::to_string(writer) + "." + std::to_string(attempt);
         const auto receipt = client.Send({.text = text}, If(last));
         if (receipt.ok()) {
+          CHECK(receipt->position.sequence == last.sequence + 1);
           last = receipt->position;
           stored[writer].push_back(std::to_string(last.sequence) + ":" + text);
         } else {
           REQUIRE(absl::IsAborted(receipt.status()));
           REQUIRE_FALSE(MayBeStored(receipt.status()));
           last = *LastPosition(receipt.status());
+          ++refused;
         }
       }
     });
   }
   for (std::thread& writer : writers) writer.join();
+  CHECK(refused > 0);
   std::vector<std::string> told;
   for (const auto& own : stored) {
     told.insert(told.end(), own.begin(), own.end());

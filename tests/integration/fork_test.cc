@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "messenger/client.h"
+#include "messenger/forwarder.h"
 #include "messenger/grpc.h"
 #include "messenger/log.h"
 #include "messenger/server.h"
@@ -235,9 +236,17 @@ class Everything {
                          "Server::Start");
     found->ExpectRefused(Service::Create(log_).status(), "Service::Create");
     service_->Drain();
+    forwarder_->Stop();
+    found->Expect(forwarder_->AwaitEnd(), "the forwarder has not ended");
+    found->ExpectRefused(forwarder_->status(), "Forwarder::status");
+    found->Expect(forwarder_->Progress().empty(), "there is progress");
+    found->ExpectRefused(
+        Forwarder::Start({.channels = {{.from = "a", .to = "b"}}}).status(),
+        "Forwarder::Start");
   }
 
   void DestroyAll() {
+    forwarder_.reset();
     subscription_.reset();
     client_.reset();
     server_.reset();
@@ -257,6 +266,11 @@ class Everything {
       testing::TestServer::Start().value();
   std::optional<Client> client_ =
       Client::Connect({.target = server_->address()});
+  std::unique_ptr<Forwarder> forwarder_ =
+      Forwarder::Start({.source = {.target = server_->address()},
+                        .destination = {.target = test_server_->target()},
+                        .channels = {{.from = "general", .to = "copy"}}})
+          .value();
   std::atomic<bool> joined_{false};
   std::atomic<std::uint64_t> got_{0};
   std::optional<Subscription> subscription_;

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/narrow.h"
 #include "integration/subscribe.h"
 #include "messenger/error.h"
 #include "messenger/server.h"
@@ -380,6 +381,108 @@ TEST_CASE("a source that has a new epoch and has lost nothing goes on") {
   CHECK(Texts(destination->LocalClient(), "c") == Numbers(1, 20));
   CHECK(Forward(options).forwarded == 0);
   CHECK(destination->LocalClient().ListProducers("c")->size() == 2);
+}
+
+TEST_CASE("of a source that has lost its end, nothing is copied twice") {
+  const TemporaryDirectory directory;
+  const auto path = [&](const char* name) {
+    return directory.path() + "/" + name;
+  };
+  const auto copy = [&](const char* from, const char* to) {
+    std::filesystem::copy(path(from), path(to),
+                          std::filesystem::copy_options::recursive);
+  };
+  const auto destination = TestServer::Start().value();
+  {
+    const auto source = Serve(path("first"), Durability::kOs);
+    SendAll(source->LocalClient(), "c", 1, 10);
+    Forward(Between(source->address(), destination->target()));
+    copy("first", "second");
+  }
+  {
+    const auto source = Serve(path("second"), Durability::kOs);
+    SendAll(source->LocalClient(), "c", 11, 18);
+    copy("second", "third");
+    SendAll(source->LocalClient(), "c", 19, 20);
+    Forward(Between(source->address(), destination->target()));
+  }
+  const auto source = Serve(path("third"), Durability::kOs);
+  SendAll(source->LocalClient(), "c", 21, 23);
+  const ForwarderOptions options =
+      Between(source->address(), destination->target());
+  Forward(options);
+  std::vector<std::string> expected = Numbers(1, 20);
+  expected.emplace_back("new_epoch 21..19");
+  for (const std::string& number : Numbers(21, 23)) {
+    expected.push_back(number);
+  }
+  CHECK(Texts(destination->LocalClient(), "c") == expected);
+  CHECK(Forward(options).forwarded == 0);
+}
+
+TEST_CASE(
+    "a destination that comes back in a new epoch gets the rest, and one that "
+    "was set back is told") {
+  const TemporaryDirectory directory;
+  const std::string log = directory.path() + "/log";
+  const std::string copy = directory.path() + "/copy";
+  const auto source = TestServer::Start().value();
+  SendAll(source->LocalClient(), "c", 1, 5);
+  Durability durability = Durability::kFsync;
+  int sent = 5;
+  SUBCASE("killed, in a new epoch") {
+    durability = Durability::kOs;
+  }
+  SUBCASE("set back") {
+    sent = 10;
+  }
+  auto destination = Serve(log, durability);
+  const std::string address = destination->address();
+  ForwarderOptions options = Between(source->target(), address);
+  options.until_caught_up = false;
+  const auto forwarder = Forwarder::Start(options).value();
+  AwaitSequence(*forwarder, 5);
+  // As it is when it is killed now.
+  std::filesystem::copy(log, copy, std::filesystem::copy_options::recursive);
+  SendAll(source->LocalClient(), "c", 6, sent);
+  AwaitSequence(*forwarder, Narrow<std::uint64_t>(sent));
+  destination.reset();
+  destination =
+      Server::Start({.listen = address,
+                     .open_log =
+                         [&] {
+                           return OpenLog(
+                               "file:" + copy,
+                               {.directory = {.durability = durability}});
+                         }})
+          .value();
+  SendAll(source->LocalClient(), "c", sent + 1, sent + 5);
+  if (durability == Durability::kOs) {
+    AwaitSequence(*forwarder, Narrow<std::uint64_t>(sent + 5));
+    CHECK(Texts(destination->LocalClient(), "c") == Numbers(1, sent + 5));
+  } else {
+    REQUIRE(forwarder->AwaitEnd(kPatience));
+    CHECK(absl::IsDataLoss(forwarder->status()));
+  }
+}
+
+TEST_CASE("who forgets the producer of a forwarder ends it") {
+  const auto source = TestServer::Start().value();
+  const auto destination = TestServer::Start().value();
+  ForwarderOptions options = Between(source->target(), destination->target());
+  options.until_caught_up = false;
+  SendAll(source->LocalClient(), "c", 1, 3);
+  const auto forwarder = Forwarder::Start(options).value();
+  AwaitSequence(*forwarder, 3);
+  Client client = destination->LocalClient();
+  const auto producers = client.ListProducers("c");
+  REQUIRE(producers.ok());
+  REQUIRE(producers->size() == 1);
+  REQUIRE(client.DeleteProducer("c", producers->front().name).ok());
+  SendAll(source->LocalClient(), "c", 4, 4);
+  REQUIRE(forwarder->AwaitEnd(kPatience));
+  CHECK(ReasonOf(forwarder->status()) == reason::kProducerUnknown);
+  CHECK(Texts(destination->LocalClient(), "c") == Numbers(1, 3));
 }
 
 TEST_CASE("a destination that was replaced gets all again") {

@@ -173,6 +173,20 @@ TEST_CASE("what a named producer must not do") {
       client
           .Send({.text = "x"}, {.producer_sequence = 1, .idempotency_key = "k"})
           .status()));
+  // What did not even leave would be a hole.
+  const absl::Status broken = client.Send({.text = "x"}).status();
+  CHECK(absl::IsInvalidArgument(broken));
+  CHECK(broken.message().find("open it again") != std::string_view::npos);
+  REQUIRE(client.OpenProducer("general").ok());
+  CHECK(absl::IsInvalidArgument(client.Send({.text = "\xff"}).status()));
+  CHECK(absl::IsInvalidArgument(client.Send({.text = "x"}).status()));
+  // What is not sent as the producer does not count.
+  REQUIRE(client.OpenProducer("other").ok());
+  CHECK(absl::IsInvalidArgument(
+      client
+          .Send({.channel = "other", .text = "\xff"}, {.idempotency_key = "k"})
+          .status()));
+  CHECK(client.Send({.channel = "other", .text = "x"}).ok());
   Client unnamed = server->Connect();
   CHECK(absl::IsFailedPrecondition(unnamed.OpenProducer("general").status()));
   CHECK(absl::IsInvalidArgument(

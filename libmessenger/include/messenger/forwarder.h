@@ -134,9 +134,9 @@ class Forwarder {
 
  private:
   class Impl;
-  explicit Forwarder(std::unique_ptr<Impl> impl);
+  explicit Forwarder(std::shared_ptr<Impl> impl);
 
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace messenger

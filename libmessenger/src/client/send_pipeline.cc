@@ -149,7 +149,7 @@ absl::StatusOr<Receipt> SendPipeline::Send(
   const auto waiter = std::make_shared<SendWaiter>();
   Completion completion;
   completion.waiter = waiter;
-  if (absl::Status s = Enqueue(message, completion, options, number); !s.ok()) {
+  if (absl::Status s = Submit(message, completion, options, number); !s.ok()) {
     return s;
   }
   waiter->done.WaitForNotification();
@@ -160,7 +160,7 @@ void SendPipeline::SendAsync(const NewMessage& message, SendCallback done,
                              const SendOptions& options) {
   Completion completion;
   completion.done = std::move(done);
-  absl::Status status = Enqueue(message, completion, options);
+  absl::Status status = Submit(message, completion, options);
   if (!status.ok()) Report(std::move(status), std::move(completion.done));
 }
 
@@ -170,6 +170,26 @@ void SendPipeline::Report(absl::Status status, SendCallback done) {
   fates.push_back(
       {.completion = {.done = std::move(done)}, .result = std::move(status)});
   Deliver(std::move(fates));
+}
+
+absl::Status SendPipeline::Submit(
+    const NewMessage& message, Completion& completion,
+    const SendOptions& options,
+    const std::optional<SendTerms::Number>& number) {
+  absl::Status status = Enqueue(message, completion, options, number);
+  if (!status.ok() && IsNamed(options, number)) {
+    const auto channel = wire::ResolveChannelName(message.channel);
+    absl::MutexLock lock(&mu_);
+    if (channel.ok()) window_.RefuseNamed(*channel, status);
+  }
+  return status;
+}
+
+bool SendPipeline::IsNamed(
+    const SendOptions& options,
+    const std::optional<SendTerms::Number>& number) const {
+  return !options_.producer_name.empty() && !number &&
+         options.idempotency_key.empty();
 }
 
 absl::Status SendPipeline::Enqueue(
@@ -217,7 +237,7 @@ absl::Status SendPipeline::SetNumber(std::string_view channel,
         "producer_sequence: {}, but the client has no producer_name",
         *options.producer_sequence));
   }
-  if (terms->number || !terms->idempotency_key.empty()) return absl::OkStatus();
+  if (!IsNamed(options, terms->number)) return absl::OkStatus();
   const absl::StatusOr<std::uint64_t> next = window_.NextNamedNumber(channel);
   if (!next.ok()) return next.status();
   terms->named_number = options.producer_sequence.value_or(*next);

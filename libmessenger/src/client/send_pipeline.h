@@ -93,12 +93,20 @@ class SendPipeline : public std::enable_shared_from_this<SendPipeline> {
     absl::Status failure;  // what was wrong with what it said
   };
 
+  // As Enqueue. What is not put into the window, and would have been sent as
+  // the named producer, fails those after it as well.
+  absl::Status Submit(const NewMessage& message, Completion& completion,
+                      const SendOptions& options,
+                      const std::optional<SendTerms::Number>& number =
+                          std::nullopt) ABSL_LOCKS_EXCLUDED(mu_);
+  bool IsNamed(const SendOptions& options,
+               const std::optional<SendTerms::Number>& number) const;
   // Puts a message into the window; an error means that it was not, and leaves
   // `completion` as it was.
   absl::Status Enqueue(const NewMessage& message, Completion& completion,
                        const SendOptions& options,
-                       const std::optional<SendTerms::Number>& number =
-                           std::nullopt) ABSL_LOCKS_EXCLUDED(mu_);
+                       const std::optional<SendTerms::Number>& number)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // Numbers the message, if it is to be one of the named producer.
   absl::Status SetNumber(std::string_view channel, const SendOptions& options,
                          SendTerms* terms) const

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <map>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -35,6 +35,15 @@ constexpr int kMaxRenewals = 8;
 
 absl::string_view Key(std::string_view channel) {
   return {channel.data(), channel.size()};
+}
+
+// What follows a failure of a named producer.
+absl::Status FailedBefore(const absl::Status& why) {
+  const absl::Status plain = WithoutMayBeStored(why);
+  return WithMessage(
+      plain, fmt::format("a message of the producer that was sent before has "
+                         "failed; open it again: {}",
+                         MessageOf(plain)));
 }
 
 bool HasData(const NewMessage& message) {
@@ -167,10 +176,15 @@ absl::Status SendWindow::CheckIdle(std::string_view channel) const {
 }
 
 void SendWindow::SetNamedProducer(const ProducerInfo& producer) {
-  named_[producer.channel] = {
-      .producer_id = producer.producer_id,
-      .generation = producer.generation,
-      .next_producer_sequence = producer.last_producer_sequence + 1};
+  Named& named = named_[producer.channel];
+  // Of two that were opened at once.
+  if (named.producer_id == producer.producer_id &&
+      named.generation > producer.generation) {
+    return;
+  }
+  named = {.producer_id = producer.producer_id,
+           .generation = producer.generation,
+           .next_producer_sequence = producer.last_producer_sequence + 1};
 }
 
 absl::StatusOr<std::uint64_t> SendWindow::NextNamedNumber(
@@ -183,6 +197,14 @@ absl::StatusOr<std::uint64_t> SendWindow::NextNamedNumber(
   }
   if (!it->second.failure.ok()) return it->second.failure;
   return it->second.next_producer_sequence;
+}
+
+void SendWindow::RefuseNamed(std::string_view channel,
+                             const absl::Status& why) {
+  const auto it = named_.find(Key(channel));
+  if (it != named_.end() && it->second.failure.ok()) {
+    it->second.failure = FailedBefore(why);
+  }
 }
 
 void SendWindow::FailUnsupported(wire::Capabilities capabilities,
@@ -430,10 +452,7 @@ void SendWindow::FailFirst(const absl::Status& refusal, Fates* fates) {
 void SendWindow::FailNamed(const std::string& channel, std::uint64_t generation,
                            const absl::Status& why, Fates* fates) {
   Named& named = named_.find(Key(channel))->second;
-  const absl::Status status = WithoutMayBeStored(WithMessage(
-      why, fmt::format("a message of the producer that was sent before was not "
-                       "stored: {}",
-                       MessageOf(WithoutMayBeStored(why)))));
+  const absl::Status status = FailedBefore(why);
   if (named.generation == generation && named.failure.ok()) {
     named.failure = status;
   }
@@ -491,16 +510,16 @@ void SendWindow::TakeNumbers(const std::string& channel) {
 void SendWindow::FailInFlight(const absl::Status& status, Fates* fates) {
   // Or this would go on for ever.
   if (in_flight_.empty()) return Refuse(status, fates);
-  std::set<std::string> channels;
+  // With the generations of named producers, if something of them is there.
+  std::map<std::string, std::uint64_t> channels;
   for (const std::unique_ptr<Batch>& batch : in_flight_) {
-    channels.insert(batch->channel);
+    std::uint64_t& generation = channels[batch->channel];
+    generation = std::max(generation, batch->generation);
   }
   Break();
-  for (const std::string& channel : channels) {
+  for (const auto& [channel, generation] : channels) {
     FailAmbiguous(channel, status, status, fates);
-    if (const auto it = named_.find(Key(channel)); it != named_.end()) {
-      FailNamed(channel, it->second.generation, status, fates);
-    }
+    if (generation != 0) FailNamed(channel, generation, status, fates);
   }
 }
 

@@ -132,6 +132,9 @@ class SendWindow {
   // The next number of the channel's named producer. FAILED_PRECONDITION if
   // there is none; if something of it has failed, that.
   absl::StatusOr<std::uint64_t> NextNamedNumber(std::string_view channel) const;
+  // A message of the channel's named producer was not added, so that what comes
+  // after it must not be either.
+  void RefuseNamed(std::string_view channel, const absl::Status& why);
 
   // Fails what would be written next as long as that needs what a server does
   // not have that can do no more than this.

@@ -142,27 +142,30 @@ absl::StatusOr<std::unique_ptr<Forwarder>> Forwarder::Start(
   options.destination.when_full = WhenFull::kBlock;
   // The largest there can be: the destination knows what it takes.
   options.destination.max_message_bytes = ClientOptions::kMaxMessageBytes.most;
-  return std::unique_ptr<Forwarder>(
-      new Forwarder(std::make_unique<Impl>(std::move(options))));
+  return std::unique_ptr<Forwarder>(new Forwarder(std::shared_ptr<Impl>(
+      new Impl(std::move(options)), DeleteUnlessForked())));
 }
 
-Forwarder::Forwarder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Forwarder::Forwarder(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Forwarder::~Forwarder() = default;
 
 void Forwarder::Stop() {
+  if (InForkedChild()) return;
   impl_->Stop();
 }
 
 bool Forwarder::AwaitEnd(
     std::optional<std::chrono::milliseconds> timeout) const {
-  return impl_->AwaitEnd(timeout);
+  return InForkedChild() || impl_->AwaitEnd(timeout);
 }
 
 absl::Status Forwarder::status() const {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   return impl_->status();
 }
 
 std::vector<ForwardProgress> Forwarder::Progress() const {
+  if (InForkedChild()) return {};
   return impl_->Progress();
 }
 

@@ -31,9 +31,6 @@ bool MayPass(const absl::Status& status) {
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kResourceExhausted:
       return ReasonOf(status) != reason::kLimitReached;
-    case absl::StatusCode::kFailedPrecondition:
-      // A destination that was replaced.
-      return ReasonOf(status) == reason::kProducerUnknown;
     default:
       return false;
   }
@@ -85,7 +82,10 @@ absl::Status Lane::Run() {
       continue;
     }
     if (end.ok() && *end != End::kChanged) return absl::OkStatus();
-    if (!end.ok() && !MayPass(end.status())) return end.status();
+    if (!end.ok() && !MayPass(end.status()) &&
+        !IsOfLostDestination(end.status())) {
+      return end.status();
+    }
     if (Wait(end.status())) continue;
     absl::MutexLock lock(&mu_);
     return stopped_ ? absl::OkStatus() : end.status();
@@ -152,6 +152,7 @@ void Lane::BeginSession() {
   failure_ = absl::OkStatus();
   messages_ = 0;
   bytes_ = 0;
+  last_stored_ = {};
   progress_.caught_up = false;
 }
 
@@ -209,23 +210,49 @@ absl::StatusOr<std::uint64_t> Lane::EpochOf(Client& client,
   }
 }
 
+bool Lane::IsOfLostDestination(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  if (reason != reason::kProducerFenced && reason != reason::kProducerUnknown) {
+    return false;
+  }
+  BeginSession();
+  const absl::StatusOr<std::uint64_t> epoch =
+      EpochOf(destination_, channel_.to);
+  return epoch.ok() && destination_epoch_ != 0 && *epoch != destination_epoch_;
+}
+
 absl::StatusOr<ReadFrame> Lane::OpenSource(Session* session) {
   std::vector<Position>& positions = session->plan.positions;
-  for (std::size_t i = 0;; ++i) {
-    // If it knows none of them, it is to say so of the first one.
-    const bool last = i >= positions.size();
-    const Start start = positions.empty()
-                            ? Start::Earliest()
-                            : Start::After(positions[last ? 0 : i]);
-    session->source = source_.Pull(
+  const auto pull = [&](const Start& start) {
+    return source_.Pull(
         {.channel = channel_.from, .start = start, .skip_damaged = true});
-    absl::StatusOr<ReadFrame> frame = FirstFrame(session->source);
-    if (!frame.ok() || last || positions.size() == 1) return frame;
-    if (!frame->gap || frame->gap->reason != Gap::Reason::kNewEpoch) {
-      positions = {positions[i]};
-      return frame;
-    }
+  };
+  if (positions.empty()) {
+    session->source = pull(Start::Earliest());
+    return FirstFrame(session->source);
   }
+  // A position that the source does not know, and one of an epoch that has lost
+  // its end, both begin with NEW_EPOCH: the one with the oldest message, the
+  // other behind what is left.
+  std::optional<ReadFrame> best;
+  std::pair<std::uint64_t, bool> best_place;
+  std::size_t chosen = 0;
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    Subscription source = pull(Start::After(positions[i]));
+    absl::StatusOr<ReadFrame> frame = FirstFrame(source);
+    if (!frame.ok()) return frame;
+    const std::optional<Gap>& gap = frame->gap;
+    const std::pair<std::uint64_t, bool> place = {
+        gap ? gap->next : positions[i].sequence + 1,
+        !gap || gap->reason != Gap::Reason::kNewEpoch};
+    if (best && place <= best_place) continue;
+    best = *std::move(frame);
+    best_place = place;
+    session->source = std::move(source);
+    chosen = i;
+  }
+  positions = {positions[chosen]};
+  return *std::move(best);
 }
 
 absl::StatusOr<bool> Lane::OpenProducer(Session* session) {
@@ -236,6 +263,7 @@ absl::StatusOr<bool> Lane::OpenProducer(Session* session) {
   const auto producer = Insist(
       [this, session] { return session->sender->OpenProducer(channel_.to); });
   if (!producer.ok()) return producer.status();
+  destination_epoch_ = producer->epoch;
   return producer->last_producer_sequence == session->plan.last_number;
 }
 
@@ -335,12 +363,12 @@ absl::StatusOr<bool> Lane::Take(const ReadFrame& frame, Session* session) {
 absl::StatusOr<bool> Lane::TakeGap(const Gap& gap, Session* session) {
   ForwardingPlan& plan = session->plan;
   const bool other_place = IsOtherPlace(gap);
-  // Where the source stands now is to be found out anew.
-  if (other_place && session->begun) return false;
-  if (other_place && plan.last_number > 0) {
+  if (other_place && (session->begun || plan.last_number > 0)) {
+    // What is known of the source is to be found out anew.
     if (gap.reason == Gap::Reason::kNewEpoch) return false;
     // The source was set back. Its next messages have sequences that were used
-    // for others, so they need another producer.
+    // for others, so they need another producer. Nobody will say so again.
+    if (absl::Status s = AwaitReceipts(); !s.ok()) return s;
     ++plan.producer.run;
     plan.last_number = 0;
     absl::StatusOr<bool> opened = OpenProducer(session);
@@ -384,8 +412,10 @@ absl::Status Lane::Send(Session* session, const NewMessage& copy,
         if (id != session_) return;
         --messages_;
         bytes_ -= size;
-        if (!receipt.ok()) {
-          if (failure_.ok()) failure_ = Named(receipt.status(), done);
+        const absl::Status status =
+            receipt.ok() ? CheckStored(*receipt) : receipt.status();
+        if (!status.ok()) {
+          if (failure_.ok()) failure_ = Named(status, done);
         } else {
           progress_.forwarded += done.forwarded;
           progress_.gaps += done.gaps;
@@ -398,6 +428,19 @@ absl::Status Lane::Send(Session* session, const NewMessage& copy,
       },
       {.producer_sequence = number});
   return absl::OkStatus();
+}
+
+absl::Status Lane::CheckStored(const Receipt& receipt) {
+  if (receipt.duplicate) return absl::OkStatus();
+  const Position last = std::exchange(last_stored_, receipt.position);
+  if (last.epoch != receipt.position.epoch ||
+      last.sequence < receipt.position.sequence) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(fmt::format(
+      "the destination stores it as {} after it has stored another one as {}: "
+      "it was set back, and copies are missing there",
+      receipt.position.sequence, last.sequence));
 }
 
 absl::Status Lane::AwaitReceipts() {

@@ -50,7 +50,6 @@ class Lane {
   enum class End : std::uint8_t {
     kCaughtUp,  // and that was asked for
     kChanged,   // what it had found out holds no more
-    kStopped,
   };
   // A producer of the destination, and what it sends.
   struct Session {
@@ -66,8 +65,11 @@ class Lane {
   // The epoch of the log that has the channel, whether it exists or not.
   absl::StatusOr<std::uint64_t> EpochOf(Client& client,
                                         const std::string& channel);
-  // Begins to read behind the best position that the source knows. The frame
-  // says where that is.
+  // Whether the destination's log is another one than the session's, or has
+  // lost something, so that this error says nothing of other forwarders.
+  bool IsOfLostDestination(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // Begins to read at the position behind which the source goes on farthest.
+  // The frame says where that is.
   absl::StatusOr<ReadFrame> OpenSource(Session* session);
   // False if another forwarder has got on meanwhile.
   absl::StatusOr<bool> OpenProducer(Session* session) ABSL_LOCKS_EXCLUDED(mu_);
@@ -89,6 +91,9 @@ class Lane {
   // Until all that was sent has its receipt.
   absl::Status AwaitReceipts() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Failure() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // DATA_LOSS if what was stored before cannot be there any more.
+  absl::Status CheckStored(const Receipt& receipt)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // A call of a client's that it does not make again by itself while the server
   // is away. Once more, until Wait says no.
@@ -108,6 +113,7 @@ class Lane {
   // Something was refused: what shares no request with others is known by its
   // refusal, and those before it are stored.
   bool one_by_one_ = false;
+  std::uint64_t destination_epoch_ = 0;  // of the session
 
   // What the results of sends have to do with. They come on other threads, and
   // those of a session that has ended do not count.
@@ -118,6 +124,8 @@ class Lane {
   absl::Status failure_ ABSL_GUARDED_BY(mu_);      // of this session
   std::size_t messages_ ABSL_GUARDED_BY(mu_) = 0;  // without a receipt
   std::size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  // Of the last copy that was stored in this session.
+  Position last_stored_ ABSL_GUARDED_BY(mu_);
   ForwardProgress progress_ ABSL_GUARDED_BY(mu_);
   // Since there was progress.
   std::optional<Clock::time_point> trouble_since_ ABSL_GUARDED_BY(mu_);
