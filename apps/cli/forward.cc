@@ -79,12 +79,16 @@ Output, at the end:
     duplicates   of those forwarded, which were stored before
     sequence     all of the source up to here is at the destination
     lag          messages that are not; lag_seconds: how long ago the last one
-                 was sent that is, null if that is not known
+                 was sent that is. Null is what is not known, as all of this
+                 until both servers have been reached
+    trouble      why it is being tried again, as far as it is known
 
 Exit codes:
   0        with --until-caught-up: all is copied
-  1        the destination refuses a message, or another process goes on under
-           the same name
+  1        the destination refuses a message, is too old, was set back, or is the
+           source itself; or another process goes on under the same name. Copies
+           are larger than originals, by some 150 bytes: let the destination take
+           larger messages (its --max-message-bytes)
   2        wrong usage
   3        a server was away for longer than --give-up-after
   130,143  ended by SIGINT (Ctrl-C), SIGTERM: go on whenever you like)";
@@ -187,10 +191,16 @@ void AddForwardOptions(CLI::App& command, ForwardCommand* options) {
 
 // ---- What is said of it
 
+// Whether it has found out yet where it is.
+bool IsKnown(const ForwardProgress& progress) {
+  return progress.position.epoch != 0;
+}
+
 // How long ago the last one was sent that is copied, if more are not.
 std::optional<std::chrono::nanoseconds> LagTime(const ForwardProgress& progress,
                                                 Timestamp now) {
   using std::chrono::nanoseconds;
+  if (!IsKnown(progress)) return std::nullopt;
   if (progress.lag() == 0) return nanoseconds(0);
   if (progress.send_time == Timestamp()) return std::nullopt;
   return std::max(now - progress.send_time, nanoseconds(0));
@@ -199,9 +209,15 @@ std::optional<std::chrono::nanoseconds> LagTime(const ForwardProgress& progress,
 // Without the lag in time, which changes of itself.
 Json ProgressJson(const ForwardProgress& progress) {
   Json epoch;
+  Json sequence;
+  Json head;
+  Json lag;
   Json trouble;
-  if (progress.position.epoch != 0) {
+  if (IsKnown(progress)) {
     epoch = EpochString(progress.position.epoch);
+    sequence = progress.position.sequence;
+    head = progress.head;
+    lag = progress.lag();
   }
   if (!progress.trouble.ok()) trouble = MessageOf(progress.trouble);
   return {{"from", progress.channel.from},
@@ -210,9 +226,9 @@ Json ProgressJson(const ForwardProgress& progress) {
           {"duplicates", progress.duplicates},
           {"gaps", progress.gaps},
           {"epoch", epoch},
-          {"sequence", progress.position.sequence},
-          {"head", progress.head},
-          {"lag", progress.lag()},
+          {"sequence", sequence},
+          {"head", head},
+          {"lag", lag},
           {"caught_up", progress.caught_up},
           {"trouble", trouble}};
 }
@@ -231,7 +247,7 @@ std::string Summarize(const ForwardProgress& progress, double seconds) {
   if (progress.duplicates > 0) {
     text += fmt::format(", {} stored before", progress.duplicates);
   }
-  if (progress.position.epoch == 0) return text;
+  if (!IsKnown(progress)) return text;
   return fmt::format("{}, up to {}; {} behind", text,
                      PositionString(progress.position), progress.lag());
 }
@@ -318,13 +334,16 @@ std::string ForwardReporter::Line(
   std::uint64_t forwarded = 0;
   std::uint64_t lag = 0;
   std::chrono::nanoseconds lag_time(0);
+  const bool known = std::all_of(channels.begin(), channels.end(), IsKnown);
   for (const ForwardProgress& progress : channels) {
     forwarded += progress.forwarded;
     lag += progress.lag();
     lag_time = std::max(lag_time, LagTime(progress, now).value_or(lag_time));
   }
-  std::string line = fmt::format("forwarded {}, {:.0f}/s, {} behind", forwarded,
-                                 rate_.Add(forwarded, Clock::now()), lag);
+  std::string line =
+      fmt::format("forwarded {}, {:.0f}/s, {} behind", forwarded,
+                  rate_.Add(forwarded, Clock::now()),
+                  known ? std::to_string(lag) : std::string("?"));
   const auto seconds = std::chrono::floor<std::chrono::seconds>(lag_time);
   if (seconds.count() > 0) {
     line += fmt::format(" ({})", FormatDuration(seconds));

@@ -10,14 +10,17 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "apps/common/message_text.h"
 #include "apps/common/position.h"
 #include "apps/common/time.h"
 #include "apps/gateway/handlers.h"
 #include "apps/gateway/problem.h"
+#include "apps/gateway/read_query.h"
 #include "messenger/client.h"
 
 namespace messenger::app {
@@ -60,13 +63,25 @@ std::optional<Problem> CheckUse(const Request& request) {
                  .value = std::string(*use)};
 }
 
+// What the page could be made to run, or to look like, by a browser that does
+// not say what it asks for: it does so over HTTPS, and on this machine, only.
+bool IsCode(std::string_view content_type) {
+  constexpr std::array<std::string_view, 5> kWords = {
+      "javascript", "ecmascript", "jscript", "livescript", "css"};
+  const std::string type = absl::AsciiStrToLower(
+      absl::string_view(content_type.data(), content_type.size()));
+  return std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) {
+    return type.find(word) != std::string::npos;
+  });
+}
+
 // Whatever it says it is, a browser saves it, or shows it as an image of a
 // page; it does not run with the rights of this origin.
 Response DataResponse(const std::string& channel, const Message& message) {
-  const std::string type = message.content_type.empty()
-                               ? "application/octet-stream"
-                               : std::string(message.content_type);
-  return {.content_type = type,
+  const bool is_told =
+      !message.content_type.empty() && !IsCode(message.content_type);
+  return {.content_type = is_told ? std::string(message.content_type)
+                                  : "application/octet-stream",
           .headers = {{.name = "Content-Disposition",
                        .value = fmt::format("attachment; filename=\"{}-{}\"",
                                             channel, message.sequence)},
@@ -139,6 +154,11 @@ void GetData(Gateway* gateway, const Request& request, Respond respond) {
                    "EPOCH:SEQUENCE",
          .field = "message",
          .value = name}));
+    return;
+  }
+  const auto fields = QueryFields::Make(request.target, "");
+  if (const auto* problem = std::get_if<Problem>(&fields)) {
+    respond(ToResponse(*problem));
     return;
   }
   if (const auto problem = CheckUse(request)) {

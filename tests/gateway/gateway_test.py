@@ -768,6 +768,12 @@ class DataTest(unittest.TestCase):
         for use in ("image", "document", "empty"):
             answer = self.get("script", 1, {**site, "Sec-Fetch-Dest": use})
             self.assertEqual((answer.status, answer.body), (200, b"alert(1)"))
+        # A browser does not say so over plain HTTP: then it is no script.
+        self.post("script", b"body{}", "Text/CSS; charset=utf-8")
+        for message in (1, 2):
+            self.assertEqual(self.get("script", message).type, "application/octet-stream")
+        unknown = call(self.gateway, "GET", "/v1/channels/script/messages/1/data?x=1")
+        self.problem(unknown, 400, "x", "is not known")
         for use in ("script", "style", "worker", "serviceworker", "iframe", "embed", "object"):
             self.problem(self.get("script", 1, {**site, "Sec-Fetch-Dest": use}), 403,
                          "Sec-Fetch-Dest", "not be part of a page")

@@ -96,9 +96,9 @@ struct ClientOptions {
   std::chrono::milliseconds send_timeout = std::chrono::seconds(30);
   static constexpr Bounds<std::chrono::milliseconds> kSendTimeout{
       std::chrono::milliseconds(0), std::chrono::hours(24) * 24};
-  // How long Ping, CheckHealth, ListChannels (all of its pages), GetChannel and
-  // DeleteChannel may take, and a server to let a reader or a sender in, before
-  // that counts as failed. Default 10 s.
+  // How long each call that says that it blocks may take (a list with all of
+  // its pages), SendAs by default, and a server to let a reader or a sender in,
+  // before that counts as failed. Default 10 s.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(10);
   static constexpr Bounds<std::chrono::milliseconds> kCallTimeout{
       std::chrono::milliseconds(1), std::chrono::hours(24) * 24};
@@ -148,9 +148,9 @@ struct SendOptions {
   // LastPosition). That is final, after a reconnect as well: the message is not
   // stored, and MayBeStored is false; after a reconnect it is true of a message
   // that expects one that is yet to come, which nobody can have read. An
-  // attempt that was stored is known
-  // again, whose retry succeeds. What was sent after it is stored all the same,
-  // in order, a round trip later. UNIMPLEMENTED if the server is too old.
+  // attempt that was stored is known again, whose retry succeeds. What was sent
+  // after it is stored all the same, in order, a round trip later, but not that
+  // of a named producer (see OpenProducer). UNIMPLEMENTED from an old server.
   std::optional<Position> expected_last = std::nullopt;
   // Of a client with a producer_name: the producer's own number of this
   // message, at least 1. Numbers ascend; there may be holes. A number that is

@@ -27,10 +27,10 @@ struct ForwardedChannel {
 };
 
 struct ForwarderOptions {
-  // The servers. Of the destination, `producer_name`, `send_timeout` and
-  // `when_full` are the forwarder's own. Clients come back when a server has
-  // been away, for as long as their RetryOptions say; without a
-  // `give_up_after`, for ever. Their `on_notice` is told of it.
+  // The servers. Of the destination, `producer_name`, `send_timeout`,
+  // `when_full` and `max_message_bytes` are the forwarder's own. A server that
+  // is away is waited for: for the longer `give_up_after` of the two, for the
+  // one that is set, or for ever. Their `on_notice` is told of it.
   ClientOptions source = {};
   ClientOptions destination = {};
   // At least one; no two with the same `from`, or the same `to`.
@@ -65,7 +65,8 @@ struct ForwardProgress {
   Timestamp send_time = {};
   // Nothing is left to copy at present.
   bool caught_up = false;
-  // Why it does not get on at present; OK if it does.
+  // Why it is being tried again at present, as far as it is known here: of a
+  // destination that has gone while it was sent to, only the notices tell.
   absl::Status trouble = {};
 
   // Messages that the source has and the destination does not.
@@ -95,7 +96,13 @@ struct ForwardProgress {
 // a new producer, behind what it has copied if the source still has that, else
 // with the gap that the source tells. RUN counts, from 0, how often the source
 // was set back within an epoch. These producers stay (Client::ListProducers):
-// they are what says how far a channel is.
+// they are what says how far a channel is. Each new epoch of a source takes one
+// of the destination's max_named_producers.
+//
+// What it cannot see: a source that was set back within its epoch, and has
+// grown past where it was, before it is looked at again; and a destination that
+// was set back likewise while others send there. (Epoch and sequence are all
+// that tells.) Two forwarders that copy a channel to each other never end.
 //
 // Nothing else should send to the destination's channel under this name; other
 // senders there do no harm.
@@ -104,7 +111,7 @@ struct ForwardProgress {
 class Forwarder {
  public:
   // Begins to copy; the servers need not be there yet. INVALID_ARGUMENT names
-  // the option that is wrong.
+  // the option that is wrong; of an option of the clients, `status` tells.
   static absl::StatusOr<std::unique_ptr<Forwarder>> Start(
       ForwarderOptions options);
 
@@ -113,7 +120,8 @@ class Forwarder {
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
-  // Ends soon: what has no receipt by then is not waited for. Does not block.
+  // Ends soon, at the latest when a call that is under way has had its
+  // call_timeout: what has no receipt is not waited for. Does not block.
   void Stop();
 
   // Blocks until it has ended, for `timeout` at most; whether it has.
@@ -125,8 +133,10 @@ class Forwarder {
   // with the reason PRODUCER_FENCED if another process has taken over;
   // INVALID_ARGUMENT if the destination refuses a message, for its size for
   // example, since the two attributes have made it larger than the destination
-  // takes; UNIMPLEMENTED if the destination is too old; UNAVAILABLE when the
-  // clients give up. UNKNOWN while it runs.
+  // takes; UNIMPLEMENTED if the destination is too old; PRODUCER_UNKNOWN if its
+  // producer was deleted there; DATA_LOSS if the destination was set back, and
+  // copies are missing there; UNAVAILABLE when the clients give up. UNKNOWN
+  // while it runs.
   absl::Status status() const;
 
   // Of each channel, in the order of the options.
