@@ -237,7 +237,7 @@ absl::Status CommitRound::DeleteProducer(const ProducerKey& key) {
 
 absl::Status CommitRound::RaiseVersion() {
   if (core_->checkpoint.raised()) return absl::OkStatus();
-  const absl::Status s =
+  absl::Status s =
       RefuseIfOutOfMemory([&] { return core_->checkpoint.Raise(); });
   if (s.ok()) return s;
   const std::string what =
