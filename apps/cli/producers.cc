@@ -73,22 +73,6 @@ void PrintProducers(const std::vector<ProducerInfo>& producers,
   AppendTable(kColumns, rows, out);
 }
 
-std::string Hex(const ProducerId& id) {
-  std::string hex;
-  for (const std::uint8_t byte : id) hex += fmt::format("{:02x}", byte);
-  return hex;
-}
-
-Json ProducerJson(const ProducerInfo& producer) {
-  return {{"channel", producer.channel},
-          {"name", producer.name},
-          {"producer_id", Hex(producer.producer_id)},
-          {"generation", producer.generation},
-          {"last_producer_sequence", producer.last_producer_sequence},
-          {"epoch", EpochString(producer.epoch)},
-          {"last_used", FormatTime(producer.last_used)}};
-}
-
 // Of all channels, or only of the one that is named.
 int ListProducers(const std::string& channel, Context& context) {
   const CommonOptions& common = context.common;

@@ -305,15 +305,13 @@ std::string Reporter::ReportRefused(const FailedRecord& record) const {
                         Describe(record), UpTo(record.number - 1, "sent"),
                         noun(), record.number);
   const bool is_utf8_error = ReasonOf(record.status) == reason::kInvalidUtf8;
-  if (!is_lines_) {
-    return is_utf8_error ? sent + " With --data, records may be any bytes."
-                         : sent;
-  }
   const std::string_view what_to_do =
-      is_utf8_error ? "Convert the input (for example: iconv -f latin1 -t "
-                      "utf-8), or send it as bytes (--data),"
-                    : "Shorten it";
+      !is_utf8_error ? "Shorten it"
+      : is_lines_    ? "Convert the input (for example: iconv -f latin1 -t "
+                       "utf-8), or send it as bytes (--data),"
+                     : "Send the records as bytes (--data)";
   if (is_named_) return fmt::format("{} {} and {}", sent, what_to_do, kAgain);
+  if (!is_lines_) return fmt::format("{} {}.", sent, what_to_do);
   return fmt::format("{} {} and go on with: tail -n +{}", sent, what_to_do,
                      record.number);
 }

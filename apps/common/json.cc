@@ -1,5 +1,10 @@
 #include "apps/common/json.h"
 
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <iterator>
+#include <string>
 #include <string_view>
 
 #include "apps/common/base64.h"
@@ -68,6 +73,25 @@ Json ChannelJson(const ChannelInfo& channel) {
           {"messages", MessageCount(channel)},
           {"bytes", channel.bytes},
           {"readers", channel.readers}};
+}
+
+std::string Hex(const ProducerId& id) {
+  std::string hex;
+  if (id == ProducerId{}) return hex;
+  for (const std::uint8_t byte : id) {
+    fmt::format_to(std::back_inserter(hex), "{:02x}", byte);
+  }
+  return hex;
+}
+
+Json ProducerJson(const ProducerInfo& producer) {
+  return {{"channel", producer.channel},
+          {"name", producer.name},
+          {"producer_id", Hex(producer.producer_id)},
+          {"generation", producer.generation},
+          {"last_producer_sequence", producer.last_producer_sequence},
+          {"epoch", EpochString(producer.epoch)},
+          {"last_used", FormatTime(producer.last_used)}};
 }
 
 std::uint64_t MessageCount(const ChannelInfo& channel) {

@@ -38,6 +38,11 @@ Json GapJson(std::string_view channel, const Gap& gap);
 
 Json ChannelJson(const ChannelInfo& channel);
 
+// "0123456789abcdef0123456789abcdef"; "" for none.
+std::string Hex(const ProducerId& id);
+
+Json ProducerJson(const ProducerInfo& producer);
+
 // How many messages of the channel are stored.
 std::uint64_t MessageCount(const ChannelInfo& channel);
 

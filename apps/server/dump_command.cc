@@ -52,13 +52,6 @@ struct DumpOptions {
   std::uint64_t limit = UINT64_MAX;
 };
 
-std::string Hex(const ProducerId& id) {
-  if (id == ProducerId{}) return {};
-  std::string hex;
-  for (const std::uint8_t byte : id) hex += fmt::format("{:02x}", byte);
-  return hex;
-}
-
 // ---- Messages
 
 std::string TextOf(const Message& message) {
@@ -197,14 +190,7 @@ void Print(const LogChannel& channel, ToolOutput* output) {
 
 void Print(const ProducerInfo& producer, ToolOutput* output) {
   if (output->json()) {
-    output->PrintJson(
-        Json{{"named_producer",
-              {{"channel", producer.channel},
-               {"name", producer.name},
-               {"producer_id", Hex(producer.producer_id)},
-               {"generation", producer.generation},
-               {"last_producer_sequence", producer.last_producer_sequence},
-               {"last_used", FormatTime(producer.last_used)}}}});
+    output->PrintJson(Json{{"named_producer", ProducerJson(producer)}});
     return;
   }
   output->PrintLine(fmt::format(

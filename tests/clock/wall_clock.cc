@@ -1,6 +1,7 @@
 #include "clock/wall_clock.h"
 
 #include <dlfcn.h>
+#include <grpc/support/time.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -8,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -16,6 +18,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <thread>
 
 namespace messenger::test {
 namespace {
@@ -124,6 +127,7 @@ using messenger::test::Next;
 using messenger::test::ToTimespec;
 using messenger::test::WaitUntil;
 using messenger::test::WallTime;
+using std::chrono::nanoseconds;
 
 int clock_gettime(clockid_t clock, timespec* time) noexcept {
   const int result = MachineTime(clock, time);
@@ -202,6 +206,19 @@ int sem_timedwait(sem_t* semaphore, const timespec* deadline) {
       deadline,
       [&](const timespec* machine) { return next(semaphore, machine); },
       [](int result) { return result == -1 && errno == ETIMEDOUT; });
+}
+
+// gRPC sleeps for 100 ms in a thread that the end of a channel waits for: it
+// reads the wall clock, adds to it, and here reads it again. A step between the
+// two, within a fraction of a microsecond, would make it sleep for an hour.
+// That is gRPC's to mend, and too rare to matter unless a clock goes back 500
+// times a second.
+void gpr_sleep_until(gpr_timespec until) {
+  const gpr_timespec left = gpr_time_sub(until, gpr_now(until.clock_type));
+  const nanoseconds time =
+      FromTimespec({.tv_sec = left.tv_sec, .tv_nsec = left.tv_nsec});
+  std::this_thread::sleep_for(
+      std::min<nanoseconds>(time, std::chrono::seconds(1)));
 }
 
 }  // extern "C"

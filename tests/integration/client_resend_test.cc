@@ -71,17 +71,6 @@ class Results {
   std::vector<std::size_t> order_ ABSL_GUARDED_BY(mu_);
 };
 
-std::vector<std::string> Stored(TestServer& server,
-                                const std::string& channel) {
-  Client client = server.LocalClient();
-  Recorder recorder;
-  const Subscription subscription = client.Read(
-      {.channel = channel, .start = Start::Earliest(), .until_caught_up = true},
-      recorder.Callbacks());
-  CHECK(subscription.Wait() == absl::OkStatus());
-  return recorder.events().texts();
-}
-
 TEST_CASE(
     "what is sent while the server comes and goes is stored once and in "
     "order, in every channel") {
@@ -114,7 +103,7 @@ TEST_CASE(
           ++last["c" + std::to_string(i % 5)]);
   }
   for (const auto& [channel, texts] : sent) {
-    CHECK(Stored(*server, channel) == texts);
+    CHECK(StoredTexts(*server, channel) == texts);
   }
 }
 
@@ -197,8 +186,8 @@ TEST_CASE("what a lost log had not acknowledged is stored in the new one") {
   REQUIRE(server->RestartWithNewLog().ok());
   for (const auto& result : results.AwaitAll()) CHECK(result.ok());
   const std::vector<std::string> expected = {"1", "2", "3"};
-  CHECK(Stored(*server, "general") == expected);
-  CHECK(Stored(*server, "other") == expected);
+  CHECK(StoredTexts(*server, "general") == expected);
+  CHECK(StoredTexts(*server, "other") == expected);
 }
 
 TEST_CASE("a message whose time is up before it was sent is not sent") {
@@ -218,7 +207,7 @@ TEST_CASE("a message whose time is up before it was sent is not sent") {
   CHECK(absl::IsDeadlineExceeded(received[0].status()));
   CHECK_FALSE(MayBeStored(received[0].status()));
   CHECK(received[1].ok());
-  CHECK(Stored(*server, "general") == std::vector<std::string>{"1", "3"});
+  CHECK(StoredTexts(*server, "general") == std::vector<std::string>{"1", "3"});
 }
 
 TEST_CASE("a message whose time is up on its way is sent all the same") {
@@ -240,7 +229,8 @@ TEST_CASE("a message whose time is up on its way is sent all the same") {
   CHECK(absl::IsDeadlineExceeded(received[0].status()));
   CHECK(MayBeStored(received[0].status()));
   CHECK(received[1]->position.sequence == 3);
-  CHECK(Stored(*server, "general") == std::vector<std::string>{"1", "2", "3"});
+  CHECK(StoredTexts(*server, "general") ==
+        std::vector<std::string>{"1", "2", "3"});
   CHECK(absl::IsDeadlineExceeded(client.Flush()));
 }
 

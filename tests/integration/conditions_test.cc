@@ -43,16 +43,6 @@ SendOptions If(const Position& last) {
   return {.expected_last = last};
 }
 
-std::vector<std::string> Stored(TestServer& server) {
-  Client client = server.LocalClient();
-  Recorder recorder;
-  const Subscription subscription =
-      client.Read({.start = Start::Earliest(), .until_caught_up = true},
-                  recorder.Callbacks());
-  CHECK(subscription.Wait() == absl::OkStatus());
-  return recorder.events().texts();
-}
-
 TEST_CASE("a conditional message is stored behind the one that it expects") {
   const auto server = TestServer::Start().value();
   Client client = server->Connect();
@@ -77,7 +67,7 @@ TEST_CASE("a conditional message is stored behind the one that it expects") {
 
   CHECK(client.Send({.text = "5"}, If(second->position)).ok());
   CHECK_FALSE(LastPosition(absl::AbortedError("x")));
-  CHECK(Stored(*server) == std::vector<std::string>{"1", "2", "5"});
+  CHECK(StoredTexts(*server) == std::vector<std::string>{"1", "2", "5"});
 }
 
 TEST_CASE("what is sent behind a refused condition is stored, in order") {
@@ -100,7 +90,7 @@ TEST_CASE("what is sent behind a refused condition is stored, in order") {
   for (std::size_t i = 0; i < results.size(); ++i) {
     CHECK(results[i].ok() == (i % 3 != 1));
   }
-  CHECK(Stored(*server) == expected);
+  CHECK(StoredTexts(*server) == expected);
 }
 
 TEST_CASE(
@@ -129,7 +119,7 @@ TEST_CASE(
     last = receipt->position;
     expected.push_back(text);
   }
-  CHECK(Stored(*server) == expected);
+  CHECK(StoredTexts(*server) == expected);
 }
 
 TEST_CASE(
@@ -173,7 +163,7 @@ TEST_CASE(
     told.insert(told.end(), own.begin(), own.end());
   }
   std::vector<std::string> there;
-  for (const std::string& text : Stored(*server)) {
+  for (const std::string& text : StoredTexts(*server)) {
     there.push_back(std::to_string(there.size() + 1) + ":" + text);
   }
   std::sort(told.begin(), told.end());
@@ -193,7 +183,7 @@ TEST_CASE("in a log that was replaced, what was expected is something else") {
   CHECK(absl::IsAborted(status));
   REQUIRE(LastPosition(status));
   CHECK(LastPosition(status)->epoch != first->position.epoch);
-  CHECK(Stored(*server) == std::vector<std::string>{"another"});
+  CHECK(StoredTexts(*server) == std::vector<std::string>{"another"});
 }
 
 // A server as the first ones were: it says nothing of what it can do, and

@@ -31,16 +31,6 @@ constexpr RetryOptions kSoon = {.initial_backoff = milliseconds(1),
 
 using Texts = std::vector<std::string>;
 
-Texts Stored(TestServer& server) {
-  Client client = server.LocalClient();
-  Recorder recorder;
-  const Subscription subscription =
-      client.Read({.start = Start::Earliest(), .until_caught_up = true},
-                  recorder.Callbacks());
-  CHECK(subscription.Wait() == absl::OkStatus());
-  return recorder.events().texts();
-}
-
 Client Named(TestServer& server, const std::string& name) {
   return server.Connect({.retry = kSoon, .producer_name = name});
 }
@@ -81,7 +71,7 @@ TEST_CASE("a named producer goes on where the last process was") {
   CHECK(hole->duplicate);
   CHECK(hole->position.sequence == 0);
   CHECK(hole->position.epoch == next->position.epoch);
-  CHECK(Stored(*server) == Texts{"1", "2", "3", "4", "10"});
+  CHECK(StoredTexts(*server) == Texts{"1", "2", "3", "4", "10"});
 }
 
 TEST_CASE(
@@ -113,7 +103,7 @@ TEST_CASE(
   CHECK(first.Send({.text = "3"}).ok());
   CHECK(ReasonOf(second.Send({.text = "x"}).status()) ==
         reason::kProducerFenced);
-  CHECK(Stored(*server) == Texts{"1", "2", "3"});
+  CHECK(StoredTexts(*server) == Texts{"1", "2", "3"});
 }
 
 TEST_CASE(
@@ -154,7 +144,7 @@ TEST_CASE(
       CHECK(client.Flush() == absl::OkStatus());
     }
   }
-  CHECK(Stored(*server) == expected);
+  CHECK(StoredTexts(*server) == expected);
 }
 
 TEST_CASE("what a named producer must not do") {
@@ -201,7 +191,7 @@ TEST_CASE("what a named producer must not do") {
   REQUIRE(info->size() == 1);
   CHECK(ReasonOf(unnamed.SendAs(info->front().producer_id, 1, {.text = "x"})
                      .status()) == reason::kProducerFenced);
-  CHECK(Stored(*server).empty());
+  CHECK(StoredTexts(*server).empty());
 }
 
 TEST_CASE("named producers are listed, page by page, and deleted") {
@@ -280,7 +270,7 @@ TEST_CASE(
           .status()));
   CHECK(absl::IsInvalidArgument(
       second.Send(message, {.idempotency_key = "\xff"}).status()));
-  CHECK(Stored(*server) == Texts{"1", "2"});
+  CHECK(StoredTexts(*server) == Texts{"1", "2"});
 }
 
 TEST_CASE(
@@ -306,7 +296,7 @@ TEST_CASE(
     }
   }
   CHECK(client.Flush() == absl::OkStatus());
-  CHECK(Stored(*server) == expected);
+  CHECK(StoredTexts(*server) == expected);
 }
 
 }  // namespace

@@ -572,6 +572,17 @@ bool AwaitReaders(Client& client, std::string_view channel,
   return false;
 }
 
+std::vector<std::string> StoredTexts(testing::TestServer& server,
+                                     const std::string& channel) {
+  Client client = server.LocalClient();
+  Recorder recorder;
+  const Subscription subscription = client.Read(
+      {.channel = channel, .start = Start::Earliest(), .until_caught_up = true},
+      recorder.Callbacks());
+  CHECK(subscription.Wait() == absl::OkStatus());
+  return recorder.events().texts();
+}
+
 Shares SharesSoFar() {
   return {.messages = messages_so_far, .shared = shared_so_far};
 }

@@ -17,10 +17,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "messenger/client.h"
+#include "messenger/testing.h"
 
 namespace messenger::test {
 
@@ -69,6 +72,10 @@ class Reading {
 // deadline.
 bool AwaitReaders(Client& client, std::string_view channel,
                   std::uint64_t count);
+
+// The texts that the channel has; the default one if it is empty.
+std::vector<std::string> StoredTexts(testing::TestServer& server,
+                                     const std::string& channel = {});
 
 // Of all readings so far that had companions: the messages that they were
 // given, and those of them that were the same bytes in memory as a companion's:

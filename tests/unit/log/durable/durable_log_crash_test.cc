@@ -62,6 +62,7 @@ struct Given {
   std::string channel;
   bool deletion = false;
   bool opening = false;  // of the named producer
+  bool removal = false;  // of that one
   bool named = false;    // it is sent by that one
   std::string key;
   std::vector<std::string> texts;
@@ -159,6 +160,9 @@ class CrashTest {
       given.deletion = true;
     } else if (random_.OneIn(15)) {
       given.opening = true;
+    } else if (synced() && named_.contains(given.channel) &&
+               random_.OneIn(30)) {
+      given.removal = true;
     } else {
       const std::uint64_t count = 1 + random_.Between(0, 3);
       for (std::uint64_t i = 0; i < count; ++i) {
@@ -334,6 +338,15 @@ class CrashTest {
                                 : AppendResult(opened.status()));
       return;
     }
+    if (given.removal) {
+      const absl::Status removed =
+          test::DeleteProducer(*log_, given.channel, "p");
+      named_.erase(given.channel);
+      outcomes_.Set(number, removed.ok()
+                                ? AppendResult(AppendResult::value_type())
+                                : AppendResult(removed));
+      return;
+    }
     AppendBatch batch =
         given.producer ? BatchOf(given.channel, *given.producer,
                                  given.first_producer_sequence, given.texts)
@@ -359,6 +372,11 @@ class CrashTest {
       }
       if (given.opening) {
         ++channel.generation;
+        continue;
+      }
+      if (given.removal) {
+        channel.generation = 0;
+        channel.last_of_named = 0;
         continue;
       }
       const auto& outcome = outcomes_.all()[i];

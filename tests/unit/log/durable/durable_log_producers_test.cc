@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -183,6 +184,69 @@ TEST_CASE(
       ReceiptsOf(Append(log.log(), BatchWithKey("c", "k", "another")));
   CHECK_FALSE(keyed[0].duplicate);
   CHECK(MustOpenProducer(log.log(), "c", "p").generation == 2);
+}
+
+TEST_CASE(
+    "durable log: a round that could not be written leaves no trace of any of "
+    "its openings, deletions, messages and keys") {
+  LogOnDisk log;
+  log.Open();
+  MustOpenProducer(log.log(), "c", "gone");
+  const ProducerInfo p = MustOpenProducer(log.log(), "c", "p");
+  CHECK(Append(log.log(), BatchOf(p, 1, {"a"})).ok());
+  const std::vector<ProducerInfo> before = MustListProducers(log.log());
+  // While the disk is busy with one round, the next one gathers.
+  std::promise<void> busy;
+  std::promise<void> gathered;
+  std::atomic<int> writes{0};
+  log.Fail([&, released = gathered.get_future().share()](
+               Operation operation, const std::string& path) {
+    if (operation != Operation::kWrite || !path.ends_with(".journal")) {
+      return absl::OkStatus();
+    }
+    if (writes++ > 0) return Broken(path);
+    busy.set_value();
+    released.wait();
+    return absl::OkStatus();
+  });
+  Completion<AppendResult> first;
+  log.log().Append(BatchOf("c", Texts{"first"}), first.Callback());
+  busy.get_future().wait();
+  Completion<absl::StatusOr<ProducerInfo>> opened_again;
+  Completion<absl::StatusOr<ProducerInfo>> opened;
+  Completion<absl::Status> deleted;
+  Completion<AppendResult> named;
+  Completion<AppendResult> keyed;
+  log.log().OpenProducer("c", "p", opened_again.Callback());
+  ProducerInfo next = p;
+  next.generation = p.generation + 1;
+  log.log().Append(BatchOf(next, 2, {"b"}), named.Callback());
+  log.log().OpenProducer("c", "q", opened.Callback());
+  log.log().DeleteProducer("c", "gone", deleted.Callback());
+  log.log().Append(BatchWithKey("c", "k", "x"), keyed.Callback());
+  gathered.set_value();
+  CHECK(first.Wait("Append").ok());
+  CHECK(absl::IsUnavailable(opened_again.Wait("OpenProducer").status()));
+  CHECK(absl::IsUnavailable(named.Wait("Append").status()));
+  CHECK(absl::IsUnavailable(opened.Wait("OpenProducer").status()));
+  CHECK(absl::IsUnavailable(deleted.Wait("DeleteProducer")));
+  CHECK(absl::IsUnavailable(keyed.Wait("Append").status()));
+  log.Heal();
+  for (int i = 0; i < 2; ++i) {
+    const std::vector<ProducerInfo> after = MustListProducers(log.log());
+    REQUIRE(after.size() == 2);
+    for (std::size_t k = 0; k < 2; ++k) {
+      CHECK(after[k].producer_id == before[k].producer_id);
+      CHECK(after[k].generation == before[k].generation);
+      CHECK(after[k].last_producer_sequence ==
+            before[k].last_producer_sequence);
+    }
+    Reopen(log, End::kKill);
+  }
+  CHECK(SequenceOf(Append(log.log(), BatchOf(p, 2, {"b"}))) == 3);
+  CHECK_FALSE(ReceiptsOf(Append(log.log(), BatchWithKey("c", "k", "other")))
+                  .front()
+                  .duplicate);
 }
 
 TEST_CASE(

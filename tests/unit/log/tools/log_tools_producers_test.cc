@@ -97,6 +97,7 @@ struct Lab : Disk {
   Lab() {
     Open(/*checkpoints=*/true);
     q = MustOpenProducer(*log, "c", "q");
+    MustOpenProducer(*log, "c", "gone");
     p = MustOpenProducer(*log, "c", "p");
     MustAppend(*log, BatchOf(p, 1, {"one"}));
     keyed = MustAppend(*log, BatchWithKey("c", "old", "x")).front();
@@ -105,6 +106,10 @@ struct Lab : Disk {
     p = MustOpenProducer(*log, "c", "p");
     MustAppend(*log, BatchOf(p, 5, {"five", "six"}));
     MustAppend(*log, BatchWithKey("c", "new", "y"));
+    REQUIRE(DeleteProducer(*log, "c", "gone").ok());
+    // It is opened and deleted within one journal.
+    MustOpenProducer(*log, "c", "short");
+    REQUIRE(DeleteProducer(*log, "c", "short").ok());
     last_round = JournalSize();
     MustAppend(*log, BatchOf("d", Texts{"last"}));
     Kill();
