@@ -131,7 +131,8 @@ struct LogOptions {
   static constexpr Bounds<std::size_t> kMaxNamedProducers{0, SIZE_MAX};
   // Most idempotency keys that are remembered, of all channels together; beyond
   // it, the oldest one is forgotten: a message that is sent with it once more
-  // is stored once more. Default 100,000 (about 300 bytes each).
+  // is stored once more. Default 100,000 (300 bytes and the
+  // key, each).
   std::size_t max_idempotency_keys = 100'000;
   static constexpr Bounds<std::size_t> kMaxIdempotencyKeys{1, SIZE_MAX};
   // An idempotency key is forgotten when its message was stored longer ago.

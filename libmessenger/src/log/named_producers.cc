@@ -249,10 +249,10 @@ bool NamedProducers::Restore(Kept kept) {
   return true;
 }
 
-bool NamedProducers::RestoreDeletion(const ProducerKey& key) {
+void NamedProducers::RestoreDeletion(const ProducerKey& key) {
   absl::MutexLock lock(&mu_);
   Erase(key);
-  return committed_.erase(key) > 0;
+  committed_.erase(key);
 }
 
 bool NamedProducers::RestoreNamedAppend(const ProducerId& id,

@@ -111,8 +111,7 @@ class NamedProducers {
   // Instead of the one that there is of this name. False, and nothing is
   // changed, if another name has its id.
   bool Restore(Kept kept) ABSL_LOCKS_EXCLUDED(mu_);
-  // False if there is none.
-  bool RestoreDeletion(const ProducerKey& key) ABSL_LOCKS_EXCLUDED(mu_);
+  void RestoreDeletion(const ProducerKey& key) ABSL_LOCKS_EXCLUDED(mu_);
   // A message of `id`. Whether that is a named producer.
   bool RestoreAppend(const ProducerId& id, std::uint64_t sequence,
                      Timestamp time) {
