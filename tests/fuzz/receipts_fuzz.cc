@@ -8,14 +8,17 @@
 #include "fuzz/protobuf.h"
 #include "fuzz/targets.h"
 #include "messenger/v1/messenger.pb.h"
+#include "wire/capabilities.h"
 #include "wire/send.h"
 
 namespace messenger::fuzz {
 namespace receipts_fuzz {
 namespace {
 
-// A receipt in which send_time is there twice: see Occurrences.
+// In which capabilities, or the send_time of a receipt, are there twice: see
+// Occurrences.
 bool Merges(std::string_view bytes) {
+  if (Occurrences(bytes, 3) > 1) return true;
   wire::FieldReader fields(bytes);
   while (fields.Next()) {
     if (fields.tag() == wire::MakeTag(1, wire::WireType::kBytes) &&
@@ -35,6 +38,15 @@ void CheckReceipt(const wire::ReceiptRun& ours, const v1::Receipt& proto) {
         "another time");
 }
 
+void CheckCapabilities(wire::Capabilities ours, const v1::Capabilities& proto) {
+  using enum wire::Capability;
+  Check(ours.Has(kData) == proto.data() &&
+            ours.Has(kConditionalAppend) == proto.conditional_append() &&
+            ours.Has(kNamedProducers) == proto.named_producers() &&
+            ours.Has(kIdempotencyKeys) == proto.idempotency_keys(),
+        "other capabilities");
+}
+
 void Run(std::string_view bytes) {
   const auto response = wire::ParseSendMessagesResponse(bytes);
   if (!response.ok()) {
@@ -42,11 +54,13 @@ void Run(std::string_view bytes) {
     return;
   }
   const std::vector<wire::ReceiptRun>& runs = response->receipts;
-  std::string encoded = wire::EncodeFirstResponse(response->epoch);
+  std::string encoded =
+      wire::EncodeFirstResponse(response->epoch, response->capabilities);
   for (const wire::ReceiptRun& run : runs) wire::AppendReceipt(encoded, run);
   v1::SendMessagesResponse again;
   Check(ParseProto(encoded, &again), "protobuf does not accept our encoding");
   Check(again.epoch() == response->epoch, "another epoch");
+  CheckCapabilities(response->capabilities, again.capabilities());
   Check(static_cast<std::size_t>(again.receipts().size()) == runs.size(),
         "another number of receipts");
   for (int i = 0; i < again.receipts().size(); ++i) {
@@ -56,6 +70,7 @@ void Run(std::string_view bytes) {
   v1::SendMessagesResponse proto;
   Check(ParseProto(bytes, &proto), "protobuf does not accept what we do");
   Check(proto.epoch() == response->epoch, "another epoch");
+  CheckCapabilities(response->capabilities, proto.capabilities());
   Check(proto.receipts().size() == again.receipts().size(),
         "another number of receipts");
   for (int i = 0; i < proto.receipts().size(); ++i) {

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -40,17 +41,21 @@ std::string Capabilities::Encode() const {
   return bytes;
 }
 
-Capabilities Capabilities::Decode(std::string_view bytes) {
+std::optional<Capabilities> Capabilities::Decode(std::string_view bytes) {
   Capabilities capabilities;
   FieldReader fields(bytes);
   while (fields.Next()) {
     for (const auto& [capability, name] : kNames) {
-      if (fields.tag() == static_cast<std::uint64_t>(capability) &&
-          fields.number() != 0) {
+      if (fields.tag() != static_cast<std::uint64_t>(capability)) continue;
+      // The last one counts, should it be there twice.
+      if (fields.number() != 0) {
         capabilities.Add(capability);
+      } else {
+        capabilities.Remove(capability);
       }
     }
   }
+  if (!fields.ok()) return std::nullopt;
   return capabilities;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,7 @@ class Capabilities {
   }
 
   constexpr void Add(Capability one) { bits_ |= Bit(one); }
+  constexpr void Remove(Capability one) { bits_ &= ~Bit(one); }
   constexpr void Add(Capabilities others) { bits_ |= others.bits_; }
   constexpr bool Has(Capability one) const { return (bits_ & Bit(one)) != 0; }
   constexpr bool HasAll(Capabilities others) const {
@@ -35,9 +37,9 @@ class Capabilities {
   std::string Missing(Capabilities needed) const;
 
   // To and from an encoded message, whose fields that are not known are left
-  // out.
+  // out; nothing if it is malformed.
   std::string Encode() const;
-  static Capabilities Decode(std::string_view bytes);
+  static std::optional<Capabilities> Decode(std::string_view bytes);
 
  private:
   static constexpr std::uint64_t Bit(Capability one) {

@@ -312,7 +312,9 @@ absl::StatusOr<SendResponse> ParseSendMessagesResponse(std::string_view bytes) {
     if (fields.tag() == tags::send_messages_response::kEpoch) {
       response.epoch = fields.number();
     } else if (fields.tag() == tags::send_messages_response::kCapabilities) {
-      response.capabilities = Capabilities::Decode(fields.bytes());
+      const auto capabilities = Capabilities::Decode(fields.bytes());
+      ok = ok && capabilities.has_value();
+      response.capabilities = capabilities.value_or(Capabilities());
     }
     if (fields.tag() != tags::send_messages_response::kReceipts) continue;
     ReceiptRun& run = response.receipts.emplace_back();

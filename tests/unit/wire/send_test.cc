@@ -14,8 +14,10 @@
 #include "support/log_access.h"
 #include "support/printing.h"
 #include "support/seed.h"
+#include "wire/capabilities.h"
 #include "wire/coding.h"
 #include "wire/new_message.h"
+#include "wire/tags.h"
 
 namespace messenger::wire::send_test {
 namespace {
@@ -533,11 +535,22 @@ TEST_CASE("SendMessagesResponse: what protobuf encodes is understood") {
   CHECK_FALSE(runs[1].duplicate);
 }
 
-TEST_CASE("SendMessagesResponse: the first one carries the epoch") {
+TEST_CASE(
+    "SendMessagesResponse: the first one carries the epoch, and what the "
+    "server can") {
   v1::SendMessagesResponse proto;
-  REQUIRE(proto.ParseFromString(EncodeFirstResponse(7)));
+  REQUIRE(proto.ParseFromString(
+      EncodeFirstResponse(7, {Capability::kConditionalAppend})));
   CHECK(proto.epoch() == 7);
   CHECK(proto.receipts().empty());
+  CHECK(proto.capabilities().conditional_append());
+  CHECK_FALSE(proto.capabilities().data());
+  proto.mutable_capabilities()->set_data(true);
+  proto.mutable_capabilities()->set_conditional_append(false);
+  const auto parsed = ParseSendMessagesResponse(proto.SerializeAsString());
+  REQUIRE(parsed.ok());
+  CHECK(parsed->capabilities.Has(Capability::kData));
+  CHECK_FALSE(parsed->capabilities.Has(Capability::kConditionalAppend));
 }
 
 TEST_CASE("SendMessagesResponse: malformed bytes are data loss") {
@@ -552,6 +565,10 @@ TEST_CASE("SendMessagesResponse: malformed bytes are data loss") {
   }
   SUBCASE("not a time") {
     AppendBytesField(bytes, 1, "\x22\x06\x10\xFF\xFF\xFF\xFF\x0F");
+  }
+  SUBCASE("not capabilities") {
+    AppendBytesField(bytes, tags::send_messages_response::kCapabilities,
+                     "\x08");
   }
   const std::string error =
       ErrorOf(ParseSendMessagesResponse(bytes), absl::StatusCode::kDataLoss);
