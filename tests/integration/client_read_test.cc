@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <set>
 #include <string>
@@ -314,7 +315,12 @@ TEST_CASE_FIXTURE(Fixture, "no callback runs once Cancel has returned") {
         client,
         {.start = round % 2 == 0 ? Start::Earliest() : Start::NewOnly()},
         std::move(callbacks));
-    for (int spin = 0; spin < round * 20; ++spin) std::this_thread::yield();
+    // Another moment each time. However long a yield takes on a busy machine.
+    const auto moment = std::chrono::steady_clock::now() +
+                        std::chrono::microseconds(20 * round);
+    while (std::chrono::steady_clock::now() < moment) {
+      std::this_thread::yield();
+    }
     subscription.Cancel();
     cancelled = true;
     CHECK(ends == 1);

@@ -496,7 +496,7 @@ TEST_CASE("SendMessagesResponse: fields of versions to come are passed over") {
   std::string bytes;
   AppendVarintField(bytes, 100, 1);
   AppendBytesField(bytes, 1, receipt);
-  AppendBytesField(bytes, 3, "what is to come");
+  AppendBytesField(bytes, 4, "what is to come");
   const auto response = ParseSendMessagesResponse(bytes);
   REQUIRE(response.status().ToString() == "OK");
   REQUIRE(response->receipts.size() == 1);
