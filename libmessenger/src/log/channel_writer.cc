@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/utility/utility.h"
 #include "base/narrow.h"
 #include "base/reason.h"
 #include "base/status.h"
@@ -199,9 +200,9 @@ AppendResult ChannelWriter::FindDuplicates(const AppendBatch& batch,
 AppendResult ChannelWriter::FindNamedDuplicates(const AppendBatch& batch,
                                                 std::uint64_t last_sequence,
                                                 FindMessage find) const {
-  AppendResult::value_type receipts;
   const std::uint64_t first = batch.first_producer_sequence;
-  if (first > last_sequence) return receipts;
+  if (first > last_sequence) return AppendResult(absl::in_place);
+  AppendResult::value_type receipts;
   const std::uint64_t end =
       first +
       std::min<std::uint64_t>(batch.messages.size(), last_sequence - first + 1);
