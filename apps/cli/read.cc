@@ -180,7 +180,8 @@ void AddRawOptions(CLI::App& command, ReadCommand* options) {
       "--length-prefixed",
       [options] { options->framing = Framing::kLengthPrefixed; },
       "With --data, print before each its length, a varint,\n"
-      "as in protobuf's delimited streams; 0 without data");
+      "as in protobuf's delimited streams; 0 without data.\n"
+      "Whatever the bytes are, they come apart again");
 }
 
 // What cannot be said together is wrong usage.

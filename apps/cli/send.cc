@@ -253,7 +253,7 @@ void AddSendOptions(CLI::App& command, SendCommand* options) {
   command
       .add_option("--data-file", options->data_file,
                   "The file whose bytes are the data of the message,\n"
-                  "or - for stdin")
+                  "or - for stdin. An empty one is the same as no data")
       ->option_text("FILE");
   command
       .add_option("--content-type", options->content_type,

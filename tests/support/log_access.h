@@ -70,7 +70,7 @@ class Completion {
 
 inline std::string Encode(const NewMessage& message) {
   std::string bytes(wire::NewMessageSize(message), '\0');
-  wire::PutNewMessage(bytes.data(), message);
+  wire::PutNewMessage(bytes.data(), message, bytes.size());
   return bytes;
 }
 

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -83,16 +84,17 @@ class Text {
     using Value = std::remove_cvref_t<T>;
     if constexpr (std::is_lvalue_reference_v<T> || std::is_pointer_v<Value> ||
                   std::same_as<Value, std::string_view>) {
-      viewed_ = text;
+      text_ = std::string_view(text);
     } else if constexpr (std::same_as<T, std::string>) {
-      kept_ = std::forward<T>(text);
+      text_ = std::forward<T>(text);
     } else {
-      kept_ = std::string_view(text);
+      text_ = std::string(std::string_view(text));
     }
   }
 
   operator std::string_view() const {  // NOLINT(google-explicit-constructor)
-    return kept_.empty() ? viewed_ : std::string_view(kept_);
+    const auto* const kept = std::get_if<std::string>(&text_);
+    return kept != nullptr ? *kept : *std::get_if<std::string_view>(&text_);
   }
 
   template <std::convertible_to<std::string_view> T>
@@ -101,8 +103,8 @@ class Text {
   }
 
  private:
-  std::string_view viewed_;
-  std::string kept_;
+  // What is viewed, or kept.
+  std::variant<std::string_view, std::string> text_;
 };
 
 // A name and a value that travel with a message that is to be sent.

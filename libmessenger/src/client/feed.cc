@@ -558,10 +558,9 @@ absl::Status Feed::DecodeMessages(const wire::Frame& frame,
   messages.reserve(frame.message_count);
   wire::MessageDecoder decoder;
   wire::FrameEntryReader entries(frame);
+  // Decoded here, and then written to memory that is not in a cache, once.
+  Message message = {.channel = *channel_, .epoch = epoch_};
   while (entries.Next()) {
-    Message& message = messages.emplace_back();
-    message.channel = *channel_;
-    message.epoch = epoch_;
     absl::Status s = decoder.Decode(entries.message(), &message);
     if (!s.ok()) {
       s = absl::DataLossError(fmt::format(
@@ -572,10 +571,8 @@ absl::Status Feed::DecodeMessages(const wire::Frame& frame,
           fmt::format("channel \"{}\": expected message {}, but {} arrived",
                       *channel_, next_sequence_, message.sequence));
     }
-    if (!s.ok()) {
-      messages.pop_back();
-      return s;
-    }
+    if (!s.ok()) return s;
+    messages.push_back(message);
     ++next_sequence_;
     ++received_;
   }

@@ -196,10 +196,9 @@ absl::Status SendPipeline::Enqueue(
     const NewMessage& message, Completion& completion,
     const SendOptions& options,
     const std::optional<SendTerms::Number>& number) {
-  if (absl::Status s = CheckMessage(message, options_.max_message_bytes);
-      !s.ok()) {
-    return s;
-  }
+  const absl::StatusOr<wire::CheckedMessage> checked =
+      wire::CheckNewMessage(message, options_.max_message_bytes);
+  if (!checked.ok()) return checked.status();
   const std::chrono::milliseconds timeout =
       options.timeout.value_or(options_.send_timeout);
   if (absl::Status s =
@@ -207,21 +206,29 @@ absl::Status SendPipeline::Enqueue(
       !s.ok()) {
     return s;
   }
-  if (absl::Status s = CheckOptions(options); !s.ok()) return s;
-  const std::string_view channel = *wire::ResolveChannelName(message.channel);
-  const std::size_t size = wire::NewMessageSize(message);
+  // Most messages are not.
+  const bool is_special =
+      number || options.expected_last || options.producer_sequence ||
+      !options.idempotency_key.empty() || !options_.producer_name.empty();
+  if (is_special) {
+    if (absl::Status s = CheckOptions(options); !s.ok()) return s;
+  }
   const TimePoint deadline = DeadlineAfter(timeout);
   absl::MutexLock lock(&mu_);
-  if (absl::Status s = AwaitRoom(wire::BytesFieldSize(size), deadline);
+  if (absl::Status s = AwaitRoom(wire::BytesFieldSize(checked->size), deadline);
       !s.ok()) {
     return s;
   }
-  SendTerms terms = {.expected_last = options.expected_last,
-                     .idempotency_key = options.idempotency_key,
-                     .number = number};
-  if (absl::Status s = SetNumber(channel, options, &terms); !s.ok()) return s;
+  SendTerms terms;
+  if (is_special) {
+    terms = {.expected_last = options.expected_last,
+             .idempotency_key = options.idempotency_key,
+             .number = number};
+    if (absl::Status s = SetNumber(checked->channel, options, &terms); !s.ok())
+      return s;
+  }
   completion.deadline = deadline;
-  window_.Add(channel, message, size, std::move(completion), terms);
+  window_.Add(*checked, message, std::move(completion), terms);
   ++counters_.messages;
   ArmExpiry(deadline);
   Advance();

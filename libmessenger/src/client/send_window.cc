@@ -46,11 +46,6 @@ absl::Status FailedBefore(const absl::Status& why) {
                          MessageOf(plain)));
 }
 
-bool HasData(const NewMessage& message) {
-  const std::string_view data = message.data;
-  const std::string_view content_type = message.content_type;
-  return !data.empty() || !content_type.empty();
-}
 bool HasData(std::string_view encoded) {
   return !wire::CanonicalMessage(encoded).after_producer().empty();
 }
@@ -98,17 +93,17 @@ SendWindow::SendWindow()
 // ---------------------------------------------------------------------------
 // On the way out
 
-void SendWindow::Add(std::string_view channel, const NewMessage& message,
-                     std::size_t size, Completion completion,
+void SendWindow::Add(const wire::CheckedMessage& checked,
+                     const NewMessage& message, Completion completion,
                      const SendTerms& terms) {
-  const std::size_t field_size = wire::BytesFieldSize(size);
-  Batch& batch = OpenBatch(channel, field_size, terms);
-  if (HasData(message)) batch.needs.Add(wire::Capability::kData);
-  wire::AppendNewMessageField(batch.messages, message, size);
+  const std::size_t field_size = wire::BytesFieldSize(checked.size);
+  Batch& batch = OpenBatch(checked.channel, field_size, terms);
+  if (checked.has_data) batch.needs.Add(wire::Capability::kData);
+  wire::AppendNewMessageField(batch.messages, message, checked.size);
   batch.deadline = std::min(batch.deadline, completion.deadline);
   batch.completions.push_back(std::move(completion));
   if (batch.numbering == Numbering::kNamed) {
-    named_.find(Key(channel))->second.next_producer_sequence =
+    named_.find(Key(checked.channel))->second.next_producer_sequence =
         batch.next_producer_sequence();
   }
   ++batch.untold;

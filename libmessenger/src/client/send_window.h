@@ -22,6 +22,7 @@
 #include "messenger/client.h"
 #include "rpc/pace.h"
 #include "wire/capabilities.h"
+#include "wire/new_message.h"
 #include "wire/send.h"
 
 namespace messenger {
@@ -120,10 +121,9 @@ class SendWindow {
     return queue_.front()->messages.size() + queue_.front()->encoded.size();
   }
 
-  // `size` is the message's NewMessageSize.
-  void Add(std::string_view channel, const NewMessage& message,
-           std::size_t size, Completion completion,
-           const SendTerms& terms = {});
+  // `checked` is of the message.
+  void Add(const wire::CheckedMessage& checked, const NewMessage& message,
+           Completion completion, const SendTerms& terms = {});
 
   // FAILED_PRECONDITION if something is under way to the channel.
   absl::Status CheckIdle(std::string_view channel) const;

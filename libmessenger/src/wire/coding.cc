@@ -4,6 +4,21 @@
 
 namespace messenger::wire {
 
+FieldReader::Varint FieldReader::ReadLongVarint(const char* at,
+                                                const char* end) {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 70; shift += 7) {
+    // At least one more byte.
+    if (at == end) return {.value = 1};
+    const auto byte = static_cast<unsigned char>(*at++);
+    // The tenth byte has one significant bit.
+    if (shift == 63 && byte > 1) break;
+    value |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
+    if (byte < 0x80) return {.value = value, .end = at};
+  }
+  return {};
+}
+
 void AppendVarint(std::string& out, std::uint64_t value) {
   std::array<char, kMaxVarintSize> buffer;
   out.append(buffer.data(), PutVarint(buffer.data(), value));

@@ -52,14 +52,7 @@ absl::StatusOr<Bookmark> Bookmark::Parse(std::string_view text) {
 }
 
 absl::Status CheckMessage(const NewMessage& message, std::size_t max_bytes) {
-  const auto channel = wire::ResolveChannelName(message.channel);
-  if (!channel.ok()) return channel.status();
-  if (absl::Status s =
-          wire::CheckMessageSize(wire::NewMessageSize(message), max_bytes);
-      !s.ok()) {
-    return WithPath(s, "message");
-  }
-  return wire::CheckFields(message);
+  return wire::CheckNewMessage(message, max_bytes).status();
 }
 
 Attributes::Iterator::Iterator(std::string_view encoded) : rest_(encoded) {

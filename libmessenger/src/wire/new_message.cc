@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/bounds.h"
 #include "base/reason.h"
 #include "base/status.h"
 #include "base/utf8.h"
+#include "wire/channel_name.h"
 #include "wire/coding.h"
 #include "wire/tags.h"
 #include "wire/unknown_field.h"
@@ -57,13 +60,17 @@ std::size_t SizeAfterProducer(const Fields& message) {
          OptionalBytesSize(message.content_type);
 }
 
-absl::Status CheckContentType(std::string_view value) {
+bool IsInContentType(char character) {
+  return character >= ' ' && character <= '~';
+}
+
+[[gnu::cold]] absl::Status CheckContentType(std::string_view value) {
   if (!kContentTypeSize.Contain(value.size())) {
     return OutOfBounds("content_type", value.size(), kContentTypeSize,
                        " bytes");
   }
   for (std::size_t i = 0; i < value.size(); ++i) {
-    if (value[i] < ' ' || value[i] > '~') {
+    if (!IsInContentType(value[i])) {
       return absl::InvalidArgumentError(fmt::format(
           "content_type: byte 0x{:02x} at offset {}; must be ASCII, from "
           "blank to ~",
@@ -90,11 +97,15 @@ absl::Status CheckAll(const Fields& message) {
     if (!IsValidUtf8(name)) return CheckUtf8(field("name"), name);
     if (!IsValidUtf8(value)) return CheckUtf8(field("value"), value);
   }
-  return CheckContentType(message.content_type);
+  const std::string_view content_type = message.content_type;
+  return content_type.empty() ? absl::OkStatus()
+                              : CheckContentType(content_type);
 }
 
+// `size` is what all of it takes.
 template <typename Fields>
-char* PutFields(char* out, const Fields& message) {
+char* PutFields(char* out, const Fields& message, std::size_t size) {
+  const char* const end = out + size;
   out = PutOptionalBytes(out, tags::new_message::kAuthor, message.author);
   out = PutOptionalBytes(out, tags::new_message::kText, message.text);
   for (const auto& attribute : message.attributes) {
@@ -105,6 +116,7 @@ char* PutFields(char* out, const Fields& message) {
     out = PutOptionalBytes(out, tags::attribute::kName, name);
     out = PutOptionalBytes(out, tags::attribute::kValue, value);
   }
+  if (out == end) return out;  // as a rule
   out = PutOptionalBytes(out, tags::new_message::kData, message.data);
   return PutOptionalBytes(out, tags::new_message::kContentType,
                           message.content_type);
@@ -148,12 +160,22 @@ std::size_t NewMessageSize(const NewMessage& message) {
   return SizeBeforeProducer(message) + SizeAfterProducer(message);
 }
 
-absl::Status CheckFields(const NewMessage& message) {
-  return CheckAll(message);
+absl::StatusOr<CheckedMessage> CheckNewMessage(const NewMessage& message,
+                                               std::size_t max_bytes) {
+  const auto channel = ResolveChannelName(message.channel);
+  if (!channel.ok()) return channel.status();
+  const std::size_t after_producer = SizeAfterProducer(message);
+  const std::size_t size = SizeBeforeProducer(message) + after_producer;
+  if (absl::Status s = CheckMessageSize(size, max_bytes); !s.ok()) {
+    return WithPath(s, "message");
+  }
+  if (absl::Status s = CheckAll(message); !s.ok()) return s;
+  return CheckedMessage{
+      .channel = *channel, .size = size, .has_data = after_producer > 0};
 }
 
-char* PutNewMessage(char* out, const NewMessage& message) {
-  return PutFields(out, message);
+char* PutNewMessage(char* out, const NewMessage& message, std::size_t size) {
+  return PutFields(out, message, size);
 }
 
 bool ParseAttribute(std::string_view bytes, Attribute* attribute) {
@@ -231,7 +253,7 @@ absl::StatusOr<CanonicalMessage> NewMessageParser::Parse(
   }
   if (!in_order) {
     std::string& canonical = storage.emplace_back(size, '\0');
-    PutFields(canonical.data(), scratch_);
+    PutFields(canonical.data(), scratch_, size);
     encoded = canonical;
   }
   return CanonicalMessage(encoded, before_producer);

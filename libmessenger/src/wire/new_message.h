@@ -41,12 +41,19 @@ absl::Status CheckAllKnown(std::string_view encoded);
 // not UTF-8.
 absl::Status CheckUtf8(std::string_view field, std::string_view value);
 
-// Checks all fields but the channel; INVALID_ARGUMENT begins with the field.
-absl::Status CheckFields(const NewMessage& message);
+struct CheckedMessage {
+  std::string_view channel;  // resolved
+  std::size_t size = 0;      // NewMessageSize
+  bool has_data = false;     // or a content type
+};
 
-// Writes the canonical encoding at `out`, which must have room for
-// NewMessageSize; returns the end.
-char* PutNewMessage(char* out, const NewMessage& message);
+// What messenger::CheckMessage does, and what it has found.
+absl::StatusOr<CheckedMessage> CheckNewMessage(const NewMessage& message,
+                                               std::size_t max_bytes);
+
+// Writes the canonical encoding at `out`; `size` is its NewMessageSize. Returns
+// the end.
+char* PutNewMessage(char* out, const NewMessage& message, std::size_t size);
 
 // Reads an encoded Attribute, whose views then point into `bytes`; false if it
 // is malformed.

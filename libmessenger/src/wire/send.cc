@@ -276,7 +276,7 @@ void AppendNewMessageField(std::string& out, const NewMessage& message,
   char* at = out.data() + before;
   at = PutVarint(at, tags::send_messages_request::kMessages);
   at = PutVarint(at, size);
-  PutNewMessage(at, message);
+  PutNewMessage(at, message, size);
 }
 
 void AppendReceipt(std::string& out, const ReceiptRun& run) {

@@ -15,7 +15,7 @@ std::string EncodedMessage(std::size_t text_bytes) {
   const NewMessage message = {
       .channel = "bench", .author = "bench", .text = text};
   std::string encoded(wire::NewMessageSize(message), '\0');
-  wire::PutNewMessage(encoded.data(), message);
+  wire::PutNewMessage(encoded.data(), message, encoded.size());
   return encoded;
 }
 

@@ -53,8 +53,10 @@ class Fixture {
     completion.done = [this, text](absl::StatusOr<Receipt> result) {
       results[text].push_back(std::move(result));
     };
-    window.Add(message.channel, message, wire::NewMessageSize(message),
-               std::move(completion), terms);
+    const auto checked =
+        wire::CheckNewMessage(message, kDefaultMaxMessageBytes);
+    REQUIRE(checked.ok());
+    window.Add(*checked, message, std::move(completion), terms);
   }
   void AddIf(const std::string& text, const Position& expected_last) {
     AddMessage({.channel = "a", .text = text},

@@ -23,7 +23,7 @@ const std::string kLong(100, 'l');
 
 std::string Encode(const NewMessage& message) {
   std::string bytes(wire::NewMessageSize(message), '\0');
-  wire::PutNewMessage(bytes.data(), message);
+  wire::PutNewMessage(bytes.data(), message, bytes.size());
   return bytes;
 }
 

@@ -24,7 +24,7 @@ constexpr std::size_t kMaxBytes = 10'000;
 
 std::string Encode(const NewMessage& message) {
   std::string bytes(NewMessageSize(message), '\0');
-  const char* const end = PutNewMessage(bytes.data(), message);
+  const char* const end = PutNewMessage(bytes.data(), message, bytes.size());
   CHECK(end == bytes.data() + bytes.size());
   return bytes;
 }
@@ -509,8 +509,10 @@ TEST_CASE("new message: a content type is printable ASCII, 256 at most") {
     AppendBytesField(bytes, 9, content_type);
     std::string parsed = Parse(bytes).error;
     // As it is before it is sent.
-    CHECK(MessageOf(CheckFields(
-              {.data = "data", .content_type = content_type})) == parsed);
+    CHECK(
+        MessageOf(CheckNewMessage(
+                      {.data = "data", .content_type = content_type}, kMaxBytes)
+                      .status()) == parsed);
     return parsed;
   };
   CHECK(error("text/plain; charset=\"utf-8\" ~!") == "");
@@ -598,13 +600,11 @@ TEST_CASE(
     "new message: a message is checked before it is sent as the server "
     "checks it") {
   const auto error = [](const NewMessage& message, std::size_t max_bytes) {
-    const std::size_t size = NewMessageSize(message);
-    const absl::Status status = CheckMessageSize(size, max_bytes);
-    return std::string(MessageOf(status.ok() ? CheckFields(message) : status));
+    return std::string(MessageOf(CheckNewMessage(message, max_bytes).status()));
   };
   CHECK(error({.author = "ann", .text = "hello"}, kMaxBytes) == "");
   CHECK(error({.text = "hello"}, 6) ==
-        "7 bytes, encoded, exceed the limit of 6");
+        "message: 7 bytes, encoded, exceed the limit of 6");
   CHECK(error({.text = "hell\xFF"}, kMaxBytes) ==
         "text: not valid UTF-8: byte 0xff at offset 4");
   CHECK(error({.attributes = {{"a", "1"}, {"", "2"}}}, kMaxBytes) ==
