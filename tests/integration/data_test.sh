@@ -132,7 +132,7 @@ is "lines as data" "$(all latin1 --data | od -An -tx1)" " 6c 61 74 69 6e 31 3a 2
 printf 'ok\0\xff\0' | "$cli" send - --null --channel wrong 2>err
 is "a record that is no text: exit code" $? 1
 has "a record that is no text" "$(cat err)" \
-  'record 2: not valid UTF-8.*Record 1 was sent;.* Send the records as bytes (--data)'
+  'record 2: not valid UTF-8.*Record 1 was sent;.* Send the records as bytes \(--data\)'
 printf '\x02ok\x05cut' | "$cli" send - --length-prefixed --channel wrong 2>err
 is "an input that is cut off: exit code" $? 1
 has "an input that is cut off" "$(cat err)" \

@@ -67,7 +67,7 @@ TEST_CASE(
     read += static_cast<std::uint64_t>(next->messages_size());
   }
   CHECK(read == 64'000);
-  CHECK(sender.GetChannel("c").readers() == 1);
+  sender.AwaitReaders("c", 1);
 
   CHECK(frame.next_sequence() == 1);
   std::uint64_t expected = 1;

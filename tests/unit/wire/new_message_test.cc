@@ -610,7 +610,7 @@ TEST_CASE(
   CHECK(error({.attributes = {{"a", "1"}, {"", "2"}}}, kMaxBytes) ==
         "attributes[1].name: 0 bytes; must be 1 to 128");
   CHECK(error({.data = "hello", .content_type = "a"}, 9) ==
-        "10 bytes, encoded, exceed the limit of 9");
+        "message: 10 bytes, encoded, exceed the limit of 9");
 }
 
 }  // namespace
