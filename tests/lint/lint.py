@@ -34,7 +34,7 @@ CLUSTERS = [
     "tests/integration",
     "tests",
 ]
-BATCH_BYTES = 300_000
+BATCH_BYTES = 600_000
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 

@@ -224,8 +224,10 @@ absl::Status SendPipeline::Enqueue(
     terms = {.expected_last = options.expected_last,
              .idempotency_key = options.idempotency_key,
              .number = number};
-    if (absl::Status s = SetNumber(checked->channel, options, &terms); !s.ok())
+    if (absl::Status s = SetNumber(checked->channel, options, &terms);
+        !s.ok()) {
       return s;
+    }
   }
   completion.deadline = deadline;
   window_.Add(*checked, message, std::move(completion), terms);
