@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -65,6 +67,34 @@ std::vector<std::string> Texts(Client client, const std::string& channel) {
     texts.push_back(copy.What());
   }
   return texts;
+}
+
+// Copies the directory of a log as it would be if its server were killed now.
+// The log may still be at work of its own, with a checkpoint: until nothing
+// changes meanwhile.
+void CopyLog(const std::string& from, const std::string& to) {
+  namespace fs = std::filesystem;
+  const auto files = [&from] {
+    std::vector<std::tuple<fs::path, std::uintmax_t, fs::file_time_type>> all;
+    for (const auto& entry : fs::recursive_directory_iterator(from)) {
+      if (!entry.is_regular_file()) continue;
+      all.emplace_back(entry.path(), entry.file_size(),
+                       entry.last_write_time());
+    }
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    fs::remove_all(to);
+    try {
+      const auto before = files();
+      fs::copy(from, to, fs::copy_options::recursive);
+      if (files() == before) return;
+    } catch (const fs::filesystem_error&) {  // of a file that has gone
+    }
+  }
+  FAIL(from, " changes all the time");
 }
 
 constexpr RetryOptions kSoon = {.initial_backoff = milliseconds(1),
@@ -335,7 +365,7 @@ TEST_CASE("a source that was set back goes on under another producer") {
   const std::string backup = directory.path() + "/backup";
   const auto destination = TestServer::Start().value();
   SendAll(Serve(log)->LocalClient(), "c", 1, 10);
-  std::filesystem::copy(log, backup, std::filesystem::copy_options::recursive);
+  CopyLog(log, backup);
   {
     const auto source = Serve(log);
     SendAll(source->LocalClient(), "c", 11, 20);
@@ -371,7 +401,7 @@ TEST_CASE("a source that has a new epoch and has lost nothing goes on") {
     Forward(Between(source->address(), destination->target()));
     SendAll(source->LocalClient(), "c", 11, 15);
     // As if it had been killed now.
-    std::filesystem::copy(log, copy, std::filesystem::copy_options::recursive);
+    CopyLog(log, copy);
   }
   const auto source = Serve(copy, Durability::kOs);
   SendAll(source->LocalClient(), "c", 16, 20);
@@ -389,8 +419,7 @@ TEST_CASE("of a source that has lost its end, nothing is copied twice") {
     return directory.path() + "/" + name;
   };
   const auto copy = [&](const char* from, const char* to) {
-    std::filesystem::copy(path(from), path(to),
-                          std::filesystem::copy_options::recursive);
+    CopyLog(path(from), path(to));
   };
   const auto destination = TestServer::Start().value();
   {
@@ -443,7 +472,7 @@ TEST_CASE(
   const auto forwarder = Forwarder::Start(options).value();
   AwaitSequence(*forwarder, 5);
   // As it is when it is killed now.
-  std::filesystem::copy(log, copy, std::filesystem::copy_options::recursive);
+  CopyLog(log, copy);
   SendAll(source->LocalClient(), "c", 6, sent);
   AwaitSequence(*forwarder, Narrow<std::uint64_t>(sent));
   destination.reset();
