@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/reason.h"
 #include "base/status.h"
 #include "conformance/kinds.h"
 #include "log/message_log.h"
@@ -126,6 +127,13 @@ struct LogUnderTest {
   FakeClock clock;
   std::shared_ptr<MessageLog> log;
 };
+
+// Of the FAILED_PRECONDITION that it must be.
+inline std::string ReasonOfRefusal(LogUnderTest& t, AppendBatch batch) {
+  const AppendResult result = Append(*t.log, std::move(batch));
+  CHECK(result.status().code() == absl::StatusCode::kFailedPrecondition);
+  return ReasonOf(result.status());
+}
 
 inline std::vector<std::uint64_t> SequencesOf(
     const std::vector<Stored>& receipts) {

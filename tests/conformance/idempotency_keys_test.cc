@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/reason.h"
 #include "conformance/conformance.h"
 #include "log/message_log.h"
 #include "support/log_access.h"
@@ -30,12 +29,6 @@ Stored AppendWith(LogUnderTest& t, std::string_view key, std::string_view text,
 Stored AsDuplicate(Stored stored) {
   stored.duplicate = true;
   return stored;
-}
-
-std::string ReasonOfRefusal(LogUnderTest& t, AppendBatch batch) {
-  const AppendResult result = Append(*t.log, std::move(batch));
-  CHECK(result.status().code() == absl::StatusCode::kFailedPrecondition);
-  return ReasonOf(result.status());
 }
 
 LOG_TEST_CASE(

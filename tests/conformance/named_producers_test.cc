@@ -26,13 +26,6 @@ std::vector<Stored> AppendAs(LogUnderTest& t, const ProducerInfo& producer,
   return MustAppend(*t.log, BatchOf(producer, first, texts));
 }
 
-// Of the FAILED_PRECONDITION that it must be.
-std::string ReasonOfRefusal(LogUnderTest& t, AppendBatch batch) {
-  const AppendResult result = Append(*t.log, std::move(batch));
-  CHECK(result.status().code() == absl::StatusCode::kFailedPrecondition);
-  return ReasonOf(result.status());
-}
-
 // "1, 2d, -d": a sequence, or none, and whether it is a duplicate.
 std::string ToString(const std::vector<Stored>& receipts) {
   std::string line;
