@@ -13,6 +13,7 @@ trap '[ -z "$to_pid" ] || kill -9 "$to_pid" 2>/dev/null; cleanup' EXIT
 
 # start_destination ADDRESS [OPTION...]
 start_destination() {
+  : >to.out
   "$server" --listen "$@" >to.out 2>to.err &
   to_pid=$!
   await "the destination listens" grep -q listening to.out || exit 1
@@ -158,6 +159,7 @@ away() {
 }
 away 127.0.0.1:1 "$to" --from
 away "$MESSENGER_SERVER_ADDR" 127.0.0.1:1 --to
+: >err
 "$cli" forward --from 127.0.0.1:1 --to "$to" --channel one >out 2>err &
 forwarder=$!
 await "it waits" grep -q 'trying again' err

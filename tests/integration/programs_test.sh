@@ -257,6 +257,7 @@ has "--help of the cli" "$("$cli" --help)" 'send'
 has "--version" "$("$cli" --version)" '[0-9]+\.[0-9]+\.[0-9]+'
 
 # So does SIGHUP, and a second one does not hurry it. SIGUSR1 does nothing.
+: >out
 "$server" --listen 127.0.0.1:0 --log memory: >out 2>err &
 other=$!
 await "another server listens" grep -q listening out
@@ -271,6 +272,7 @@ is "SIGHUP: exit code" $? 0
 has "SIGHUP drains" "$(cat err)" '^messenger-server: SIGHUP: draining'
 
 # A drain that gRPC does not end is ended by an alarm: here before its time.
+: >out # of the one before
 "$server" --listen 127.0.0.1:0 --log memory: --drain-timeout 10m >out 2>err &
 other=$!
 await "a third server listens" grep -q listening out

@@ -185,6 +185,7 @@ wait "$server_pid"
 server_pid=
 fit "notices of a server" server.out server.err
 mkdir "log$evil"
+: >server.out
 "$server" --log "file:log$evil" --listen 127.0.0.1:0 >server.out 2>server.err &
 server_pid=$!
 await "a server of a log with an evil name" grep -q listening server.out
