@@ -350,11 +350,17 @@ cmp <("$cli" read --channel book --from earliest --until-caught-up --text) \
 
 # Killed and started again: send - and read wait for it, and go on.
 seq 1 60000 | sed 's/^/line /' >text
+echo 0 >restarted
+# 15,000 lines for each restart, and one now and then until it has come: so that
+# something is on the way whenever the server is killed, however slow all is.
 slowly() {
-  local part
-  while mapfile -t -n 200 part && [ ${#part[@]} -gt 0 ]; do
+  local part restarted count=200 sent=0
+  while mapfile -t -n $count part && [ ${#part[@]} -gt 0 ]; do
     printf '%s' "${part[@]/%/$'\n'}"
     sleep 0.01
+    sent=$((sent + ${#part[@]}))
+    read -r restarted <restarted
+    count=$((sent < 15000 * (restarted + 1) ? 200 : 1))
   done
 }
 "$cli" read --channel ride --from earliest --limit 60000 --text \
@@ -370,13 +376,14 @@ both_say() {
   done
 }
 restarts=0
-for lines in 5000 15000 25000; do
+for lines in 5000 20000 35000; do
   restarts=$((restarts + 1))
   await "lines arrive" has_lines live $lines
   kill_server
   await "restart $restarts: it is lost" both_say $restarts '^[^ ]*: lost '
   restart_server
   await "restart $restarts: it is back" both_say $restarts ': connected to '
+  echo $restarts >restarted
 done
 wait $sender || fail "send over restarts: exit code $?"
 wait $reader || fail "read over restarts: exit code $?"
