@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <thread>
@@ -163,6 +165,33 @@ LOG_TEST_CASE("log: of those who expect the same, one gets through") {
   std::sort(all.begin(), all.end());
   CHECK(all == Sequences(1, kWriters * kEach));
   CHECK(t.Head() == kWriters * kEach);
+}
+
+LOG_TEST_CASE(
+    "log: a first message that is refused takes no other one with it that is "
+    "stored at the same time") {
+  LogUnderTest t(kind);
+  for (int round = 0; round < 100; ++round) {
+    const std::string channel = "c" + std::to_string(round);
+    std::atomic<bool> stored = false;
+    std::atomic<bool> refuses = false;
+    std::thread refused([&] {
+      while (!stored) {
+        AppendBatch batch = BatchOf(channel, Texts{"refused"});
+        batch.expected_last_sequence = 99;
+        if (Append(*t.log, std::move(batch)).ok()) std::abort();
+        refuses = true;
+      }
+    });
+    while (!refuses) std::this_thread::yield();
+    t.Append({"stored"}, channel);
+    stored = true;
+    refused.join();
+    const auto reader = t.Open(Start::Earliest(), false, channel);
+    const ReadToHead all(*reader);
+    CHECK(all.gaps.empty());
+    REQUIRE(all.messages.size() == 1);
+  }
 }
 
 }  // namespace

@@ -137,16 +137,14 @@ class ChannelMap {
     return absl::OkStatus();
   }
 
-  // Removes a channel without messages, for which `retire` makes what Delete
-  // puts in its place, or nothing.
-  void Discard(std::string_view name,
-               absl::FunctionRef<std::optional<Tombstone>(Channel*)> retire)
-      ABSL_LOCKS_EXCLUDED(mu_) {
+  // Removes a channel without messages, with Channel::RetireIfEmpty, so that
+  // none is stored meanwhile. What Delete would put in its place does so.
+  void Discard(std::string_view name) ABSL_LOCKS_EXCLUDED(mu_) {
     Pointer discarded;  // outlives the lock
     absl::MutexLock lock(&mu_);
     const auto it = channels_.find(name);
-    if (it == channels_.end() || it->second->Info()) return;
-    std::optional<Tombstone> tombstone = retire(it->second.get());
+    std::optional<Tombstone> tombstone;
+    if (it == channels_.end() || !it->second->RetireIfEmpty(&tombstone)) return;
     if (tombstone) {
       discarded = BuryLocked(it, *std::move(tombstone));
     } else {

@@ -100,13 +100,27 @@ std::optional<Tombstone> MemoryChannel::Retire() {
   EntryQueue dropped;
   absl::MutexLock append_lock(&append_mu_);
   absl::MutexLock lock(&mu_);
+  return RetireLocked(&dropped);
+}
+
+bool MemoryChannel::RetireIfEmpty(std::optional<Tombstone>* tombstone) {
+  EntryQueue dropped;
+  absl::MutexLock append_lock(&append_mu_);
+  absl::MutexLock lock(&mu_);
+  const ChannelExtent extent = this->extent();
+  if (extent.head != extent.deleted_head) return false;
+  *tombstone = RetireLocked(&dropped);
+  return true;
+}
+
+std::optional<Tombstone> MemoryChannel::RetireLocked(EntryQueue* dropped) {
   retired_.store(true, std::memory_order_release);
   const ChannelWriter::Place& place = writer_.place();
   if (place.head == 0) return std::nullopt;
   writer_.PrepareDeletion(context_.clock.steady_now());
   writer_.Commit();
   deleted_head_ = place.head;
-  std::swap(dropped, entries_);
+  std::swap(*dropped, entries_);
   last_dropped_time_ = place.last_time;
   Tombstone tombstone;
   tombstone.head = place.head;

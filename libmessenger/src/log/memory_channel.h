@@ -63,11 +63,18 @@ class MemoryChannel {
 
   // Drops all messages. Nothing if there has never been one.
   std::optional<Tombstone> Retire() ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
+  // The same, unless it has a message: then false.
+  bool RetireIfEmpty(std::optional<Tombstone>* tombstone)
+      ABSL_LOCKS_EXCLUDED(append_mu_, mu_);
   bool retired() const { return retired_.load(std::memory_order_acquire); }
 
  private:
   // Memory dropped under mu_ and freed when it goes out of scope, after mu_.
   using Dropped = std::vector<EntryRun>;
+
+  // `dropped` is freed after mu_.
+  std::optional<Tombstone> RetireLocked(EntryQueue* dropped)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(append_mu_, mu_);
 
   // Shows readers what is prepared: it is stored then, so that should there be
   // no memory for the little that this takes, the program ends.

@@ -138,7 +138,7 @@ AppendResult MemoryLog::Store(const AppendBatch& batch, std::uint64_t* bytes) {
     if (*bytes > 0) listeners_.OnAppend(channel->name());
     // What was made for it must not stay if nothing was stored.
     if (*bytes == 0 && !channel->Info()) {
-      channels_.Discard(batch.channel, RetireChannel);
+      channels_.Discard(batch.channel);
     }
     return *std::move(result);
   }
