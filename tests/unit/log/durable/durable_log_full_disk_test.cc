@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -96,15 +97,19 @@ class SmallDisk {
     files_->SetCapacity(used);
   }
 
+  // Passes over what came before; what has come since stays: a checkpoint
+  // may have made room in the meantime, and that is said only once.
   void Await(std::string_view part) {
     std::unique_lock lock(mutex_);
+    auto found = notices_.end();
     const bool came = changed_.wait_for(lock, kLogDeadline, [&] {
-      return std::any_of(notices_.begin(), notices_.end(),
-                         [&](const auto& n) { return Contains(n, part); });
+      found = std::find_if(notices_.begin(), notices_.end(),
+                           [&](const auto& n) { return Contains(n, part); });
+      return found != notices_.end();
     });
     INFO("a notice with ", part);
     CHECK(came);
-    notices_.clear();
+    if (came) notices_.erase(notices_.begin(), std::next(found));
   }
 
   MessageLog& log() { return *log_; }
