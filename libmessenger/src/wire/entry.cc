@@ -113,6 +113,10 @@ absl::Status MessageDecoder::Decode(std::string_view bytes, Message* message) {
   while (fields.Next()) {
     switch (fields.tag()) {
       case tags::message::kSequence:
+        // Where VerifiedSequence looks for it, and nowhere else.
+        if (fields.begin() != bytes.data()) {
+          return absl::DataLossError("the sequence does not come first");
+        }
         message->sequence = fields.number();
         break;
       case tags::message::kSendTime:

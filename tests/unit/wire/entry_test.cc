@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -253,6 +254,22 @@ TEST_CASE("entry: a decoder tells the times of message after message") {
     bytes.back() = static_cast<char>(bytes.back() ^ 1);
     CHECK_FALSE(decoder.Decode(bytes, &message).ok());
   }
+}
+
+TEST_CASE("entry: a sequence counts only in its place, for all who look") {
+  // Without its checksum, whose field has 9 bytes.
+  const std::string whole = EncodeMessage({.sequence = 7});
+  const std::string bytes = whole.substr(0, whole.size() - 9);
+  const std::string before = {'\x7a', '\0'};  // an empty field 15
+  std::string again = bytes;
+  AppendFixed64Field(again, 1, 8);
+  for (const std::string& sealed : {Sealed(before + bytes), Sealed(again)}) {
+    CHECK(absl::IsDataLoss(Decode(sealed)));
+    const std::optional<std::uint64_t> sequence = VerifiedSequence(sealed);
+    CHECK((!sequence || sequence == 7));
+  }
+  CHECK(Decode(Sealed(bytes)).ok());
+  CHECK(VerifiedSequence(Sealed(bytes)) == 7);
 }
 
 TEST_CASE("entry: every flipped bit of a message is detected") {
