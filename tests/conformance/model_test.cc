@@ -11,6 +11,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -108,6 +109,11 @@ class ModelRun {
     return text;
   }
 
+  // Of what a producer sends.
+  static std::string_view OwnerOf(std::uint8_t producer) {
+    return producer % 2 == 1 ? "ann" : "";
+  }
+
   void AppendSome() {
     const std::string name = AnyChannel();
     ModelChannel& channel = channels_[name];
@@ -122,6 +128,7 @@ class ModelRun {
       state = &channel.producers[producer];
       batch.producer_id = Producer(producer);
       batch.first_producer_sequence = state->sequences.size() + 1;
+      batch.owner = OwnerOf(producer);
     }
     const std::vector<Stored> receipts = MustAppend(*t_.log, std::move(batch));
     Check(receipts.size() == texts.size(), "a receipt for each message");
@@ -154,8 +161,14 @@ class ModelRun {
     for (std::uint64_t i = from; i < to; ++i) {
       texts.push_back(channel.sent[sequences[i] - 1].text);
     }
-    const AppendResult result =
-        Append(*t_.log, BatchOf(name, Producer(producer), from + 1, texts));
+    const AppendBatch batch =
+        BatchOf(name, Producer(producer), from + 1, texts);
+    if (!OwnerOf(producer).empty()) {
+      const absl::Status denied = Append(*t_.log, By("bob", batch)).status();
+      Check(denied.code() == absl::StatusCode::kPermissionDenied,
+            "of another: " + denied.ToString());
+    }
+    const AppendResult result = Append(*t_.log, By(OwnerOf(producer), batch));
     const std::uint64_t oldest = sequences[from];
     if (!result.ok()) {
       Check(result.status().code() == absl::StatusCode::kFailedPrecondition,

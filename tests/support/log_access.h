@@ -192,18 +192,26 @@ inline AppendBatch BatchWithKey(std::string_view channel, std::string_view key,
   return batch;
 }
 
+// The same, sent by somebody.
+inline AppendBatch By(std::string_view owner, AppendBatch batch) {
+  batch.owner = owner;
+  return batch;
+}
+
 inline absl::StatusOr<ProducerInfo> OpenProducer(MessageLog& log,
                                                  std::string_view channel,
-                                                 std::string_view name) {
+                                                 std::string_view name,
+                                                 std::string_view owner = {}) {
   Completion<absl::StatusOr<ProducerInfo>> completion;
-  log.OpenProducer(channel, name, completion.Callback());
+  log.OpenProducer(channel, name, owner, completion.Callback());
   return completion.Wait("OpenProducer");
 }
 
 // Opens what must be opened.
 inline ProducerInfo MustOpenProducer(MessageLog& log, std::string_view channel,
-                                     std::string_view name) {
-  auto producer = OpenProducer(log, channel, name);
+                                     std::string_view name,
+                                     std::string_view owner = {}) {
+  auto producer = OpenProducer(log, channel, name, owner);
   if (!producer.ok()) {
     throw std::runtime_error("OpenProducer: " + producer.status().ToString());
   }

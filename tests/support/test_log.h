@@ -143,10 +143,10 @@ class TestLog final : public MessageLog {
     });
   }
   void OpenProducer(std::string_view channel, std::string_view name,
-                    ProducerDone done) override {
+                    std::string_view owner, ProducerDone done) override {
     Post([this, channel = std::string(channel), name = std::string(name),
-          done = std::move(done)]() mutable {
-      log_.OpenProducer(channel, name, std::move(done));
+          owner = std::string(owner), done = std::move(done)]() mutable {
+      log_.OpenProducer(channel, name, owner, std::move(done));
     });
   }
   void ListProducers(std::string_view channel, const ProducerKey& after,

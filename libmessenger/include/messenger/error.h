@@ -31,6 +31,9 @@ inline constexpr std::string_view kShuttingDown = "SHUTTING_DOWN";
 // UNAVAILABLE, of Client::CheckHealth alone: the server is there, but says that
 // it takes no messages.
 inline constexpr std::string_view kNotServing = "NOT_SERVING";
+// UNAVAILABLE, of a client alone: something is there, but the client and it do
+// not agree on a connection: certificates, TLS or not, its version.
+inline constexpr std::string_view kHandshakeFailed = "HANDSHAKE_FAILED";
 
 // FAILED_PRECONDITION, of a producer's message (see Client::SendAs). What the
 // server takes from it next is `expected_sequence`, where that is there.
@@ -52,6 +55,10 @@ inline constexpr std::string_view kProducerSequenceTooOld =
 // its name. Its present generation is `generation`.
 inline constexpr std::string_view kProducerFenced = "PRODUCER_FENCED";
 
+// PERMISSION_DENIED: the producer id, or the name of the producer, belongs to
+// another identity, which used it first.
+inline constexpr std::string_view kProducerOwned = "PRODUCER_OWNED";
+
 // FAILED_PRECONDITION: the channel has another message with this idempotency
 // key.
 inline constexpr std::string_view kIdempotencyKeyReused =
@@ -61,6 +68,22 @@ inline constexpr std::string_view kIdempotencyKeyReused =
 // SendOptions::expected_last). What the channel's last message is:
 // `last_sequence`, of the epoch `epoch`.
 inline constexpr std::string_view kWrongLastSequence = "WRONG_LAST_SEQUENCE";
+
+// What messenger/security.h is about.
+//
+// PERMISSION_DENIED: the server takes this call only by an encrypted
+// connection,
+inline constexpr std::string_view kEncryptionRequired = "ENCRYPTION_REQUIRED";
+// or by one of its own machine: nobody has said yet how it is to be protected.
+inline constexpr std::string_view kProtected = "PROTECTED";
+// UNAUTHENTICATED: the server does not know the bearer token, or no longer,
+inline constexpr std::string_view kTokenInvalid = "TOKEN_INVALID";
+// or its time is over.
+inline constexpr std::string_view kTokenExpired = "TOKEN_EXPIRED";
+// UNAUTHENTICATED: callers without an identity may not do this.
+inline constexpr std::string_view kCredentialsRequired = "CREDENTIALS_REQUIRED";
+// PERMISSION_DENIED: `identity` has not the right `right` in `channel`.
+inline constexpr std::string_view kRightMissing = "RIGHT_MISSING";
 
 // INVALID_ARGUMENT: the request has a field that the server does not know, so
 // it is older than the client. `field` is its number, `message` whose it is.

@@ -106,7 +106,7 @@ absl::StatusOr<ChannelWriter::Prepared> ChannelWriter::Prepare(
 absl::StatusOr<std::optional<wire::ReceiptRun>> ChannelWriter::FindKey(
     const AppendBatch& batch, SteadyTime now) const {
   const IdempotencyKeys::Pointer stored = context_.idempotency_keys->Find(
-      batch.channel, batch.idempotency_key, now);
+      batch.channel, batch.owner, batch.idempotency_key, now);
   if (stored == nullptr) return std::nullopt;
   if (stored->content != wire::HashContent(batch.messages.front())) {
     return WithReason(
@@ -163,8 +163,9 @@ AppendResult ChannelWriter::FindDuplicates(const AppendBatch& batch,
   const auto last_of_named = context_.named_producers->Find(batch);
   if (!last_of_named.ok()) return last_of_named.status();
   if (*last_of_named) return FindNamedDuplicates(batch, **last_of_named, find);
-  const absl::StatusOr<ProducerTable::Stored> stored = producers_.Find(
-      *batch.producer_id, batch.first_producer_sequence, batch.messages.size());
+  const absl::StatusOr<ProducerTable::Stored> stored =
+      producers_.Find(*batch.producer_id, batch.owner,
+                      batch.first_producer_sequence, batch.messages.size());
   if (!stored.ok()) return stored.status();
   AppendResult::value_type receipts;
   for (const ProducerRun& run : *stored) {
@@ -248,15 +249,19 @@ void ChannelWriter::Take(const AppendBatch& batch, std::size_t repeated,
   place_.head += count;
   place_.last_time = runs.back().last_time;
   if (batch.producer_id) {
+    // Whose a named producer is, its own table says.
+    const bool is_named = batch.producer_generation != 0;
     recorded_.push_back(producers_.Record(
         *batch.producer_id,
         {.producer_sequence = batch.first_producer_sequence + repeated,
          .sequence = first,
          .count = count},
         runs.back().last_write,
-        batch.producer_generation == 0 ? ProducerTable::Counts::kConsecutively
-                                       : ProducerTable::Counts::kWithHoles));
-    in_tables_ = in_tables_ || batch.producer_generation != 0;
+        is_named ? ProducerTable::Counts::kWithHoles
+                 : ProducerTable::Counts::kConsecutively,
+        is_named ? std::string_view() : batch.owner));
+    prepared->sets_owner = recorded_.back().sets_owner;
+    in_tables_ = in_tables_ || is_named;
   }
   if (!batch.idempotency_key.empty()) {
     prepared->idempotency_key = {
@@ -265,7 +270,8 @@ void ChannelWriter::Take(const AppendBatch& batch, std::size_t repeated,
         .sequence = first,
         .send_time = place_.last_time,
         .content = wire::HashContent(batch.messages.front()),
-        .written = runs.back().last_write};
+        .written = runs.back().last_write,
+        .owner = batch.owner};
     context_.idempotency_keys->Prepare(*prepared->idempotency_key);
     in_tables_ = true;
   }

@@ -53,6 +53,8 @@ class ChannelWriter {
     std::span<const EntryRun> runs;
     // Of the batch's message, if it is new and has one.
     std::optional<IdempotencyKey> idempotency_key;
+    // The batch's producer, which is no named one, has its owner from it.
+    bool sets_owner = false;
 
     std::uint64_t bytes() const {
       std::uint64_t sum = 0;
@@ -68,10 +70,10 @@ class ChannelWriter {
   using MakeRoom = absl::FunctionRef<bool(std::size_t bytes)>;
   // Asked once it is known that something of the batch is to be stored.
   using MayStore = absl::FunctionRef<absl::Status()>;
-  // Nothing is prepared after an error: FAILED_PRECONDITION a producer
-  // conflict, or an idempotency key that has another message, ABORTED a
-  // condition that does not hold, RESOURCE_EXHAUSTED no memory, or one of
-  // `find` and `may_store`.
+  // Nothing is prepared after an error: PERMISSION_DENIED a producer of another
+  // owner, FAILED_PRECONDITION a producer conflict, or an idempotency key that
+  // has another message, ABORTED a condition that does not hold,
+  // RESOURCE_EXHAUSTED no memory, or one of `find` and `may_store`.
   absl::StatusOr<Prepared> Prepare(
       const AppendBatch& batch, FindMessage find,
       MakeRoom make_room = [](std::size_t) { return false; },
@@ -89,6 +91,10 @@ class ChannelWriter {
   absl::StatusOr<std::vector<EntryRun>> Replay(std::uint64_t first_sequence,
                                                std::string_view entries,
                                                SteadyTime written);
+  // A producer of them has this owner.
+  void RestoreOwner(const ProducerOwner& owner) {
+    producers_.RestoreOwner(owner.id, owner.owner);
+  }
   // Copies entries that are there already.
   absl::StatusOr<std::vector<EntryRun>> Copy(std::uint64_t first_sequence,
                                              std::string_view entries,

@@ -13,6 +13,7 @@ constexpr std::size_t kMostExpiredAtOnce = 64;
 }  // namespace
 
 IdempotencyKeys::Pointer IdempotencyKeys::Find(std::string_view channel,
+                                               std::string_view owner,
                                                std::string_view key,
                                                SteadyTime now) {
   absl::MutexLock lock(&mu_);
@@ -20,7 +21,7 @@ IdempotencyKeys::Pointer IdempotencyKeys::Find(std::string_view channel,
     if (!IsExpired(*(*blocks_.front())[popped_], now)) break;
     PopOldest();
   }
-  const auto found = by_name_.find(Name(channel, key));
+  const auto found = by_name_.find(Name(channel, owner, key));
   if (found == by_name_.end() || IsExpired(*found->second, now)) return nullptr;
   return found->second;
 }

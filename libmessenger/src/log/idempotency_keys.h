@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -30,7 +30,8 @@ struct IdempotencyKey {
   std::uint64_t sequence = 0;
   Timestamp send_time;
   wire::ContentHash content{};
-  SteadyTime written;  // of the log
+  SteadyTime written;      // of the log
+  std::string owner = {};  // empty: none
 
   friend bool operator==(const IdempotencyKey&,
                          const IdempotencyKey&) = default;
@@ -56,9 +57,9 @@ class IdempotencyKeys {
   };
   explicit IdempotencyKeys(const Limits& limits) : limits_(limits) {}
 
-  // Null if it is not remembered.
-  Pointer Find(std::string_view channel, std::string_view key, SteadyTime now)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  // Null if it is not remembered. The same key of another owner is another one.
+  Pointer Find(std::string_view channel, std::string_view owner,
+               std::string_view key, SteadyTime now) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The key, which Find has not found, has this message.
   void Prepare(IdempotencyKey key) ABSL_LOCKS_EXCLUDED(mu_);
@@ -86,10 +87,10 @@ class IdempotencyKeys {
   void ForgetExcess() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsExpired(const IdempotencyKey& key, SteadyTime now) const;
 
-  // By channel and key.
-  using Name = std::pair<std::string_view, std::string_view>;
+  // By channel, owner and key.
+  using Name = std::tuple<std::string_view, std::string_view, std::string_view>;
   static Name NameOf(const IdempotencyKey& key) {
-    return {key.channel, key.key};
+    return {key.channel, key.owner, key.key};
   }
 
   const Limits limits_;

@@ -174,12 +174,13 @@ void MemoryLog::DeleteChannel(std::string_view channel,
 }
 
 void MemoryLog::OpenProducer(std::string_view channel, std::string_view name,
-                             ProducerDone done) {
+                             std::string_view owner, ProducerDone done) {
   done(RefuseIfOutOfMemory([&]() -> absl::StatusOr<ProducerInfo> {
     const ProducerKey key = {.channel = std::string(channel),
                              .name = std::string(name)};
     const absl::StatusOr<NamedProducer> opened =
-        context_.named_producers->PrepareOpening(key, context_.clock.now());
+        context_.named_producers->PrepareOpening(key, owner,
+                                                 context_.clock.now());
     if (!opened.ok()) return opened.status();
     context_.named_producers->Commit();
     return InfoOf(key, *opened, context_.epoch());

@@ -51,7 +51,7 @@ class MemoryLog final : public MessageLog {
   void DeleteChannel(std::string_view channel,
                      absl::AnyInvocable<void(absl::Status)> done) override;
   void OpenProducer(std::string_view channel, std::string_view name,
-                    ProducerDone done) override;
+                    std::string_view owner, ProducerDone done) override;
   void ListProducers(std::string_view channel, const ProducerKey& after,
                      std::size_t max, ProducersDone done) override {
     done(RefuseIfOutOfMemory([&] {

@@ -9,11 +9,12 @@ std::size_t StoredSize(const AppendBatch& batch) {
   for (const wire::CanonicalMessage& message : batch.messages) {
     size += message.size();
   }
-  if (!batch.idempotency_key.empty()) {
-    // And what is stored of the key.
+  const bool may_set_owner = batch.producer_id && !batch.owner.empty();
+  if (!batch.idempotency_key.empty() || may_set_owner) {
+    // And what is stored of the key, or of the producer's owner.
     constexpr std::size_t kMostBesideNames = 128;
-    size +=
-        batch.channel.size() + batch.idempotency_key.size() + kMostBesideNames;
+    size += batch.channel.size() + batch.idempotency_key.size() +
+            batch.owner.size() + kMostBesideNames;
   }
   return size;
 }

@@ -52,6 +52,10 @@ struct AppendBatch {
   std::uint64_t producer_generation = 0;
   // Of its only message, which has no producer; empty: none.
   std::string idempotency_key;
+  // The identity that sends it (see log/owner.h); empty: none is known. Its
+  // producer must not be another identity's, and becomes its own with the first
+  // message; an idempotency key is one of its own.
+  std::string owner;
   // Keeps what `messages` points to alive for as long as the log needs it.
   std::shared_ptr<const void> backing;
   // Who sends it, by any number: where appends wait for storage, the batches of
@@ -90,14 +94,15 @@ class LogAppender {
   //
   // Producers and conditions: see proto/messenger/v1/messenger.proto. Errors:
   // FAILED_PRECONDITION a producer conflict or an idempotency key that has
-  // another message, ABORTED with the reason
-  // WRONG_LAST_SEQUENCE a condition, RESOURCE_EXHAUSTED a limit or a
-  // full disk, UNAVAILABLE the storage refuses writes or cannot be reached,
-  // DATA_LOSS what a producer repeats is damaged where it is stored, CANCELLED,
-  // ABORTED. Nothing of the batch is stored then, except that after UNAVAILABLE
-  // all of it may turn out to be stored later, while the log is open or when it
-  // is opened again: whether a write that has failed has reached the storage,
-  // or still will, nobody can know. A producer's retry settles it.
+  // another message, PERMISSION_DENIED with the reason PRODUCER_OWNED a
+  // producer of another owner, ABORTED with the reason WRONG_LAST_SEQUENCE a
+  // condition, RESOURCE_EXHAUSTED a limit or a full disk, UNAVAILABLE the
+  // storage refuses writes or cannot be reached, DATA_LOSS what a producer
+  // repeats is damaged where it is stored, CANCELLED, ABORTED. Nothing of the
+  // batch is stored then, except that after UNAVAILABLE all of it may turn out
+  // to be stored later, while the log is open or when it is opened again:
+  // whether a write that has failed has reached the storage, or still will,
+  // nobody can know. A producer's retry settles it.
   virtual void Append(AppendBatch batch, AppendDone done) = 0;
 
   // Nobody waits for the appends any more. Those that the log has not begun to
@@ -278,10 +283,11 @@ class MessageLog {
 
   // Opens a named producer of `channel`, a valid name that need not exist, and
   // begins its next generation; it is stored as durably as a message when
-  // `done` is called. RESOURCE_EXHAUSTED if there would be too many;
-  // otherwise the errors are those of an append.
+  // `done` is called. If it has no owner, `owner` becomes that, unless it is
+  // empty. RESOURCE_EXHAUSTED if there would be too many; otherwise the errors
+  // are those of an append.
   virtual void OpenProducer(std::string_view channel, std::string_view name,
-                            ProducerDone done) = 0;
+                            std::string_view owner, ProducerDone done) = 0;
 
   // At most `max` named producers, of `channel` or, if that is empty, of all
   // channels, that come after `after`, in their order.

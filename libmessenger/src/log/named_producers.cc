@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "base/reason.h"
+#include "log/owner.h"
 
 namespace messenger {
 namespace {
@@ -57,7 +58,8 @@ ProducerInfo InfoOf(const ProducerKey& key, const NamedProducer& producer,
           .generation = producer.generation,
           .last_producer_sequence = producer.last_sequence,
           .epoch = epoch,
-          .last_used = producer.last_used};
+          .last_used = producer.last_used,
+          .owner = producer.owner};
 }
 
 absl::StatusOr<std::optional<std::uint64_t>> NamedProducers::FindNamed(
@@ -81,6 +83,9 @@ absl::StatusOr<NamedProducers::Map::const_iterator> NamedProducers::FindSender(
                     sent, batch.channel));
   }
   const auto& [key, producer] = *found->second;
+  if (!MayUse(producer.owner, batch.owner)) {
+    return OwnedByAnother("producer_id:");
+  }
   if (sent == 0) return Fenced(key, sent, producer.generation);
   if (key.channel != batch.channel) {
     return Unknown(
@@ -116,16 +121,21 @@ absl::Status NamedProducers::PrepareAppend(const AppendBatch& batch,
   return absl::OkStatus();
 }
 
-absl::Status NamedProducers::CheckOpening(const ProducerKey& key) const {
+absl::Status NamedProducers::CheckOpening(const ProducerKey& key,
+                                          std::string_view user) const {
   absl::ReaderMutexLock lock(&mu_);
-  return CheckKey(key);
+  return CheckKey(key, user);
 }
 
-absl::Status NamedProducers::CheckKey(const ProducerKey& key) const {
+absl::Status NamedProducers::CheckKey(const ProducerKey& key,
+                                      std::string_view user) const {
   const auto found = producers_.find(key);
   if (found == producers_.end()) {
     return producers_.size() < max_producers_ ? absl::OkStatus()
                                               : TooMany(key, max_producers_);
+  }
+  if (!MayUse(found->second.owner, user)) {
+    return OwnedByAnother(fmt::format("name: \"{}\"", key.name));
   }
   if (found->second.generation < UINT64_MAX) return absl::OkStatus();
   return absl::ResourceExhaustedError(
@@ -135,9 +145,9 @@ absl::Status NamedProducers::CheckKey(const ProducerKey& key) const {
 }
 
 absl::StatusOr<NamedProducer> NamedProducers::PrepareOpening(
-    const ProducerKey& key, Timestamp time) {
+    const ProducerKey& key, std::string_view user, Timestamp time) {
   absl::MutexLock lock(&mu_);
-  if (absl::Status s = CheckKey(key); !s.ok()) return s;
+  if (absl::Status s = CheckKey(key, user); !s.ok()) return s;
   auto found = producers_.find(key);
   if (found == producers_.end()) {
     prepared_.push_back(key);
@@ -148,6 +158,7 @@ absl::StatusOr<NamedProducer> NamedProducers::PrepareOpening(
   }
   NamedProducer& producer = found->second;
   ++producer.generation;
+  if (producer.owner.empty()) producer.owner = user;
   producer.last_used = std::max(producer.last_used, time);
   return producer;
 }

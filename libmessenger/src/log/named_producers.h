@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct NamedProducer {
   std::uint64_t generation = 0;
   std::uint64_t last_sequence = 0;  // of its own numbers; 0: none
   Timestamp last_used;
+  std::string owner = {};  // empty: it has none
 
   friend bool operator==(const NamedProducer&, const NamedProducer&) = default;
 };
@@ -49,7 +51,8 @@ class NamedProducers {
   // ---- Appending.
 
   // For a batch that has a producer: the last sequence of the named producer
-  // that sends it; nothing if that is none. FAILED_PRECONDITION if there is no
+  // that sends it; nothing if that is none. PERMISSION_DENIED, which tells
+  // nothing else, if it has another owner; FAILED_PRECONDITION if there is no
   // such named producer in the channel, or this is not its present generation.
   //
   // Where there are no named producers, it is one load of an atomic.
@@ -69,10 +72,13 @@ class NamedProducers {
 
   // ---- Opening and deleting.
 
+  // By `user`, who becomes the owner of a producer that has none; sending does
+  // not make anybody that. PERMISSION_DENIED if there is another owner,
   // RESOURCE_EXHAUSTED if there would be too many.
-  absl::Status CheckOpening(const ProducerKey& key) const
+  absl::Status CheckOpening(const ProducerKey& key, std::string_view user) const
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<NamedProducer> PrepareOpening(const ProducerKey& key,
+                                               std::string_view user,
                                                Timestamp time)
       ABSL_LOCKS_EXCLUDED(mu_);
   // Returns what is deleted. NOT_FOUND if there is no such producer.
@@ -130,7 +136,7 @@ class NamedProducers {
   // The end if the batch has no named producer.
   absl::StatusOr<Map::const_iterator> FindSender(const AppendBatch& batch) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  absl::Status CheckKey(const ProducerKey& key) const
+  absl::Status CheckKey(const ProducerKey& key, std::string_view user) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   void Insert(const ProducerKey& key, const NamedProducer& producer)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

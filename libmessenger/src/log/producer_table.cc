@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "base/reason.h"
 #include "log/log_clock.h"
+#include "log/owner.h"
 
 namespace messenger {
 
@@ -22,8 +23,8 @@ absl::Status ProducerTable::CheckFirst(std::uint64_t producer_sequence) {
 }
 
 absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
-    const ProducerId& id, std::uint64_t first_producer_sequence,
-    std::uint64_t count) const {
+    const ProducerId& id, std::string_view user,
+    std::uint64_t first_producer_sequence, std::uint64_t count) const {
   const auto it = producers_.find(id);
   if (it == producers_.end()) {
     absl::Status s = CheckFirst(first_producer_sequence);
@@ -31,6 +32,7 @@ absl::StatusOr<ProducerTable::Stored> ProducerTable::Find(
     return Stored();
   }
   const Producer& producer = it->second;
+  if (!MayUse(producer.owner, user)) return OwnedByAnother("producer_id:");
   const std::uint64_t expected = producer.last_sequence() + 1;
   if (first_producer_sequence > expected) {
     return WithReason(absl::FailedPreconditionError(
@@ -88,7 +90,8 @@ ProducerTable::Stored ProducerTable::Remembered(const Producer& producer,
 ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
                                               const ProducerRun& run,
                                               Clock::time_point now,
-                                              Counts counts) {
+                                              Counts counts,
+                                              std::string_view user) {
   Recorded recorded = {.id = id, .count = run.count};
   auto [it, added] = producers_.try_emplace(id);
   Producer& producer = it->second;
@@ -105,6 +108,11 @@ ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
       (counts == Counts::kConsecutively ||
        (!added && producer.last_sequence() >= run.producer_sequence))) {
     producer.runs.clear();
+    if (run.producer_sequence == 1) producer.owner.clear();
+  }
+  if (producer.owner.empty() && !user.empty()) {
+    producer.owner = user;
+    recorded.sets_owner = true;
   }
   if (goes_on && producer.runs.back().sequence + producer.runs.back().count ==
                      run.sequence) {
@@ -124,6 +132,7 @@ ProducerTable::Recorded ProducerTable::Record(const ProducerId& id,
 void ProducerTable::Undo(const Recorded& recorded) {
   const auto it = producers_.find(recorded.id);
   if (it == producers_.end()) return;
+  if (recorded.sets_owner) it->second.owner.clear();
   std::vector<ProducerRun>& runs = it->second.runs;
   runs.back().count -= recorded.count;
   if (runs.back().count == 0) runs.pop_back();
@@ -147,18 +156,25 @@ std::vector<ProducerTable::Snapshot> ProducerTable::Save() const {
   snapshots.reserve(by_use_.size());
   for (const ProducerId& id : by_use_) {
     const Producer& producer = producers_.find(id)->second;
-    snapshots.push_back(
-        {.id = id, .runs = producer.runs, .last_used = producer.last_used});
+    snapshots.push_back({.id = id,
+                         .runs = producer.runs,
+                         .last_used = producer.last_used,
+                         .owner = producer.owner});
   }
   return snapshots;
 }
 
 void ProducerTable::Restore(Snapshot producer) {
   producers_.try_emplace(
-      producer.id,
-      Producer{.runs = std::move(producer.runs),
-               .last_used = producer.last_used,
-               .place = by_use_.insert(by_use_.end(), producer.id)});
+      producer.id, Producer{.runs = std::move(producer.runs),
+                            .last_used = producer.last_used,
+                            .place = by_use_.insert(by_use_.end(), producer.id),
+                            .owner = std::move(producer.owner)});
+}
+
+void ProducerTable::RestoreOwner(const ProducerId& id, std::string_view owner) {
+  const auto it = producers_.find(id);
+  if (it != producers_.end()) it->second.owner = owner;
 }
 
 std::size_t ProducerTable::run_capacity() const {

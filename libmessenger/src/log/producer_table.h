@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <list>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -21,6 +23,17 @@ struct ProducerRun {
   std::uint64_t producer_sequence = 0;  // of the first one
   std::uint64_t sequence = 0;           // of the first one
   std::uint64_t count = 0;
+};
+
+// Whose a producer of a channel is, since it stored the message with this
+// sequence.
+struct ProducerOwner {
+  std::string channel;
+  ProducerId id{};
+  std::string owner;  // not empty
+  std::uint64_t sequence = 0;
+
+  friend bool operator==(const ProducerOwner&, const ProducerOwner&) = default;
 };
 
 // Thread safety: none.
@@ -42,10 +55,12 @@ class ProducerTable {
   // sequence.
   static absl::Status CheckFirst(std::uint64_t producer_sequence);
 
-  // Where the leading messages of a batch are stored already; the rest, maybe
-  // all, are new. FAILED_PRECONDITION names the expected sequence.
+  // Where the leading messages of a batch that `user` sends are stored already;
+  // the rest, maybe all, are new. PERMISSION_DENIED, which tells nothing else,
+  // if the producer has another owner; FAILED_PRECONDITION names the expected
+  // sequence.
   using Stored = std::vector<ProducerRun>;
-  absl::StatusOr<Stored> Find(const ProducerId& id,
+  absl::StatusOr<Stored> Find(const ProducerId& id, std::string_view user,
                               std::uint64_t first_producer_sequence,
                               std::uint64_t count) const;
 
@@ -59,17 +74,19 @@ class ProducerTable {
   // holes.
   enum class Counts : std::uint8_t { kConsecutively, kWithHoles };
 
-  // `run` of this producer was appended. It must follow what Find allowed; if
-  // it does not go on where the producer was that counts consecutively, what
-  // was before is forgotten. Returns what undoes it.
+  // `run` of this producer was appended, by `user`, who becomes its owner if it
+  // has none. It must follow what Find allowed; if it does not go on where the
+  // producer was that counts consecutively, what was before is forgotten, and
+  // whose it was, if it begins at 1 again. Returns what undoes it.
   struct Recorded {
     ProducerId id;
     std::uint64_t count = 0;
     std::optional<ProducerRun> forgotten;  // the oldest run, to make room
+    bool sets_owner = false;
   };
   Recorded Record(const ProducerId& id, const ProducerRun& run,
-                  Clock::time_point now,
-                  Counts counts = Counts::kConsecutively);
+                  Clock::time_point now, Counts counts = Counts::kConsecutively,
+                  std::string_view user = {});
 
   // It was not appended after all. Of those recorded, the last one goes first.
   // Producers that were forgotten meanwhile stay forgotten.
@@ -84,9 +101,12 @@ class ProducerTable {
     ProducerId id{};
     std::vector<ProducerRun> runs;  // oldest first, not none
     Clock::time_point last_used;
+    std::string owner = {};  // empty: it has none
   };
   std::vector<Snapshot> Save() const;
   void Restore(Snapshot producer);
+  // Does nothing if the producer is not known.
+  void RestoreOwner(const ProducerId& id, std::string_view owner);
 
   std::size_t size() const { return producers_.size(); }
   // Runs that there is memory for.
@@ -97,6 +117,7 @@ class ProducerTable {
     std::vector<ProducerRun> runs;  // oldest first, never empty
     Clock::time_point last_used;
     std::list<ProducerId>::iterator place;  // in by_use_
+    std::string owner;                      // empty: it has none
 
     std::uint64_t last_sequence() const {
       return runs.back().producer_sequence + runs.back().count - 1;

@@ -37,7 +37,8 @@ void Tombstone::SetProducers(
     last.push_back({.id = snapshot.id,
                     .producer_sequence = run.producer_sequence + run.count - 1,
                     .sequence = run.sequence + run.count - 1,
-                    .last_used = snapshot.last_used});
+                    .last_used = snapshot.last_used,
+                    .owner = snapshot.owner});
   }
   producers = std::make_unique<const std::vector<Producer>>(std::move(last));
 }
@@ -52,7 +53,8 @@ std::vector<ProducerTable::Snapshot> Tombstone::ProducerSnapshots() const {
          .runs = {{.producer_sequence = producer.producer_sequence,
                    .sequence = producer.sequence,
                    .count = 1}},
-         .last_used = producer.last_used});
+         .last_used = producer.last_used,
+         .owner = producer.owner});
   }
   return snapshots;
 }

@@ -28,6 +28,7 @@ struct Tombstone {
     std::uint64_t producer_sequence = 0;  // of its last message
     std::uint64_t sequence = 0;           // of the same
     ProducerTable::Clock::time_point last_used;
+    std::string owner;  // empty: it has none
   };
 
   std::uint64_t head = 0;   // the last sequence
@@ -54,7 +55,8 @@ struct Tombstone {
 class Tombstones {
  public:
   // Producers that are remembered in all. Beyond it, those of the channel that
-  // was deleted longest ago are forgotten. 40 bytes each.
+  // was deleted longest ago are forgotten. 72 bytes each, and what their owners
+  // take beyond 15.
   static constexpr std::size_t kMaxProducers = 100'000;
 
   explicit Tombstones(std::size_t max_producers = kMaxProducers)

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/reason.h"
@@ -105,7 +106,8 @@ TEST_CASE("channel writer: what is undone leaves nothing behind") {
 // A named producer of channel c.
 ProducerInfo OpenNamed(const Channel& channel) {
   const ProducerKey key = {.channel = "c", .name = "p"};
-  const auto opened = channel.context.named_producers->PrepareOpening(key, {});
+  const auto opened =
+      channel.context.named_producers->PrepareOpening(key, "", {});
   REQUIRE(opened.ok());
   channel.context.named_producers->Commit();
   return InfoOf(key, *opened, channel.context.epoch());
@@ -168,6 +170,62 @@ TEST_CASE(
   CHECK(next->receipts[1].first_sequence == 2);
   channel.Commit();
   CHECK(channel.entries.run_count() == 1);
+}
+
+TEST_CASE(
+    "channel writer: whose a producer is counts with its first message, and is "
+    "undone with it") {
+  Channel channel;
+  const auto prepare = [&](std::string_view owner, std::uint64_t first,
+                           const Texts& texts) {
+    auto prepared = channel.writer.Prepare(
+        By(owner, BatchOf("c", Producer(1), first, texts)),
+        [&](std::uint64_t sequence) -> absl::StatusOr<LogBytes> {
+          return channel.entries.FindMessage(sequence);
+        });
+    if (!prepared.ok()) return ReasonOf(prepared.status());
+    return std::string(prepared->sets_owner ? "owner" : "");
+  };
+  CHECK(prepare("", 1, {"a"}).empty());
+  channel.Commit();
+  for (int i = 0; i < 2; ++i) {
+    // What is there already makes nobody the owner.
+    CHECK(prepare("bob", 1, {"a"}).empty());
+    CHECK(prepare("ann", 1, {"a", "b"}) == "owner");
+    CHECK(prepare("ann", 3, {"c"}).empty());
+    CHECK(prepare("bob", 1, {"a"}) == "PRODUCER_OWNED");
+    CHECK(prepare("", 9, {"?"}) == "PRODUCER_OWNED");
+    channel.writer.Undo();
+  }
+  CHECK(prepare("bob", 2, {"b"}) == "owner");
+  channel.Commit();
+  CHECK(prepare("ann", 3, {"c"}) == "PRODUCER_OWNED");
+  channel.writer.PrepareDeletion(channel.clock.steady_now());
+  CHECK(channel.writer.Commit().empty());
+  CHECK(prepare("ann", 3, {"c"}) == "PRODUCER_OWNED");
+  CHECK(prepare("bob", 3, {"c"}).empty());
+}
+
+TEST_CASE(
+    "channel writer: a named producer is its owner's, and nobody's once it is "
+    "deleted") {
+  Channel channel;
+  NamedProducers& named = *channel.context.named_producers;
+  const ProducerKey key = {.channel = "c", .name = "p"};
+  const auto opened = named.PrepareOpening(key, "ann", {});
+  REQUIRE(opened.ok());
+  named.Commit();
+  const ProducerInfo p = InfoOf(key, *opened, channel.context.epoch());
+  ReceiptsOf(channel.Prepare(By("ann", BatchOf(p, 5, {"a"}))));
+  channel.Commit();
+  CHECK(ReasonOf(channel.Prepare(By("bob", BatchOf(p, 6, {"b"}))).status()) ==
+        "PRODUCER_OWNED");
+  CHECK(named.PrepareDeletion(key).ok());
+  named.Commit();
+  // Then it is like any other one.
+  CHECK(ReceiptsOf(channel.Prepare(
+            By("bob", BatchOf("c", p.producer_id, 6, {"b"}))))[0]
+            .sequence == 2);
 }
 
 TEST_CASE("channel writer: after a deletion a producer goes on where it was") {

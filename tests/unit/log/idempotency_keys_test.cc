@@ -39,7 +39,7 @@ IdempotencyKey KeyOf(std::string_view key, std::uint64_t sequence,
 // Of the key's message; 0 if there is none.
 std::uint64_t Find(IdempotencyKeys& keys, std::string_view key,
                    Time now = kStart, std::string_view channel = "c") {
-  const IdempotencyKeys::Pointer found = keys.Find(channel, key, now);
+  const IdempotencyKeys::Pointer found = keys.Find(channel, "", key, now);
   return found == nullptr ? 0 : found->sequence;
 }
 
@@ -70,6 +70,38 @@ TEST_CASE(
   keys.Commit();
   keys.Undo();
   CHECK(Find(keys, "b") == 4);
+}
+
+TEST_CASE("idempotency keys: each owner has keys of its own") {
+  IdempotencyKeys keys(Limits(3));
+  const auto key_of = [](std::string_view owner, std::uint64_t sequence) {
+    IdempotencyKey key = KeyOf("a", sequence);
+    key.owner = owner;
+    return key;
+  };
+  const auto find = [&](std::string_view owner) {
+    const auto found = keys.Find("c", owner, "a", kStart);
+    return found == nullptr ? 0 : found->sequence;
+  };
+  keys.Prepare(key_of("", 1));
+  keys.Prepare(key_of("ann", 2));
+  keys.Commit();
+  CHECK(find("bob") == 0);
+  keys.Prepare(key_of("bob", 3));
+  CHECK(find("bob") == 3);
+  keys.Undo();
+  CHECK(find("bob") == 0);
+  keys.Restore(key_of("bob", 4));
+  CHECK(find("") == 1);
+  CHECK(find("ann") == 2);
+  CHECK(find("bob") == 4);
+  // Its owner is no part of the key, nor the other way round.
+  CHECK(keys.Find("c", "a", "nn", kStart) == nullptr);
+  // The oldest is forgotten alone.
+  keys.Prepare(key_of("eve", 5));
+  keys.Commit();
+  CHECK(find("") == 0);
+  CHECK(find("ann") == 2);
 }
 
 TEST_CASE(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/reason.h"
+#include "base/status.h"
 #include "support/log_access.h"
 #include "support/printing.h"
 
@@ -17,14 +18,17 @@ namespace {
 
 using std::chrono::seconds;
 using test::BatchOf;
+using test::By;
 using test::Producer;
 
 constexpr Timestamp kTime{seconds(1'767'225'600)};
 
 NamedProducer Open(NamedProducers& producers, std::string_view name,
-                   std::string_view channel = "c") {
+                   std::string_view channel = "c",
+                   std::string_view owner = {}) {
   const auto opened = producers.PrepareOpening(
-      {.channel = std::string(channel), .name = std::string(name)}, kTime);
+      {.channel = std::string(channel), .name = std::string(name)}, owner,
+      kTime);
   REQUIRE(opened.ok());
   return *opened;
 }
@@ -148,7 +152,7 @@ TEST_CASE("named producers: beyond the limit, opening is refused") {
   Open(producers, "p");
   Open(producers, "p", "d");
   const absl::Status refusal =
-      producers.PrepareOpening({"c", "q"}, kTime).status();
+      producers.PrepareOpening({"c", "q"}, "", kTime).status();
   CHECK(absl::IsResourceExhausted(refusal));
   CHECK(ReasonOf(refusal) == "LIMIT_REACHED");
   CHECK(ReasonDetail(refusal, "limit") == "max_named_producers");
@@ -156,6 +160,93 @@ TEST_CASE("named producers: beyond the limit, opening is refused") {
   CHECK(Open(producers, "p").generation == 2);
   CHECK(producers.PrepareDeletion({"c", "p"}).ok());
   Open(producers, "q");
+}
+
+// The reason why `owner` may not open it; empty if that one may.
+std::string RefusalOfOpening(const NamedProducers& producers,
+                             const ProducerKey& key, std::string_view owner) {
+  const absl::Status refusal = producers.CheckOpening(key, owner);
+  if (!refusal.ok()) CHECK(absl::IsPermissionDenied(refusal));
+  return ReasonOf(refusal);
+}
+
+TEST_CASE("named producers: who opens one first owns it, until it is deleted") {
+  NamedProducers producers(10);
+  const ProducerKey key = {.channel = "c", .name = "p"};
+  // Who is not known owns nothing.
+  CHECK(Open(producers, "p").owner.empty());
+  CHECK(RefusalOfOpening(producers, key, "ann").empty());
+  const NamedProducer first = Open(producers, "p", "c", "ann");
+  CHECK(first.owner == "ann");
+  producers.Commit();
+  for (const char* other : {"bob", "", "an", "annn"}) {
+    CAPTURE(other);
+    CHECK(RefusalOfOpening(producers, key, other) == "PRODUCER_OWNED");
+    const absl::Status refusal =
+        producers.PrepareOpening(key, other, kTime).status();
+    CHECK(absl::IsPermissionDenied(refusal));
+    CHECK(MessageOf(refusal) == "name: \"p\" belongs to another identity");
+  }
+  CHECK(Open(producers, "p", "c", "ann").generation == first.generation + 1);
+  // It is one of its channel.
+  CHECK(Open(producers, "p", "d", "bob").owner == "bob");
+  producers.Commit();
+  CHECK(producers.List("", {}, 2, 7)[0].owner == "ann");
+  CHECK(producers.List("", {}, 2, 7)[1].owner == "bob");
+  CHECK(producers.PrepareDeletion(key).ok());
+  CHECK(Open(producers, "p", "c", "bob").owner == "bob");
+}
+
+TEST_CASE(
+    "named producers: as another's, nothing is sent, and nothing is told of "
+    "it") {
+  NamedProducers producers(10);
+  NamedProducer p = Open(producers, "p", "c", "ann");
+  CHECK(producers.PrepareAppend(By("ann", Batch(p, 3)), kTime).ok());
+  const NamedProducer older = p;
+  p = Open(producers, "p", "c", "ann");
+  NamedProducer newer = p;
+  ++newer.generation;
+  for (const char* other : {"bob", ""}) {
+    for (const AppendBatch& batch :
+         {Batch(p, 4), Batch(p, 3), Batch(older, 4), Batch(newer, 4),
+          Batch(p, 4, 1, "d"), BatchOf("c", p.id, 4, {"a"})}) {
+      const absl::Status refusal = producers.Find(By(other, batch)).status();
+      CHECK(absl::IsPermissionDenied(refusal));
+      CHECK(ReasonOf(refusal) == "PRODUCER_OWNED");
+      CHECK(MessageOf(refusal) == "producer_id: belongs to another identity");
+      CHECK(producers.PrepareAppend(By(other, batch), kTime) == refusal);
+    }
+  }
+  CHECK(Find(producers, By("ann", Batch(p, 4))) == "3");
+  CHECK(Find(producers, By("ann", Batch(older, 4))) == "PRODUCER_FENCED");
+}
+
+TEST_CASE("named producers: sending makes nobody the owner") {
+  NamedProducers producers(10);
+  const NamedProducer p = Open(producers, "p");
+  CHECK(producers.PrepareAppend(By("ann", Batch(p, 1)), kTime).ok());
+  CHECK(Find(producers, By("bob", Batch(p, 2))) == "1");
+  CHECK(RefusalOfOpening(producers, {"c", "p"}, "bob").empty());
+}
+
+TEST_CASE("named producers: an owner is undone, restored and outlasts epochs") {
+  NamedProducers producers(10);
+  Open(producers, "p");
+  producers.Commit();
+  Open(producers, "p", "c", "ann");
+  producers.Undo();
+  CHECK(RefusalOfOpening(producers, {"c", "p"}, "bob").empty());
+  const NamedProducer p = Open(producers, "p", "c", "bob");
+  producers.Commit();
+  producers.BeginEpoch();
+  NamedProducers restored(10);
+  for (const NamedProducers::Kept& kept : producers.Save()) {
+    CHECK(restored.Restore(kept));
+  }
+  CHECK(restored.RestoreAppend(p.id, 5, kTime));
+  CHECK(RefusalOfOpening(restored, {"c", "p"}, "ann") == "PRODUCER_OWNED");
+  CHECK(RefusalOfOpening(restored, {"c", "p"}, "bob").empty());
 }
 
 TEST_CASE("named producers: they are listed by channel and name") {

@@ -7,7 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
 
+#include "base/reason.h"
 #include "base/status.h"
 #include "support/log_access.h"
 #include "support/printing.h"
@@ -28,10 +31,12 @@ ProducerTable::Limits Limits(std::size_t max_producers = 100) {
 
 // What Find says, in a line: "1→101 ×3, 4→110 ×1" or the error.
 std::string Find(const ProducerTable& table, const ProducerId& id,
-                 std::uint64_t first, std::uint64_t count) {
-  const auto stored = table.Find(id, first, count);
+                 std::uint64_t first, std::uint64_t count,
+                 std::string_view user = {}) {
+  const auto stored = table.Find(id, user, first, count);
   if (!stored.ok()) {
-    CHECK(stored.status().code() == absl::StatusCode::kFailedPrecondition);
+    CHECK((absl::IsFailedPrecondition(stored.status()) ||
+           ReasonOf(stored.status()) == "PRODUCER_OWNED"));
     return std::string(MessageOf(stored.status()));
   }
   std::string line;
@@ -257,6 +262,107 @@ TEST_CASE(
   CHECK(Find(table, Producer(1), 7, 4) ==
         "producer sequence 7: expected 12; what was stored before 5 is no "
         "longer remembered");
+}
+
+// ---- Owners.
+
+// Of Producer(1); "new" if that is not known.
+std::string OwnerIn(const ProducerTable& table) {
+  for (const ProducerTable::Snapshot& producer : table.Save()) {
+    if (producer.id == Producer(1)) return producer.owner;
+  }
+  return "new";
+}
+
+ProducerTable::Recorded RecordBy(std::string_view user, ProducerTable& table,
+                                 const ProducerRun& run, Time now = kStart) {
+  return table.Record(Producer(1), run, now,
+                      ProducerTable::Counts::kConsecutively, user);
+}
+
+constexpr std::string_view kOfAnother =
+    "producer_id: belongs to another identity";
+
+TEST_CASE(
+    "producer table: who uses a producer first owns it, and nobody else is "
+    "told anything of it") {
+  ProducerTable table(Limits());
+  CHECK(RecordBy("ann", table, {1, 101, 3}).sets_owner);
+  CHECK(Find(table, Producer(1), 2, 5, "ann") == "2→102 ×2");
+  CHECK(Find(table, Producer(1), 4, 1, "ann") == "new");
+  for (const char* other : {"bob", "", "an", "annn"}) {
+    for (const std::uint64_t first : {1U, 3U, 4U, 9U}) {
+      CHECK(Find(table, Producer(1), first, 2, other) == kOfAnother);
+    }
+  }
+  // Another id is another producer.
+  CHECK(Find(table, Producer(2), 1, 1, "bob") == "new");
+}
+
+TEST_CASE("producer table: who is not known owns nothing, and is taken over") {
+  ProducerTable table(Limits());
+  CHECK_FALSE(RecordBy("", table, {1, 101, 3}).sets_owner);
+  CHECK(Find(table, Producer(1), 4, 1, "ann") == "new");
+  CHECK(RecordBy("ann", table, {4, 104, 1}).sets_owner);
+  CHECK_FALSE(RecordBy("ann", table, {5, 105, 1}).sets_owner);
+  CHECK(Find(table, Producer(1), 6, 1) == kOfAnother);
+}
+
+TEST_CASE("producer table: an owner that was set is undone") {
+  ProducerTable table(Limits());
+  table.Record(Producer(1), {1, 101, 3}, kStart);
+  const auto first = RecordBy("ann", table, {4, 104, 1});
+  const auto second = RecordBy("ann", table, {5, 105, 1});
+  table.Undo(second);
+  CHECK(OwnerIn(table) == "ann");
+  table.Undo(first);
+  CHECK(OwnerIn(table).empty());
+  CHECK(Find(table, Producer(1), 4, 1, "bob") == "new");
+  table.Undo(table.Record(Producer(2), {1, 104, 1}, kStart,
+                          ProducerTable::Counts::kConsecutively, "ann"));
+  CHECK(Find(table, Producer(2), 1, 1, "bob") == "new");
+}
+
+TEST_CASE("producer table: a producer that is forgotten has no owner") {
+  ProducerTable table(Limits(1));
+  RecordBy("ann", table, {1, 101, 3});
+  table.Record(Producer(2), {1, 104, 1}, kStart);
+  CHECK(OwnerIn(table) == "new");
+  CHECK(RecordBy("bob", table, {1, 105, 1}).sets_owner);
+  CHECK(OwnerIn(table) == "bob");
+  ProducerTable idle(Limits());
+  RecordBy("ann", idle, {1, 101, 3});
+  idle.ForgetStored(kStart + hours(2));
+  CHECK(OwnerIn(idle) == "new");
+}
+
+TEST_CASE("producer table: an owner outlasts what is stored, and is restored") {
+  ProducerTable table(Limits());
+  RecordBy("ann", table, {1, 101, 3});
+  table.ForgetStored(kStart);
+  CHECK(OwnerIn(table) == "ann");
+  ProducerTable restored(Limits());
+  for (ProducerTable::Snapshot& producer : table.Save()) {
+    restored.Restore(std::move(producer));
+  }
+  CHECK(OwnerIn(restored) == "ann");
+  CHECK(Find(restored, Producer(1), 4, 1, "bob") == kOfAnother);
+  restored.RestoreOwner(Producer(2), "bob");
+  CHECK(restored.size() == 1);
+}
+
+TEST_CASE(
+    "producer table: in a replay, a producer that begins at 1 again has lost "
+    "its owner, and one of which messages are missing has not") {
+  ProducerTable table(Limits());
+  RecordBy("", table, {1, 101, 3});
+  table.RestoreOwner(Producer(1), "ann");
+  RecordBy("", table, {6, 110, 1});
+  CHECK(OwnerIn(table) == "ann");
+  RecordBy("", table, {1, 120, 1});
+  CHECK(OwnerIn(table).empty());
+  table.RestoreOwner(Producer(1), "bob");
+  CHECK(OwnerIn(table) == "bob");
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ Tombstone TombstoneAt(std::uint64_t head, std::size_t producers = 0) {
     snapshots.push_back(
         {.id = Producer(static_cast<std::uint8_t>(i + 1)),
          .runs = {{.producer_sequence = 3, .sequence = 5, .count = 2}},
-         .last_used = {}});
+         .last_used = {},
+         .owner = i == 0 ? "" : "ann"});
   }
   tombstone.SetProducers(snapshots);
   return tombstone;
@@ -77,7 +78,9 @@ TEST_CASE("tombstones: they are found by name until they are erased") {
   CHECK(tombstones.Find("b")->head == 4);
 }
 
-TEST_CASE("tombstones: of a producer, its last message is remembered") {
+TEST_CASE(
+    "tombstones: of a producer, its last message and its owner are "
+    "remembered") {
   const Tombstone tombstone = TombstoneAt(6, /*producers=*/2);
   const auto snapshots = tombstone.ProducerSnapshots();
   REQUIRE(snapshots.size() == 2);
@@ -86,6 +89,8 @@ TEST_CASE("tombstones: of a producer, its last message is remembered") {
   CHECK(snapshots[0].runs[0].producer_sequence == 4);
   CHECK(snapshots[0].runs[0].sequence == 6);
   CHECK(snapshots[0].runs[0].count == 1);
+  CHECK(snapshots[0].owner.empty());
+  CHECK(snapshots[1].owner == "ann");
 }
 
 TEST_CASE(

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -15,6 +14,7 @@
 #include "log/durable/journal.h"
 #include "log/durable/segment_format.h"
 #include "log/durable/table_coding.h"
+#include "log/owner.h"
 #include "messenger/storage/v1/checkpoint.pb.h"
 #include "wire/channel_name.h"
 #include "wire/coding.h"
@@ -32,9 +32,6 @@ absl::Status Damaged(const std::string& directory, std::string_view what) {
   return absl::DataLossError(
       fmt::format("{}/{}: {}", directory, kCheckpointFileName, what));
 }
-
-// Counting never gets there, and one more than it is a number.
-constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::int64_t>::max();
 
 SegmentInfo Decode(const storage::v1::Segment& segment) {
   return {.first_sequence = segment.first_sequence(),
@@ -54,6 +51,8 @@ std::optional<ProducerTable::Snapshot> Decode(
   }
   std::copy(encoded.id().begin(), encoded.id().end(), producer.id.begin());
   producer.last_used = LogTimeOfNanos(encoded.last_used());
+  producer.owner = encoded.owner();
+  if (!IsValidOwner(producer.owner)) return std::nullopt;
   // The runs of a named producer may have holes between them.
   std::uint64_t least = 0;
   std::uint64_t end = 1;
@@ -183,6 +182,7 @@ void Encode(const ProducerTable::Snapshot& snapshot,
             storage::v1::Producer* producer) {
   producer->set_id(snapshot.id.data(), snapshot.id.size());
   producer->set_last_used(ToNanos(snapshot.last_used));
+  producer->set_owner(snapshot.owner);
   for (const ProducerRun& run : snapshot.runs) {
     storage::v1::Producer::Run* const encoded = producer->add_runs();
     encoded->set_producer_sequence(run.producer_sequence);

@@ -29,7 +29,7 @@ namespace messenger {
 // Of the whole log. The newest one that is known,
 inline constexpr std::uint32_t kCheckpointVersion = 3;
 // and that of a log that uses nothing which came with it: messages with data or
-// a content type, named producers, idempotency keys.
+// a content type, named producers, idempotency keys, owners of producers.
 inline constexpr std::uint32_t kBasicCheckpointVersion = 2;
 
 // A channel as of the checkpoint. messenger/storage/v1/checkpoint.proto says

@@ -33,7 +33,9 @@ absl::Status RefusesWrites(const absl::Status& why) {
 
 // Whether an older server would damage what it makes.
 bool UsesNewVersion(const AppendBatch& batch) {
-  return !batch.idempotency_key.empty() ||
+  // Of an ordinary producer: where there are named ones, it is new already.
+  const bool sets_owner = batch.producer_id && !batch.owner.empty();
+  return sets_owner || !batch.idempotency_key.empty() ||
          std::any_of(batch.messages.begin(), batch.messages.end(),
                      [](const wire::CanonicalMessage& message) {
                        return !message.after_producer().empty();
@@ -104,6 +106,13 @@ AppendResult CommitRound::PrepareBatch(const AppendBatch& batch,
   }
   for (const EntryRun& run : prepared->runs) {
     round_.AddEntries(batch.channel, run.first_sequence, run.bytes());
+  }
+  if (prepared->sets_owner) {
+    round_.AddProducerOwner(
+        {.channel = batch.channel,
+         .id = *batch.producer_id,
+         .owner = batch.owner,
+         .sequence = prepared->runs.back().end_sequence() - 1});
   }
   if (prepared->idempotency_key) {
     round_.AddIdempotencyKey(*prepared->idempotency_key);
@@ -199,19 +208,20 @@ void CommitRound::Prepare(DeleteRequest request, const absl::Status& failure) {
 void CommitRound::Prepare(OpenProducerRequest request,
                           const absl::Status& refusal) {
   absl::StatusOr<ProducerInfo> result =
-      refusal.ok() ? OpenProducer(request.producer)
+      refusal.ok() ? OpenProducer(request.producer, request.owner)
                    : absl::StatusOr<ProducerInfo>(RefusesWrites(refusal));
   outcomes_.emplace_back(OpenProducerOutcome{.request = std::move(request),
                                              .result = std::move(result)});
 }
 
-absl::StatusOr<ProducerInfo> CommitRound::OpenProducer(const ProducerKey& key) {
+absl::StatusOr<ProducerInfo> CommitRound::OpenProducer(const ProducerKey& key,
+                                                       std::string_view owner) {
   const ChannelContext& context = core_->context;
-  absl::Status s = context.named_producers->CheckOpening(key);
+  absl::Status s = context.named_producers->CheckOpening(key, owner);
   if (s.ok()) s = RaiseVersion();
   if (!s.ok()) return s;
   const absl::StatusOr<NamedProducer> opened =
-      context.named_producers->PrepareOpening(key, context.clock.now());
+      context.named_producers->PrepareOpening(key, owner, context.clock.now());
   if (!opened.ok()) return opened.status();
   round_.AddProducer({.key = key, .producer = *opened});
   changed_producers_.push_back(opened->id);

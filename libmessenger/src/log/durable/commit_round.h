@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -99,7 +100,8 @@ class CommitRound {
 
   // `*bytes` are those that new messages take.
   AppendResult PrepareBatch(const AppendBatch& batch, std::uint64_t* bytes);
-  absl::StatusOr<ProducerInfo> OpenProducer(const ProducerKey& key);
+  absl::StatusOr<ProducerInfo> OpenProducer(const ProducerKey& key,
+                                            std::string_view owner);
   absl::Status DeleteProducer(const ProducerKey& key);
   // Before what an older server does not know is written.
   absl::Status RaiseVersion();

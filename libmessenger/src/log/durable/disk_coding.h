@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 #include "messenger/message.h"
@@ -26,6 +27,11 @@ T GetLittleEndian(const char* in) {
   std::memcpy(&value, in, sizeof value);
   return value;
 }
+
+// Of sequences, sizes and the like: counting never gets there, and one more
+// than it is a number.
+inline constexpr std::uint64_t kMaxNumber =
+    std::numeric_limits<std::int64_t>::max();
 
 inline std::int64_t ToNanos(Timestamp time) {
   return time.time_since_epoch().count();

@@ -104,6 +104,7 @@ class DurableChannel {
                       EntryRun::SteadyTime written) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status ReplayDeletion(std::uint64_t head, EntryRun::SteadyTime time)
       ABSL_LOCKS_EXCLUDED(mu_);
+  void ReplayOwner(const ProducerOwner& owner) { writer_.RestoreOwner(owner); }
   // For recovery: what a checkpoint has carried over, which must be before the
   // head. DATA_LOSS if it is not intact.
   absl::Status RestoreCarried(std::uint64_t first_sequence,

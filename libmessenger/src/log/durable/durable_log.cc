@@ -157,9 +157,10 @@ void DurableLog::DeleteChannel(std::string_view channel,
 }
 
 void DurableLog::OpenProducer(std::string_view channel, std::string_view name,
-                              ProducerDone done) {
+                              std::string_view owner, ProducerDone done) {
   committer_->Enqueue(OpenProducerRequest{
       .producer = {.channel = std::string(channel), .name = std::string(name)},
+      .owner = std::string(owner),
       .done = std::move(done)});
 }
 

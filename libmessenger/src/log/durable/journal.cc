@@ -35,7 +35,7 @@ constexpr std::size_t kRoundHeaderChecked = 32;  // by its own checksum
 // Header of a record.
 constexpr std::size_t kRecordHeaderSize = 16;
 constexpr auto kLastType =
-    static_cast<unsigned char>(JournalRecord::Type::kIdempotencyKey);
+    static_cast<unsigned char>(JournalRecord::Type::kProducerOwner);
 
 // Room is reserved in such steps, so that most syncs need not write metadata.
 constexpr std::uint64_t kAllocationStep = std::uint64_t{4} << 20;
@@ -146,6 +146,13 @@ void JournalRound::AddIdempotencyKey(const IdempotencyKey& key) {
              .channel = key.channel,
              .number = key.sequence,
              .entries = EncodeIdempotencyKey(key)});
+}
+
+void JournalRound::AddProducerOwner(const ProducerOwner& owner) {
+  AddRecord({.type = JournalRecord::Type::kProducerOwner,
+             .channel = owner.channel,
+             .number = owner.sequence,
+             .entries = EncodeProducerOwner(owner)});
 }
 
 void JournalRound::AddRecord(const JournalRecord& record) {

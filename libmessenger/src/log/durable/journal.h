@@ -18,6 +18,7 @@
 #include "log/durable/log_time.h"
 #include "log/idempotency_keys.h"
 #include "log/named_producers.h"
+#include "log/producer_table.h"
 
 namespace messenger {
 
@@ -67,6 +68,7 @@ struct JournalRecord {
     kProducer = 4,
     kProducerDeletion = 5,
     kIdempotencyKey = 6,
+    kProducerOwner = 7,
   };
   Type type;
   std::string_view channel;
@@ -94,6 +96,8 @@ class JournalRound {
   void AddProducerDeletion(const NamedProducers::Kept& deleted);
   // Of a message that is in the round.
   void AddIdempotencyKey(const IdempotencyKey& key);
+  // Of the producer of the last message that was added.
+  void AddProducerOwner(const ProducerOwner& owner);
 
   bool empty() const;
   std::size_t size() const { return bytes_.size(); }

@@ -19,7 +19,23 @@ namespace {
 constexpr std::uint64_t kMaxRoundMessages = std::uint64_t{1} << 21;
 constexpr std::uint64_t kMaxJournalMessages = std::uint64_t{1} << 31;
 
-bool IsPossible(const JournalRecord& record) {
+// Whether the entries of `before`, which may be null, end with the message that
+// has made somebody the owner of its producer.
+bool Follows(const ProducerOwner& owner, const JournalRecord* before) {
+  if (before == nullptr || before->type != JournalRecord::Type::kEntries ||
+      before->channel != owner.channel) {
+    return false;
+  }
+  wire::EntryReader entries(before->entries);
+  std::string_view last;
+  while (entries.Next()) last = entries.message();
+  Message message;
+  return wire::DecodeMessage(last, &message).ok() &&
+         message.sequence == owner.sequence && message.producer_id == owner.id;
+}
+
+// `before` is the record before it in its round, null if there is none.
+bool IsPossible(const JournalRecord& record, const JournalRecord* before) {
   using Type = JournalRecord::Type;
   if (record.type == Type::kEpoch) return record.number != 0;
   if (record.channel.empty() ||
@@ -32,17 +48,21 @@ bool IsPossible(const JournalRecord& record) {
       return ProducerIn(record).has_value();
     case Type::kIdempotencyKey:
       return KeyIn(record).has_value();
+    case Type::kProducerOwner: {
+      const std::optional<ProducerOwner> owner = OwnerIn(record);
+      return owner && Follows(*owner, before);
+    }
     default:
       return true;
   }
 }
 
 // Without checksums: whether all in the record is as it must be.
-bool IsSound(const JournalRecord& record) {
+bool IsSound(const JournalRecord& record, const JournalRecord* before) {
   if (record.type == JournalRecord::Type::kEpoch) {
     return record.channel.empty() && record.entries.empty();
   }
-  if (!IsPossible(record)) return false;
+  if (!IsPossible(record, before)) return false;
   if (record.type == JournalRecord::Type::kDeletion) {
     return record.entries.empty();
   }
@@ -276,9 +296,12 @@ class Replay {
   // so.
   bool IsSound(const JournalReader& reader) const {
     bool sound = !any_round_ || reader.round().number >= end_.next_round;
+    std::optional<JournalRecord> before;
     const absl::Status s =
-        reader.ForEachRecord([&sound](const JournalRecord& record) {
-          sound = sound && messenger::IsSound(record);
+        reader.ForEachRecord([&](const JournalRecord& record) {
+          sound =
+              sound && messenger::IsSound(record, before ? &*before : nullptr);
+          before = record;
           return absl::OkStatus();
         });
     return s.ok() && sound;
@@ -287,9 +310,11 @@ class Replay {
   absl::Status TakeRound(const JournalReader& reader) {
     const std::uint64_t offset = reader.round().offset;
     absl::Status taken;
+    std::optional<JournalRecord> before;
     const absl::Status s =
         reader.ForEachRecord([&](const JournalRecord& record) {
-          taken = TakeRecord(reader, record);
+          taken = TakeRecord(reader, record, before ? &*before : nullptr);
+          before = record;
           return taken;
         });
     if (s.ok() || !taken.ok()) return taken;
@@ -300,11 +325,12 @@ class Replay {
   }
 
   absl::Status TakeRecord(const JournalReader& reader,
-                          const JournalRecord& record) {
+                          const JournalRecord& record,
+                          const JournalRecord* before) {
     if (in_carried_ && checkpoint_ != nullptr) {
       return sink_.TakeCarried(reader, record);
     }
-    if (!IsPossible(record)) {
+    if (!IsPossible(record, before)) {
       return Damaged(reader, reader.round().offset,
                      fmt::format("round {} has a record that cannot be",
                                  reader.round().number),
@@ -410,6 +436,15 @@ std::optional<IdempotencyKey> KeyIn(const JournalRecord& record) {
     return std::nullopt;
   }
   return key;
+}
+
+std::optional<ProducerOwner> OwnerIn(const JournalRecord& record) {
+  std::optional<ProducerOwner> owner = DecodeProducerOwner(record.entries);
+  if (owner &&
+      (owner->channel != record.channel || owner->sequence != record.number)) {
+    return std::nullopt;
+  }
+  return owner;
 }
 
 IntactEntries FindIntactEntries(const JournalRecord& record,

@@ -73,10 +73,11 @@ struct IntactEntries {
 IntactEntries FindIntactEntries(const JournalRecord& record,
                                 Timestamp not_before);
 
-// What a record says of a named producer, or of an idempotency key. Nothing if
-// there cannot be such a record.
+// What a record says of a named producer, of an idempotency key, or of whose a
+// producer is. Nothing if there cannot be such a record.
 std::optional<NamedProducers::Kept> ProducerIn(const JournalRecord& record);
 std::optional<IdempotencyKey> KeyIn(const JournalRecord& record);
+std::optional<ProducerOwner> OwnerIn(const JournalRecord& record);
 
 // Takes what a replay finds, in order. An error ends the replay, which returns
 // it. What a reader shows is valid during the call, but for the bytes of
@@ -98,7 +99,8 @@ class JournalSink {
   virtual absl::Status SkipFile(std::string_view name) = 0;
 
   // A record of the reader's present round. Its channel, its epoch, its named
-  // producer, or its key is one that there can be.
+  // producer, or its key is one that there can be. An owner is that of the
+  // producer of the last message before it.
   virtual absl::Status TakeRecord(const JournalReader& reader,
                                   const JournalRecord& record) = 0;
   // If it returns OK, the replay goes on with what is intact.

@@ -237,6 +237,9 @@ class Recovery final : public JournalSink {
       case JournalRecord::Type::kIdempotencyKey:
         context_->idempotency_keys->Restore(*KeyIn(record));
         return absl::OkStatus();
+      case JournalRecord::Type::kProducerOwner:
+        ChannelOf(record).ReplayOwner(*OwnerIn(record));
+        return absl::OkStatus();
     }
     return absl::OkStatus();
   }

@@ -39,6 +39,7 @@ struct DeleteRequest {
 
 struct OpenProducerRequest {
   ProducerKey producer;
+  std::string owner;
   ProducerDone done;
 };
 

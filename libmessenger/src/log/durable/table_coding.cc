@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 
 #include "base/narrow.h"
 #include "base/utf8.h"
 #include "log/durable/disk_coding.h"
+#include "log/owner.h"
 #include "messenger/storage/v1/checkpoint.pb.h"
 #include "wire/channel_name.h"
 #include "wire/producers.h"
@@ -14,9 +14,6 @@
 
 namespace messenger {
 namespace {
-
-// Counting never gets there, and one more than it is a number.
-constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::int64_t>::max();
 
 bool Parse(std::string_view bytes, google::protobuf::Message* message) {
   const auto size = TryNarrow<int>(bytes.size());
@@ -45,6 +42,7 @@ std::string EncodeNamedProducer(const NamedProducers::Kept& kept) {
   encoded.set_generation(kept.producer.generation);
   encoded.set_last_sequence(kept.producer.last_sequence);
   encoded.set_last_used(ToNanos(kept.producer.last_used));
+  encoded.set_owner(kept.producer.owner);
   return encoded.SerializeAsString();
 }
 
@@ -56,8 +54,9 @@ std::optional<NamedProducers::Kept> DecodeNamedProducer(
       .key = {.channel = encoded.channel(), .name = encoded.name()},
       .producer = {.generation = encoded.generation(),
                    .last_sequence = encoded.last_sequence(),
-                   .last_used = TimestampOfNanos(encoded.last_used())}};
-  if (!IsChannel(kept.key.channel) ||
+                   .last_used = TimestampOfNanos(encoded.last_used()),
+                   .owner = encoded.owner()}};
+  if (!IsChannel(kept.key.channel) || !IsValidOwner(kept.producer.owner) ||
       !wire::CheckProducerName("name", kept.key.name).ok() ||
       !Copy(encoded.id(), &kept.producer.id) ||
       kept.producer.id == ProducerId{} || kept.producer.generation == 0) {
@@ -74,6 +73,7 @@ std::string EncodeIdempotencyKey(const IdempotencyKey& key) {
   encoded.set_send_time(ToNanos(key.send_time));
   encoded.set_content(key.content.data(), key.content.size());
   encoded.set_written(ToNanos(key.written));
+  encoded.set_owner(key.owner);
   return encoded.SerializeAsString();
 }
 
@@ -84,8 +84,9 @@ std::optional<IdempotencyKey> DecodeIdempotencyKey(std::string_view bytes) {
                         .key = encoded.key(),
                         .sequence = encoded.sequence(),
                         .send_time = TimestampOfNanos(encoded.send_time()),
-                        .written = LogTimeOfNanos(encoded.written())};
-  if (!IsChannel(key.channel) ||
+                        .written = LogTimeOfNanos(encoded.written()),
+                        .owner = encoded.owner()};
+  if (!IsChannel(key.channel) || !IsValidOwner(key.owner) ||
       !wire::kIdempotencyKeySize.Contain(key.key.size()) ||
       !IsValidUtf8(key.key) || key.sequence == 0 || key.sequence > kMaxNumber ||
       !Copy(encoded.content(), &key.content)) {
@@ -94,10 +95,35 @@ std::optional<IdempotencyKey> DecodeIdempotencyKey(std::string_view bytes) {
   return key;
 }
 
+std::string EncodeProducerOwner(const ProducerOwner& owner) {
+  storage::v1::ProducerOwner encoded;
+  encoded.set_channel(owner.channel);
+  encoded.set_id(owner.id.data(), owner.id.size());
+  encoded.set_owner(owner.owner);
+  encoded.set_sequence(owner.sequence);
+  return encoded.SerializeAsString();
+}
+
+std::optional<ProducerOwner> DecodeProducerOwner(std::string_view bytes) {
+  storage::v1::ProducerOwner encoded;
+  if (!Parse(bytes, &encoded)) return std::nullopt;
+  ProducerOwner owner = {.channel = encoded.channel(),
+                         .owner = encoded.owner(),
+                         .sequence = encoded.sequence()};
+  if (!IsChannel(owner.channel) || owner.owner.empty() ||
+      !IsValidOwner(owner.owner) || owner.sequence == 0 ||
+      owner.sequence > kMaxNumber || !Copy(encoded.id(), &owner.id) ||
+      owner.id == ProducerId{}) {
+    return std::nullopt;
+  }
+  return owner;
+}
+
 std::size_t EncodedSize(const IdempotencyKey& key) {
   // Tags and sizes, the two times, the content and the sequence.
-  constexpr std::size_t kMostBesideNames = 72;
-  return key.channel.size() + key.key.size() + kMostBesideNames;
+  constexpr std::size_t kMostBesideNames = 76;
+  return key.channel.size() + key.key.size() + key.owner.size() +
+         kMostBesideNames;
 }
 
 }  // namespace messenger

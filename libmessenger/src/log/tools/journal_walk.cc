@@ -146,6 +146,8 @@ class Walk final : public JournalSink {
       case JournalRecord::Type::kIdempotencyKey:
         tables_.idempotency_keys.Restore(*KeyIn(record));
         return absl::OkStatus();
+      case JournalRecord::Type::kProducerOwner:
+        return visitor_.VisitOwner(*OwnerIn(record));
     }
     return absl::OkStatus();
   }

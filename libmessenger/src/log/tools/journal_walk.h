@@ -17,6 +17,7 @@
 #include "log/durable/journal_replay.h"
 #include "log/idempotency_keys.h"
 #include "log/named_producers.h"
+#include "log/producer_table.h"
 #include "messenger/log_tools.h"
 #include "messenger/message.h"
 
@@ -70,6 +71,10 @@ class JournalVisitor {
   }
   virtual absl::Status VisitDeletion(std::string_view /*channel*/,
                                      std::uint64_t /*head*/, LogTime /*time*/) {
+    return absl::OkStatus();
+  }
+  // Of a message that was visited, or is in a segment.
+  virtual absl::Status VisitOwner(const ProducerOwner& /*owner*/) {
     return absl::OkStatus();
   }
   virtual absl::Status VisitEpoch(std::uint64_t /*epoch*/) {

@@ -205,6 +205,12 @@ class JournalFlattener final : public JournalVisitor {
     return absl::OkStatus();
   }
 
+  absl::Status VisitOwner(const ProducerOwner& owner) override {
+    ChannelOf(owner.channel).producers.RestoreOwner(owner.id, owner.owner);
+    uses_new_version_ = true;
+    return absl::OkStatus();
+  }
+
   absl::Status VisitEpoch(std::uint64_t epoch) override {
     if (epochs_ != nullptr) BeginEpoch(epoch);
     return absl::OkStatus();
@@ -578,7 +584,8 @@ class Repairer {
         "again");
     result_.remarks.emplace_back(
         "ages begin anew for retention; of producers, only those whose "
-        "messages are there are known");
+        "messages are there are known, and whose they are, only if the "
+        "journals say so");
     result_.remarks.emplace_back(
         "of named producers and idempotency keys, only those in the journals "
         "are known: any other named producer is refused until it is opened "

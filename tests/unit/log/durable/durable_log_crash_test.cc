@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/reason.h"
 #include "base/status.h"
 #include "log/durable/durable_log.h"
 #include "messenger/log.h"
@@ -43,12 +44,15 @@ struct ModelChannel {
   };
   std::uint64_t deleted_head = 0;
   std::map<ProducerId, std::uint64_t> producers;  // last sequences
+  std::map<ProducerId, std::string> owners;       // of these
   // Of its one named producer; 0: it is not there.
   std::uint64_t generation = 0;
   std::uint64_t last_of_named = 0;
+  std::string owner_of_named;
   struct Keyed {
     std::string text;
     std::uint64_t sequence = 0;
+    std::string owner;
   };
   std::map<std::string, Keyed> keys;
   std::vector<Stored> messages;  // with sequences from deleted_head + 1 on
@@ -68,6 +72,7 @@ struct Given {
   std::vector<std::string> texts;
   std::optional<ProducerId> producer;
   std::uint64_t first_producer_sequence = 0;
+  std::string owner;
 };
 
 // How requests went. Receipts come from a thread of the log.
@@ -160,6 +165,7 @@ class CrashTest {
       given.deletion = true;
     } else if (random_.OneIn(15)) {
       given.opening = true;
+      given.owner = Someone(owners_of_named_[given.channel]);
     } else if (synced() && named_.contains(given.channel) &&
                random_.OneIn(30)) {
       given.removal = true;
@@ -173,17 +179,21 @@ class CrashTest {
       if (named != named_.end() && random_.OneIn(3)) {
         given.named = true;
         given.producer = named->second.producer_id;
+        given.owner = named->second.owner;
         std::uint64_t& last = named->second.last_producer_sequence;
         given.first_producer_sequence = last + 1 + random_.Between(0, 2);
         last = given.first_producer_sequence + count - 1;
       } else if (count == 1 && random_.OneIn(2)) {
         given.key = fmt::format("k{}", texts_);
+        given.owner = Someone("");
       } else if (random_.OneIn(2)) {
         given.producer =
             Producer(static_cast<std::uint8_t>(random_.Between(0, 2)));
         std::uint64_t& last = last_sequence_[{given.channel, *given.producer}];
         given.first_producer_sequence = last + 1;
         last += count;
+        std::string& owner = owners_[{given.channel, *given.producer}];
+        owner = given.owner = Someone(owner);
       }
     }
     Send(given);
@@ -279,9 +289,17 @@ class CrashTest {
         if (stored.producer == ProducerId{} || !random_.OneIn(10)) {
           continue;
         }
+        const AppendBatch batch = BatchOf(
+            name, stored.producer, stored.producer_sequence, {stored.text});
+        const auto owner = channel.owners.find(stored.producer);
+        const bool is_named = owner == channel.owners.end();
+        if (!is_named && !owner->second.empty()) {
+          CHECK(ReasonOf(test::Append(*log_, By("bob", batch)).status()) ==
+                "PRODUCER_OWNED");
+        }
         const auto result = test::Append(
-            *log_, BatchOf(name, stored.producer, stored.producer_sequence,
-                           {stored.text}));
+            *log_,
+            By(is_named ? channel.owner_of_named : owner->second, batch));
         if (!result.ok()) {
           // It may be one of too many runs, or dropped.
           CHECK(result.status().code() ==
@@ -304,7 +322,8 @@ class CrashTest {
         if (!random_.OneIn(10)) continue;
         const auto& keyed = remembered.second;
         const auto result = test::Append(
-            *log_, BatchWithKey(name, remembered.first, keyed.text));
+            *log_,
+            By(keyed.owner, BatchWithKey(name, remembered.first, keyed.text)));
         CAPTURE(remembered.first);
         REQUIRE(result.ok());
         CHECK(result->front().duplicate);
@@ -318,6 +337,14 @@ class CrashTest {
   Random& random() { return random_; }
 
  private:
+  // Who uses what belongs to `owner`; of nobody, anybody may be the first.
+  std::string Someone(const std::string& owner) {
+    return !owner.empty() || random_.OneIn(2) ? "ann" : "";
+  }
+  static void Own(const std::string& user, std::string* owner) {
+    if (owner->empty()) *owner = user;
+  }
+
   void Send(const Given& given) {
     if (!appender_) appender_ = log_->OpenAppender();
     const std::size_t number = outcomes_.Add();
@@ -331,8 +358,12 @@ class CrashTest {
       return;
     }
     if (given.opening) {
-      const auto opened = test::OpenProducer(*log_, given.channel, "p");
-      if (opened.ok()) named_[given.channel] = *opened;
+      const auto opened =
+          test::OpenProducer(*log_, given.channel, "p", given.owner);
+      if (opened.ok()) {
+        named_[given.channel] = *opened;
+        owners_of_named_[given.channel] = opened->owner;
+      }
       outcomes_.Set(number, opened.ok()
                                 ? AppendResult(AppendResult::value_type())
                                 : AppendResult(opened.status()));
@@ -342,6 +373,7 @@ class CrashTest {
       const absl::Status removed =
           test::DeleteProducer(*log_, given.channel, "p");
       named_.erase(given.channel);
+      if (removed.ok()) owners_of_named_.erase(given.channel);
       outcomes_.Set(number, removed.ok()
                                 ? AppendResult(AppendResult::value_type())
                                 : AppendResult(removed));
@@ -352,6 +384,7 @@ class CrashTest {
                                  given.first_producer_sequence, given.texts)
                        : BatchOf(given.channel, given.texts);
     batch.idempotency_key = given.key;
+    batch.owner = given.owner;
     if (given.named) {
       batch.producer_generation = named_[given.channel].generation;
     }
@@ -372,11 +405,13 @@ class CrashTest {
       }
       if (given.opening) {
         ++channel.generation;
+        Own(given.owner, &channel.owner_of_named);
         continue;
       }
       if (given.removal) {
         channel.generation = 0;
         channel.last_of_named = 0;
+        channel.owner_of_named.clear();
         continue;
       }
       const auto& outcome = outcomes_.all()[i];
@@ -384,7 +419,8 @@ class CrashTest {
       if (outcome && outcome->ok()) time = (*outcome)->front().send_time;
       if (!given.key.empty()) {
         channel.keys[given.key] = {.text = given.texts.front(),
-                                   .sequence = channel.head() + 1};
+                                   .sequence = channel.head() + 1,
+                                   .owner = given.owner};
       }
       for (std::size_t m = 0; m < given.texts.size(); ++m) {
         ModelChannel::Stored stored = {.text = given.texts[m], .time = time};
@@ -394,6 +430,9 @@ class CrashTest {
           (given.named ? channel.last_of_named
                        : channel.producers[*given.producer]) =
               stored.producer_sequence;
+          if (!given.named) {
+            Own(given.owner, &channel.owners[*given.producer]);
+          }
         }
         channel.messages.push_back(std::move(stored));
       }
@@ -413,11 +452,17 @@ class CrashTest {
     history_.clear();
     outcomes_.Clear();
     last_sequence_.clear();
+    owners_.clear();
     named_.clear();
+    owners_of_named_.clear();
     for (const auto& [name, channel] : model_) {
       for (const auto& [producer, last] : channel.producers) {
         last_sequence_[{name, producer}] = last;
       }
+      for (const auto& [producer, owner] : channel.owners) {
+        owners_[{name, producer}] = owner;
+      }
+      owners_of_named_[name] = channel.owner_of_named;
     }
   }
 
@@ -438,6 +483,10 @@ class CrashTest {
       const ProducerInfo& producer = named[name];
       // New epochs add to the higher half of it.
       const std::uint64_t generation = producer.generation & UINT32_MAX;
+      if (producer.owner != channel.owner_of_named) {
+        return fmt::format("{}: the named producer belongs to \"{}\"", name,
+                           producer.owner);
+      }
       if (generation != channel.generation ||
           producer.last_producer_sequence != channel.last_of_named) {
         return fmt::format(
@@ -499,6 +548,8 @@ class CrashTest {
   Model model_;  // before history_
   std::vector<Given> history_;
   std::map<std::pair<std::string, ProducerId>, std::uint64_t> last_sequence_;
+  std::map<std::pair<std::string, ProducerId>, std::string> owners_;
+  std::map<std::string, std::string> owners_of_named_;
   // As this process has opened them, with the last sequence that it has given.
   std::map<std::string, ProducerInfo> named_;
   std::uint64_t texts_ = 0;

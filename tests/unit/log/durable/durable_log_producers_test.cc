@@ -217,11 +217,11 @@ TEST_CASE(
   Completion<absl::Status> deleted;
   Completion<AppendResult> named;
   Completion<AppendResult> keyed;
-  log.log().OpenProducer("c", "p", opened_again.Callback());
+  log.log().OpenProducer("c", "p", "", opened_again.Callback());
   ProducerInfo next = p;
   next.generation = p.generation + 1;
   log.log().Append(BatchOf(next, 2, {"b"}), named.Callback());
-  log.log().OpenProducer("c", "q", opened.Callback());
+  log.log().OpenProducer("c", "q", "", opened.Callback());
   log.log().DeleteProducer("c", "gone", deleted.Callback());
   log.log().Append(BatchWithKey("c", "k", "x"), keyed.Callback());
   gathered.set_value();

@@ -352,6 +352,12 @@ TEST_CASE("log format: records of version 3 are as the examples say") {
        .content = wire::HashContent(test::Encode({.text = "hi"})),
        .written = At(1).log_time});
   CheckHex("key record", RecordsOf(key));
+  JournalRound owner;
+  owner.AddProducerOwner({.channel = "general",
+                          .id = kept.producer.id,
+                          .owner = "ann",
+                          .sequence = 3});
+  CheckHex("owner record", RecordsOf(owner));
 }
 
 // The log of the worked example, which was written before there was a version

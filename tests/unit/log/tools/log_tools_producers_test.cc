@@ -225,5 +225,103 @@ TEST_CASE(
   }
 }
 
+// A log in which everything has an owner: of "ann" in the checkpoint, of "bob"
+// in the last journal, as a killed process leaves it.
+struct OwnersLab : Disk {
+  OwnersLab() {
+    Open(/*checkpoints=*/true);
+    Use("ann", 1);
+    log.reset();
+    Open(/*checkpoints=*/false);
+    Use("bob", 2);
+    Kill();
+  }
+
+  void Use(const std::string& owner, std::uint8_t producer) {
+    MustAppend(*log, By(owner, BatchOf("c", Producer(producer), 1, {"a"})));
+    MustAppend(*log,
+               By(owner, BatchOf("deleted", Producer(producer), 1, {"a"})));
+    REQUIRE(Delete(*log, "deleted").ok());
+    MustOpenProducer(*log, "c", owner, owner);
+    MustAppend(*log, By(owner, BatchWithKey("c", "k", "of " + owner)));
+  }
+
+  // What of `owner` others can use; "" if nothing.
+  std::string OpenToOthers(const std::string& owner, std::uint8_t producer) {
+    std::string open;
+    for (const char* channel : {"c", "deleted"}) {
+      const AppendBatch next = BatchOf(channel, Producer(producer), 9, {"?"});
+      if (ReasonOf(Append(*log, By("eve", next)).status()) !=
+          "PRODUCER_OWNED") {
+        open += fmt::format("producer in {}, ", channel);
+      }
+    }
+    if (ReasonOf(OpenProducer(*log, "c", owner, "eve").status()) !=
+        "PRODUCER_OWNED") {
+      open += "name, ";
+    }
+    if (!MustAppend(*log, By(owner, BatchWithKey("c", "k", "of " + owner)))
+             .front()
+             .duplicate) {
+      open += "key, ";
+    }
+    return open;
+  }
+};
+
+TEST_CASE("log tools: owners are no damage, and are shown") {
+  const OwnersLab lab;
+  const auto found = Verify(lab.context(), {});
+  REQUIRE(found.ok());
+  CHECK(found->damages == 0);
+  const auto overview = Inspect(lab.context(), {});
+  REQUIRE(overview.ok());
+  REQUIRE(overview->named_producers.size() == 2);
+  CHECK(overview->named_producers[0].owner == "ann");
+  CHECK(overview->named_producers[1].owner == "bob");
+  CHECK(overview->idempotency_keys == 2);
+}
+
+TEST_CASE("log tools: a repair keeps owners") {
+  OwnersLab lab;
+  lab.Damage(lab.Newest(".segment"), 60);
+  lab.MustRepair();
+  for (int i = 0; i < 2; ++i) {
+    lab.Open(/*checkpoints=*/true);
+    CHECK(lab.OpenToOthers("ann", 1) == "");
+    CHECK(lab.OpenToOthers("bob", 2) == "");
+    lab.log.reset();
+  }
+}
+
+TEST_CASE(
+    "log tools: without the checkpoint, owners in the journals are kept, and "
+    "that others are not is told") {
+  OwnersLab lab;
+  REQUIRE(lab.files->Remove("/log/checkpoint").ok());
+  const LogRepair repair = lab.MustRepair();
+  CHECK(std::any_of(repair.remarks.begin(), repair.remarks.end(),
+                    [](const std::string& remark) {
+                      return Contains(remark, "whose they are");
+                    }));
+  lab.Open(/*checkpoints=*/true);
+  CHECK(lab.OpenToOthers("bob", 2) == "");
+  CHECK(lab.OpenToOthers("ann", 1) ==
+        "producer in c, producer in deleted, name, key, ");
+}
+
+TEST_CASE(
+    "log tools: without the checkpoint, an owner in a journal needs the new "
+    "version") {
+  Disk lab;
+  lab.Open(/*checkpoints=*/false);
+  MustAppend(*lab.log, By("ann", BatchOf("c", Producer(1), 1, {"a"})));
+  lab.Kill();
+  REQUIRE(lab.files->Remove("/log/checkpoint").ok());
+  lab.files->SetFault(nullptr);
+  lab.MustRepair();
+  CHECK(lab.Version() == kCheckpointVersion);
+}
+
 }  // namespace
 }  // namespace messenger::log_tools_producers_test
