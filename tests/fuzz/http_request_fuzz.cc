@@ -9,6 +9,7 @@
 
 #include "apps/common/base64.h"
 #include "apps/common/json.h"
+#include "apps/gateway/credential.h"
 #include "apps/gateway/http.h"
 #include "apps/gateway/message_body.h"
 #include "apps/gateway/origin_guard.h"
@@ -133,6 +134,28 @@ void CheckHeaders(const app::Request& request) {
   }
 }
 
+// Of a cookie, the token comes back as it was kept, unless a header overrules
+// it.
+void CheckCredential(app::Request request) {
+  const auto found = app::CredentialOf(request);
+  if (const auto* const problem = std::get_if<app::Problem>(&found)) {
+    Check(problem->status == 401, "another status");
+    CheckProblem(*problem);
+    return;
+  }
+  const auto& credential = std::get<app::Credential>(found);
+  Check(!credential.is_cookie || app::IsOfOwnPage(request),
+        "a cookie of another page");
+  if (credential.token.empty()) return;
+  Check(app::CanBeToken(credential.token), "a token that none can be");
+  const std::string kept = app::KeepToken(request, credential.token).value;
+  request.headers = {
+      {.name = "Cookie", .value = kept.substr(0, kept.find(';'))}};
+  const auto again = app::CredentialOf(request);
+  Check(std::get<app::Credential>(again).token == credential.token,
+        "another token in the cookie");
+}
+
 void Run(Input input) {
   const std::string_view url = input.Bytes(input.Byte());
   const std::string_view lines = input.Bytes(input.Byte());
@@ -141,6 +164,7 @@ void Run(Input input) {
   const bool is_target = target.ok();
   if (is_target) request.target = *std::move(target);
   CheckHeaders(request);
+  CheckCredential(request);
   if (is_target) {
     Check(!request.target.segments.empty(), "a path without segments");
     CheckQuery(app::ParsePageQuery(request.target, Timestamp{}));

@@ -94,6 +94,12 @@ bool AddToTables(const Record& record, JournalRound* round) {
     round->AddIdempotencyKey(*key);
     return true;
   }
+  if (record.type == JournalRecord::Type::kProducerOwner) {
+    const auto owner = OwnerIn(view);
+    if (!owner || EncodeProducerOwner(*owner) != record.entries) return false;
+    round->AddProducerOwner(*owner);
+    return true;
+  }
   const auto kept = ProducerIn(view);
   if (!kept || EncodeNamedProducer(*kept) != record.entries) return false;
   if (record.type == JournalRecord::Type::kProducer) {
@@ -134,6 +140,7 @@ void CheckWrittenAgain(const std::vector<Round>& rounds) {
         case JournalRecord::Type::kProducer:
         case JournalRecord::Type::kProducerDeletion:
         case JournalRecord::Type::kIdempotencyKey:
+        case JournalRecord::Type::kProducerOwner:
           same = same && AddToTables(record, &bytes);
           break;
       }

@@ -284,8 +284,10 @@ void CheckRefusedAgain(Lab& lab, const absl::Status& refused,
 void UseNamedProducer(MessageLog& log) {
   const auto opened = test::OpenProducer(log, kChannels[0], "p");
   if (!opened.ok()) {
-    // It has had all generations, or there are too many producers.
-    return Check(absl::IsResourceExhausted(opened.status()),
+    // It has had all generations, or there are too many producers, or it
+    // belongs to somebody.
+    return Check(absl::IsResourceExhausted(opened.status()) ||
+                     absl::IsPermissionDenied(opened.status()),
                  opened.status().ToString());
   }
   const std::uint64_t last = opened->last_producer_sequence;
@@ -327,7 +329,7 @@ bool AreSame(const ProducerInfo& a, const ProducerInfo& b) {
   return a.channel == b.channel && a.name == b.name &&
          a.producer_id == b.producer_id && a.generation == b.generation &&
          a.last_producer_sequence == b.last_producer_sequence &&
-         a.last_used == b.last_used;
+         a.last_used == b.last_used && a.owner == b.owner;
 }
 
 void Change(MessageLog& log, const Choices& choices) {

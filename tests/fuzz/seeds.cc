@@ -103,6 +103,20 @@ class Lab {
   void AppendWithKey(std::string_view key, const std::string& text) {
     test::MustAppend(*log_, test::BatchWithKey("general", key, text));
   }
+  // All that can have an owner.
+  void ProduceBy(std::string_view owner, std::uint64_t first) {
+    using test::By;
+    clock_.Advance(std::chrono::seconds(1));
+    test::MustAppend(
+        *log_, By(owner, test::BatchOf("general", test::Producer(2), first,
+                                       {"owned"})));
+    const ProducerInfo producer =
+        test::MustOpenProducer(*log_, "general", owner, owner);
+    test::MustAppend(*log_,
+                     By(owner, test::BatchOf(producer, first, {"named"})));
+    test::MustAppend(*log_, By(owner, test::BatchWithKey("general", "k",
+                                                         std::string(owner))));
+  }
   void Delete(std::string_view channel) {
     CheckOk(test::Delete(*log_, channel), "Delete");
   }
@@ -255,6 +269,15 @@ void AddNewLogs(const Corpora& corpora) {
   lab.ProduceAs("p", 11, {"eleven"});
   lab.Kill();
   AddLog(corpora, "tables-os", lab);
+  lab.Open();
+  lab.ProduceBy("ann", 1);
+  lab.Kill();
+  AddLog(corpora, "owners-killed", lab);
+  lab.Open();
+  lab.ProduceBy("ann", 2);
+  lab.Delete("general");
+  lab.Close();
+  AddLog(corpora, "owners-closed", lab);
 }
 
 std::string Entry(std::uint64_t sequence, std::int64_t seconds,
@@ -451,6 +474,14 @@ void AddRest(const Corpora& corpora) {
       .duplicate = true};
   wire::AppendReceipt(receipts, run);
   corpora.Add("receipts", "one", receipts);
+  corpora.Add("security_files", "rights",
+              "R# who\nann send,read news\r\n\"Ann Lee\" send-as news.*\n"
+              "*\tadmin * # all\nanonymous read a");
+  corpora.Add("security_files", "tokens",
+              "Uabcd1234 \"Ann Lee\" " + std::string(64, 'a') +
+                  " 2026-11-29T20:00:00Z 2027-02-28T23:59:59Z\n" +
+                  "zzzz0000 ann " + std::string(64, '0') +
+                  " 1970-01-01T00:00:00Z never # for good\n");
   corpora.Add("status_details", "limit",
               wire::EncodeStatusDetails(WithReason(
                   absl::ResourceExhaustedError("text"), reason::kLimitReached,
@@ -535,6 +566,12 @@ void AddHttpRequests(const Corpora& corpora) {
   add("encoding", "/",
       "Host: localhost\nContent-Type: a/b\nContent-Encoding: gzip", "x");
   add("type", "/", "Host: localhost\nContent-Type: a\x7F", "x");
+  add("bearer", "/", "Host: localhost\nAuthorization: Bearer messenger_0_x",
+      "");
+  add("cookie", "/",
+      "Host: localhost\nOrigin: http://localhost\n"
+      "Cookie: a=b; messenger_token=messenger_0_x",
+      "");
   add("framing", "/?x=+%", "Content-Length: 1\nTransfer-Encoding: chunked",
       "{\"text\":\"\xff\"}");
 }

@@ -14,6 +14,7 @@
 #include "fuzz/protobuf.h"
 #include "fuzz/targets.h"
 #include "messenger/v1/messenger.pb.h"
+#include "security/access.h"
 #include "server/parse_batch.h"
 #include "wire/channel_name.h"
 #include "wire/new_message.h"
@@ -25,6 +26,10 @@ namespace {
 
 constexpr wire::SendLimits kLimits{.max_request_bytes = 64'000,
                                    .max_message_bytes = 2'000};
+
+absl::StatusOr<Sender> Anybody(std::string_view /*channel*/) {
+  return Sender();
+}
 
 // As it would come in slices of this size; 0 for one.
 grpc::ByteBuffer InSlices(std::string_view bytes, std::size_t size) {
@@ -86,7 +91,7 @@ void CheckRest(const AppendBatch& batch, const Request& proto,
 
 void RunOne(std::string_view bytes, const grpc::ByteBuffer& buffer) {
   const auto batch =
-      ParseBatch(buffer, kLimits, &wire::ParseSendMessageRequest);
+      ParseBatch(buffer, kLimits, &wire::ParseSendMessageRequest, Anybody);
   if (!batch.ok()) {
     return CheckRefusal<v1::SendMessageRequest>(batch.status(), bytes);
   }
@@ -102,7 +107,7 @@ void RunOne(std::string_view bytes, const grpc::ByteBuffer& buffer) {
 
 void RunMany(std::string_view bytes, const grpc::ByteBuffer& buffer) {
   const auto batch =
-      ParseBatch(buffer, kLimits, &wire::ParseSendMessagesRequest);
+      ParseBatch(buffer, kLimits, &wire::ParseSendMessagesRequest, Anybody);
   if (!batch.ok()) {
     return CheckRefusal<v1::SendMessagesRequest>(batch.status(), bytes);
   }

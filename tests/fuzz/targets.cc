@@ -28,6 +28,7 @@ constexpr auto kTargets = std::to_array<Target>({
     {"log_directory", FuzzLogDirectory},
     {"read_request", FuzzReadRequest},
     {"receipts", FuzzReceipts},
+    {"security_files", FuzzSecurityFiles},
     {"segment_reader", FuzzSegmentReader},
     {"send_request", FuzzSendRequest},
     {"status_details", FuzzStatusDetails},

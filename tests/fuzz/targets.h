@@ -18,6 +18,7 @@ void FuzzJournalReader(Input input);
 void FuzzLogDirectory(Input input);
 void FuzzReadRequest(Input input);
 void FuzzReceipts(Input input);
+void FuzzSecurityFiles(Input input);
 void FuzzSegmentReader(Input input);
 void FuzzSendRequest(Input input);
 void FuzzStatusDetails(Input input);

@@ -246,6 +246,49 @@ bool IsHostAndPort(std::string_view target) {
                       });
 }
 
+std::vector<Address> AddressesOf(std::string_view target) {
+  if (target.starts_with("unix")) {
+    const std::string_view rest =
+        target.substr(std::string_view("unix").size());
+    if (rest.starts_with(':') || rest.starts_with("-abstract:")) return {};
+  }
+  for (const auto& [scheme, parse] : kSchemes) {
+    if (target.starts_with(scheme)) target.remove_prefix(scheme.size());
+  }
+  // Of dns://SERVER/HOST:PORT.
+  if (target.starts_with("//")) {
+    target.remove_prefix(target.rfind('/') + 1);
+  }
+  std::vector<Address> addresses;
+  for (bool more = true; more;) {
+    const std::size_t comma = target.find(',');
+    auto address = ParseAddress(target.substr(0, comma));
+    if (address.ok()) addresses.push_back(*std::move(address));
+    more = comma != std::string_view::npos;
+    if (more) target.remove_prefix(comma + 1);
+  }
+  return addresses;
+}
+
+std::vector<std::string> HostsOf(std::string_view target) {
+  std::vector<std::string> hosts;
+  for (Address& address : AddressesOf(target)) {
+    hosts.push_back(std::move(address.host));
+  }
+  return hosts;
+}
+
+bool IsOfThisMachine(std::string_view target) {
+  if (target.starts_with("dns://") && !target.starts_with("dns:///")) {
+    return false;
+  }
+  return std::ranges::all_of(HostsOf(target), [](const std::string& host) {
+    return host == "localhost" || host == "::1" ||
+           (host.starts_with("127.") &&
+            host.find_first_not_of("0123456789.") == std::string::npos);
+  });
+}
+
 std::string TargetUri(std::string_view target) {
   std::string uri = IsHostAndPort(target) ? "dns:///" : "";
   for (const char c : target) {

@@ -31,6 +31,10 @@ std::uint64_t& CounterOf(const absl::Status& error, RefusalStats& refusals) {
       return refusals.damaged;
     case absl::StatusCode::kCancelled:
       return refusals.cancelled;
+    case absl::StatusCode::kUnauthenticated:
+      return refusals.unauthenticated;
+    case absl::StatusCode::kPermissionDenied:
+      return refusals.denied;
     case absl::StatusCode::kAborted:
       return refusals.aborted;
     default:

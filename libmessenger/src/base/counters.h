@@ -22,6 +22,11 @@ inline void Count(std::uint64_t& counter, std::uint64_t amount = 1) {
   std::atomic_ref(counter).fetch_add(amount, std::memory_order_relaxed);
 }
 
+// One less of what there is now.
+inline void CountBack(std::uint64_t& counter) {
+  std::atomic_ref(counter).fetch_sub(1, std::memory_order_relaxed);
+}
+
 // The same of a sum of times, which one thread counts alone.
 inline void Count(std::chrono::nanoseconds& sum,
                   std::chrono::nanoseconds amount) {

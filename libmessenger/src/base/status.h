@@ -33,6 +33,13 @@ inline absl::Status WithPath(const absl::Status& status,
                      std::string(path) + ": " + std::string(MessageOf(status)));
 }
 
+// What is wrong with the value of an option, whatever it is elsewhere.
+inline absl::Status WrongOption(std::string_view option,
+                                const absl::Status& status) {
+  return absl::InvalidArgumentError(std::string(option) + ": " +
+                                    std::string(MessageOf(status)));
+}
+
 // With a text fit for a terminal: it quotes names that others have given.
 inline absl::Status MakePrintable(const absl::Status& status) {
   if (status.ok()) return status;

@@ -3,6 +3,9 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "messenger/address.h"
 
 namespace messenger {
 
@@ -12,5 +15,13 @@ std::string TargetUri(std::string_view target);
 
 // Whether `target`, of ParseTarget, is HOST:PORT without a scheme.
 bool IsHostAndPort(std::string_view target);
+
+// What `target`, of ParseTarget, names; nothing if it is a Unix socket.
+std::vector<Address> AddressesOf(std::string_view target);
+std::vector<std::string> HostsOf(std::string_view target);
+
+// Whether this machine alone is meant: a Unix socket, the loopback. Not, if a
+// name server of the target's own says where that is.
+bool IsOfThisMachine(std::string_view target);
 
 }  // namespace messenger

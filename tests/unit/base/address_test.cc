@@ -137,5 +137,37 @@ TEST_CASE("address: gRPC gets a URI, and takes no host for a scheme") {
   CHECK_FALSE(IsHostAndPort("unix:/tmp/socket"));
 }
 
+TEST_CASE("address: the hosts that a target names, and where they are") {
+  using Hosts = std::vector<std::string>;
+  const auto hosts = [](const char* target) {
+    return HostsOf(ParseTarget(target).value());
+  };
+  CHECK(hosts("log.example") == Hosts{"log.example"});
+  CHECK(hosts("[::1]:7") == Hosts{"::1"});
+  CHECK(hosts("dns:log.example:1") == Hosts{"log.example"});
+  CHECK(hosts("dns://192.0.2.53/log.example:1") == Hosts{"log.example"});
+  CHECK(hosts("dns:///log.example") == Hosts{"log.example"});
+  CHECK(hosts("ipv4:192.0.2.1:1,192.0.2.2:2") ==
+        Hosts{"192.0.2.1", "192.0.2.2"});
+  CHECK(hosts("ipv6:[2001:db8::1]:1") == Hosts{"2001:db8::1"});
+  CHECK(hosts("unix:/tmp/x").empty());
+  CHECK(hosts("unix-abstract:x").empty());
+  CHECK(hosts("unix.example:1") == Hosts{"unix.example"});
+  for (const char* const here :
+       {"localhost", "dns:///localhost:1", "dns:localhost", "127.0.0.1",
+        "127.1.2.3", "[::1]", "unix:/x", "unix-abstract:x",
+        "ipv4:127.0.0.1:1,127.0.0.2:1"}) {
+    CAPTURE(here);
+    CHECK(IsOfThisMachine(ParseTarget(here).value()));
+  }
+  for (const char* const elsewhere :
+       {"log.example", "128.0.0.1", "127.example", "localhost.example",
+        "ipv4:127.0.0.1:1,192.0.2.1:1", "[::2]", "unix.example:1",
+        "dns://192.0.2.1/localhost:1"}) {
+    CAPTURE(elsewhere);
+    CHECK_FALSE(IsOfThisMachine(ParseTarget(elsewhere).value()));
+  }
+}
+
 }  // namespace
 }  // namespace messenger::address_test
