@@ -12,6 +12,7 @@ find_program(MESSENGER_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 
 find_package(absl CONFIG REQUIRED) # libabsl-dev
 find_package(fmt CONFIG REQUIRED) # libfmt-dev
+find_package(OpenSSL 3.0 REQUIRED) # libssl-dev
 
 # libxxhash ships pkg-config only (libxxhash-dev).
 find_package(PkgConfig REQUIRED)

@@ -65,7 +65,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
 # What messengerConfig.cmake and messenger.pc find; gRPC's own CMake files insist
 # on the code generators.
 set(development_depends libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev
-                        protobuf-compiler libabsl-dev libfmt-dev)
+                        protobuf-compiler libabsl-dev libfmt-dev libssl-dev)
 if(MESSENGER_SHARED)
   list(APPEND development_depends
        "${package_of_shared} (= ${PROJECT_VERSION})")

@@ -7,10 +7,10 @@
 
 #include "absl/status/statusor.h"
 #include "apps/cli/command.h"
-#include "apps/cli/table.h"
 #include "apps/common/bytes.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
+#include "apps/common/table.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
 
@@ -58,7 +58,7 @@ int RunChannels(const std::string& name, Context& context) {
   const CommonOptions& common = context.common;
   Client client = Client::Connect(ConnectTo(common));
   const auto channels = List(client, name);
-  if (!channels.ok()) return Fail(channels.status(), common.server);
+  if (!channels.ok()) return Fail(channels.status(), common);
   std::string& out = context.output.buffer();
   if (common.json) {
     for (const ChannelInfo& channel : *channels) {

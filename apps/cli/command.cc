@@ -15,7 +15,9 @@
 #include "apps/common/event.h"
 #include "apps/common/status_text.h"
 #include "apps/common/time.h"
+#include "messenger/error.h"
 #include "messenger/message.h"
+#include "messenger/security_tools.h"
 
 namespace messenger::app {
 namespace {
@@ -61,6 +63,7 @@ void AddServer(CLI::App& app, CommonOptions* common) {
                  "whatever the environment says)")
       ->option_text("HOST:PORT")
       ->check(CheckAddress);
+  AddClientSecurity(app, &common->security);
 }
 
 void AddJson(CLI::App& app, CommonOptions* common,
@@ -93,7 +96,29 @@ void AddGiveUpAfter(CLI::App& app, RetryOptions* retry,
 }
 
 ClientOptions ConnectTo(const CommonOptions& common) {
-  return {.target = common.server, .http_proxy = common.http_proxy};
+  ClientOptions options = {.target = common.server,
+                           .http_proxy = common.http_proxy};
+  SetSecurity(common.security, &options);
+  return options;
+}
+
+void PrintFailure(const absl::Status& status, const std::string& text,
+                  const CommonOptions& common) {
+  constexpr std::chrono::seconds kTimeout{3};
+  PrintError(text);
+  const ClientOptions options = ConnectTo(common);
+  if (ReasonOf(status) != reason::kHandshakeFailed || !options.tls ||
+      !options.http_proxy.empty()) {
+    return;
+  }
+  const absl::Status why = DiagnoseTls(options.target, *options.tls, kTimeout);
+  const bool is_said = text.find(MessageOf(why)) != std::string::npos;
+  if (!why.ok() && !is_said) PrintError(MessageOf(why));
+}
+
+int Fail(const absl::Status& status, const CommonOptions& common) {
+  PrintFailure(status, Explain(status, common.server), common);
+  return ExitCodeOf(status);
 }
 
 absl::Status CheckHealth(Client& client) {

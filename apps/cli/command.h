@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "apps/cli/output.h"
+#include "apps/common/client_security.h"
 #include "apps/common/interrupt.h"
 #include "messenger/client.h"
 
@@ -24,6 +25,7 @@ namespace messenger::app {
 struct CommonOptions {
   std::string server;      // as ParseTarget returns it, once it is parsed
   std::string http_proxy;  // empty for none
+  ClientSecurity security;
   bool json = false;
 };
 
@@ -50,7 +52,7 @@ void AddForward(CLI::App& app, CommonOptions* common, Run* run);
 void AddPing(CLI::App& app, CommonOptions* common, Run* run);
 void AddBench(CLI::App& app, CommonOptions* common, Run* run);
 
-// --server and --http-proxy.
+// --server, --http-proxy and those of AddClientSecurity.
 void AddServer(CLI::App& app, CommonOptions* common);
 void AddJson(CLI::App& app, CommonOptions* common,
              const std::string& description);
@@ -79,6 +81,14 @@ void AddGiveUpAfter(CLI::App& app, RetryOptions* retry,
 
 // The server, and the way to it.
 ClientOptions ConnectTo(const CommonOptions& common);
+
+// Prints why a command has failed. If client and server do not agree on TLS,
+// finds out why by a handshake of its own, for 3 s at most, and says so in
+// another line.
+void PrintFailure(const absl::Status& status, const std::string& text,
+                  const CommonOptions& common);
+// The same with the explanation of the status; returns the exit code.
+int Fail(const absl::Status& status, const CommonOptions& common);
 
 // Whether the server takes messages, as far as it says.
 absl::Status CheckHealth(Client& client);

@@ -98,6 +98,8 @@ struct ForwardCommand {
   std::string to;
   std::string from_proxy;  // empty: --http-proxy, or none
   std::string to_proxy;
+  ClientSecurity from_security;
+  ClientSecurity to_security;
   std::vector<std::string> channels;  // CHANNEL or FROM=TO
   std::string name = ForwarderOptions().name;
   bool until_caught_up = false;
@@ -161,6 +163,8 @@ void AddServers(CLI::App& command, CommonOptions* common,
       ->option_text("HOST:PORT")
       ->check(CheckAddress)
       ->excludes(both);
+  AddClientSecurityOf(command, "from", &options->from_security);
+  AddClientSecurityOf(command, "to", &options->to_security);
 }
 
 void AddForwardOptions(CLI::App& command, ForwardCommand* options) {
@@ -396,17 +400,23 @@ void ForwardReporter::End(const std::vector<ForwardProgress>& channels) {
 // ---- The command
 
 ClientOptions ConnectTo(const std::string& server, const std::string& proxy,
+                        const ClientSecurity& security,
                         const ForwardCommand& command, const Context& context) {
-  return {.target = server,
-          .retry = command.retry,
-          .http_proxy = proxy.empty() ? context.common.http_proxy : proxy};
+  ClientOptions options = {
+      .target = server,
+      .retry = command.retry,
+      .http_proxy = proxy.empty() ? context.common.http_proxy : proxy};
+  SetSecurity(security, &options);
+  return options;
 }
 
 ForwarderOptions OptionsOf(const ForwardCommand& command,
                            const Context& context) {
   ForwarderOptions options = {
-      .source = ConnectTo(command.from, command.from_proxy, command, context),
-      .destination = ConnectTo(command.to, command.to_proxy, command, context),
+      .source = ConnectTo(command.from, command.from_proxy,
+                          command.from_security, command, context),
+      .destination = ConnectTo(command.to, command.to_proxy,
+                               command.to_security, command, context),
       .name = command.name,
       .until_caught_up = command.until_caught_up};
   for (const std::string& channel : command.channels) {

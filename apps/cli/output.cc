@@ -10,6 +10,7 @@
 
 #include "apps/common/event.h"
 #include "apps/common/exit_code.h"
+#include "apps/common/option_names.h"
 #include "apps/common/standard_streams.h"
 #include "apps/common/status_text.h"
 #include "messenger/error.h"
@@ -59,7 +60,7 @@ std::string WithServer(const absl::Status& status, std::string_view server) {
 
 std::string Explain(const absl::Status& status, std::string_view server) {
   if (!IsServerAway(status)) {
-    return std::string(MessageOf(status));
+    return WithOptionNames(MessageOf(status));
   }
   std::string text = WithServer(status, server);
   // It is there, but its disk is full or has failed.
@@ -71,6 +72,9 @@ std::string Explain(const absl::Status& status, std::string_view server) {
   const std::string_view rest = std::string_view(text).substr(
       text.starts_with(server) ? server.size() : 0);
   const bool is_reason = rest.starts_with(": ") || rest.starts_with(" (");
+  if (reason == reason::kHandshakeFailed) {
+    return fmt::format("{}{}", is_reason ? "cannot connect to " : "", text);
+  }
   return fmt::format(
       "{}{}. Is messenger-server running there? (--server, "
       "$MESSENGER_SERVER_ADDR)",
@@ -79,11 +83,6 @@ std::string Explain(const absl::Status& status, std::string_view server) {
 
 void PrintError(std::string_view message) {
   PrintError("messenger-cli", message);
-}
-
-int Fail(const absl::Status& status, std::string_view server) {
-  PrintError(Explain(status, server));
-  return ExitCodeOf(status);
 }
 
 }  // namespace messenger::app

@@ -63,7 +63,4 @@ std::string WithServer(const absl::Status& status, std::string_view server);
 // Prints "messenger-cli: <message>" as one line, fit for a terminal.
 void PrintError(std::string_view message);
 
-// Prints the explanation and returns the exit code.
-int Fail(const absl::Status& status, std::string_view server);
-
 }  // namespace messenger::app

@@ -35,6 +35,7 @@ Output:
 struct PingCommand {
   std::uint64_t count = 1;
   std::chrono::nanoseconds interval = std::chrono::seconds(1);
+  bool health = false;
 };
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
@@ -82,11 +83,16 @@ int RunPing(const PingCommand& command, Context& context) {
   Statistics statistics;
   for (std::uint64_t i = 0; i < command.count && output.ok(); ++i) {
     if (i > 0) std::this_thread::sleep_for(command.interval);
+    const auto start = std::chrono::steady_clock::now();
     // Connects, the first time.
-    const absl::Status health = CheckHealth(client);
-    if (!health.ok()) return Fail(health, common.server);
-    const auto time = client.Ping();
-    if (!time.ok()) return Fail(time.status(), common.server);
+    const absl::Status health =
+        command.health ? client.CheckHealth() : CheckHealth(client);
+    if (!health.ok()) return Fail(health, common);
+    const auto time = command.health
+                          ? absl::StatusOr<std::chrono::nanoseconds>(
+                                std::chrono::steady_clock::now() - start)
+                          : client.Ping();
+    if (!time.ok()) return Fail(time.status(), common);
     statistics.Add(*time);
     PrintTime(*time, common, &output.buffer());
     output.Flush();
@@ -110,6 +116,10 @@ void AddPing(CLI::App& app, CommonOptions* common, Run* run) {
                    "Number of round trips (default 1)")
       ->option_text("N")
       ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX));
+  command->add_flag("--health", options->health,
+                    "Ask for the server's health alone, which it tells to\n"
+                    "everybody, without TLS as well; the first time counts\n"
+                    "the time to connect");
   AddDuration(*command, "--interval", &options->interval,
               "Time between round trips (default 1s)");
   AddJson(*command, common, "Print JSON, one object a line");

@@ -11,9 +11,9 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "apps/cli/command.h"
-#include "apps/cli/table.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
+#include "apps/common/table.h"
 #include "apps/common/time.h"
 #include "messenger/client.h"
 #include "messenger/printable.h"
@@ -79,7 +79,7 @@ int ListProducers(const std::string& channel, Context& context) {
   Client client = Client::Connect(ConnectTo(common));
   const auto producers =
       channel.empty() ? client.ListProducers() : client.ListProducers(channel);
-  if (!producers.ok()) return Fail(producers.status(), common.server);
+  if (!producers.ok()) return Fail(producers.status(), common);
   std::string* const out = &context.output.buffer();
   if (common.json) {
     for (const ProducerInfo& producer : *producers) {
@@ -100,7 +100,7 @@ int DeleteProducer(const DeleteCommand& command, Context& context) {
   Client client = Client::Connect(ConnectTo(context.common));
   const absl::Status deleted =
       client.DeleteProducer(command.channel, command.name);
-  return deleted.ok() ? kOk : Fail(deleted, context.common.server);
+  return deleted.ok() ? kOk : Fail(deleted, context.common);
 }
 
 void AddDelete(CLI::App& producers, CommonOptions* common, Run* run) {

@@ -371,12 +371,14 @@ std::unique_ptr<Printer> MakePrinter(const ReadCommand& command, bool json,
 
 // Says how to go on if the server went away in the middle of it.
 int FailRead(const absl::Status& status, const Subscription& subscription,
-             const std::string& server) {
+             const CommonOptions& common) {
   const auto position = subscription.position();
-  if (!IsServerAway(status) || !position) return Fail(status, server);
-  PrintError(fmt::format("lost {}. Go on with: --after {}",
-                         WithServer(status, server),
-                         PositionString(*position)));
+  if (!IsServerAway(status) || !position) return Fail(status, common);
+  PrintFailure(
+      status,
+      fmt::format("lost {}. Go on with: --after {}",
+                  WithServer(status, common.server), PositionString(*position)),
+      common);
   return ExitCodeOf(status);
 }
 
@@ -435,7 +437,7 @@ int RunRead(ReadCommand command, Context& context) {
   }
   // If it was the output that ended it, main has the last word.
   if (reading.end().ok() || absl::IsCancelled(reading.end())) return kOk;
-  return FailRead(reading.end(), subscription, context.common.server);
+  return FailRead(reading.end(), subscription, context.common);
 }
 
 }  // namespace

@@ -108,10 +108,11 @@ Exit codes of 'send -':
       error says which lines were acknowledged
   130 Ctrl-C; the error says which lines were acknowledged)";
 
-// The author without --author: $MESSENGER_AUTHOR, else the login name, else
-// nobody.
-std::string DefaultAuthor() {
+// The author without --author: $MESSENGER_AUTHOR, else whom the server takes
+// this for, if it may know that, else the login name, else nobody.
+std::string DefaultAuthor(const ClientSecurity& security) {
   if (const char* author = std::getenv("MESSENGER_AUTHOR")) return author;
+  if (IdentifiesCaller(security)) return {};
   passwd entry{};
   passwd* found = nullptr;
   std::array<char, 4096> strings{};
@@ -241,8 +242,8 @@ void AddSendOptions(CLI::App& command, SendCommand* options) {
              "The channel to send to (default general)");
   command
       .add_option("--author", options->author,
-                  "Who says it (default $MESSENGER_AUTHOR, else the\n"
-                  "login name)")
+                  "Who says it (default $MESSENGER_AUTHOR, else whom a\n"
+                  "token or certificate stands for, else the login name)")
       ->option_text("NAME");
   command
       .add_option("--attribute", options->attributes,
@@ -342,7 +343,7 @@ int SendOne(const SendCommand& command, Context& context) {
   message.text = command.text;
   if (!command.data_file.empty()) {
     auto data = ReadDataFile(command.data_file, command.max_message_bytes);
-    if (!data.ok()) return Fail(data.status(), context.common.server);
+    if (!data.ok()) return Fail(data.status(), context.common);
     message.data = *std::move(data);
   }
   Client client = Client::Connect(OptionsOfOne(command, context));
@@ -351,7 +352,7 @@ int SendOne(const SendCommand& command, Context& context) {
   if (!receipt.ok()) {
     const absl::Status& status = receipt.status();
     if (context.common.json) PrintRefusal(status, command.channel, out);
-    if (IsServerAway(status)) return Fail(status, context.common.server);
+    if (IsServerAway(status)) return Fail(status, context.common);
     PrintError(ExplainRefusal(status));
     return kFailed;
   }
@@ -403,11 +404,13 @@ void AddSend(CLI::App& app, CommonOptions* common, Run* run) {
       app.add_subcommand("send", "Send a message, or the lines of stdin");
   command->footer(kSendFooter);
   const auto options = std::make_shared<SendCommand>();
-  options->author = DefaultAuthor();
   AddSendOptions(*command, options.get());
   AddServer(*command, common);
   AddJson(*command, common, "Print the receipt, or with - a summary, as JSON");
-  command->callback([command, options, run] {
+  command->callback([command, options, common, run] {
+    if (command->count("--author") == 0) {
+      options->author = DefaultAuthor(common->security);
+    }
     CheckSendOptions(*command, *options);
     *run = [options](Context& context) { return RunSend(*options, context); };
   });

@@ -486,7 +486,10 @@ int SendRecords(const SendCommand& command, Context& context) {
   const int exit_code = ExitCodeOf(state, signal);
   progress.Close(state.acknowledged, reporter.Sent(state), command.channel);
   const std::string report = reporter.Report(state, signal, common.server);
-  if (!report.empty()) PrintError(report);
+  if (!report.empty()) {
+    PrintFailure(state.failed ? state.failed->status : absl::OkStatus(), report,
+                 common);
+  }
   if (state.duplicates > 0 && !common.json && !progress.watched()) {
     PrintError(fmt::format("sent {}", reporter.Sent(state)));
   }

@@ -25,6 +25,10 @@ const char* Variable(const char* name) {
   return value == nullptr || *value == '\0' ? nullptr : value;
 }
 
+void TakeVariable(const char* name, std::string* value) {
+  if (const char* const text = Variable(name)) *value = text;
+}
+
 std::string CheckAddress(const std::string& address) {
   return std::string(MessageOf(ParseAddress(address).status()));
 }
@@ -48,6 +52,13 @@ absl::Status ResolveServerAddress(std::string* server) {
   if (!target.ok()) return Wrong(kServerVariable, target.status());
   *server = *std::move(target);
   return absl::OkStatus();
+}
+
+bool IsLoopback(const std::string& listen) {
+  const auto address = ParseAddress(listen);
+  return address.ok() &&
+         (address->host == "localhost" || address->host == "::1" ||
+          address->host.starts_with("127."));
 }
 
 void AddListenAddress(CLI::App& app, std::string* listen,

@@ -14,6 +14,8 @@ namespace messenger::app {
 
 // The variable of the environment; null if there is none, or it is empty.
 const char* Variable(const char* name);
+// Sets `*value` to it, if there is one.
+void TakeVariable(const char* name, std::string* value);
 
 // For CLI11: what is wrong with the address HOST:PORT, or nothing.
 std::string CheckAddress(const std::string& address);
@@ -26,6 +28,9 @@ void AddServerAddress(CLI::App& app, std::string* server);
 // Makes it what ParseTarget returns, once the command line is parsed.
 // INVALID_ARGUMENT names the variable: --server has been checked.
 absl::Status ResolveServerAddress(std::string* server);
+
+// Whether this address to listen on is reached by this machine alone.
+bool IsLoopback(const std::string& listen);
 
 // --listen.
 void AddListenAddress(CLI::App& app, std::string* listen,

@@ -85,13 +85,15 @@ std::string Hex(const ProducerId& id) {
 }
 
 Json ProducerJson(const ProducerInfo& producer) {
-  return {{"channel", producer.channel},
-          {"name", producer.name},
-          {"producer_id", Hex(producer.producer_id)},
-          {"generation", producer.generation},
-          {"last_producer_sequence", producer.last_producer_sequence},
-          {"epoch", EpochString(producer.epoch)},
-          {"last_used", FormatTime(producer.last_used)}};
+  Json json = {{"channel", producer.channel},
+               {"name", producer.name},
+               {"producer_id", Hex(producer.producer_id)},
+               {"generation", producer.generation},
+               {"last_producer_sequence", producer.last_producer_sequence},
+               {"epoch", EpochString(producer.epoch)},
+               {"last_used", FormatTime(producer.last_used)}};
+  if (!producer.owner.empty()) json["owner"] = producer.owner;
+  return json;
 }
 
 std::uint64_t MessageCount(const ChannelInfo& channel) {

@@ -107,6 +107,11 @@ std::string FormatTime(Timestamp time) {
                           absl::UTCTimeZone());
 }
 
+std::string FormatSecond(Timestamp time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(time),
+                          absl::UTCTimeZone());
+}
+
 const std::string& TimeText::Of(Timestamp time) {
   if (text_.empty() || time != time_) {
     time_ = time;

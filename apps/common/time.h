@@ -33,6 +33,9 @@ absl::TimeZone LocalZone();
 // RFC 3339 in UTC with nanoseconds: 2024-05-14T10:00:00.000000001Z.
 std::string FormatTime(Timestamp time);
 
+// The same without fractions of a second: 2024-05-14T10:00:00Z.
+std::string FormatSecond(Timestamp time);
+
 // FormatTime of one message after the other: those that were sent together have
 // the same time.
 //

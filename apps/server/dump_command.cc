@@ -193,10 +193,14 @@ void Print(const ProducerInfo& producer, ToolOutput* output) {
     output->PrintJson(Json{{"named_producer", ProducerJson(producer)}});
     return;
   }
-  output->PrintLine(fmt::format(
+  std::string text = fmt::format(
       "named producer {} of channel {}: generation {}, last {}, used {}",
       PrintableField(producer.name), producer.channel, producer.generation,
-      producer.last_producer_sequence, FormatTime(producer.last_used)));
+      producer.last_producer_sequence, FormatTime(producer.last_used));
+  if (!producer.owner.empty()) {
+    text += fmt::format(", belongs to {}", PrintableField(producer.owner));
+  }
+  output->PrintLine(text);
 }
 
 int DumpOverview(const std::string& log, ToolOutput* output) {

@@ -10,13 +10,16 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "apps/common/addresses.h"
 #include "apps/common/drain.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/interrupt.h"
 #include "apps/common/notice_printer.h"
+#include "apps/common/option_names.h"
 #include "apps/common/process.h"
 #include "apps/common/standard_streams.h"
 #include "apps/common/status_text.h"
+#include "apps/server/handshake_notices.h"
 #include "apps/server/options.h"
 #include "messenger/log.h"
 #include "messenger/printable.h"
@@ -30,8 +33,31 @@ constexpr std::string_view kProgram = "messenger-server";
 
 // A value that is out of bounds is wrong usage.
 int Fail(const absl::Status& status) {
-  PrintError(kProgram, MessageOf(status));
+  PrintError(kProgram, WithOptionNames(MessageOf(status)));
   return status.code() == absl::StatusCode::kInvalidArgument ? kUsage : kFailed;
+}
+
+// What an operator should be told of who may use the server; nothing if that is
+// as it should be.
+std::string_view ProtectionOf(const ServerOptions& options) {
+  const AccessOptions& access = options.service.access;
+  const bool identifies = !access.tokens_file.empty() ||
+                          !access.rights_file.empty() ||
+                          (options.tls && !options.tls->client_ca_file.empty());
+  if (!options.tls && access.transport != Transport::kAny) {
+    if (IsLoopback(options.listen)) return {};
+    return "without TLS, only this machine is served; see --help, Who may use "
+           "it";
+  }
+  if (!identifies) {
+    return "whoever reaches the port may read, send and delete: there are "
+           "neither tokens nor client certificates nor rights";
+  }
+  if (access.transport == Transport::kAny) {
+    return "insecure: what callers send without TLS, their tokens included, "
+           "can be read on the way";
+  }
+  return {};
 }
 
 // Process-wide, so it belongs to the program rather than to the library.
@@ -55,7 +81,7 @@ int Main(int argc, char** argv) {
   Interrupt interrupt;
   NoticePrinter notices(kProgram);
   const auto print = [&notices](std::string_view notice) {
-    notices.Print(notice);
+    notices.Print(WithOptionNames(notice));
   };
   command->log.on_notice = print;
   command->server.on_notice = print;
@@ -66,9 +92,12 @@ int Main(int argc, char** argv) {
   };
 
   EnableReflection();
+  const std::string_view protection = ProtectionOf(command->server);
+  HandshakeNotices handshakes(print);
   auto server = Server::Start(std::move(command->server));
   if (!server.ok()) return Fail(server.status());
   interrupt.Defer();
+  if (!protection.empty()) print(protection);
   // A caller that has closed stdout does not want to know.
   std::fputs(
       fmt::format("messenger-server {} listening on {} (log {})\n", kVersion,

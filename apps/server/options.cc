@@ -9,6 +9,7 @@
 #include "apps/common/addresses.h"
 #include "apps/common/command_line.h"
 #include "apps/common/status_text.h"
+#include "apps/server/security_commands.h"
 #include "messenger/address.h"
 #include "messenger/version.h"
 
@@ -49,6 +50,23 @@ grpcurl work as they are. It is NOT_SERVING while it refuses messages: it drains
 or its disk is full, until there is room again, or has failed. Reading goes on
 meanwhile, so this is no reason to end it.
 
+Who may use it:
+  Without TLS, only this machine (its loopback), though it listens on every
+  address: other callers are told so, and so is stderr, once for each. Health
+  checks are answered to all. To serve a network:
+    messenger-server init-tls tls --name log.example
+    messenger-server token add --tokens tokens --identity ann --out ann.token
+    messenger-server --tls-cert tls/server.pem --tls-key tls/server.key \
+        --tokens tokens --rights rights
+  A rights file has lines such as
+    ann   send,read   general
+    *     read        news.*
+    ops   admin       *
+  whose rights are send, read, admin (delete channels, list and delete
+  producers) and send-as (send under any author; all others send under their
+  identity). Changes hold within a second, for streams that are open as well.
+  On a trusted network, --insecure serves all.
+
 Signals:
   SIGTERM, SIGINT   Drain: refuse new calls, complete the sends that were
                     accepted, end the readers (they can resume elsewhere), and
@@ -70,7 +88,65 @@ Environment:
   MESSENGER_SERVER_LOG    log to serve if there is no --log
                           (default file:messenger-data)
   MESSENGER_SERVER_PORT   port to listen on if there is no --listen
-                          (default 51075))";
+                          (default 51075)
+  MESSENGER_SERVER_TLS_CERT, MESSENGER_SERVER_TLS_KEY,
+  MESSENGER_SERVER_TLS_CLIENT_CA, MESSENGER_SERVER_TOKENS,
+  MESSENGER_SERVER_RIGHTS the files, if there are no such options)";
+
+// Encryption, identities, rights.
+void AddSecurity(CLI::App& app, ServerCommand* command) {
+  AccessOptions& access = command->server.service.access;
+  ServerTls& tls = command->tls;
+  TakeVariable("MESSENGER_SERVER_TLS_CERT", &tls.certificate_file);
+  TakeVariable("MESSENGER_SERVER_TLS_KEY", &tls.private_key_file);
+  TakeVariable("MESSENGER_SERVER_TLS_CLIENT_CA", &tls.client_ca_file);
+  TakeVariable("MESSENGER_SERVER_TOKENS", &access.tokens_file);
+  TakeVariable("MESSENGER_SERVER_RIGHTS", &access.rights_file);
+  app.add_option("--tls-cert", tls.certificate_file,
+                 "Encrypt with TLS: the certificate, and those that\n"
+                 "lead from it to a CA, as PEM. This and the files\n"
+                 "below are read again when they change\n"
+                 "(default $MESSENGER_SERVER_TLS_CERT)")
+      ->option_text("FILE");
+  app.add_option("--tls-key", tls.private_key_file,
+                 "Its key (default $MESSENGER_SERVER_TLS_KEY)")
+      ->option_text("FILE");
+  app.add_option("--tls-client-ca", tls.client_ca_file,
+                 "Identify clients by certificates of these CAs\n"
+                 "(default $MESSENGER_SERVER_TLS_CLIENT_CA)")
+      ->option_text("FILE");
+  app.add_option_function<std::string>(
+         "--tls-client-certs",
+         [&tls](const std::string& wanted) {
+           tls.client_certificates = wanted == "optional"
+                                         ? ClientCertificates::kOptional
+                                         : ClientCertificates::kRequired;
+         },
+         "Whether each client has to have one: required, or\n"
+         "optional (default required)")
+      ->option_text("WHETHER")
+      ->check([](const std::string& wanted) {
+        return wanted == "required" || wanted == "optional"
+                   ? std::string()
+                   : fmt::format(
+                         "'{}' is not known; it takes required or optional",
+                         wanted);
+      });
+  app.add_option("--tokens", access.tokens_file,
+                 "Identify clients by the bearer tokens in this file;\n"
+                 "see messenger-server token\n"
+                 "(default $MESSENGER_SERVER_TOKENS)")
+      ->option_text("FILE");
+  app.add_option("--rights", access.rights_file,
+                 "Who may do what, a line each: IDENTITY RIGHTS\n"
+                 "CHANNEL. Without it, whoever has an identity may\n"
+                 "do everything (default $MESSENGER_SERVER_RIGHTS)")
+      ->option_text("FILE");
+  app.add_flag_callback(
+      "--insecure", [&access] { access.transport = Transport::kAny; },
+      "Serve other machines without TLS as well: whoever is\n"
+      "on the network can listen, and change what is sent");
+}
 
 // CLI11 takes an empty answer for valid.
 std::string CheckDurability(const std::string& level) {
@@ -83,6 +159,7 @@ void AddOptions(CLI::App& app, ServerCommand* command) {
   AddListenAddress(app, &command->server.listen,
                    "Address to listen on; port 0 takes a free one\n"
                    "(default 0.0.0.0:$MESSENGER_SERVER_PORT)");
+  AddSecurity(app, command);
   app.add_option("--log", command->log_uri,
                  "The log to serve (default $MESSENGER_SERVER_LOG)\n"
                  "  file:DIR  in a directory, created if need be\n"
@@ -192,11 +269,29 @@ std::unique_ptr<ServerCommand> ParseServerCommand(int argc,
   AddVerify(app, &command->log_uri, &command->tool);
   AddRepair(app, &command->log_uri, &command->tool);
   AddDump(app, &command->log_uri, &command->tool);
+  AddTokenCommand(app, &command->tool);
+  AddRightsCommand(app, &command->tool);
+  AddInitTlsCommand(app, &command->tool);
   if (const auto code = Parse(app, argc, argv)) {
     *exit_code = *code;
     return nullptr;
   }
   if (command->tool) return command;
+  const ServerTls& tls = command->tls;
+  if (app.count("--tls-client-certs") > 0 && tls.client_ca_file.empty()) {
+    *exit_code =
+        UsageError(app, "--tls-client-certs: of which CA? See --tls-client-ca");
+    return nullptr;
+  }
+  if (!tls.certificate_file.empty() || !tls.private_key_file.empty() ||
+      !tls.client_ca_file.empty()) {
+    if (tls.certificate_file.empty() || tls.private_key_file.empty()) {
+      *exit_code =
+          UsageError(app, "--tls-cert and --tls-key: TLS takes both of them");
+      return nullptr;
+    }
+    command->server.tls = tls;
+  }
   ServiceOptions& service = command->server.service;
   service.max_request_bytes =
       std::max(service.max_request_bytes,

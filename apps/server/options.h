@@ -16,6 +16,8 @@ struct ServerCommand {
   LogOptions log;
   // Without `log`, which main opens.
   ServerOptions server;
+  // What becomes its `tls`, if any of it is given.
+  ServerTls tls;
   std::chrono::nanoseconds drain_timeout = std::chrono::seconds(5);
   // Instead of serving the log.
   RunTool tool;

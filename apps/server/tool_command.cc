@@ -56,6 +56,13 @@ void ToolOutput::PrintLine(std::string_view line) {
   Write(text);
 }
 
+void ToolOutput::PrintTable(std::span<const Align> columns,
+                            std::span<const std::vector<std::string>> rows) {
+  std::string text;
+  AppendTable(columns, rows, &text);
+  Write(text);
+}
+
 void ToolOutput::PrintJson(const Json& object) {
   std::string text;
   AppendLine(object, &text);

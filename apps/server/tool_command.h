@@ -1,16 +1,19 @@
-// The commands that look after a log while no server has it open: what they
-// have in common.
+// The commands that do something else than serve the log: what they have in
+// common.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "apps/common/json.h"
 #include "apps/common/standard_streams.h"
+#include "apps/common/table.h"
 #include "messenger/log_tools.h"
 
 namespace CLI {
@@ -22,7 +25,8 @@ namespace messenger::app {
 // Does what a command is for, and returns the exit code.
 using RunTool = std::function<int()>;
 
-// Each sets `run` if the command was given. `log` is the URI of the log.
+// These look after a log while no server has it open. Each sets `run` if the
+// command was given. `log` is the URI of the log.
 void AddVerify(CLI::App& app, std::string* log, RunTool* run);
 void AddRepair(CLI::App& app, std::string* log, RunTool* run);
 void AddDump(CLI::App& app, std::string* log, RunTool* run);
@@ -42,6 +46,9 @@ class ToolOutput {
 
   // For people, fit for a terminal.
   void PrintLine(std::string_view line);
+  // As AppendTable.
+  void PrintTable(std::span<const Align> columns,
+                  std::span<const std::vector<std::string>> rows);
   // For machines.
   void PrintJson(const Json& object);
   void Print(const LogFinding& finding);

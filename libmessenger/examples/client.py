@@ -7,15 +7,32 @@
         --plugin=protoc-gen-grpc="$(command -v grpc_python_plugin)" \
         messenger/v1/messenger.proto
     client.py localhost:51075
+    MESSENGER_TOKEN=... client.py --tls-ca ca.pem log.example:51075
 """
 
-import sys
+import argparse
+import os
 
 import grpc
 import xxhash
 
 from messenger.v1 import messenger_pb2 as pb
 from messenger.v1 import messenger_pb2_grpc
+
+
+def connect(target, ca_file=None, token=None):
+    """A channel, encrypted if there is a CA; a token takes encryption."""
+    # Or else $http_proxy would have a say, even on the way to localhost.
+    options = [("grpc.enable_http_proxy", 0)]
+    if ca_file is None:
+        return grpc.insecure_channel(target, options)
+    with open(ca_file, "rb") as ca:
+        credentials = grpc.ssl_channel_credentials(ca.read())
+    if token is not None:
+        credentials = grpc.composite_channel_credentials(
+            credentials, grpc.access_token_call_credentials(token)
+        )
+    return grpc.secure_channel(target, credentials, options)
 
 
 def send(stub, text="", author="", channel="", data=b"", content_type=""):
@@ -56,13 +73,19 @@ def read(stub, **request):
 
 
 def main():
-    target = sys.argv[1] if len(sys.argv) > 1 else "localhost:51075"
-    # Or else $http_proxy would have a say, even on the way to localhost.
-    options = [("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(target, options) as channel:
+    parser = argparse.ArgumentParser(description="Sends, reads, and resumes.")
+    parser.add_argument("target", nargs="?", default="localhost:51075")
+    parser.add_argument("--tls-ca", help="connect with TLS, trusting this CA")
+    arguments = parser.parse_args()
+    token = os.environ.get("MESSENGER_TOKEN")
+    if token and arguments.tls_ca is None:
+        parser.error("a token takes --tls-ca")
+    # With an identity, the author is the server's business.
+    author = "" if token else "py"
+    with connect(arguments.target, arguments.tls_ca, token) as channel:
         stub = messenger_pb2_grpc.MessengerServerStub(channel)
         for text in "one", "two", "three":
-            receipt = send(stub, text, author="py", channel="python")
+            receipt = send(stub, text, author=author, channel="python")
         print("stored up to", receipt.first_sequence)
 
         everything = pb.ReadMessagesRequest.Earliest()

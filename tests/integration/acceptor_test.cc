@@ -205,14 +205,20 @@ TEST_CASE(
                       {.max_connections = 1000,
                        .max_connections_per_address = 1000,
                        .on_notice = nullptr},
-                      [&](int /*listening_socket*/, Descriptor connection) {
+                      [&](Acceptor::Accepted accepted) {
                         const absl::MutexLock lock(&mu);
-                        taken.push_back(std::move(connection));
+                        taken.push_back(std::move(accepted.connection));
                         ++handed;
                       });
   REQUIRE(acceptor.ok());
   std::vector<std::unique_ptr<TcpSocket>> peers(20);
-  for (auto& peer : peers) peer = std::make_unique<TcpSocket>(port);
+  // It hands over who begins to speak.
+  const auto connect = [&] {
+    auto peer = std::make_unique<TcpSocket>(port);
+    peer->Send("P");
+    return peer;
+  };
+  for (auto& peer : peers) peer = connect();
   int expected = 20;
   CHECK(Comes([&] { return handed == expected; }));
   const std::size_t descriptors = OpenDescriptors();
@@ -237,7 +243,7 @@ TEST_CASE(
       ++refused;
       CHECK(Comes([&] { return (*acceptor)->refused() == refused; }));
     }
-    peers.push_back(std::make_unique<TcpSocket>(port));
+    peers.push_back(connect());
     ++expected;
     CHECK(Comes([&] { return handed == expected; }));
   }
@@ -263,9 +269,9 @@ TEST_CASE("who connects and does not say that it speaks HTTP/2 is sent away") {
                        .max_connections_per_address = 10,
                        .handshake_timeout = std::chrono::milliseconds(200),
                        .on_notice = nullptr},
-                      [&](int /*listening_socket*/, Descriptor connection) {
+                      [&](Acceptor::Accepted accepted) {
                         const absl::MutexLock lock(&mu);
-                        taken.push_back(std::move(connection));
+                        taken.push_back(std::move(accepted.connection));
                       });
   REQUIRE(acceptor.ok());
   TcpSocket speaks(port);

@@ -349,14 +349,12 @@ TEST_CASE("a source that was replaced is not taken for what was copied") {
 // A server of a log in this directory.
 std::unique_ptr<Server> Serve(const std::string& directory,
                               Durability durability = Durability::kFsync) {
-  return Server::Start({.listen = "127.0.0.1:0",
-                        .open_log =
-                            [=] {
-                              return OpenLog(
-                                  "file:" + directory,
-                                  {.directory = {.durability = durability}});
-                            }})
-      .value();
+  ServerOptions options = {.listen = "127.0.0.1:0"};
+  options.open_log = [=] {
+    return OpenLog("file:" + directory,
+                   {.directory = {.durability = durability}});
+  };
+  return Server::Start(std::move(options)).value();
 }
 
 TEST_CASE("a source that was set back goes on under another producer") {

@@ -37,7 +37,8 @@ enum class When : std::uint8_t { kNever, kBefore, kAfter };
 // after Register.
 class OwnServer {
  public:
-  OwnServer(When when, const Setting& setting, ServiceOptions options = {})
+  OwnServer(When when, const Setting& setting,
+            const ServiceOptions& options = {})
       : service_(Service::Create(OpenLog("memory:").value(), options).value()) {
     grpc::ServerBuilder builder;
     if (when == When::kBefore) setting(builder);

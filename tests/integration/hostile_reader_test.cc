@@ -31,7 +31,7 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
-std::unique_ptr<Server> Serve(ServiceOptions options = {}) {
+std::unique_ptr<Server> Serve(const ServiceOptions& options = {}) {
   return Server::Start({.listen = "127.0.0.1:0", .service = options}).value();
 }
 

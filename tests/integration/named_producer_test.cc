@@ -16,7 +16,10 @@
 #include "integration/subscribe.h"
 #include "messenger/client.h"
 #include "messenger/error.h"
+#include "messenger/log.h"
+#include "messenger/server.h"
 #include "messenger/testing.h"
+#include "support/log_access.h"
 #include "support/recorder.h"
 #include "support/seed.h"
 
@@ -234,6 +237,26 @@ TEST_CASE("named producers are listed, page by page, and deleted") {
   REQUIRE(again.ok());
   CHECK(again->generation == 1);
   CHECK(again->last_producer_sequence == 0);
+}
+
+TEST_CASE("whose a named producer is, is told with it") {
+  const auto log = OpenLog("memory:");
+  REQUIRE(log.ok());
+  MustOpenProducer(**log, "c", "of ann", "ann");
+  MustOpenProducer(**log, "c", "of nobody");
+  const auto server = Server::Start({.listen = "127.0.0.1:0", .log = *log});
+  REQUIRE(server.ok());
+  const auto listed = (*server)->LocalClient().ListProducers();
+  REQUIRE(listed.ok());
+  REQUIRE(listed->size() == 2);
+  CHECK(listed->at(0).owner == "ann");
+  CHECK(listed->at(1).owner.empty());
+  // Who is not known cannot take it over.
+  Client client =
+      (*server)->LocalClient({.retry = kSoon, .producer_name = "of ann"});
+  const absl::Status refusal = client.OpenProducer("c").status();
+  CHECK(absl::IsPermissionDenied(refusal));
+  CHECK(ReasonOf(refusal) == reason::kProducerOwned);
 }
 
 TEST_CASE(

@@ -9,6 +9,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "integration/subscribe.h"
 #include "log/durable/durable_log.h"
 #include "messenger/grpc.h"
+#include "support/becomes.h"
 #include "support/bytes.h"
 #include "support/faulty_file_system.h"
 #include "support/log_access.h"
@@ -231,6 +233,26 @@ TEST_CASE("health checks: who watches hears of the end, and delays it not") {
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));
   CHECK(watch.Read() == VarintField(1, 2));
   CHECK(watch.Read() == std::nullopt);
+}
+
+TEST_CASE("health checks: those that never come crowd out one another alone") {
+  const auto server = *Server::Start({.listen = "127.0.0.1:0"});
+  RawClient client(server->port());
+  const std::string check = "/grpc.health.v1.Health/Check";
+  std::vector<RawStream> greedy;
+  for (int i = 0; i < 40; ++i) greedy.push_back(client.Open(check));
+  CHECK(Becomes(
+      [&] { return client.Call(check, "").bytes == VarintField(1, 1); }));
+  std::size_t given_up = 0;
+  for (RawStream& call : greedy) {
+    call.Write("");
+    call.CloseWrites();
+    const grpc::Status status = call.Finish();
+    if (status.ok()) continue;
+    CHECK(status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    ++given_up;
+  }
+  CHECK(given_up >= 24);
 }
 
 TEST_CASE("a local client needs no port" *

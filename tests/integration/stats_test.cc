@@ -6,11 +6,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "base/reason.h"
@@ -21,6 +19,7 @@
 #include "messenger/server.h"
 #include "messenger/testing.h"
 #include "messenger/v1/messenger.pb.h"
+#include "support/becomes.h"
 #include "support/raw_client.h"
 #include "support/recorder.h"
 #include "support/test_log.h"
@@ -30,19 +29,8 @@ namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
-// What becomes so after the call that brings it about has returned: asks again
-// and again, within the deadline.
-bool Becomes(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kRawDeadline;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 struct Fixture {
-  explicit Fixture(ServiceOptions options = {},
+  explicit Fixture(const ServiceOptions& options = {},
                    TestLog::Tamper tamper = nullptr)
       : log(std::make_shared<TestLog>(LogOptions(), std::move(tamper))),
         server(*Server::Start(

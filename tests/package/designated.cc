@@ -9,6 +9,8 @@
 #include <messenger/log.h>
 #include <messenger/log_tools.h>
 #include <messenger/message.h>
+#include <messenger/security.h>
+#include <messenger/security_tools.h>
 #include <messenger/server.h>
 #include <messenger/stats.h>
 #include <messenger/testing.h>
@@ -52,6 +54,12 @@ int main() {
   Use(ChannelInfo{.name = name}, ChannelInfo{.readers = 1});
   Use(ProducerInfo{.channel = name}, ProducerInfo{.last_used = {}});
 
+  // security.h
+  Use(ServerTls{.certificate_file = name},
+      ServerTls{.client_certificates = ClientCertificates::kOptional});
+  Use(AccessOptions{.tokens_file = name}, AccessOptions{.on_notice = Notice});
+  Use(ClientTls{.ca_file = name}, ClientTls{.server_name = name});
+
   // client.h
   Use(RetryOptions{.initial_backoff = {}}, RetryOptions{.give_up_after = {}});
   Use(ClientOptions{.target = name}, ClientOptions{.keepalive_timeout = {}});
@@ -91,6 +99,16 @@ int main() {
   Use(LogJournal{.file = name}, LogJournal{.bytes = 1});
   Use(LogOverview{.epochs = {}}, LogOverview{.found = {}});
   Use(LogSelection{.channel = name}, LogSelection{.limit = 1});
+
+  // security_tools.h
+  Use(TokenInfo{.id = name}, TokenInfo{.expires = {}});
+  Use(NewToken{.info = {}}, NewToken{.token = name});
+  Use(RightExplanation{.right = name}, RightExplanation{.text = name});
+  Use(InitTlsOptions{.directory = name}, InitTlsOptions{.ca_validity = {}});
+  Use(TlsFiles{.ca_certificate = name}, TlsFiles{.client_key = name});
+  Use(TlsPair{.certificate = name}, TlsPair{.key = name});
+  Use(TlsClientOptions{.directory = name}, TlsClientOptions{.validity = {}});
+  Use(RenewTlsOptions{.directory = name}, RenewTlsOptions{.validity = {}});
 
   // server.h
   Use(ServiceOptions{.max_message_bytes = 1},

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Python example, generated from the installed proto, against the server:
 # sends, reads, resumes, brings bytes back as they were, and finds a message that
-# was changed on its way.
+# was changed on its way. And over TLS, with a token.
 #   python_client_test.sh SERVER PROTO_DIR GRPC_PYTHON_PLUGIN PYTHON EXAMPLE
 set -euo pipefail
 
@@ -90,3 +90,26 @@ with grpc.insecure_channel(sys.argv[1], options) as channel:
         else:
             sys.exit(f"a changed {field} was not noticed")
 PYTHON
+
+kill "$server_pid"
+"$server" init-tls tls --name localhost >/dev/null
+token=$("$server" token add --tokens tokens --identity ann 2>/dev/null)
+exec {from_server}< <(exec "$server" --listen localhost:0 --log memory: \
+  --tls-cert tls/server.pem --tls-key tls/server.key --tokens tokens)
+server_pid=$!
+read -r -t 20 -u "$from_server" listening
+address=$(sed -n 's/.* listening on \([^ ]*\) .*/\1/p' <<<"$listening")
+MESSENGER_TOKEN=$token timeout 60 "$python" client.py --tls-ca tls/ca.pem \
+  "$address" | tee output
+diff output - <<'OUTPUT'
+stored up to 3
+1 ann one
+resuming
+2 ann two
+3 ann three
+OUTPUT
+MESSENGER_TOKEN=${token}x timeout 60 "$python" client.py \
+  --tls-ca tls/ca.pem "$address" >output 2>&1 && exit 1
+grep -q 'StatusCode.UNAUTHENTICATED' output
+timeout 60 "$python" client.py "$address" >output 2>&1 && exit 1
+grep -q 'takes encrypted connections only' output

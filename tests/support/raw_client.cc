@@ -55,7 +55,9 @@ std::shared_ptr<grpc::Channel> Connect(int port,
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   if (options.fixed_windows) arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   return grpc::CreateCustomChannel(fmt::format("127.0.0.1:{}", port),
-                                   grpc::InsecureChannelCredentials(),
+                                   options.credentials
+                                       ? options.credentials
+                                       : grpc::InsecureChannelCredentials(),
                                    arguments);
 }
 
@@ -93,6 +95,9 @@ class RawStream::Impl final
                                 10 * kRawDeadline);
     if (options.gzip) {
       impl->context_.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+    }
+    if (!options.authorization.empty()) {
+      impl->context_.AddMetadata("authorization", options.authorization);
     }
     impl->stub_.PrepareBidiStreamingCall(
         &impl->context_,
@@ -220,7 +225,7 @@ class RawStream::Impl final
 };
 
 RawStream::RawStream(const std::shared_ptr<grpc::Channel>& channel,
-                     const std::string& method, RawCallOptions options)
+                     const std::string& method, const RawCallOptions& options)
     : impl_(Impl::Start(channel, method, options)) {}
 
 RawStream::RawStream(RawStream&&) noexcept = default;
@@ -270,10 +275,11 @@ grpc::Status RawStream::Finish() {
   return impl_->Release();
 }
 
-RawClient::RawClient(int port, Options options)
+RawClient::RawClient(int port, const Options& options)
     : channel_(Connect(port, options)) {}
 
-RawStream RawClient::Open(const std::string& method, RawCallOptions options) {
+RawStream RawClient::Open(const std::string& method,
+                          const RawCallOptions& options) {
   return {channel_, method, options};
 }
 
@@ -286,7 +292,7 @@ RawStream RawClient::Read(const v1::ReadMessagesRequest& request) {
 
 RawClient::Answer RawClient::Call(const std::string& method,
                                   const std::string& request,
-                                  RawCallOptions options) {
+                                  const RawCallOptions& options) {
   RawStream stream = Open(method, options);
   stream.Write(request);
   stream.CloseWrites();

@@ -4,6 +4,7 @@
 
 #include <google/protobuf/message_lite.h>
 #include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/status.h>
 
 #include <chrono>
@@ -29,6 +30,7 @@ std::string BytesField(std::uint32_t field, std::string_view bytes);
 
 struct RawCallOptions {
   bool gzip = false;
+  std::string authorization = {};  // the header; empty: none
 };
 
 // One call of any method. Nothing is read ahead of `Read`, and nothing is
@@ -38,7 +40,7 @@ struct RawCallOptions {
 class RawStream {
  public:
   RawStream(const std::shared_ptr<grpc::Channel>& channel,
-            const std::string& method, RawCallOptions options = {});
+            const std::string& method, const RawCallOptions& options = {});
   // Cancels the call, if it has not ended, and waits for its end.
   ~RawStream();
   RawStream(RawStream&& other) noexcept;
@@ -98,11 +100,13 @@ class RawClient {
     // Leaves HTTP/2 windows at 64 KiB, instead of letting them grow with the
     // traffic: little fits into a stream that nobody reads.
     bool fixed_windows = false;
+    // Null: not encrypted.
+    std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
   };
   explicit RawClient(int port) : RawClient(port, Options()) {}
-  RawClient(int port, Options options);
+  RawClient(int port, const Options& options);
 
-  RawStream Open(const std::string& method, RawCallOptions options = {});
+  RawStream Open(const std::string& method, const RawCallOptions& options = {});
   // A ReadMessages that has sent its request.
   RawStream Read(const v1::ReadMessagesRequest& request);
 
@@ -112,7 +116,7 @@ class RawClient {
   };
   // One request, half-close, and what comes back.
   Answer Call(const std::string& method, const std::string& request,
-              RawCallOptions options = {});
+              const RawCallOptions& options = {});
   template <typename Response>
   Response MustCall(const std::string& method,
                     const google::protobuf::MessageLite& request) {

@@ -259,12 +259,14 @@ int RunBench(const BenchOptions& options, Context& context) {
   constexpr std::chrono::seconds kGrace(4);
   Client client = Client::Connect(ConnectTo(context.common));
   if (const absl::Status health = CheckHealth(client); !health.ok()) {
-    return Fail(health, server);
+    return Fail(health, context.common);
   }
+  BenchOptions bench = options;
+  if (IdentifiesCaller(context.common.security)) bench.author.clear();
   const bool is_new = options.channel.empty();
   const std::string channel = is_new ? NewChannel() : options.channel;
   context.interrupt.Defer();
-  BenchRunner runner(options, ConnectTo(context.common), channel);
+  BenchRunner runner(bench, ConnectTo(context.common), channel);
   absl::Status status;
   ProgressLine line;
   const bool finished = RunWatched(
@@ -300,7 +302,7 @@ int RunBench(const BenchOptions& options, Context& context) {
   if (const int signal = context.interrupt.signal(); signal != 0) {
     return ExitCodeOfSignal(signal);
   }
-  if (!status.ok()) return Fail(status, server);
+  if (!status.ok()) return Fail(status, context.common);
   const DeliveryFaults faults = runner.faults();
   if (options.readers == 0 || !faults.any()) return kOk;
   PrintError(fmt::format("{} messages were lost, {} duplicated, {} reordered",

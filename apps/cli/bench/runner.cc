@@ -166,7 +166,7 @@ void BenchRunner::Send(std::size_t index, Clock::time_point start) {
             .due = due},
            &text);
     const NewMessage message = {
-        .channel = channel_, .author = "bench", .text = text};
+        .channel = channel_, .author = options_.author, .text = text};
     if (options_.in_flight > 0) {
       OnReceipt(producer, due, producer.client.Send(message));
     } else {

@@ -21,6 +21,8 @@ namespace messenger::app {
 enum class BenchKind : std::uint8_t { kSend, kRead, kLatency };
 
 struct BenchOptions {
+  // Of the messages that are sent.
+  std::string author = "bench";
   BenchKind kind = BenchKind::kSend;
   std::string channel;  // empty: a new one
   bool keep = false;

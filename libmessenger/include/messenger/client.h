@@ -18,7 +18,13 @@
 #include "messenger/bounds.h"
 #include "messenger/executor.h"
 #include "messenger/message.h"
+#include "messenger/security.h"
 #include "messenger/stats.h"
+
+namespace grpc {
+class Channel;
+class ChannelCredentials;
+}  // namespace grpc
 
 namespace messenger {
 
@@ -55,7 +61,8 @@ enum class WhenFull : std::uint8_t {
 
 struct ClientOptions {
   // HOST:PORT of the server, port 51075 if there is none; ParseTarget, in
-  // messenger/address.h, has the other forms. Errors name it.
+  // messenger/address.h, has the other forms. Errors name it, unless
+  // `name_in_errors` says otherwise.
   std::string target = "localhost:51075";
   // When and for how long to try again. It holds for each subscription, and for
   // sending.
@@ -129,6 +136,24 @@ struct ClientOptions {
   // proxy looks up its name. Errors name the proxy. Default: none, whatever
   // http_proxy, https_proxy, grpc_proxy and no_proxy say in the environment.
   std::string http_proxy = {};
+  // Encrypts the connections, by TLS. The files are read when the client is
+  // made: what is wrong with them is INVALID_ARGUMENT from every call. Later,
+  // while what is in them cannot be used, what was read before is. Default: not
+  // encrypted.
+  std::optional<ClientTls> tls = std::nullopt;
+  // A bearer token (see messenger/security.h) that goes with every call, or the
+  // file that holds it, which is read for each call, so that it can be
+  // replaced: a call that the server ends since the token is not valid any more
+  // is made again if the file has another one. At most one of them. Never goes
+  // to another machine without encryption, unless `insecure_token` is set.
+  // Default: none.
+  std::string token = {};
+  std::string token_file = {};
+  bool insecure_token = false;
+  // How errors name the server, for a program that passes them on to others who
+  // need not know where it is. Notices name the target all the same. Default:
+  // the target.
+  std::string name_in_errors = {};
 };
 
 struct SendOptions {
@@ -534,6 +559,12 @@ class Client {
   // Asks the server for a small answer; returns the round-trip time. Blocks.
   absl::StatusOr<std::chrono::nanoseconds> Ping();
 
+  // The same over the same connection, with this token in the place of the
+  // client's own: UNAUTHENTICATED if the server does not take it.
+  // INVALID_ARGUMENT if it cannot be a token, or would go to another machine
+  // without encryption (see ClientOptions::token). Blocks.
+  absl::StatusOr<std::chrono::nanoseconds> PingAs(const std::string& token);
+
   // Asks the server's health service whether it takes messages. UNAVAILABLE if
   // not, since it is draining or its disk is full or has failed, or if it
   // cannot be reached; UNIMPLEMENTED if it has no health service. Blocks.
@@ -545,6 +576,11 @@ class Client {
   class Impl;
 
  private:
+  friend Client Connect(ClientOptions options,
+                        std::shared_ptr<grpc::ChannelCredentials> credentials);
+  friend Client ConnectOver(std::shared_ptr<grpc::Channel> channel,
+                            ClientOptions options);
+
   explicit Client(std::shared_ptr<Impl> impl);
 
   std::shared_ptr<Impl> impl_;

@@ -2,12 +2,16 @@
 // with its builder. The only public header that knows gRPC.
 #pragma once
 
+#include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
 #include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "messenger/client.h"
 #include "messenger/log.h"
@@ -15,6 +19,9 @@
 #include "messenger/stats.h"
 
 namespace messenger {
+
+class Access;
+struct Caller;
 
 //   auto service = messenger::Service::Create(log).value();
 //   grpc::ServerBuilder builder;
@@ -43,7 +50,7 @@ class Service {
 
   // INVALID_ARGUMENT names an option that is out of bounds.
   static absl::StatusOr<std::unique_ptr<Service>> Create(
-      std::shared_ptr<MessageLog> log, ServiceOptions options = {});
+      std::shared_ptr<MessageLog> log, const ServiceOptions& options = {});
 
   // Destroy it after every grpc::Server that it is registered with.
   ~Service();
@@ -92,10 +99,38 @@ class Service {
   void Drain();
 
  private:
+  friend class Server;
   class Impl;
   explicit Service(std::unique_ptr<Impl> impl);
+  // With options that are within bounds.
+  static std::unique_ptr<Service> Create(std::shared_ptr<MessageLog> log,
+                                         const ServiceOptions& options,
+                                         std::unique_ptr<Access> access);
+  // Why a caller is not served over its connection, whatever it calls; OK if it
+  // may be. Counts what it refuses.
+  absl::Status RefusalOf(const Caller& caller);
 
   std::unique_ptr<Impl> impl_;
 };
+
+// As Server::Start, with credentials of the program's own instead of
+// ServerOptions::tls: what they encrypt counts as encrypted, and whom they
+// identify has that identity (AccessOptions). The server keeps them.
+absl::StatusOr<std::unique_ptr<Server>> StartServer(
+    ServerOptions options,
+    std::shared_ptr<grpc::ServerCredentials> credentials);
+
+// As Client::Connect, with credentials of the program's own instead of
+// ClientOptions::tls. They are used for each connection that the client makes.
+Client Connect(ClientOptions options,
+               std::shared_ptr<grpc::ChannelCredentials> credentials);
+
+// A client over a channel that the program has. It makes no other one, and
+// never discards it, so that it is gRPC that connects again, at its own pace;
+// options that are about the connection (the target, tls, keepalive, the proxy)
+// are not used. What this client expects of a channel is up to the program: a
+// receive limit of 17 MiB (GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH) and keepalive.
+Client ConnectOver(std::shared_ptr<grpc::Channel> channel,
+                   ClientOptions options = {});
 
 }  // namespace messenger

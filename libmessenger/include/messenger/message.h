@@ -347,6 +347,8 @@ struct ProducerInfo {
   std::uint64_t epoch = 0;
   // When it was opened, or has stored something, last.
   Timestamp last_used = {};
+  // The identity that it belongs to; empty: to none.
+  std::string owner = {};
 };
 
 }  // namespace messenger

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,7 +15,12 @@
 #include "messenger/client.h"
 #include "messenger/log.h"
 #include "messenger/message.h"
+#include "messenger/security.h"
 #include "messenger/stats.h"
+
+namespace grpc {
+class ServerCredentials;
+}  // namespace grpc
 
 namespace messenger {
 
@@ -81,15 +87,21 @@ struct ServiceOptions {
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(30);
   static constexpr Bounds<std::chrono::milliseconds> kKeepalive =
       ClientOptions::kKeepalive;
+  // Who may use it, and for what. Default: this machine, for everything.
+  AccessOptions access = {};
 };
 
 struct ServerOptions {
-  // HOST:PORT to listen on (see ParseAddress), neither encrypted nor
-  // authenticated. HOST is an IPv4 address, an IPv6 address in brackets, or a
-  // name, of which all addresses are taken; 0.0.0.0 is every IPv4 address,
+  // HOST:PORT to listen on (see ParseAddress). HOST is an IPv4 address, an IPv6
+  // address in brackets, or a name, of which all addresses are taken; 0.0.0.0
+  // is every IPv4 address,
   // [::] every IPv6 and IPv4 address. Port 0 takes a free one (see
   // `Server::port`). Empty: no TCP port, only `LocalClient`.
   std::string listen = "0.0.0.0:51075";
+  // Encrypts the connections to it, and says which clients are let in. Default:
+  // it is not encrypted, and serves this machine only (AccessOptions), though
+  // it listens on every address.
+  std::optional<ServerTls> tls = std::nullopt;
   // The log to serve. Default: what `open_log` returns, or else a new memory
   // log.
   std::shared_ptr<MessageLog> log = nullptr;
@@ -183,8 +195,16 @@ class Server {
   void Wait();
 
  private:
+  friend absl::StatusOr<std::unique_ptr<Server>> StartServer(
+      ServerOptions options,
+      std::shared_ptr<grpc::ServerCredentials> credentials);
+
   class Impl;
   explicit Server(std::unique_ptr<Impl> impl);
+  // Null: those that the options ask for.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      ServerOptions options,
+      std::shared_ptr<grpc::ServerCredentials> credentials);
 
   std::unique_ptr<Impl> impl_;
 };

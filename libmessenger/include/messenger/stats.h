@@ -53,6 +53,11 @@ struct RefusalStats {
   // CANCELLED: whoever wanted it is gone. Of a log alone: calls that end so are
   // no errors.
   std::uint64_t cancelled = 0;
+  // UNAUTHENTICATED: a token that is not valid, or none where one is needed.
+  std::uint64_t unauthenticated = 0;
+  // PERMISSION_DENIED: a right that is missing, a producer of somebody else, a
+  // connection over which the service is not used.
+  std::uint64_t denied = 0;
   // WRONG_LAST_SEQUENCE: a conditional append whose condition did not hold.
   std::uint64_t condition = 0;
   // ABORTED: an append that followed one that had failed.
@@ -83,6 +88,9 @@ struct SendStats {
   std::uint64_t stalls = 0;
   // Requests that waited for other calls' appends: see max_append_bytes.
   std::uint64_t waits = 0;
+  // Streams that were cut off half a second after they had lost the right,
+  // before all of their appends were answered.
+  std::uint64_t expelled = 0;
   // Bytes of appends that are under way, and of those that wait, now.
   std::uint64_t appending_bytes = 0;
   std::uint64_t waiting_bytes = 0;
@@ -106,6 +114,8 @@ struct ReadStats {
   // since all frames held more than max_frames_in_flight_bytes.
   std::uint64_t stalled = 0;
   std::uint64_t crowded_out = 0;
+  // And those that had not ended half a second after they had lost the right.
+  std::uint64_t expelled = 0;
   // Bytes of log memory that frames on their way hold, now.
   std::uint64_t held_bytes = 0;
 };

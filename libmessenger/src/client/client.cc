@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
@@ -15,6 +16,7 @@
 #include "base/target.h"
 #include "client/channel_list.h"
 #include "client/connection.h"
+#include "client/credentials.h"
 #include "client/producer_list.h"
 #include "client/send_pipeline.h"
 #include "client/send_window.h"
@@ -22,6 +24,7 @@
 #include "client/thread_pool.h"
 #include "client/timers.h"
 #include "messenger/address.h"
+#include "messenger/grpc.h"
 #include "messenger/v1/messenger.pb.h"
 #include "wire/channel_name.h"
 #include "wire/producers.h"
@@ -86,6 +89,16 @@ absl::Status CheckAddresses(ClientOptions* options) {
         options->target));
   }
   return absl::OkStatus();
+}
+
+// Those of the program's own encrypt, or not, as it pleases.
+absl::Status CheckOwnCredentials(ClientOptions* options) {
+  if (options->tls) {
+    return absl::InvalidArgumentError(
+        "tls: together with credentials; a client has one of them");
+  }
+  options->insecure_token = true;
+  return CheckCredentials(*options);
 }
 
 }  // namespace
@@ -196,6 +209,23 @@ class Client::Impl {
             .connections = connector_ ? connector_->connections() : 0};
   }
 
+  // With the client's own token, or this one.
+  absl::StatusOr<std::chrono::nanoseconds> Ping(
+      const std::optional<std::string>& token = std::nullopt) {
+    // The smallest question that only this service answers.
+    v1::ListChannelsRequest request;
+    request.set_page_size(1);
+    v1::ListChannelsResponse response;
+    const auto start = std::chrono::steady_clock::now();
+    absl::Status status = WithConnection([&](Connection& connection) {
+      absl::Status s = connection.Call("ListChannels", request, &response,
+                                       options_.call_timeout, token);
+      return s.ok() ? ChannelList().Add(response) : s;
+    });
+    if (!status.ok()) return status;
+    return std::chrono::steady_clock::now() - start;
+  }
+
   absl::Status CheckHealth() {
     return WithConnection([&](Connection& connection) {
       return connection.CheckHealth(options_.call_timeout);
@@ -245,8 +275,33 @@ std::shared_ptr<Client::Impl> Client::Impl::Make(
 Client Client::Connect(ClientOptions options) {
   absl::Status status = Check(options);
   if (status.ok()) status = CheckAddresses(&options);
+  if (status.ok()) status = CheckCredentials(options);
   return Client(Impl::Make(status, options,
                            [&] { return Connector::ToTarget(options); }));
+}
+
+Client Connect(ClientOptions options,
+               std::shared_ptr<grpc::ChannelCredentials> credentials) {
+  absl::Status status = Check(options);
+  if (status.ok()) status = CheckAddresses(&options);
+  if (status.ok()) status = CheckOwnCredentials(&options);
+  if (status.ok() && !credentials) {
+    status = absl::InvalidArgumentError("credentials: null");
+  }
+  return Client(Client::Impl::Make(status, options, [&] {
+    return Connector::ToTarget(options, credentials);
+  }));
+}
+
+Client ConnectOver(std::shared_ptr<grpc::Channel> channel,
+                   ClientOptions options) {
+  absl::Status status = Check(options);
+  if (status.ok()) status = CheckOwnCredentials(&options);
+  if (status.ok() && !channel) {
+    status = absl::InvalidArgumentError("channel: null");
+  }
+  return Client(Client::Impl::Make(
+      status, options, [&] { return Connector::Over(channel, options); }));
 }
 
 Client Client::FromFd(int fd, ClientOptions options) {
@@ -254,6 +309,7 @@ Client Client::FromFd(int fd, ClientOptions options) {
   if (status.ok() && fd < 0) {
     status = absl::UnavailableError("fd: not a connected socket");
   }
+  if (status.ok()) status = CheckOwnCredentials(&options);
   bool taken = false;
   Client client(Impl::Make(status, options, [&] {
     taken = true;
@@ -461,16 +517,19 @@ absl::Status Client::DeleteProducer(std::string_view channel,
 
 absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
-  // The smallest question that only this service answers.
-  v1::ListChannelsRequest request;
-  request.set_page_size(1);
-  v1::ListChannelsResponse response;
-  const auto start = std::chrono::steady_clock::now();
-  absl::Status status = impl_->Call("ListChannels", request, &response, [&] {
-    return ChannelList().Add(response);
-  });
-  if (!status.ok()) return status;
-  return std::chrono::steady_clock::now() - start;
+  return impl_->Ping();
+}
+
+absl::StatusOr<std::chrono::nanoseconds> Client::PingAs(
+    const std::string& token) {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
+  if (!impl_->status().ok()) return impl_->status();
+  ClientOptions options = impl_->options();
+  options.token_file.clear();
+  options.token = token;
+  if (token.empty()) return absl::InvalidArgumentError("token: is empty");
+  if (absl::Status s = CheckTokens(options); !s.ok()) return s;
+  return impl_->Ping(token);
 }
 
 absl::Status Client::CheckHealth() {

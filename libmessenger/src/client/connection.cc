@@ -7,6 +7,8 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -114,6 +116,13 @@ bool IsTooLarge(const grpc::Status& status) {
   return message.find("metadata size exceeds") != std::string::npos;
 }
 
+// What can be told of a peer by how it takes a handshake.
+constexpr std::string_view kSpeaksNoTls = "it does not speak TLS";
+constexpr std::string_view kNotTrusted =
+    "the server's certificate comes from no CA that is trusted here, or is not "
+    "valid at present";
+constexpr std::string_view kHungUp = "it has closed the new connection";
+
 // What gRPC says of a connection that fails, without the way it got there:
 // "failed to connect to all addresses; last error: …: Connection refused".
 std::string_view CauseIn(std::string_view message) {
@@ -123,9 +132,28 @@ std::string_view CauseIn(std::string_view message) {
   }
   constexpr std::string_view kSeparator = ": ";
   const std::size_t last = message.rfind(kSeparator);
-  return last == std::string_view::npos
-             ? message
-             : message.substr(last + kSeparator.size());
+  if (last == std::string_view::npos) return message;
+  const std::string_view cause = message.substr(last + kSeparator.size());
+  // OpenSSL's errors: "error:0A00010B:SSL routines::wrong version number".
+  constexpr std::string_view kRoutines = "SSL routines::";
+  const std::size_t routines = cause.find(kRoutines);
+  if (routines != std::string_view::npos) {
+    const std::string_view reason = cause.substr(routines + kRoutines.size());
+    if (reason == "wrong version number") return kSpeaksNoTls;
+    return reason == "certificate verify failed" ? kNotTrusted : reason;
+  }
+  return cause == "Socket closed" ? kHungUp : cause;
+}
+
+// Whether a connection failed, with this `cause`, although something was there.
+bool IsOfHandshake(std::string_view message, std::string_view cause) {
+  // Of gRPC's two kinds of credentials, and of the verifier.
+  constexpr std::array<std::string_view, 3> kMarks = {
+      "Ssl handshake failed", "Tls handshake failed",
+      "verification check failed"};
+  return cause == kHungUp || std::ranges::any_of(kMarks, [&](auto mark) {
+           return message.find(mark) != std::string_view::npos;
+         });
 }
 
 // Where a call ends that somebody waits for.
@@ -173,6 +201,7 @@ absl::Status OfOurCall(const absl::Status& status) {
 
 void Connection::PrepareStream(grpc::ClientContext* context, const char* method,
                                ByteStream* reactor) {
+  token_->AddTo(context);
   stub_.PrepareBidiStreamingCall(context, FullName(kServiceName, method), {},
                                  reactor);
 }
@@ -181,18 +210,27 @@ void Connection::StartCall(grpc::ClientContext* context, const char* method,
                            const grpc::ByteBuffer* request,
                            grpc::ByteBuffer* response,
                            std::function<void(grpc::Status)> on_end) {
+  token_->AddTo(context);
   stub_.UnaryCall(context, FullName(kServiceName, method), {}, request,
                   response, std::move(on_end));
+}
+
+absl::Status Connection::StatusOf(const grpc::Status& status) const {
+  absl::Status s = StatusOfOurCall(status);
+  if (!absl::IsUnauthenticated(s) || !token_->WasReplaced()) return s;
+  return absl::UnavailableError(fmt::format(
+      "{}does not know the token any more, which was replaced", kIt));
 }
 
 absl::Status Connection::Call(const char* method,
                               const google::protobuf::MessageLite& request,
                               google::protobuf::MessageLite* response,
-                              std::chrono::milliseconds timeout) {
+                              std::chrono::milliseconds timeout,
+                              const std::optional<std::string>& token) {
   grpc::ByteBuffer response_bytes;
   absl::Status status = CallRaw(FullName(kServiceName, method),
                                 rpc::MakeBuffer(request.SerializeAsString()),
-                                &response_bytes, timeout);
+                                &response_bytes, timeout, token);
   if (absl::IsUnimplemented(status) && IsNew(method)) {
     return absl::UnimplementedError(fmt::format(
         "the server does not know {}: it is older than this client, or no "
@@ -236,9 +274,15 @@ absl::Status Connection::CheckHealth(std::chrono::milliseconds timeout) {
 absl::Status Connection::CallRaw(const std::string& method,
                                  const grpc::ByteBuffer& request,
                                  grpc::ByteBuffer* response,
-                                 std::chrono::milliseconds timeout) {
+                                 std::chrono::milliseconds timeout,
+                                 const std::optional<std::string>& token) {
   grpc::ClientContext context;
   UnaryEnd end;
+  if (token) {
+    AddToken(&context, *token);
+  } else {
+    token_->AddTo(&context);
+  }
   stub_.UnaryCall(&context, method, {}, &request, response,
                   [&end](grpc::Status result) { end.Set(std::move(result)); });
   // Not a deadline of gRPC's: its timers stand still while the wall clock is
@@ -257,37 +301,62 @@ absl::Status Connection::CallRaw(const std::string& method,
   return StatusOfCall(status);
 }
 
-std::shared_ptr<Connector> Connector::ToTarget(const ClientOptions& options) {
-  return std::make_shared<Connector>(options, nullptr);
+std::shared_ptr<Connector> Connector::ToTarget(
+    const ClientOptions& options,
+    std::shared_ptr<grpc::ChannelCredentials> credentials) {
+  const std::string first_hop = TargetUri(
+      options.http_proxy.empty() ? options.target : options.http_proxy);
+  const auto own = std::make_shared<ConnectionCredentials>(options);
+  grpc::ChannelArguments arguments = Arguments(options);
+  if (!credentials && options.tls) {
+    arguments.SetSslTargetNameOverride(own->server_name());
+  }
+  return std::make_shared<Connector>(
+      options,
+      Parts{.name = options.http_proxy.empty()
+                        ? options.target
+                        : fmt::format("{} (through the proxy {})",
+                                      options.target, options.http_proxy),
+            .make = [first_hop, own, arguments,
+                     credentials = std::move(credentials)] {
+              return grpc::CreateCustomChannel(
+                  first_hop, credentials ? credentials : own->Get(), arguments);
+            }});
 }
 
 std::shared_ptr<Connector> Connector::ToFd(int fd,
                                            const ClientOptions& options) {
   return std::make_shared<Connector>(
-      options,
-      std::make_shared<Connection>(grpc::CreateCustomInsecureChannelFromFd(
-          "local", fd, Arguments(options))));
+      options, Parts{.name = {},
+                     .can_reconnect = false,
+                     .first = grpc::CreateCustomInsecureChannelFromFd(
+                         "local", fd, Arguments(options))});
 }
 
-Connector::Connector(ClientOptions options, std::shared_ptr<Connection> only)
-    : options_(std::move(options)),
-      name_(only != nullptr ? std::string()
-            : options_.http_proxy.empty()
-                ? options_.target
-                : fmt::format("{} (through the proxy {})", options_.target,
-                              options_.http_proxy)),
-      can_reconnect_(only == nullptr),
-      connection_(std::move(only)),
-      connections_(can_reconnect_ ? 0 : 1) {}
+std::shared_ptr<Connector> Connector::Over(
+    std::shared_ptr<grpc::Channel> channel, const ClientOptions& options) {
+  return std::make_shared<Connector>(
+      options, Parts{.name = {}, .first = std::move(channel)});
+}
+
+Connector::Connector(const ClientOptions& options, Parts parts)
+    : on_notice_(options.on_notice),
+      encrypts_(options.tls.has_value()),
+      token_(std::make_shared<CallToken>(options)),
+      name_(std::move(parts.name)),
+      name_in_errors_(options.name_in_errors.empty() ? name_
+                                                     : options.name_in_errors),
+      can_reconnect_(parts.can_reconnect),
+      make_(std::move(parts.make)),
+      connection_(parts.first ? std::make_shared<Connection>(
+                                    std::move(parts.first), token_)
+                              : nullptr),
+      connections_(connection_ ? 1 : 0) {}
 
 std::shared_ptr<Connection> Connector::Get() {
   absl::MutexLock lock(&mu_);
   if (!connection_) {
-    const std::string& first_hop =
-        options_.http_proxy.empty() ? options_.target : options_.http_proxy;
-    connection_ = std::make_shared<Connection>(grpc::CreateCustomChannel(
-        TargetUri(first_hop), grpc::InsecureChannelCredentials(),
-        Arguments(options_)));
+    connection_ = std::make_shared<Connection>(make_(), token_);
     ++connections_;
   }
   return connection_;
@@ -300,11 +369,11 @@ std::uint64_t Connector::connections() {
 
 void Connector::Discard(const std::shared_ptr<Connection>& connection) {
   absl::MutexLock lock(&mu_);
-  if (can_reconnect_ && connection_ == connection) connection_.reset();
+  if (make_ && connection_ == connection) connection_.reset();
 }
 
 void Connector::ReportAway(const absl::Status& reason) {
-  if (!options_.on_notice) return;
+  if (!on_notice_) return;
   bool lost = false;
   std::optional<std::uint64_t> untold;
   {
@@ -313,13 +382,13 @@ void Connector::ReportAway(const absl::Status& reason) {
     lost = was_connected_;
   }
   if (!untold) return;
-  options_.on_notice(fmt::format("{} {}: {}; trying again{}",
-                                 lost ? "lost" : "cannot reach", name_,
-                                 MessageOf(reason), TimesMore(*untold)));
+  on_notice_(fmt::format("{} {}: {}; trying again{}",
+                         lost ? "lost" : "cannot reach", name_,
+                         MessageOf(reason), TimesMore(*untold)));
 }
 
 void Connector::ReportBack() {
-  if (!options_.on_notice) return;
+  if (!on_notice_) return;
   std::chrono::duration<double> away;
   {
     absl::MutexLock lock(&mu_);
@@ -328,7 +397,7 @@ void Connector::ReportBack() {
     away = now - away_.since().value_or(now);
     if (!away_.Ends(now)) return;
   }
-  options_.on_notice(
+  on_notice_(
       fmt::format("connected to {} after {:.1f} s", name_, away.count()));
 }
 
@@ -346,12 +415,18 @@ absl::Status Connector::WithAddress(const absl::Status& status) const {
     default:
       break;
   }
-  if (name_.empty()) return status;
-  const std::string_view message = MessageOf(status);
+  if (name_in_errors_.empty()) return status;
+  std::string message(MessageOf(status));
+  if (message == kHungUp) {
+    message += encrypts_ ? ": it may want a client certificate, or not accept "
+                           "this one"
+                         : ": it may want TLS";
+  }
   return WithMessage(
       status, message.starts_with(kIt)
-                  ? fmt::format("{} {}", name_, message.substr(kIt.size()))
-                  : fmt::format("{}: {}", name_, message));
+                  ? fmt::format("{} {}", name_in_errors_,
+                                std::string_view(message).substr(kIt.size()))
+                  : fmt::format("{}: {}", name_in_errors_, message));
 }
 
 absl::Status NotAnswered(std::chrono::nanoseconds waited) {
@@ -385,10 +460,15 @@ absl::Status StatusOfCall(const grpc::Status& status) {
       return absl::UnavailableError(
           fmt::format("the call was cut off: {}",
                       Printable(rpc::Excerpt(status.error_message()))));
-    case grpc::StatusCode::UNAVAILABLE:
-      return rpc::WithDetailsOf(
-          status, absl::UnavailableError(Printable(
-                      rpc::Excerpt(CauseIn(status.error_message())))));
+    case grpc::StatusCode::UNAVAILABLE: {
+      const std::string message = status.error_message();
+      const std::string_view cause = CauseIn(message);
+      absl::Status away = rpc::WithDetailsOf(
+          status, absl::UnavailableError(Printable(rpc::Excerpt(cause))));
+      return IsOfHandshake(message, cause)
+                 ? WithReason(std::move(away), reason::kHandshakeFailed)
+                 : away;
+    }
     default:
       return rpc::FromGrpc(status);
   }

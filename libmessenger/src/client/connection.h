@@ -11,12 +11,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "base/notice_pace.h"
+#include "client/credentials.h"
 #include "messenger/client.h"
 
 namespace messenger {
@@ -37,8 +40,10 @@ class Connection {
   // one was exceeded.
   static constexpr int kMaxReceiveBytes = (17 << 20) - 1;
 
-  explicit Connection(std::shared_ptr<grpc::Channel> channel)
-      : stub_(std::move(channel)) {}
+  // `token` goes with its calls.
+  Connection(std::shared_ptr<grpc::Channel> channel,
+             std::shared_ptr<CallToken> token)
+      : token_(std::move(token)), stub_(std::move(channel)) {}
 
   // Prepares a streaming call; StartCall on the reactor starts it. `method` is
   // its name within the service.
@@ -51,12 +56,18 @@ class Connection {
                  const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
                  std::function<void(grpc::Status)> on_end);
 
+  // The status of a stream that has ended: as StatusOfOurCall, but UNAVAILABLE
+  // if its token was not valid, and is another one by now.
+  absl::Status StatusOf(const grpc::Status& status) const;
+
   // Blocks until the answer is there or `timeout` is over. DATA_LOSS if it is
-  // not an encoded Response.
+  // not an encoded Response. `token`, if there is one, takes the place of the
+  // connection's.
   absl::Status Call(const char* method,
                     const google::protobuf::MessageLite& request,
                     google::protobuf::MessageLite* response,
-                    std::chrono::milliseconds timeout);
+                    std::chrono::milliseconds timeout,
+                    const std::optional<std::string>& token = std::nullopt);
 
   // Asks gRPC's health service after the message service. UNAVAILABLE if that
   // is not SERVING, UNIMPLEMENTED if there is no health service.
@@ -67,8 +78,10 @@ class Connection {
   absl::Status CallRaw(const std::string& method,
                        const grpc::ByteBuffer& request,
                        grpc::ByteBuffer* response,
-                       std::chrono::milliseconds timeout);
+                       std::chrono::milliseconds timeout,
+                       const std::optional<std::string>& token = std::nullopt);
 
+  const std::shared_ptr<CallToken> token_;
   grpc::GenericStub stub_;
 };
 
@@ -81,9 +94,16 @@ class Connector {
  public:
   // The options' target is what ParseTarget has returned, and http_proxy empty
   // or an address.
-  static std::shared_ptr<Connector> ToTarget(const ClientOptions& options);
+  // Credentials of the program's own take the place of those that the options
+  // ask for.
+  static std::shared_ptr<Connector> ToTarget(
+      const ClientOptions& options,
+      std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr);
   // Takes ownership of `fd`. There is only this one connection.
   static std::shared_ptr<Connector> ToFd(int fd, const ClientOptions& options);
+  // There is only this one connection, which gRPC makes again when it is lost.
+  static std::shared_ptr<Connector> Over(std::shared_ptr<grpc::Channel> channel,
+                                         const ClientOptions& options);
 
   bool can_reconnect() const { return can_reconnect_; }
 
@@ -94,12 +114,12 @@ class Connector {
   std::uint64_t connections() ABSL_LOCKS_EXCLUDED(mu_);
 
   // `connection` has failed: Get makes another one, if it was the present one
-  // and that is possible. The caller keeps its reference.
+  // and another one can be made. The caller keeps its reference.
   void Discard(const std::shared_ptr<Connection>& connection)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // An error of a call on one of the connections, as it is told the user: with
-  // the server's address. Contract errors, which are about the request, stay as
+  // the server's name. Contract errors, which are about the request, stay as
   // they are. Apply it once.
   absl::Status WithAddress(const absl::Status& status) const;
 
@@ -109,13 +129,25 @@ class Connector {
   void ReportAway(const absl::Status& reason) ABSL_LOCKS_EXCLUDED(mu_);
   void ReportBack() ABSL_LOCKS_EXCLUDED(mu_);
 
-  Connector(ClientOptions options, std::shared_ptr<Connection> only);
+  // How another connection is made; null: there is only the first one.
+  using Make = std::function<std::shared_ptr<grpc::Channel>()>;
+  struct Parts {
+    std::string name;
+    bool can_reconnect = true;
+    Make make = nullptr;
+    std::shared_ptr<grpc::Channel> first = nullptr;
+  };
+  Connector(const ClientOptions& options, Parts parts);
 
  private:
-  const ClientOptions options_;
-  // The server, as errors name it. Empty: it has no address.
+  const std::function<void(std::string_view)> on_notice_;
+  const bool encrypts_;
+  const std::shared_ptr<CallToken> token_;
+  // The server, as notices and errors name it. Empty: it has no address.
   const std::string name_;
+  const std::string name_in_errors_;
   const bool can_reconnect_;
+  const Make make_;
   absl::Mutex mu_;
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mu_);
   std::uint64_t connections_ ABSL_GUARDED_BY(mu_);

@@ -73,7 +73,7 @@ class Feed::Call final : public ByteStream, public rpc::SelfOwned<Feed::Call> {
   void OnDone(const grpc::Status& status) override {
     // The task may be over, and *this gone, before Post returns.
     const std::shared_ptr<Strand> strand = owner_->strand_;
-    strand->Post([self = Release(), status = StatusOfOurCall(status)] {
+    strand->Post([self = Release(), status = connection_->StatusOf(status)] {
       self->owner_->OnCallEnd(status, self->connection_);
     });
   }

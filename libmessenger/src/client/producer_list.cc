@@ -32,7 +32,8 @@ absl::StatusOr<ProducerInfo> ToInfo(const v1::Producer& producer) {
       .generation = producer.generation(),
       .last_producer_sequence = producer.last_producer_sequence(),
       .epoch = producer.epoch(),
-      .last_used = last_used.value_or(Timestamp())};
+      .last_used = last_used.value_or(Timestamp()),
+      .owner = producer.owner()};
   const bool possible =
       !info.channel.empty() && wire::ResolveChannelName(info.channel).ok() &&
       wire::CheckProducerName("name", info.name).ok() &&

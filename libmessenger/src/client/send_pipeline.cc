@@ -110,7 +110,7 @@ class SendPipeline::Stream final : public ByteStream,
   }
   void OnWriteDone(bool ok) override { pipeline_->OnWritten(ok); }
   void OnDone(const grpc::Status& status) override {
-    pipeline_->OnEnd(StatusOfOurCall(status));
+    pipeline_->OnEnd(connection_->StatusOf(status));
     const std::shared_ptr<Strand> strand = pipeline_->strand_;
     strand->Post([self = Release()]() mutable {
       const std::shared_ptr<SendPipeline> pipeline = self->pipeline_;

@@ -109,7 +109,7 @@ void Acceptor::Run() {
   bool stuck = false;
   for (eventfd_t stop = 0; eventfd_read(stop_.get(), &stop) != 0;) {
     Wait(!stuck);
-    ForgetEnded();
+    TakeEvents();
     EndSilent();
     stuck = !AcceptAll();
     if (notices_.due() <= SteadyClock::now()) TellNotice();
@@ -163,7 +163,7 @@ void Acceptor::EndSilent() {
   }
 }
 
-void Acceptor::ForgetEnded() {
+void Acceptor::TakeEvents() {
   std::array<epoll_event, 128> events;
   int count = 0;
   do {
@@ -173,7 +173,11 @@ void Acceptor::ForgetEnded() {
       const epoll_event& event = events.at(static_cast<std::size_t>(i));
       const std::uint64_t id = event.data.u64;  // it is packed: no reference
       const auto it = connections_.find(id);
-      if ((event.events & EPOLLHUP) == 0 || it == connections_.end()) continue;
+      if (it == connections_.end()) continue;
+      if ((event.events & EPOLLHUP) == 0) {
+        OnReadable(id, &it->second);
+        continue;
+      }
       // Closing it is not enough while gRPC has the socket open.
       epoll_ctl(watched_.get(), EPOLL_CTL_DEL, it->second.duplicate.get(),
                 nullptr);
@@ -181,6 +185,29 @@ void Acceptor::ForgetEnded() {
       connections_.erase(it);
     }
   } while (count == Narrow<int>(events.size()));
+}
+
+void Acceptor::OnReadable(std::uint64_t id, Connection* connection) {
+  if (!connection->waiting.valid()) return;
+  char first = 0;
+  const ssize_t got =
+      recv(connection->waiting.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  // It has closed its end, or its connection has failed.
+  if (got <= 0) {
+    shutdown(connection->waiting.get(), SHUT_RDWR);
+    return connection->waiting.Close();
+  }
+  // What else comes is not for this thread.
+  epoll_event event = {.events = EPOLLET, .data = {.u64 = id}};
+  epoll_ctl(watched_.get(), EPOLL_CTL_MOD, connection->duplicate.get(), &event);
+  // RFC 8446, 5.1: the type of a record with a handshake.
+  constexpr char kHandshake = 22;
+  hand_over_(
+      {.listening_socket = connection->listening_socket,
+       .connection = std::move(connection->waiting),
+       .peer = connection->peer,
+       .protocol = first == kHandshake ? Protocol::kTls : Protocol::kOther});
 }
 
 bool Acceptor::AcceptAll() {
@@ -240,34 +267,37 @@ void Acceptor::Take(int listening_socket, Descriptor connection,
   if (const auto refusal = Admit(network)) {
     return Refuse(*refusal, network, std::move(connection));
   }
-  if (!Watch(connection, network)) {
+  if (!Watch(listening_socket, &connection, peer)) {
     bounds_.Remove(network);
-    return Refuse(Refusal::kNoDescriptor, network, std::move(connection));
+    Refuse(Refusal::kNoDescriptor, network, std::move(connection));
   }
-  hand_over_(listening_socket, std::move(connection));
 }
 
 std::optional<Refusal> Acceptor::Admit(const Network& network) {
   std::optional<Refusal> refusal = bounds_.Add(network);
   if (refusal) {
     // There may be room, but for what has ended just now.
-    ForgetEnded();
+    TakeEvents();
     refusal = bounds_.Add(network);
   }
   return refusal;
 }
 
-bool Acceptor::Watch(const Descriptor& connection, const Network& network) {
-  Descriptor duplicate(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+bool Acceptor::Watch(int listening_socket, Descriptor* connection,
+                     const sockaddr_storage& peer) {
+  Descriptor duplicate(fcntl(connection->get(), F_DUPFD_CLOEXEC, 0));
   if (!duplicate.valid()) return false;
   const std::uint64_t id = next_id_++;
-  // Nothing but EPOLLHUP, which needs no asking, and is told once.
-  epoll_event event = {.events = EPOLLET, .data = {.u64 = id}};
+  // EPOLLHUP needs no asking, and is told once.
+  epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.u64 = id}};
   if (epoll_ctl(watched_.get(), EPOLL_CTL_ADD, duplicate.get(), &event) != 0) {
     return false;
   }
-  connections_.emplace(
-      id, Connection{.duplicate = std::move(duplicate), .network = network});
+  connections_.emplace(id, Connection{.duplicate = std::move(duplicate),
+                                      .network = NetworkOf(peer),
+                                      .waiting = std::move(*connection),
+                                      .listening_socket = listening_socket,
+                                      .peer = peer});
   newcomers_.push_back(
       {.due = SteadyClock::now() + handshake_timeout_, .id = id});
   return true;

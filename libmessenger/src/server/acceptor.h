@@ -23,6 +23,10 @@
 
 namespace messenger {
 
+// Within which a peer that has connected must have said that it speaks HTTP/2.
+inline constexpr std::chrono::milliseconds kHandshakeTimeout =
+    std::chrono::seconds(20);
+
 // Accepts what comes to a listener, within bounds, and hands it over. gRPC
 // could do this itself, but never accepts again once the process has run out of
 // descriptors, and has no bounds.
@@ -30,6 +34,9 @@ namespace messenger {
 // A connection that is refused is accepted and reset, so that its peer knows at
 // once. For when there are no descriptors left, one is held in reserve. What is
 // refused is counted, and told once a while.
+//
+// What a peer sends first tells whether it speaks TLS; until then, gRPC need
+// not know of it.
 //
 // To know when a connection ends, a duplicate of its descriptor is watched:
 // whoever has taken a connection over shuts it down before closing it.
@@ -45,14 +52,21 @@ class Acceptor {
     std::size_t max_connections_per_address;
     // A connection that has not said within this time that it speaks HTTP/2 is
     // ended.
-    std::chrono::milliseconds handshake_timeout = std::chrono::seconds(20);
+    std::chrono::milliseconds handshake_timeout = kHandshakeTimeout;
     // Called on the acceptor's thread, must not block. May be empty.
     std::function<void(std::string_view notice)> on_notice;
   };
+  // What a peer speaks, by the first byte that it has sent.
+  enum class Protocol { kTls, kOther };
+  struct Accepted {
+    int listening_socket;
+    Descriptor connection;
+    sockaddr_storage peer;
+    Protocol protocol;
+  };
   // Takes a connection over, and the duty to close it. Called on the
   // acceptor's thread, never after Stop has returned.
-  using HandOver =
-      absl::AnyInvocable<void(int listening_socket, Descriptor connection)>;
+  using HandOver = absl::AnyInvocable<void(Accepted accepted)>;
 
   // Listens, and accepts. UNAVAILABLE if it cannot, or if there are no
   // descriptors for it.
@@ -64,7 +78,7 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
 
   // Listens no longer. Connections that were handed over stay; others are
-  // reset. Blocks until a hand-over that is under way has returned.
+  // ended. Blocks until a hand-over that is under way has returned.
   void Stop();
 
   // Connections that were refused.
@@ -76,6 +90,10 @@ class Acceptor {
   struct Connection {
     Descriptor duplicate;
     Network network;
+    // Until the peer has sent something.
+    Descriptor waiting;
+    int listening_socket;
+    sockaddr_storage peer;
   };
   struct Newcomer {
     TimePoint due;  // when it must have said that it speaks HTTP/2
@@ -93,8 +111,10 @@ class Acceptor {
   // When something is to be done even if nothing happens; TimePoint::max() if
   // there is nothing.
   TimePoint NextTime() const;
-  // Forgets connections that have ended.
-  void ForgetEnded();
+  // Hands over the connections whose peers have begun to speak, and forgets
+  // those that have ended.
+  void TakeEvents();
+  void OnReadable(std::uint64_t id, Connection* connection);
   // Ends those that should have said something.
   void EndSilent();
   // Accepts from all sockets; false if it must wait with the next time.
@@ -102,12 +122,14 @@ class Acceptor {
   Next AcceptNext(int listening_socket);
   // Accepts one and resets it, with the descriptor in reserve.
   Next Shed(int listening_socket);
-  // Hands over, or refuses.
+  // Waits for what its peer says, or refuses it.
   void Take(int listening_socket, Descriptor connection,
             const sockaddr_storage& peer);
   // Counts it, if it is within the bounds.
   std::optional<Refusal> Admit(const Network& network);
-  bool Watch(const Descriptor& connection, const Network& network);
+  // False, and the connection stays, if there is no descriptor for it.
+  bool Watch(int listening_socket, Descriptor* connection,
+             const sockaddr_storage& peer);
   // Resets it, and counts that.
   void Refuse(Refusal refusal, const Network& network, Descriptor connection);
   void TellNotice();

@@ -5,10 +5,14 @@
 #include <grpcpp/support/status.h>
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "messenger/stats.h"
+#include "security/access.h"
 #include "server/service_core.h"
 
 namespace messenger {
@@ -34,12 +38,23 @@ class Call {
   std::uint64_t connection() const { return connection_; }
 
   // OK, if the call may do now what its method does with `channel`; otherwise
-  // why it ends. All that a client wants done asks here: every call, and each
-  // request of a SendMessages stream, before it is parsed, without a channel,
-  // and then with its channel; and a ReadMessages stream before each read of
-  // the log and each frame that was held back, so that it ends when the answer
-  // changes. A reader that waits asks when it is woken.
+  // why it ends. Without a channel: if it may do that with some channel. All
+  // that a client wants done asks here: every call, and each request of a
+  // SendMessages stream, before it is parsed, without a channel, and then with
+  // its channel; and a ReadMessages stream before each read of the log and each
+  // frame that was held back, so that it ends when the answer changes. A reader
+  // that waits asks when it is woken.
   absl::Status Admit(std::string_view channel = {}) const;
+
+  // Whether its caller may do with `channel`, or if that is empty, with some
+  // channel, what the method does, be the service drained or not.
+  bool MayUse(std::string_view channel) const;
+
+  // As Admit, of a call that sends to `channel`: under which names it may.
+  absl::StatusOr<Sender> AdmitSender(std::string_view channel) const;
+
+  // Whether the answer may change with the rules.
+  bool depends_on_rules() const { return caller_ != nullptr; }
 
   // What the call is told when it ends. Called once for each call: an error is
   // counted by its reason, unless it is CANCELLED: then nobody is left to be
@@ -50,6 +65,8 @@ class Call {
   ServiceCore* core_;
   Method method_;
   std::uint64_t connection_;
+  // Null if it may do everything, whatever the rules will be.
+  std::shared_ptr<const Caller> caller_;
 };
 
 }  // namespace messenger

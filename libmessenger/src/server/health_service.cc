@@ -1,5 +1,6 @@
 #include "server/health_service.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@
 
 namespace messenger {
 namespace {
+
+constexpr std::size_t kMaxAwaited = 16;
 
 // The service of a HealthCheckRequest, of which an empty one asks after the
 // server. Nothing if it is malformed.
@@ -30,9 +33,9 @@ std::optional<std::string> ParseService(const grpc::ByteBuffer& request) {
 
 }  // namespace
 
-class HealthService::Unknown final : public grpc::ServerGenericBidiReactor {
+class HealthService::Other final : public grpc::ServerGenericBidiReactor {
  public:
-  Unknown() { Finish({grpc::StatusCode::UNIMPLEMENTED, ""}); }
+  explicit Other(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
 };
 
@@ -41,10 +44,12 @@ class HealthService::Call final : public grpc::ServerGenericBidiReactor {
  public:
   Call(HealthService* service, bool watches)
       : service_(service), watches_(watches) {
+    service_->Await(this);
     StartRead(&request_);
   }
 
   void OnReadDone(bool ok) override {
+    service_->NoLongerAwait(this);
     const std::optional<std::string> asked =
         ok ? ParseService(request_) : std::nullopt;
     if (!asked) {
@@ -128,6 +133,29 @@ void HealthService::End() {
   for (Call* const watch : idle) watch->Finish(Call::Ended());
 }
 
+void HealthService::Await(Call* call) {
+  Call* given_up = nullptr;
+  {
+    absl::MutexLock lock(&mu_);
+    awaited_.push_back(call);
+    if (awaited_.size() > kMaxAwaited) {
+      // It stays until it is finished, which nobody else does from now on.
+      given_up = awaited_.front();
+      awaited_.pop_front();
+      if (std::exchange(given_up->finished, true)) given_up = nullptr;
+    }
+  }
+  if (given_up != nullptr) {
+    given_up->Finish({grpc::StatusCode::RESOURCE_EXHAUSTED,
+                      "too many health checks at a time"});
+  }
+}
+
+void HealthService::NoLongerAwait(Call* call) {
+  absl::MutexLock lock(&mu_);
+  std::erase(awaited_, call);
+}
+
 bool HealthService::serving() const {
   absl::MutexLock lock(&mu_);
   return serving_;
@@ -174,7 +202,8 @@ grpc::ServerGenericBidiReactor* HealthService::CreateReactor(
   if (watches || method == "/grpc.health.v1.Health/Check") {
     return new Call(this, watches);
   }
-  return new Unknown();
+  return new Other(others_ ? others_(*context)
+                           : grpc::Status(grpc::StatusCode::UNIMPLEMENTED, ""));
 }
 
 }  // namespace messenger

@@ -71,6 +71,7 @@ Reactor* ReadStream::Start(const Call& call,
       });
   if (!opened.ok()) return new FailedRead(call.Tell(opened.status()));
   const std::shared_ptr<ReadStream>& stream = *opened;
+  if (call.depends_on_rules()) call.core().Add(stream);
   FanOut& fan_out = call.core().fan_out();
   fan_out.Join(stream.get(), stream->channel_);
   if (stream->heartbeat_interval_.count() > 0) {
@@ -114,6 +115,8 @@ void ReadStream::Run() {
 }
 
 bool ReadStream::EndIfOver() {
+  // What it was told of before is looked at now.
+  refused_ = false;
   const absl::Status s =
       cancelled_ ? absl::CancelledError() : call_.Admit(channel_);
   if (!s.ok()) Finish(call_.Tell(s));
@@ -238,6 +241,7 @@ void ReadStream::OnDone() {
   }
   call_.core().fan_out().Leave(this);
   call_.core().frames().Remove(this);
+  if (call_.depends_on_rules()) call_.core().Remove(this);
   Release();
 }
 
@@ -249,7 +253,18 @@ void ReadStream::CutOff(std::uint64_t& counter) {
 }
 
 bool ReadStream::MustNotPark() const {
-  return cancelled_ || log_reader_->Behind();
+  return cancelled_ || refused_ || log_reader_->Behind();
+}
+
+void ReadStream::Reconsider() {
+  if (call_.Admit(channel_).ok()) return;
+  // Whoever has the turn now finds out before it parks.
+  refused_ = true;
+  if (call_.core().fan_out().Unpark(this)) Run();
+}
+
+void ReadStream::ReconsiderAtOnce() {
+  if (!call_.MayUse(channel_)) CutOff(counters().expelled);
 }
 
 FanOut::TimePoint ReadStream::OnTimer(TimePoint now) {

@@ -31,6 +31,7 @@ namespace messenger {
 class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                          public FanOut::Reader,
                          public FramesInFlight::Frame,
+                         public LiveCall,
                          public rpc::SelfOwned<ReadStream> {
  public:
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(
@@ -47,6 +48,9 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnWake() override { Run(); }
   TimePoint OnTimer(TimePoint now) override;
   bool MustNotPark() const override;
+
+  void Reconsider() override;
+  void ReconsiderAtOnce() override;
 
   std::shared_ptr<FramesInFlight::Frame> Share() override { return self(); }
   void GiveWay() override { CutOff(counters().crowded_out); }
@@ -85,6 +89,7 @@ class ReadStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const std::unique_ptr<LogReader> log_reader_;
 
   std::atomic<bool> cancelled_{false};
+  std::atomic<bool> refused_{false};  // it was admitted, and is not any more
 
   // With the turn.
   bool joined_ = false;

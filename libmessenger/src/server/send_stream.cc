@@ -1,5 +1,7 @@
 #include "server/send_stream.h"
 
+#include <grpcpp/server_context.h>
+
 #include <utility>
 
 #include "base/counters.h"
@@ -17,9 +19,10 @@ constexpr std::size_t kMaxOutgoingBytes = std::size_t{64} << 10;
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendStream::Start(
-    const Call& call) {
-  const auto stream = Make(call);
-  call.core().AddSendStream(stream);
+    const Call& call, grpc::CallbackServerContext* context) {
+  const auto stream = Make(call, context);
+  Count(call.core().counters().sends.streams);
+  call.core().Add(stream);
   absl::MutexLock lock(&stream->mu_);
   stream->EndUnlessAdmitted();
   if (!stream->end_) {
@@ -33,6 +36,14 @@ void SendStream::Reconsider() {
   absl::MutexLock lock(&mu_);
   EndUnlessAdmitted();
   Advance();
+}
+
+void SendStream::ReconsiderAtOnce() {
+  if (call_.MayUse({})) return;
+  absl::MutexLock lock(&context_mu_);
+  if (context_ == nullptr) return;
+  context_->TryCancel();
+  Count(call_.core().counters().sends.expelled);
 }
 
 void SendStream::OnReadDone(bool ok) {
@@ -144,7 +155,12 @@ void SendStream::OnCancel() {
 }
 
 void SendStream::OnDone() {
-  call_.core().RemoveSendStream(this);
+  call_.core().Remove(this);
+  {
+    absl::MutexLock lock(&context_mu_);
+    context_ = nullptr;
+  }
+  CountBack(call_.core().counters().sends.streams);
   Release();
 }
 

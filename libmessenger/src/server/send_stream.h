@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -31,17 +32,20 @@ namespace messenger {
 class SendStream final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public AppendGate::Waiter,
+      public LiveCall,
       public rpc::SelfOwned<SendStream>,
       public std::enable_shared_from_this<SendStream> {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
-      const Call& call);
+      const Call& call, grpc::CallbackServerContext* context);
 
-  explicit SendStream(const Call& call) : call_(call) {}
+  SendStream(Call call, grpc::CallbackServerContext* context)
+      : call_(std::move(call)), context_(context) {}
 
-  // Finds out whether the call is admitted still. If not, it accepts no more
-  // requests, and ends when what was accepted is answered.
-  void Reconsider() ABSL_LOCKS_EXCLUDED(mu_);
+  // If it is not admitted any more, it accepts no more requests, and ends when
+  // what was accepted is answered.
+  void Reconsider() override ABSL_LOCKS_EXCLUDED(mu_);
+  void ReconsiderAtOnce() override ABSL_LOCKS_EXCLUDED(context_mu_);
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -89,6 +93,10 @@ class SendStream final
 
   grpc::ByteBuffer request_;   // while reading_
   grpc::ByteBuffer response_;  // while writing_
+
+  absl::Mutex context_mu_;
+  // Null after OnDone.
+  grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(context_mu_);
 };
 
 }  // namespace messenger

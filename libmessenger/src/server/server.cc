@@ -24,31 +24,29 @@
 #include "base/narrow.h"
 #include "messenger/grpc.h"
 #include "server/acceptor.h"
+#include "server/caller.h"
 #include "server/connection_bounds.h"
 #include "server/health_service.h"
 #include "server/listener.h"
 #include "server/local_client.h"
+#include "server/reflection_guard.h"
+#include "server/refusal_server.h"
+#include "server/server_certificates.h"
 #include "server/service_core.h"
 
 namespace messenger {
 namespace {
 
-// Within which a peer that has connected must have said that it speaks HTTP/2.
-constexpr std::chrono::milliseconds kHandshakeTimeout =
-    std::chrono::seconds(20);
-
 constexpr std::size_t kDefaultPerAddress = 1024;
 
 using GrpcAcceptor = grpc::experimental::ExternalConnectionAcceptor;
 
-// gRPC takes connections over only from when it has started until Shutdown; it
-// would leak others. So this is never called before or after that.
-void HandOver(GrpcAcceptor& grpc, int listening_socket, Descriptor connection) {
-  GrpcAcceptor::NewConnectionParameters parameters;
-  parameters.listener_fd = listening_socket;
-  parameters.fd = connection.Release();
-  grpc.HandleNewConnection(&parameters);
-}
+// The ways into gRPC servers.
+struct Doors {
+  std::unique_ptr<GrpcAcceptor> encrypted;  // null: there is none
+  std::unique_ptr<GrpcAcceptor> plain;      // likewise
+  std::unique_ptr<RefusalServer> refusal;   // likewise
+};
 
 // The bounds with their defaults filled in.
 Acceptor::Options AcceptorOptions(const ServerOptions& options) {
@@ -67,7 +65,6 @@ Acceptor::Options AcceptorOptions(const ServerOptions& options) {
   }
   return {.max_connections = total,
           .max_connections_per_address = per_address,
-          .handshake_timeout = kHandshakeTimeout,
           .on_notice = options.on_notice};
 }
 
@@ -75,24 +72,29 @@ Acceptor::Options AcceptorOptions(const ServerOptions& options) {
 
 class Server::Impl final {
  public:
-  Impl(std::shared_ptr<const MessageLog> log, std::unique_ptr<Service> service,
+  Impl(std::shared_ptr<const MessageLog> log,
+       std::unique_ptr<ServerCertificates> certificates,
+       std::unique_ptr<Service> service, Access* access,
        std::unique_ptr<HealthService> health,
-       std::unique_ptr<grpc::Server> server,
-       std::unique_ptr<GrpcAcceptor> grpc_acceptor)
+       std::unique_ptr<grpc::Server> server, Doors doors)
       : log_(std::move(log)),
+        certificates_(std::move(certificates)),
         service_(std::move(service)),
+        access_(access),
         health_(std::move(health)),
         server_(std::move(server)),
-        grpc_acceptor_(std::move(grpc_acceptor)) {
-    service_->WatchServing(
-        [this](bool serving) { health_->SetServing(serving); });
+        doors_(std::move(doors)) {
+    service_->WatchServing([this](bool serving) {
+      health_->SetServing(serving);
+      if (doors_.refusal) doors_.refusal->health().SetServing(serving);
+    });
   }
 
   ~Impl() {
     service_->WatchServing(nullptr);
     acceptor_.reset();
-    grpc_acceptor_.reset();  // before server_
-    server_.reset();         // before service_ and health_
+    doors_ = {};      // before server_
+    server_.reset();  // before service_, health_ and certificates_
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -103,9 +105,7 @@ class Server::Impl final {
     address_ = listener.address();
     auto acceptor = Acceptor::Start(
         std::move(listener), std::move(options),
-        [this](int listening_socket, Descriptor connection) {
-          HandOver(*grpc_acceptor_, listening_socket, std::move(connection));
-        });
+        [this](Acceptor::Accepted accepted) { Let(std::move(accepted)); });
     if (!acceptor.ok()) return acceptor.status();
     acceptor_ = *std::move(acceptor);
     return absl::OkStatus();
@@ -140,6 +140,7 @@ class Server::Impl final {
       if (acceptor_) acceptor_->Stop();
       service_->Drain();
       health_->End();
+      if (doors_.refusal) doors_.refusal->Shutdown();
       // Not a deadline of gRPC's: its timers stand still while the wall clock
       // is behind what it was.
       constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24);
@@ -163,6 +164,34 @@ class Server::Impl final {
   }
 
  private:
+  // A peer that does not speak TLS where all others have to, or that is too far
+  // away to be served without it, is told so. One that speaks TLS where nobody
+  // can finds out by itself.
+  //
+  // gRPC takes connections over only from when it has started until Shutdown;
+  // it would leak others. So this is never called before or after that.
+  void Let(Acceptor::Accepted accepted) {
+    GrpcAcceptor& door = DoorFor(accepted);
+    GrpcAcceptor::NewConnectionParameters parameters;
+    parameters.listener_fd = accepted.listening_socket;
+    parameters.fd = accepted.connection.Release();
+    door.HandleNewConnection(&parameters);
+  }
+
+  GrpcAcceptor& DoorFor(const Acceptor::Accepted& accepted) {
+    const Caller caller = UnencryptedCaller(PeerAt(accepted.peer));
+    const bool speaks_tls = accepted.protocol == Acceptor::Protocol::kTls;
+    const bool all_alike = !doors_.plain && !doors_.refusal;
+    if (doors_.encrypted && (speaks_tls || all_alike)) return *doors_.encrypted;
+    if (speaks_tls) {
+      access_->TellOnce(caller.address, "SPEAKS_TLS",
+                        "speaks TLS, but this server has no certificate");
+    }
+    const bool is_refused =
+        doors_.refusal && !CheckTransport(*access_->rules(), caller).ok();
+    return is_refused ? doors_.refusal->acceptor() : *doors_.plain;
+  }
+
   // False if it is not down until then.
   bool AwaitDown(CondVar::Clock::time_point time) {
     absl::MutexLock lock(&mu_);
@@ -173,14 +202,15 @@ class Server::Impl final {
   }
 
   const std::shared_ptr<const MessageLog> log_;
+  const std::unique_ptr<ServerCertificates> certificates_;  // null: no TLS
   const std::unique_ptr<Service> service_;
+  Access* const access_;  // of service_
   const std::unique_ptr<HealthService> health_;
   std::unique_ptr<grpc::Server> server_;
-  // Null without an address to listen on; so is acceptor_.
-  std::unique_ptr<GrpcAcceptor> grpc_acceptor_;
+  Doors doors_;  // none without an address to listen on
   int port_ = 0;
   std::string address_;
-  std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<Acceptor> acceptor_;  // null without one
   absl::Mutex mu_;
   bool shutting_down_ ABSL_GUARDED_BY(mu_) = false;
   bool down_ ABSL_GUARDED_BY(mu_) = false;
@@ -188,10 +218,43 @@ class Server::Impl final {
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
+  return Start(std::move(options), nullptr);
+}
+
+absl::StatusOr<std::unique_ptr<Server>> StartServer(
+    ServerOptions options,
+    std::shared_ptr<grpc::ServerCredentials> credentials) {
+  if (!credentials) return absl::InvalidArgumentError("credentials: null");
+  if (options.tls) {
+    return absl::InvalidArgumentError(
+        "tls: together with credentials; a server has one of them");
+  }
+  return Server::Start(std::move(options), std::move(credentials));
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    ServerOptions options,
+    std::shared_ptr<grpc::ServerCredentials> credentials) {
+  WatchForks();
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   // What can be known before is known before there is a log, which may leave a
   // directory behind.
   if (absl::Status s = CheckBounds(options.service); !s.ok()) return s;
+  std::unique_ptr<ServerCertificates> certificates;
+  AccessOptions& access_options = options.service.access;
+  if (!access_options.on_notice) access_options.on_notice = options.on_notice;
+  if (options.tls) {
+    auto opened = ServerCertificates::Open(*options.tls, options.on_notice);
+    if (!opened.ok()) return opened.status();
+    certificates = *std::move(opened);
+    if (access_options.transport == Transport::kLocalOrEncrypted) {
+      access_options.transport = Transport::kEncrypted;
+    }
+    access_options.identify |= !options.tls->client_ca_file.empty();
+  }
+  auto access = Access::Open(access_options);
+  if (!access.ok()) return access.status();
+  Access* const its_access = access->get();
   std::optional<Listener> listener;
   if (!options.listen.empty()) {
     const ServiceOptions& limits = options.service;
@@ -209,12 +272,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     if (!log.ok()) return log.status();
     options.log = *std::move(log);
   }
-  absl::StatusOr<std::unique_ptr<Service>> service =
-      Service::Create(options.log, options.service);
-  if (!service.ok()) return service.status();
+  if (!options.log) return absl::InvalidArgumentError("open_log: gave none");
+  std::unique_ptr<Service> service =
+      Service::Create(options.log, options.service, *std::move(access));
 
+  const absl::Status no_server =
+      absl::UnavailableError("gRPC cannot start a server");
   grpc::ServerBuilder builder;
-  (*service)->Register(builder);
+  service->Register(builder);
   auto health = std::make_unique<HealthService>();
   builder.RegisterCallbackGenericService(health.get());
   // Instead of gRPC's own, should the process have asked for that.
@@ -222,17 +287,36 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
       std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              Narrow<int>(kHandshakeTimeout.count()));
-  std::unique_ptr<GrpcAcceptor> grpc_acceptor;
+  builder.experimental().SetInterceptorCreators(
+      ReflectionGuard::Creators(its_access));
+  Doors doors;
   if (listener) {
-    grpc_acceptor = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-        grpc::InsecureServerCredentials());
+    using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+    // What credentials of the program's own make of a peer is their business.
+    if (!credentials && its_access->transport() != Transport::kAny) {
+      doors.refusal =
+          RefusalServer::Start([service = service.get()](const Caller& caller) {
+            return service->RefusalOf(caller);
+          });
+      if (!doors.refusal) return no_server;
+    }
+    const bool is_plain =
+        !credentials && its_access->transport() != Transport::kEncrypted;
+    if (certificates) credentials = certificates->Credentials();
+    if (credentials) {
+      doors.encrypted = builder.experimental().AddExternalConnectionAcceptor(
+          Type::FROM_FD, credentials);
+    }
+    if (is_plain) {
+      doors.plain = builder.experimental().AddExternalConnectionAcceptor(
+          Type::FROM_FD, grpc::InsecureServerCredentials());
+    }
   }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (!server) return absl::UnavailableError("gRPC cannot start a server");
+  if (!server) return no_server;
   auto impl = std::make_unique<Impl>(
-      std::move(options.log), *std::move(service), std::move(health),
-      std::move(server), std::move(grpc_acceptor));
+      std::move(options.log), std::move(certificates), std::move(service),
+      its_access, std::move(health), std::move(server), std::move(doors));
   std::unique_ptr<Server> result(new Server(std::move(impl)));
   if (listener) {
     if (absl::Status s = result->impl_->Accept(*std::move(listener),

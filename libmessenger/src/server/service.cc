@@ -24,6 +24,7 @@
 #include "messenger/v1/messenger.grpc.pb.h"
 #include "rpc/bytes.h"
 #include "server/call.h"
+#include "server/list_page.h"
 #include "server/local_client.h"
 #include "server/read_stream.h"
 #include "server/send_stream.h"
@@ -201,8 +202,9 @@ class DefaultArguments final : public grpc::ServerBuilderPlugin {
 
 class Service::Impl final : public RawService {
  public:
-  Impl(std::shared_ptr<MessageLog> log, const ServiceOptions& options)
-      : core_(std::move(log), options) {}
+  Impl(std::shared_ptr<MessageLog> log, const ServiceOptions& options,
+       std::unique_ptr<Access> access)
+      : core_(std::move(log), options, std::move(access)) {}
 
   ServiceCore& core() { return core_; }
 
@@ -216,7 +218,7 @@ class Service::Impl final : public RawService {
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SendMessages(
       grpc::CallbackServerContext* context) override {
     return SendStream::Start(
-        Call(&core_, &ServiceStats::send_messages, *context));
+        Call(&core_, &ServiceStats::send_messages, *context), context);
   }
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* ReadMessages(
@@ -236,8 +238,19 @@ class Service::Impl final : public RawService {
         Parsed(call, *request, reactor, wire::ParseListChannelsRequest);
     if (!list) return reactor;
     const std::size_t size = PageSize(list->page_size, kMaxChannels);
-    core_.log().ListChannels(
-        list->page_token, size,
+    ListPage<ChannelInfo>::Get(
+        {.size = size,
+         .fetch =
+             [this, token = list->page_token](const ChannelInfo* last,
+                                              std::size_t max, auto done) {
+               core_.log().ListChannels(last == nullptr ? token : last->name,
+                                        max, std::move(done));
+             },
+         .is_visible =
+             [call](const ChannelInfo& channel) {
+               return call.MayUse(channel.name);
+             },
+         .piece = call.depends_on_rules() ? kMaxChannels : size},
         [this, call, reactor, response, size](const auto& channels) {
           reactor->Finish(call.Tell(this->Respond(channels, size, response)));
         });
@@ -280,14 +293,19 @@ class Service::Impl final : public RawService {
                                          grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     const Call call(&core_, &ServiceStats::open_producer, *context);
-    if (const auto producer =
-            AdmittedProducer(call, *request, "OpenProducerRequest", reactor)) {
-      core_.log().OpenProducer(
-          producer->channel, producer->name,
-          [call, reactor, response](const auto& opened) {
-            reactor->Finish(call.Tell(Respond(opened, response)));
-          });
+    const auto producer =
+        AdmittedProducer(call, *request, "OpenProducerRequest", reactor);
+    if (!producer) return reactor;
+    const auto sender = call.AdmitSender(producer->channel);
+    if (!sender.ok()) {
+      reactor->Finish(call.Tell(sender.status()));
+      return reactor;
     }
+    core_.log().OpenProducer(
+        producer->channel, producer->name, sender->identity,
+        [call, reactor, response](const auto& opened) {
+          reactor->Finish(call.Tell(Respond(opened, response)));
+        });
     return reactor;
   }
 
@@ -303,8 +321,23 @@ class Service::Impl final : public RawService {
       return reactor;
     }
     const std::size_t size = PageSize(list->page_size, kMaxProducers);
-    core_.log().ListProducers(
-        list->channel, KeyOf(list->page_token), size,
+    ListPage<ProducerInfo>::Get(
+        {.size = size,
+         .fetch =
+             [this, channel = list->channel, token = KeyOf(list->page_token)](
+                 const ProducerInfo* last, std::size_t max, auto done) {
+               core_.log().ListProducers(
+                   channel,
+                   last == nullptr ? token
+                                   : ProducerKey{.channel = last->channel,
+                                                 .name = last->name},
+                   max, std::move(done));
+             },
+         .is_visible =
+             [call](const ProducerInfo& producer) {
+               return call.MayUse(producer.channel);
+             },
+         .piece = call.depends_on_rules() ? kMaxProducers : size},
         [call, reactor, response, size](const auto& producers) {
           reactor->Finish(call.Tell(Respond(producers, size, response)));
         });
@@ -393,6 +426,7 @@ class Service::Impl final : public RawService {
     producer->mutable_last_used()->set_seconds(seconds.count());
     producer->mutable_last_used()->set_nanos(
         Narrow<std::int32_t>((since - seconds).count()));
+    producer->set_owner(info.owner);
   }
   void FillIn(const ChannelInfo& info, v1::Channel* channel) {
     channel->set_name(info.name);
@@ -407,13 +441,21 @@ class Service::Impl final : public RawService {
 };
 
 absl::StatusOr<std::unique_ptr<Service>> Service::Create(
-    std::shared_ptr<MessageLog> log, ServiceOptions options) {
+    std::shared_ptr<MessageLog> log, const ServiceOptions& options) {
   WatchForks();
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   if (!log) return absl::InvalidArgumentError("log: null");
   if (absl::Status s = CheckBounds(options); !s.ok()) return s;
-  return std::unique_ptr<Service>(
-      new Service(std::make_unique<Impl>(std::move(log), options)));
+  absl::StatusOr<std::unique_ptr<Access>> access = Access::Open(options.access);
+  if (!access.ok()) return access.status();
+  return Create(std::move(log), options, *std::move(access));
+}
+
+std::unique_ptr<Service> Service::Create(std::shared_ptr<MessageLog> log,
+                                         const ServiceOptions& options,
+                                         std::unique_ptr<Access> access) {
+  return std::unique_ptr<Service>(new Service(
+      std::make_unique<Impl>(std::move(log), options, std::move(access))));
 }
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -459,6 +501,13 @@ void Service::WatchServing(std::function<void(bool serving)> on_change) {
 Client Service::LocalClient(grpc::Server& server, ClientOptions options) {
   const bool refused = InForkedChild() || impl_->core().draining();
   return ConnectLocally(refused ? nullptr : &server, std::move(options));
+}
+
+absl::Status Service::RefusalOf(const Caller& caller) {
+  ServiceCore& core = impl_->core();
+  absl::Status status = CheckTransport(*core.access().rules(), caller);
+  if (!status.ok()) core.NoteRefusal(status, &caller);
+  return status;
 }
 
 ServiceStats Service::Stats() const {

@@ -1,5 +1,6 @@
 #include "server/service_core.h"
 
+#include <cassert>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -10,7 +11,6 @@
 #include "base/status.h"
 #include "rpc/init.h"
 #include "rpc/status.h"
-#include "server/send_stream.h"
 
 namespace messenger {
 namespace {
@@ -43,35 +43,42 @@ bool HideDirectory(std::string_view directory, std::string* text) {
 }  // namespace
 
 ServiceCore::ServiceCore(std::shared_ptr<MessageLog> log,
-                         const ServiceOptions& options)
+                         const ServiceOptions& options,
+                         std::unique_ptr<Access> access)
     : log_(std::move(log)),
       options_(options),
       append_gate_(std::make_shared<AppendGate>(AppendGate::Limits{
           .max_bytes = options.max_append_bytes,
           .max_waiting_bytes = kWaitingFactor * options.max_append_bytes})),
-      frames_(options.max_frames_in_flight_bytes) {
+      frames_(options.max_frames_in_flight_bytes),
+      access_(std::move(access)) {
   rpc::KeepInitialized();
   log_->AddListener(&fan_out_);
   log_->AddListener(&serving_);
+  access_->Watch({.on_change =
+                      [this] {
+                        for (const auto& call : LiveCalls()) call->Reconsider();
+                      },
+                  .on_overdue =
+                      [this] {
+                        for (const auto& call : LiveCalls()) {
+                          call->ReconsiderAtOnce();
+                        }
+                      }});
 }
 
 ServiceCore::~ServiceCore() {
+  assert(LiveCalls().empty());
+  access_->Unwatch();
   log_->RemoveListener(&serving_);
   log_->RemoveListener(&fan_out_);
 }
 
 void ServiceCore::Drain() {
   serving_.Drain();
-  std::vector<std::shared_ptr<SendStream>> streams;
-  {
-    absl::MutexLock lock(&mu_);
-    draining_ = true;
-    for (const auto& [pointer, stream] : send_streams_) {
-      streams.push_back(stream);
-    }
-  }
+  draining_ = true;
   fan_out_.Drain();
-  for (const auto& stream : streams) stream->Reconsider();
+  for (const auto& call : LiveCalls()) call->Reconsider();
 }
 
 ServiceStats ServiceCore::Stats() {
@@ -79,9 +86,13 @@ ServiceStats ServiceCore::Stats() {
   append_gate_->AddTo(&stats.sends);
   fan_out_.AddTo(&stats.reads);
   stats.reads.held_bytes = frames_.bytes();
-  absl::MutexLock lock(&mu_);
-  stats.sends.streams = send_streams_.size();
   return stats;
+}
+
+void ServiceCore::NoteRefusal(const absl::Status& status,
+                              const Caller* caller) {
+  Count(CounterOf(status, counters_.refusals));
+  if (caller != nullptr) access_->NoteRefusal(*caller, status);
 }
 
 grpc::Status ServiceCore::Tell(const absl::Status& status) const {
@@ -92,14 +103,22 @@ grpc::Status ServiceCore::Tell(const absl::Status& status) const {
   return rpc::ToGrpc(WithMessage(status, text));
 }
 
-void ServiceCore::AddSendStream(const std::shared_ptr<SendStream>& stream) {
+void ServiceCore::Add(const std::shared_ptr<LiveCall>& call) {
   absl::MutexLock lock(&mu_);
-  send_streams_.emplace(stream.get(), stream);
+  live_calls_.emplace(call.get(), call);
 }
 
-void ServiceCore::RemoveSendStream(SendStream* stream) {
+void ServiceCore::Remove(LiveCall* call) {
   absl::MutexLock lock(&mu_);
-  send_streams_.erase(stream);
+  live_calls_.erase(call);
+}
+
+std::vector<std::shared_ptr<LiveCall>> ServiceCore::LiveCalls() {
+  std::vector<std::shared_ptr<LiveCall>> calls;
+  absl::MutexLock lock(&mu_);
+  calls.reserve(live_calls_.size());
+  for (const auto& [pointer, call] : live_calls_) calls.push_back(call);
+  return calls;
 }
 
 }  // namespace messenger

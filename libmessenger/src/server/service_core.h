@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
@@ -15,6 +16,7 @@
 #include "log/message_log.h"
 #include "messenger/server.h"
 #include "messenger/stats.h"
+#include "security/access.h"
 #include "server/append_gate.h"
 #include "server/fan_out.h"
 #include "server/frames_in_flight.h"
@@ -23,7 +25,24 @@
 
 namespace messenger {
 
-class SendStream;
+// A call that goes on for as long as it is admitted.
+//
+// Thread safety: both from any thread.
+class LiveCall {
+ public:
+  virtual ~LiveCall() = default;
+  LiveCall(const LiveCall&) = delete;
+  LiveCall& operator=(const LiveCall&) = delete;
+
+  // Finds out whether it is admitted still, and ends if not, when it can say
+  // why.
+  virtual void Reconsider() = 0;
+  // The same, at once and without a word.
+  virtual void ReconsiderAtOnce() = 0;
+
+ protected:
+  LiveCall() = default;
+};
 
 // INVALID_ARGUMENT names an option that is out of bounds.
 absl::Status CheckBounds(const ServiceOptions& options);
@@ -33,7 +52,8 @@ absl::Status CheckBounds(const ServiceOptions& options);
 // Thread safety: all members may be called from any thread.
 class ServiceCore {
  public:
-  ServiceCore(std::shared_ptr<MessageLog> log, const ServiceOptions& options);
+  ServiceCore(std::shared_ptr<MessageLog> log, const ServiceOptions& options,
+              std::unique_ptr<Access> access);
   ~ServiceCore();
   ServiceCore(const ServiceCore&) = delete;
   ServiceCore& operator=(const ServiceCore&) = delete;
@@ -49,6 +69,7 @@ class ServiceCore {
   const std::shared_ptr<AppendGate>& append_gate() { return append_gate_; }
   FramesInFlight& frames() { return frames_; }
   ServingState& serving() { return serving_; }
+  Access& access() { return *access_; }
 
   // Ends all streams, and refuses new calls.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
@@ -59,18 +80,24 @@ class ServiceCore {
 
   bool draining() const { return draining_; }
 
+  // Counts an error that a call ends with, and tells the operator if it is his
+  // concern; without a caller it is not.
+  void NoteRefusal(const absl::Status& status, const Caller* caller);
+
   // How a call ends: every error that a client is told goes through here, by
   // Call::Tell. Where the log lies is the operator's business, whom the log has
   // told.
   grpc::Status Tell(const absl::Status& status) const;
 
-  // The send streams there are, for Drain. One that is added finds out by
-  // itself that the service drains already.
-  void AddSendStream(const std::shared_ptr<SendStream>& stream)
-      ABSL_LOCKS_EXCLUDED(mu_);
-  void RemoveSendStream(SendStream* stream) ABSL_LOCKS_EXCLUDED(mu_);
+  // The calls that are to reconsider: for Drain, and when the rules change. One
+  // that is added finds out by itself what is so already.
+  void Add(const std::shared_ptr<LiveCall>& call) ABSL_LOCKS_EXCLUDED(mu_);
+  void Remove(LiveCall* call) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  std::vector<std::shared_ptr<LiveCall>> LiveCalls() ABSL_LOCKS_EXCLUDED(mu_);
+
+  alignas(ABSL_CACHELINE_SIZE) ServiceStats counters_;
   const std::shared_ptr<MessageLog> log_;
   const ServiceOptions options_;
   FanOut fan_out_;
@@ -78,10 +105,10 @@ class ServiceCore {
   FramesInFlight frames_;
   ServingState serving_;
   std::atomic<bool> draining_{false};
-  alignas(ABSL_CACHELINE_SIZE) ServiceStats counters_;
+  const std::unique_ptr<Access> access_;
 
   absl::Mutex mu_;
-  absl::flat_hash_map<SendStream*, std::shared_ptr<SendStream>> send_streams_
+  absl::flat_hash_map<LiveCall*, std::shared_ptr<LiveCall>> live_calls_
       ABSL_GUARDED_BY(mu_);
 };
 

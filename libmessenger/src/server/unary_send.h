@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 
 #include "log/message_log.h"
 #include "rpc/self_owned.h"
@@ -22,8 +23,8 @@ class UnarySend final : public grpc::ServerUnaryReactor,
                                          const grpc::ByteBuffer& request,
                                          grpc::ByteBuffer* response);
 
-  UnarySend(const Call& call, grpc::ByteBuffer* response)
-      : call_(call), response_(response) {}
+  UnarySend(Call call, grpc::ByteBuffer* response)
+      : call_(std::move(call)), response_(response) {}
 
   void OnCancel() override;
   void OnDone() override;

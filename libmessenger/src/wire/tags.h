@@ -182,6 +182,7 @@ inline constexpr VarintField kGeneration = 4;
 inline constexpr VarintField kLastProducerSequence = 5;
 inline constexpr Fixed64Field kEpoch = 6;
 inline constexpr BytesField kLastUsed = 7;
+inline constexpr BytesField kOwner = 8;
 }  // namespace producer
 
 // google.protobuf.Timestamp, and Duration, which has the same fields.

@@ -157,6 +157,7 @@ Tags Ours() {
        tags::producer::kLastProducerSequence},
       {"Producer.epoch", tags::producer::kEpoch},
       {"Producer.last_used", tags::producer::kLastUsed},
+      {"Producer.owner", tags::producer::kOwner},
   };
 }
 

@@ -178,6 +178,13 @@ TEST_CASE("programs: what is not base64 is refused with its offset") {
   CHECK(Base64Error("Zm9vZg==") == "none");
 }
 
+TEST_CASE("programs: whose a named producer is, is in its JSON if anybody's") {
+  ProducerInfo producer = {.channel = "c", .name = "p"};
+  CHECK_FALSE(ProducerJson(producer).contains("owner"));
+  producer.owner = "ann";
+  CHECK(ProducerJson(producer)["owner"] == "ann");
+}
+
 TEST_CASE("programs: the nearest word") {
   const std::vector<std::string> commands = {"send", "read", "channels", "ping",
                                              "bench"};

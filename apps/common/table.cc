@@ -1,4 +1,4 @@
-#include "apps/cli/table.h"
+#include "apps/common/table.h"
 
 #include <algorithm>
 #include <cstddef>
