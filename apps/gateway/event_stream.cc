@@ -1,5 +1,6 @@
 #include "apps/gateway/event_stream.h"
 
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <random>
 #include <utility>
@@ -11,6 +12,8 @@ namespace messenger::app {
 namespace {
 
 constexpr std::chrono::milliseconds kRetry{2000};
+// A browser should know soon that it is connected, whatever the server does.
+constexpr std::chrono::seconds kOpenTimeout{1};
 
 // Those that are sent away all at once come back one after the other.
 std::chrono::milliseconds RandomRetry() {
@@ -20,20 +23,30 @@ std::chrono::milliseconds RandomRetry() {
 
 }  // namespace
 
-std::shared_ptr<EventStream> EventStream::Make(Gateway* gateway,
-                                               const std::string& channel,
-                                               Start start) {
-  auto stream = std::make_shared<EventStream>(gateway, channel, start);
+void EventStream::Open(Gateway* gateway, std::shared_ptr<Caller> caller,
+                       const std::string& channel, Start start, Opened opened) {
+  auto stream = std::make_shared<EventStream>(
+      gateway, std::move(caller), channel, start, std::move(opened));
   stream->waiters_->Add(stream);
-  return stream;
+  const auto timer = std::make_shared<boost::asio::steady_timer>(
+      gateway->executor(), kOpenTimeout);
+  timer->async_wait([weak = std::weak_ptr(stream), timer](auto /*error*/) {
+    if (const auto self = weak.lock()) self->TellOpened();
+  });
+  stream->AskForFrame();
 }
 
-EventStream::EventStream(Gateway* gateway, std::string channel, Start start)
+EventStream::EventStream(Gateway* gateway, std::shared_ptr<Caller> caller,
+                         std::string channel, Start start, Opened opened)
     : gateway_(gateway),
       waiters_(gateway->waiters()),
+      caller_(std::move(caller)),
       channel_(std::move(channel)),
       subscription_(std::make_shared<const Subscription>(
-          gateway->client().Pull({.channel = channel_, .start = start}))) {}
+          caller_->client().Pull({.channel = channel_, .start = start}))),
+      opened_(std::move(opened)) {
+  AppendRetry(kRetry, &text_);
+}
 
 EventStream::~EventStream() {
   waiters_->Remove(this);
@@ -52,34 +65,45 @@ void EventStream::Next(Piece done) {
     }
   }
   if (done) done(std::move(piece));
-  if (!asks) return;
+  if (asks) AskForFrame();
+}
+
+void EventStream::AskForFrame() {
   subscription_->NextAsync(
       [self = shared_from_this()](const absl::StatusOr<ReadFrame>& frame) {
         self->OnFrame(frame);
       });
 }
 
+void EventStream::TellOpened(std::optional<Problem> refusal) {
+  Opened opened;
+  {
+    absl::MutexLock lock(&mu_);
+    opened = std::exchange(opened_, nullptr);
+  }
+  if (!opened) return;
+  if (refusal) {
+    opened(*std::move(refusal));
+  } else {
+    opened(shared_from_this());
+  }
+}
+
 bool EventStream::WaitsForFrame() const {
-  return begun_ && text_.empty() && !ended_ && !draining_;
+  return text_.empty() && !ended_ && !draining_;
 }
 
 EventStream::Text EventStream::TakeNext() {
   if (!text_.empty()) {
     return std::make_shared<std::string>(std::exchange(text_, {}));
   }
-  if (ended_) return nullptr;
-  if (draining_) return End(absl::OkStatus());
-  // At once, so that the browser knows that it is connected.
-  begun_ = true;
-  auto piece = std::make_shared<std::string>();
-  AppendRetry(kRetry, piece.get());
-  return piece;
+  return ended_ ? nullptr : End(absl::OkStatus());
 }
 
 void EventStream::OnFrame(const absl::StatusOr<ReadFrame>& frame) {
   Text piece;
   if (frame.ok() && !frame->ended) {
-    piece = gateway_->frame_texts().TextOf(channel_, *frame);
+    piece = caller_->frame_texts().TextOf(channel_, *frame);
   }
   Piece done;
   {
@@ -90,6 +114,11 @@ void EventStream::OnFrame(const absl::StatusOr<ReadFrame>& frame) {
     if (!done && piece) text_ += *piece;
   }
   if (done) done(std::move(piece));
+  const bool is_refused = absl::IsUnauthenticated(frame.status()) ||
+                          absl::IsPermissionDenied(frame.status());
+  if (absl::IsUnauthenticated(frame.status())) gateway_->Forget(*caller_);
+  TellOpened(is_refused ? std::optional(ProblemOf(frame.status()))
+                        : std::nullopt);
 }
 
 EventStream::Text EventStream::End(const absl::Status& status) {
@@ -114,6 +143,7 @@ void EventStream::OnServerAway(const std::string& reason) {
     if (!done) text_ += *notice;
   }
   if (done) done(std::move(notice));
+  TellOpened();
 }
 
 void EventStream::Cancel() {
@@ -126,6 +156,7 @@ void EventStream::Drain() {
     draining_ = true;
   }
   gateway_->CancelSoon(subscription_);
+  TellOpened();
 }
 
 }  // namespace messenger::app

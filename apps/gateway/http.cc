@@ -103,10 +103,11 @@ std::optional<std::string_view> FindHeader(const Headers& headers,
 absl::StatusOr<Target> ParseRequestTarget(std::string_view text) {
   const std::string_view whole = text;
   // A proxy's form. Whose URL it is, the Host says, too.
-  constexpr std::string_view kScheme = "http://";
-  if (text.starts_with(kScheme)) {
-    text.remove_prefix(std::min(text.find('/', kScheme.size()), text.size()));
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!text.starts_with(scheme)) continue;
+    text.remove_prefix(std::min(text.find('/', scheme.size()), text.size()));
     if (text.empty()) text = "/";
+    break;
   }
   if (!text.starts_with('/')) {
     return absl::InvalidArgumentError(fmt::format(
@@ -138,6 +139,8 @@ std::string_view ReasonOf(int status) {
       return "Not Modified";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
     case 403:
       return "Forbidden";
     case 404:

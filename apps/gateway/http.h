@@ -42,11 +42,21 @@ struct Target {
 // '+' in the query is a blank.
 absl::StatusOr<Target> ParseRequestTarget(std::string_view text);
 
+// Who is at the other end of a connection, as far as the connection tells.
+struct Peer {
+  std::string address = {};  // without the port
+  // Of this machine. Behind a proxy on this machine, everybody is.
+  bool is_local = false;
+  // The connection itself is encrypted.
+  bool is_encrypted = false;
+};
+
 struct Request {
   std::string method = {};
   Target target = {};
   Headers headers = {};
   std::string body = {};
+  Peer peer = {};
 };
 
 // A body that is made while it is sent.

@@ -16,12 +16,14 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_suffix.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/flat_stream.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
@@ -49,6 +51,7 @@ namespace {
 namespace beast = boost::beast;
 namespace http = beast::http;
 namespace net = boost::asio;
+namespace ssl = net::ssl;
 using net::ip::tcp;
 
 // Completions as values: an error is no exception here.
@@ -168,16 +171,78 @@ net::awaitable<BodyStream::Text> AwaitPiece(BodyStream& stream) {
                                          void(Text)>(start, net::use_awaitable);
 }
 
+// The bytes of one connection, encrypted or not. It is a stream to Asio and
+// Beast, so that what reads and writes HTTP is the same for both.
+class Line {
+ public:
+  using executor_type = tcp::socket::executor_type;
+
+  explicit Line(tcp::socket socket) : socket_(std::move(socket)) {}
+
+  executor_type get_executor() { return socket_.get_executor(); }
+  tcp::socket& socket() { return socket_; }
+
+  // From now on; there must be no reading nor writing under way.
+  net::awaitable<bool> Encrypt(std::shared_ptr<ssl::context> context) {
+    context_ = std::move(context);
+    tls_ = std::make_unique<Tls>(socket_, *context_);
+    const auto [error] = co_await tls_->next_layer().async_handshake(
+        ssl::stream_base::server, kAwait);
+    co_return !error;
+  }
+
+  // Tells the other end of an encrypted one that this was all.
+  net::awaitable<void> SayEnd() {
+    co_await tls_->next_layer().async_shutdown(kAwait);
+  }
+
+  template <typename Buffers, typename Token>
+  auto async_read_some(const Buffers& buffers, Token&& token) {
+    if (tls_) {
+      return tls_->async_read_some(buffers, std::forward<Token>(token));
+    }
+    return socket_.async_read_some(buffers, std::forward<Token>(token));
+  }
+
+  template <typename Buffers, typename Token>
+  auto async_write_some(const Buffers& buffers, Token&& token) {
+    if (tls_) {
+      return tls_->async_write_some(buffers, std::forward<Token>(token));
+    }
+    return socket_.async_write_some(buffers, std::forward<Token>(token));
+  }
+
+  // What is taken without waiting, which an encrypted one cannot do by halves.
+  template <typename Buffers>
+  std::size_t WriteAtOnce(const Buffers& buffers, beast::error_code& error) {
+    return tls_ ? 0 : socket_.write_some(buffers, error);
+  }
+
+ private:
+  // Flat: else each buffer, however short, would be a record of its own.
+  using Tls = beast::flat_stream<ssl::stream<tcp::socket&>>;
+
+  tcp::socket socket_;
+  std::shared_ptr<ssl::context> context_;
+  std::unique_ptr<Tls> tls_;
+};
+
 class Session;
 
 // What the sessions share.
 class Sessions {
  public:
-  Sessions(const HttpLimits& limits, const Router& router)
-      : limits_(limits), router_(router), bodies_(limits.max_bodies_bytes) {}
+  Sessions(const HttpLimits& limits, const Router& router,
+           const Certificate* certificate)
+      : limits_(limits),
+        router_(router),
+        certificate_(certificate),
+        bodies_(limits.max_bodies_bytes) {}
 
   const HttpLimits& limits() const { return limits_; }
   const Router& router() const { return router_; }
+  // Null: nothing is encrypted.
+  const Certificate* certificate() const { return certificate_; }
   Budget& bodies() { return bodies_; }
   bool draining() const { return draining_; }
 
@@ -206,6 +271,7 @@ class Sessions {
  private:
   const HttpLimits limits_;
   const Router& router_;
+  const Certificate* const certificate_;
   Budget bodies_;
   std::atomic<bool> draining_ = false;
   Event empty_;  // after the drain
@@ -217,16 +283,17 @@ class Sessions {
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(tcp::socket socket, std::shared_ptr<Sessions> sessions)
-      : socket_(std::move(socket)),
-        timer_(socket_.get_executor()),
-        sessions_(std::move(sessions)) {}
+      : line_(std::move(socket)),
+        timer_(line_.get_executor()),
+        sessions_(std::move(sessions)),
+        peer_(PeerOf(line_.socket())) {}
 
   net::awaitable<void> Run() {
     const auto self = shared_from_this();
     if (sessions_->Add(this)) {
       // Whatever ends it: no memory for a request ends its connection.
       const absl::Cleanup remove = [this] { sessions_->Remove(this); };
-      bool goes_on = true;
+      bool goes_on = co_await Begin();
       while (goes_on) {
         goes_on = co_await Exchange();
       }
@@ -235,19 +302,21 @@ class Session : public std::enable_shared_from_this<Session> {
       const Incoming nothing;
       Response refusal = ToResponse(
           {.status = 503, .detail = "too many connections; try again"});
-      co_await Write(nothing, std::move(refusal));
-      co_await Linger();
+      if (sessions_->certificate() == nullptr) {
+        co_await Write(nothing, std::move(refusal));
+        co_await Linger();
+      }
     }
     Disarm();
     beast::error_code ignored;
-    socket_.close(ignored);
+    line_.socket().close(ignored);
   }
 
   void DrainSoon() {
-    net::post(socket_.get_executor(), [self = shared_from_this()] {
+    net::post(line_.get_executor(), [self = shared_from_this()] {
       if (!self->is_idle_) return;
       beast::error_code ignored;
-      self->socket_.cancel(ignored);
+      self->line_.socket().cancel(ignored);
     });
   }
 
@@ -277,7 +346,7 @@ class Session : public std::enable_shared_from_this<Session> {
       if (error || !self || Clock::now() < self->deadline_) return;
       self->timed_out_ = true;
       beast::error_code ignored;
-      self->socket_.cancel(ignored);
+      self->line_.socket().cancel(ignored);
       // It may have been between two operations, and the next one begin now.
       self->timer_.expires_after(std::chrono::milliseconds(100));
       self->AwaitDeadline();
@@ -289,6 +358,47 @@ class Session : public std::enable_shared_from_this<Session> {
       const beast::error_code& error) const {
     return timed_out_ ? AnswerToTimeout(sessions_->limits())
                       : AnswerToError(error, sessions_->limits());
+  }
+
+  static Peer PeerOf(const tcp::socket& socket) {
+    beast::error_code error;
+    const tcp::endpoint endpoint = socket.remote_endpoint(error);
+    if (error) return {};
+    net::ip::address address = endpoint.address();
+    if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+      address = net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6());
+    }
+    return {.address = address.to_string(), .is_local = address.is_loopback()};
+  }
+
+  // Makes the connection one that carries requests; false if it cannot.
+  net::awaitable<bool> Begin() {
+    if (sessions_->certificate() == nullptr) co_return true;
+    is_idle_ = true;
+    if (sessions_->draining()) co_return false;
+    Arm(sessions_->limits().request_timeout);
+    tcp::socket& socket = line_.socket();
+    unsigned char first = 0;
+    ssize_t got = 0;
+    do {
+      // It may end although there is nothing yet.
+      const auto [error] =
+          co_await socket.async_wait(tcp::socket::wait_read, kAwait);
+      if (error) co_return false;
+      got = recv(socket.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    } while (got < 0 && (errno == EAGAIN || errno == EINTR));
+    if (got != 1) co_return false;
+    constexpr unsigned char kHandshakeRecord = 0x16;
+    if (first != kHandshakeRecord) {
+      co_await WriteInTime(net::buffer(kPlainRefusal));
+      co_await Linger();
+      co_return false;
+    }
+    peer_.is_encrypted =
+        co_await line_.Encrypt(sessions_->certificate()->context());
+    is_idle_ = false;
+    Disarm();
+    co_return peer_.is_encrypted;
   }
 
   // One request and its answer; false if the connection ends.
@@ -313,6 +423,10 @@ class Session : public std::enable_shared_from_this<Session> {
       co_return false;
     }
     const bool is_taken = co_await Write(incoming, std::move(response));
+    if (is_taken && !incoming.keep_alive && peer_.is_encrypted) {
+      Arm(kGoodbyeTimeout);
+      co_await line_.SayEnd();
+    }
     co_return is_taken&& incoming.keep_alive;
   }
 
@@ -322,7 +436,7 @@ class Session : public std::enable_shared_from_this<Session> {
     if (sessions_->draining()) co_return false;
     Arm(sessions_->limits().idle_timeout);
     const auto [error, size] =
-        co_await socket_.async_read_some(buffer_.prepare(kReadBytes), kAwait);
+        co_await line_.async_read_some(buffer_.prepare(kReadBytes), kAwait);
     buffer_.commit(size);
     is_idle_ = false;
     co_return !error;
@@ -337,12 +451,13 @@ class Session : public std::enable_shared_from_this<Session> {
     parser.body_limit(limits.max_body_bytes);
     Arm(limits.request_timeout);
     auto [error, _] =
-        co_await http::async_read_header(socket_, buffer_, parser, kAwait);
+        co_await http::async_read_header(line_, buffer_, parser, kAwait);
     if (error) {
       incoming.refusal = AnswerToFailure(error);
       co_return incoming;
     }
     Request request = HeadOfRequest(parser, &incoming);
+    request.peer = peer_;
     incoming.common = router.CommonHeaders(request.headers);
     if (!incoming.refusal) incoming.refusal = router.AnswerHead(request);
     if (!incoming.refusal &&
@@ -354,7 +469,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::size_t taken = 0;
     while (!parser.is_done()) {
       auto [body_error, size] =
-          co_await http::async_read_some(socket_, buffer_, parser, kAwait);
+          co_await http::async_read_some(line_, buffer_, parser, kAwait);
       if (body_error) {
         incoming.refusal = AnswerToFailure(body_error);
         co_return incoming;
@@ -407,7 +522,7 @@ class Session : public std::enable_shared_from_this<Session> {
     }
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     const auto [error, _] = co_await net::async_write(
-        socket_, net::buffer(kContinue.data(), kContinue.size()), kAwait);
+        line_, net::buffer(kContinue.data(), kContinue.size()), kAwait);
     co_return !error;
   }
 
@@ -425,12 +540,11 @@ class Session : public std::enable_shared_from_this<Session> {
   net::awaitable<bool> WriteInTime(const Buffers& buffers) {
     beast::error_code error;
     beast::buffers_suffix<Buffers> rest(buffers);
-    rest.consume(socket_.write_some(rest, error));
+    rest.consume(line_.WriteAtOnce(rest, error));
     if (error && error != net::error::would_block) co_return false;
     if (beast::buffer_bytes(rest) == 0) co_return true;
     Arm(sessions_->limits().write_timeout);
-    const auto [late_error, _] =
-        co_await net::async_write(socket_, rest, kAwait);
+    const auto [late_error, _] = co_await net::async_write(line_, rest, kAwait);
     Disarm();
     co_return !late_error;
   }
@@ -444,7 +558,7 @@ class Session : public std::enable_shared_from_this<Session> {
     Disarm();
     buffer_.clear();
     buffer_.shrink_to_fit();
-    net::co_spawn(socket_.get_executor(), AwaitHangUp(shared_from_this(), body),
+    net::co_spawn(line_.get_executor(), AwaitHangUp(shared_from_this(), body),
                   net::detached);
     bool is_taken = co_await WriteInTime(net::buffer(head));
     while (true) {
@@ -460,9 +574,11 @@ class Session : public std::enable_shared_from_this<Session> {
       constexpr std::string_view kLastChunk = "0\r\n\r\n";
       co_await WriteInTime(net::buffer(kLastChunk.data(), kLastChunk.size()));
     }
+    // A read is under way: over TLS, only the last chunk says that this was
+    // all.
     beast::error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
-    socket_.cancel(ignored);
+    line_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    line_.socket().cancel(ignored);
   }
 
   net::awaitable<bool> WritePiece(const std::string& piece, bool is_http_1_0) {
@@ -481,34 +597,43 @@ class Session : public std::enable_shared_from_this<Session> {
   static net::awaitable<void> AwaitHangUp(std::shared_ptr<Session> self,
                                           std::shared_ptr<BodyStream> body) {
     std::array<char, 1> byte{};
-    co_await self->socket_.async_read_some(net::buffer(byte), kAwait);
+    co_await self->line_.async_read_some(net::buffer(byte), kAwait);
     body->Cancel();
   }
 
-  // Takes what is still coming, within bounds: a connection that is closed over
-  // unread bytes is reset, and the answer may be lost with it.
+  // Takes what is still coming, as it is, within bounds: a connection that is
+  // closed over unread bytes is reset, and the answer may be lost with it.
   net::awaitable<void> Linger() {
     constexpr std::size_t kMost = std::size_t{16} << 20;
     beast::error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    line_.socket().shutdown(tcp::socket::shutdown_send, ignored);
     buffer_.clear();
-    Arm(std::chrono::seconds(2));
+    Arm(kGoodbyeTimeout);
     for (std::size_t taken = 0; taken < kMost;) {
-      const auto [error, size] =
-          co_await socket_.async_read_some(buffer_.prepare(kReadBytes), kAwait);
+      const auto [error, size] = co_await line_.socket().async_read_some(
+          buffer_.prepare(kReadBytes), kAwait);
       if (error) co_return;
       taken += size;
     }
   }
 
   static constexpr std::size_t kReadBytes = 4096;
+  // For who has been told that there is nothing more.
+  static constexpr std::chrono::seconds kGoodbyeTimeout{2};
+  static constexpr std::string_view kPlainRefusal =
+      "HTTP/1.1 400 Bad Request\r\n"
+      "Content-Type: text/plain; charset=utf-8\r\n"
+      "Connection: close\r\n"
+      "\r\n"
+      "This port speaks HTTPS: the URL has to begin with https://\n";
 
-  tcp::socket socket_;
+  Line line_;
   net::steady_timer timer_;
   Clock::time_point deadline_ = Clock::time_point::max();
   bool timed_out_ = false;
   // Its budget, too, until the context destroys what was cut off.
   const std::shared_ptr<Sessions> sessions_;
+  Peer peer_;
   beast::flat_buffer buffer_;
   bool is_idle_ = false;
 };
@@ -522,8 +647,10 @@ void Sessions::Drain() {
 
 class Server final : public HttpServer {
  public:
-  Server(net::io_context& io, const HttpLimits& limits, const Router& router)
-      : io_(io), sessions_(std::make_shared<Sessions>(limits, router)) {}
+  Server(net::io_context& io, const HttpLimits& limits, const Router& router,
+         const Certificate* certificate)
+      : io_(io),
+        sessions_(std::make_shared<Sessions>(limits, router, certificate)) {}
 
   absl::Status Listen(const std::string& listen) {
     auto address = ParseAddress(listen);
@@ -643,8 +770,8 @@ class Server final : public HttpServer {
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
     net::io_context& io, const std::string& listen, const HttpLimits& limits,
-    const Router& router) {
-  auto server = std::make_unique<Server>(io, limits, router);
+    const Router& router, const Certificate* certificate) {
+  auto server = std::make_unique<Server>(io, limits, router, certificate);
   if (absl::Status status = server->Listen(listen); !status.ok()) {
     return status;
   }

@@ -1,4 +1,5 @@
-// HTTP/1.1: accepts connections, reads requests, writes the router's answers.
+// HTTP/1.1, plain or over TLS: accepts connections, reads requests, writes the
+// router's answers.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -10,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "apps/gateway/certificate.h"
 #include "apps/gateway/router.h"
 
 namespace messenger::app {
@@ -20,7 +22,8 @@ struct HttpLimits {
   std::size_t max_body_bytes = std::size_t{8} << 20;
   // Of the bodies of all requests together that have not been answered.
   std::size_t max_bodies_bytes = std::size_t{128} << 20;
-  // A request must be there in full so long after its first byte.
+  // A request must be there in full so long after its first byte, and a TLS
+  // handshake so long after the connection.
   std::chrono::nanoseconds request_timeout = std::chrono::seconds(30);
   // A connection may wait for its next request.
   std::chrono::nanoseconds idle_timeout = std::chrono::seconds(75);
@@ -32,10 +35,12 @@ struct HttpLimits {
 class HttpServer {
  public:
   // Listens on all addresses of `listen`, HOST:PORT; those of a name too. It
-  // serves while the context runs; `router` must outlive that.
+  // serves while the context runs; `router` must outlive that, and so must the
+  // certificate. Without one, it does not encrypt.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
       boost::asio::io_context& io, const std::string& listen,
-      const HttpLimits& limits, const Router& router);
+      const HttpLimits& limits, const Router& router,
+      const Certificate* certificate);
 
   HttpServer() = default;
   virtual ~HttpServer() = default;

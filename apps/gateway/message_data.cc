@@ -118,14 +118,13 @@ Response AnswerToError(const Subscription& subscription, absl::Status status) {
   return ToResponse(ProblemOf(status));
 }
 
-Response ReadData(Gateway* gateway, const std::string& channel,
-                  const Place& place) {
-  const auto deadline = std::chrono::steady_clock::now() + gateway->timeout();
-  const Subscription subscription =
-      gateway->client().Pull({.channel = channel,
-                              .start = place.start(),
-                              .limit = 1,
-                              .until_caught_up = true});
+Response ReadData(Client& client, std::chrono::milliseconds timeout,
+                  const std::string& channel, const Place& place) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const Subscription subscription = client.Pull({.channel = channel,
+                                                 .start = place.start(),
+                                                 .limit = 1,
+                                                 .until_caught_up = true});
   for (;;) {
     const absl::StatusOr<ReadFrame> frame = subscription.Next(deadline);
     if (!frame.ok()) return AnswerToError(subscription, frame.status());
@@ -145,7 +144,8 @@ Response ReadData(Gateway* gateway, const std::string& channel,
 
 }  // namespace
 
-void GetData(Gateway* gateway, const Request& request, Respond respond) {
+void GetData(Gateway* gateway, const CallerPtr& caller, const Request& request,
+             Respond respond) {
   const std::string& name = request.target.segments[4];
   const std::optional<Place> place = ParsePlace(name);
   if (!place) {
@@ -167,8 +167,9 @@ void GetData(Gateway* gateway, const Request& request, Respond respond) {
   }
   gateway->RespondBlocking(
       std::move(respond),
-      [gateway, channel = request.target.segments[2], place = *place] {
-        return ReadData(gateway, channel, place);
+      [caller, timeout = gateway->timeout(),
+       channel = request.target.segments[2], place = *place] {
+        return ReadData(caller->client(), timeout, channel, place);
       });
 }
 

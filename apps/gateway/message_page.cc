@@ -26,14 +26,15 @@ constexpr std::size_t kMaxPageBytes = std::size_t{4} << 20;
 class PageReader final : public Waiter,
                          public std::enable_shared_from_this<PageReader> {
  public:
-  PageReader(Gateway* gateway, std::string channel, const ReadQuery& query,
-             Respond respond)
+  PageReader(Gateway* gateway, std::shared_ptr<Caller> caller,
+             std::string channel, const ReadQuery& query, Respond respond)
       : gateway_(gateway),
         waiters_(gateway->waiters()),
+        caller_(std::move(caller)),
         channel_(std::move(channel)),
         query_(query),
         subscription_(std::make_shared<const Subscription>(
-            gateway->client().Pull({.channel = channel_,
+            caller_->client().Pull({.channel = channel_,
                                     .start = query.start,
                                     .limit = query.limit}))),
         timer_(gateway->executor()),
@@ -45,21 +46,52 @@ class PageReader final : public Waiter,
   PageReader& operator=(const PageReader&) = delete;
 
   void Begin() {
-    waiters_->Add(shared_from_this());
     {
       absl::MutexLock lock(&mu_);
       // The server must have answered within the timeout in any case.
-      timer_.expires_after(std::max<std::chrono::milliseconds>(
-          query_.wait, gateway_->timeout()));
-      timer_.async_wait([self = shared_from_this()](auto error) {
-        if (!error) self->Drain();
-      });
+      StopAfter(std::max<std::chrono::milliseconds>(query_.wait,
+                                                    gateway_->timeout()));
     }
+    waiters_->Add(shared_from_this());
     Next();
   }
 
-  // Answers with what there is.
+  // It waits for no more messages. What the server has not answered yet, it
+  // answers soon, as to any other request; unless it is away.
   void Drain() override {
+    {
+      absl::MutexLock lock(&mu_);
+      if (std::exchange(draining_, true) || finished_) return;
+      const bool is_away =
+          subscription_->state().kind == SubscriptionState::Kind::kWaiting;
+      if (!waits_ && !is_away) {
+        StopAfter(gateway_->timeout());
+        return;
+      }
+    }
+    Stop();
+  }
+
+  // It goes on waiting, and says so at the end.
+  void OnServerAway(const std::string& /*reason*/) override {
+    {
+      absl::MutexLock lock(&mu_);
+      if (!draining_ || finished_) return;
+    }
+    Stop();
+  }
+
+ private:
+  void StopAfter(std::chrono::milliseconds time)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    timer_.expires_after(time);
+    timer_.async_wait([self = shared_from_this()](auto error) {
+      if (!error) self->Stop();
+    });
+  }
+
+  // Answers with what there is.
+  void Stop() {
     {
       absl::MutexLock lock(&mu_);
       // Afterwards, the state is only that it was cancelled.
@@ -69,10 +101,17 @@ class PageReader final : public Waiter,
     gateway_->CancelSoon(subscription_);
   }
 
-  // It goes on waiting, and says so at the end.
-  void OnServerAway(const std::string& /*reason*/) override {}
+  // Whether the page is there: else it asks for more. It waits for messages if
+  // it may, until there is something.
+  bool IsDone() {
+    const bool has_something = !messages_.empty() || !gaps_.empty();
+    if (full_ || (caught_up_ && has_something)) return true;
+    if (!caught_up_) return false;
+    absl::MutexLock lock(&mu_);
+    waits_ = query_.wait.count() > 0 && !draining_;
+    return !waits_;
+  }
 
- private:
   // Only one call of Next and OnFrame at a time, one after the other.
   void Next() {
     subscription_->NextAsync(
@@ -91,8 +130,7 @@ class PageReader final : public Waiter,
       return;
     }
     Take(*frame);
-    const bool has_something = !messages_.empty() || !gaps_.empty();
-    if (full_ || (caught_up_ && (has_something || query_.wait.count() == 0))) {
+    if (IsDone()) {
       Finish(absl::OkStatus());
     } else {
       Next();
@@ -125,6 +163,7 @@ class PageReader final : public Waiter,
   void Finish(const absl::Status& status) {
     {
       absl::MutexLock lock(&mu_);
+      finished_ = true;
       timer_.cancel();
     }
     // Else it would go on reading ahead until it is destroyed.
@@ -159,6 +198,8 @@ class PageReader final : public Waiter,
 
   Gateway* const gateway_;
   const std::shared_ptr<Waiters> waiters_;
+  // For as long as it reads.
+  const std::shared_ptr<Caller> caller_;
   const std::string channel_;
   const ReadQuery query_;
   const std::shared_ptr<const Subscription> subscription_;
@@ -167,6 +208,10 @@ class PageReader final : public Waiter,
   // Why there is no answer, if there is none.
   absl::Status why_not_ ABSL_GUARDED_BY(mu_) =
       absl::UnavailableError("the server did not answer in time");
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  // It has nothing but messages to wait for.
+  bool waits_ ABSL_GUARDED_BY(mu_) = false;
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
   Respond respond_;
   TimeText times_;
   Json messages_ = Json::array();
@@ -180,9 +225,11 @@ class PageReader final : public Waiter,
 
 }  // namespace
 
-void ReadPage(Gateway* gateway, const std::string& channel,
-              const ReadQuery& query, Respond respond) {
-  std::make_shared<PageReader>(gateway, channel, query, std::move(respond))
+void ReadPage(Gateway* gateway, std::shared_ptr<Caller> caller,
+              const std::string& channel, const ReadQuery& query,
+              Respond respond) {
+  std::make_shared<PageReader>(gateway, std::move(caller), channel, query,
+                               std::move(respond))
       ->Begin();
 }
 

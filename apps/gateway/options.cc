@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "apps/common/addresses.h"
+#include "apps/common/client_security.h"
 #include "apps/common/command_line.h"
 #include "apps/common/status_text.h"
 #include "messenger/version.h"
@@ -23,9 +24,10 @@ constexpr const char* kFooter =
       Serve the log of the messenger-server on this machine on
       http://localhost:8080, to this machine only. In a browser, that is a page
       to chat on; what follows is for programs.
-  messenger-gateway --server log.example:51075 --listen 0.0.0.0:8080 \
-      --allow-host chat.example
-      For a network, which knows it as chat.example.
+  messenger-gateway --server log.example --tls-ca ca.pem --listen 0.0.0.0:443 \
+      --https-cert chat.pem --https-key chat.key --allow-host chat.example
+      For a network, which knows it as https://chat.example. Both ways are
+      encrypted.
 
   curl -d '{{"author":"ann","text":"hello"}}' \
       localhost:8080/v1/channels/general/messages
@@ -44,6 +46,8 @@ constexpr const char* kFooter =
       Last-Event-ID, and misses nothing.
   curl localhost:8080/v1/channels
       List the channels.
+  curl -H 'Authorization: Bearer TOKEN' localhost:8080/v1/channels
+      The same in the name of a token (messenger-server token add).
   curl localhost:8080/openapi.json
       The description of all of it (OpenAPI 3.1).
 
@@ -60,10 +64,26 @@ Everything else goes to stderr. It begins without its server, too, and waits for
 it: requests are answered with 503 meanwhile, and streams stay open.
 
 Who may use it:
-  There are no passwords. It listens on this machine only unless --listen says
-  otherwise. Programs may use it; of web pages, its own and those that
-  --cors-origin names. Other pages may only link to its page. It answers when
-  it is called localhost, by an address, or by a name that --allow-host gives.
+  Without TLS of its own, only this machine (its loopback), wherever it listens:
+  other callers are told so, and so is stderr, once for each. Health checks are
+  answered to all. To serve a network, give it a certificate (--https-cert and
+  --https-key; messenger-server init-tls makes one to begin with), or
+  --insecure where the whole network is trusted. Behind a reverse proxy on this
+  machine, every stranger comes from this machine: then the callers' tokens
+  decide.
+
+  What a caller may do, the server decides, by the caller's token. Programs send
+  it as "Authorization: Bearer TOKEN"; the page signs in with it. It is passed
+  on; without TLS to a server of this machine only, unless --insecure-token says
+  otherwise. A request without a token is made in the gateway's own name, that
+  of --token-file or --tls-cert. Give that one only what every caller may have.
+  (To send under the authors that callers name, it needs the right send-as; the
+  postbox needs the right to read general.) Without either, such requests are
+  anonymous.
+
+  Of web pages, its own may use it and those that --cors-origin names. Other
+  pages may only link to its page. It answers when it is called localhost, by an
+  address, or by a name that --allow-host gives.
 
 Health:
   /healthz  200 while it runs
@@ -90,13 +110,41 @@ Environment:
   MESSENGER_HTTP_HOST     address to listen on if there is no --listen
                           (default 127.0.0.1)
   MESSENGER_HTTP_PORT     port to listen on if there is no --listen
-                          (default 8080))";
+                          (default 8080)
+  MESSENGER_HTTPS_CERT, MESSENGER_HTTPS_KEY
+                          the files, if there are no such options
+Towards the server:
+{})";
+
+void TakeVariable(const char* variable, std::string* value) {
+  if (const char* const text = Variable(variable)) *value = text;
+}
+
+// Encryption of its own HTTP.
+void AddHttps(CLI::App& app, GatewayCommand* command) {
+  CertificateFiles& https = command->https;
+  TakeVariable("MESSENGER_HTTPS_CERT", &https.certificate);
+  TakeVariable("MESSENGER_HTTPS_KEY", &https.key);
+  app.add_option("--https-cert", https.certificate,
+                 "Serve HTTPS: the certificate, and those that lead\n"
+                 "from it to a CA, as PEM. Read again, as the key is,\n"
+                 "when it changes (default $MESSENGER_HTTPS_CERT)")
+      ->option_text("FILE");
+  app.add_option("--https-key", https.key,
+                 "Its key (default $MESSENGER_HTTPS_KEY)")
+      ->option_text("FILE");
+  app.add_flag("--insecure", command->insecure,
+               "Serve other machines without TLS as well: whoever is\n"
+               "on the network can listen, and change what is sent");
+}
 
 void AddOptions(CLI::App& app, GatewayCommand* command) {
   AddServerAddress(app, &command->gateway.server);
+  AddClientSecurity(app, &command->gateway.security);
   AddListenAddress(app, &command->listen,
                    "Address to listen on; port 0 takes a free one\n"
                    "(default $MESSENGER_HTTP_HOST:$MESSENGER_HTTP_PORT)");
+  AddHttps(app, command);
   app.add_option("--allow-host", command->allowed_hosts,
                  "Answer when called by this name, too; repeatable.\n"
                  "Other names are refused, since a page could have\n"
@@ -124,6 +172,10 @@ void AddOptions(CLI::App& app, GatewayCommand* command) {
   AddCount(app, "--max-connections", &command->limits.max_connections,
            "Most connections; one more is answered with 503\n"
            "(default 10000)");
+  AddCount(app, "--max-tokens", &command->gateway.max_tokens,
+           "Most tokens of callers that are in use at the same\n"
+           "time, each with a connection to the server; another\n"
+           "one is answered with 503 (default 1000)");
   AddSize(app, "--max-body-bytes", &command->limits.max_body_bytes,
           "Most bytes of the body of a request, up to 16Mi\n"
           "(default 8Mi)");
@@ -156,7 +208,7 @@ std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
       "API, server-sent events, and a postbox.",
       "messenger-gateway");
   SetUp(app);
-  app.footer(fmt::format(kFooter, kVersion));
+  app.footer(fmt::format(kFooter, kVersion, kClientSecurityVariables));
   AddOptions(app, command.get());
   if (const auto code = Parse(app, argc, argv)) {
     *exit_code = *code;
@@ -172,6 +224,11 @@ std::unique_ptr<GatewayCommand> ParseGatewayCommand(int argc,
   }
   if (!status.ok()) {
     *exit_code = UsageError(app, MessageOf(status));
+    return nullptr;
+  }
+  if (command->https.certificate.empty() != command->https.key.empty()) {
+    *exit_code = UsageError(
+        app, "--https-cert and --https-key: HTTPS takes both of them");
     return nullptr;
   }
   const std::chrono::milliseconds timeout = command->gateway.timeout;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/gateway/certificate.h"
 #include "apps/gateway/gateway.h"
 #include "apps/gateway/http_server.h"
 
@@ -15,6 +16,10 @@ struct GatewayCommand {
   std::string listen = {};
   GatewayOptions gateway = {};
   HttpLimits limits = {};
+  // For its own HTTP. Empty: it is plain.
+  CertificateFiles https = {};
+  // Plain HTTP is served to other machines as well.
+  bool insecure = false;
   std::vector<std::string> allowed_hosts = {};
   std::vector<std::string> cors_origins = {};
   std::chrono::nanoseconds drain_timeout = std::chrono::seconds(5);

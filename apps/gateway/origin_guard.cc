@@ -138,16 +138,28 @@ Headers OriginGuard::CorsHeaders(const Headers& request) const {
   headers.push_back(
       {.name = "Access-Control-Allow-Origin", .value = std::string(*origin)});
   headers.push_back({.name = "Access-Control-Expose-Headers",
-                     .value = "Allow, Retry-After, Messenger-Dropped"});
+                     .value = "Allow, Retry-After, Messenger-Dropped, "
+                              "WWW-Authenticate"});
   if (FindHeader(request, "Access-Control-Request-Method")) {
     headers.push_back({.name = "Access-Control-Allow-Methods",
                        .value = "GET, HEAD, POST, DELETE"});
-    headers.push_back(
-        {.name = "Access-Control-Allow-Headers",
-         .value = "Content-Type, Idempotency-Key, Last-Event-ID"});
+    headers.push_back({.name = "Access-Control-Allow-Headers",
+                       .value = "Authorization, Content-Type, Idempotency-Key, "
+                                "Last-Event-ID"});
     headers.push_back({.name = "Access-Control-Max-Age", .value = "600"});
   }
   return headers;
+}
+
+bool IsOfOwnPage(const Request& request) {
+  const auto host = FindHeader(request.headers, "Host").value_or("");
+  const auto origins = FindHeaders(request.headers, "Origin");
+  const auto site = FindHeader(request.headers, "Sec-Fetch-Site");
+  return std::all_of(origins.begin(), origins.end(),
+                     [host](std::string_view origin) {
+                       return IsSameOrigin(origin, host);
+                     }) &&
+         (!site || *site == "same-origin" || *site == "none");
 }
 
 std::string CheckOriginOption(const std::string& origin) {

@@ -1,8 +1,9 @@
 // Which pages may talk to the gateway.
 //
 // It takes any Content-Type, as the original did, so that a browser asks no
-// leave before it sends somebody else's page's request; and it has no
-// passwords. What stands between a page and the messages is where the page is
+// leave before it sends somebody else's page's request; and what the server
+// gives to everybody, or to whoever has signed in, a browser asks for without a
+// password. What stands between a page and the messages is where the page is
 // from.
 #pragma once
 
@@ -38,6 +39,10 @@ class OriginGuard {
   const std::vector<std::string> hosts_;
   const std::vector<std::string> origins_;
 };
+
+// Whether a page of this gateway has sent it, or no page at all: only then do
+// cookies count, which browsers add whoever made them send a request.
+bool IsOfOwnPage(const Request& request);
 
 // What is wrong with an origin or a host of the command line; empty if nothing.
 std::string CheckOriginOption(const std::string& origin);

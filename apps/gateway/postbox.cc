@@ -8,6 +8,7 @@
 
 #include "apps/common/message_text.h"
 #include "apps/common/time.h"
+#include "apps/gateway/problem.h"
 
 namespace messenger::app {
 namespace {
@@ -19,6 +20,12 @@ std::string TextOf(const Message& message) {
   if (!text.empty()) text += "  ";
   AppendData(message, &text);
   return text;
+}
+
+// The gateway's own identity may not read the channel.
+bool IsRefusal(const absl::Status& status) {
+  const int http = status.ok() ? 200 : ProblemOf(status).status;
+  return http == 401 || http == 403;
 }
 
 }  // namespace
@@ -77,8 +84,13 @@ PostboxReader::~PostboxReader() {
   }
 }
 
-void PostboxReader::WaitUntilJoined(std::chrono::milliseconds timeout) const {
-  WaitForAny({{joined_event_.fd(), POLLIN}}, timeout);
+absl::Status PostboxReader::refusal() const {
+  absl::MutexLock lock(&mu_);
+  return IsRefusal(failure_) ? failure_ : absl::OkStatus();
+}
+
+void PostboxReader::WaitUntilSettled(std::chrono::milliseconds timeout) const {
+  WaitForAny({{settled_event_.fd(), POLLIN}}, timeout);
 }
 
 void PostboxReader::Read(Start start) {
@@ -86,11 +98,7 @@ void PostboxReader::Read(Start start) {
       {.channel = std::string(kDefaultChannel),
        .start = start,
        .skip_damaged = true},
-      {.on_joined =
-           [this](const Joined&) {
-             joined_ = true;
-             joined_event_.Set();
-           },
+      {.on_joined = [this](const Joined&) { OnJoined(); },
        .on_message =
            [this](const Message& message) {
              if (!postbox_->Put(message)) return;
@@ -109,20 +117,43 @@ void PostboxReader::Read(Start start) {
        .on_end = [this](const absl::Status& status) { OnEnd(status); }});
 }
 
+void PostboxReader::OnJoined() {
+  {
+    absl::MutexLock lock(&mu_);
+    failure_ = absl::OkStatus();
+  }
+  joined_ = true;
+  settled_event_.Set();
+}
+
 void PostboxReader::OnState(const SubscriptionState& state) {
   if (state.kind == SubscriptionState::Kind::kWaiting) {
-    server_away_(std::string(state.reason.message()));
+    server_away_(ProblemOf(state.reason).detail);
   } else if (state.kind == SubscriptionState::Kind::kJoined) {
     server_away_(std::nullopt);
   }
+}
+
+bool PostboxReader::IsNews(const absl::Status& status) {
+  absl::MutexLock lock(&mu_);
+  return std::exchange(failure_, status) != status;
 }
 
 // The client waits for a server that is away. What ends the reading is an
 // answer, such as that it has too many readers, or a damaged message.
 void PostboxReader::OnEnd(const absl::Status& status) {
   if (absl::IsCancelled(status)) return;
-  notice_(fmt::format("the postbox cannot read on, and tries again: {}",
-                      std::string(status.message())));
+  if (IsNews(status)) {
+    notice_(IsRefusal(status)
+                ? fmt::format("there is no postbox until the gateway itself "
+                              "may read {}: {}",
+                              kDefaultChannel, std::string(status.message()))
+                : fmt::format("the postbox cannot read on, and tries again: {}",
+                              std::string(status.message())));
+  }
+  // It has answered.
+  server_away_(std::nullopt);
+  settled_event_.Set();
   // Not at once, again and again.
   WaitForAny({{stop_event_.fd(), POLLIN}}, std::chrono::seconds(1));
   absl::MutexLock lock(&mu_);

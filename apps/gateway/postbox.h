@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "apps/common/event.h"
 #include "apps/common/json.h"
@@ -66,7 +67,10 @@ class Postbox {
 
 // Reads the channel into the postbox, from now on and for as long as it lives.
 //
-// Thread safety: `joined` and `WaitUntilJoined` may be called from any thread.
+// It reads in the gateway's own name. If that may not read the channel, there
+// is no postbox until it may.
+//
+// Thread safety: the public members may be called from any thread.
 class PostboxReader {
  public:
   using Notice = std::function<void(std::string_view)>;
@@ -83,11 +87,17 @@ class PostboxReader {
 
   // Whether it has stood in the channel: every later message comes.
   bool joined() const { return joined_; }
-  void WaitUntilJoined(std::chrono::milliseconds timeout) const;
+  // Or why it may not.
+  absl::Status refusal() const;
+  // Until one of both is known.
+  void WaitUntilSettled(std::chrono::milliseconds timeout) const;
 
  private:
   void Read(Start start) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnJoined();
   void OnState(const SubscriptionState& state);
+  // Whether this was not told before: it tries again and again.
+  bool IsNews(const absl::Status& status);
   void OnEnd(const absl::Status& status);
 
   Client* const client_;
@@ -95,9 +105,11 @@ class PostboxReader {
   const Notice notice_;
   const ServerAway server_away_;
   std::atomic<bool> joined_ = false;
-  Event joined_event_;
+  Event settled_event_;
   Event stop_event_;
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
+  // Of the last try, if that has failed.
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   Subscription subscription_ ABSL_GUARDED_BY(mu_);
 };

@@ -8,11 +8,19 @@
 namespace messenger::app {
 namespace {
 
-int HttpStatusOf(absl::StatusCode code) {
-  switch (code) {
+int HttpStatusOf(const absl::Status& status, std::string_view why) {
+  switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kOutOfRange:
       return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
+    case absl::StatusCode::kPermissionDenied:
+      // How the gateway reaches its server is nothing that its callers can
+      // change.
+      return why == reason::kProtected || why == reason::kEncryptionRequired
+                 ? 502
+                 : 403;
     case absl::StatusCode::kNotFound:
       return 404;
     case absl::StatusCode::kUnavailable:
@@ -23,6 +31,23 @@ int HttpStatusOf(absl::StatusCode code) {
     default:
       return 502;
   }
+}
+
+// Whether a token has come, and was refused.
+bool IsOfToken(const Problem& problem) {
+  const auto why = problem.more.find("reason");
+  return why != problem.more.end() &&
+         (*why == reason::kTokenInvalid || *why == reason::kTokenExpired);
+}
+
+// What the status says, but for what callers need not know of the server: the
+// names in its certificate.
+std::string DetailOf(const absl::Status& status, std::string_view why) {
+  if (why == reason::kHandshakeFailed) {
+    return "the gateway and its server do not agree on a connection; the "
+           "gateway's log says why";
+  }
+  return std::string(status.message());
 }
 
 // Values may be as long as a message; an error shows where they begin.
@@ -58,15 +83,20 @@ Response ToResponse(const Problem& problem) {
     constexpr const char* kSeconds = "1";
     response.headers.push_back({.name = "Retry-After", .value = kSeconds});
   }
+  if (problem.status == 401) {
+    response.headers.push_back({.name = "WWW-Authenticate",
+                                .value = IsOfToken(problem)
+                                             ? "Bearer error=\"invalid_token\""
+                                             : "Bearer"});
+  }
   return response;
 }
 
 Problem ProblemOf(const absl::Status& status) {
-  Problem problem = {.status = HttpStatusOf(status.code()),
-                     .detail = std::string(status.message())};
-  if (std::string reason = messenger::ReasonOf(status); !reason.empty()) {
-    problem.more["reason"] = std::move(reason);
-  }
+  std::string why = messenger::ReasonOf(status);
+  Problem problem = {.status = HttpStatusOf(status, why),
+                     .detail = DetailOf(status, why)};
+  if (!why.empty()) problem.more["reason"] = std::move(why);
   return problem;
 }
 

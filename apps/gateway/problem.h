@@ -21,9 +21,12 @@ struct Problem {
   Json more = Json::object();
 };
 
+// As HTTP does it: 503 says when to come back, and 401 that it takes a token,
+// or another one (RFC 6750).
 Response ToResponse(const Problem& problem);
 
-// An error of the client library. What was asked for wrongly is 4xx; that the
+// An error of the client library. What was asked for wrongly is 4xx, 401 and
+// 403 among them: without a token that may have it (see credential.h). That the
 // server is away, or has no room, 503 with Retry-After: the same request may
 // succeed later; that it says what it should not, 502. `reason` is that of
 // messenger/error.h, if it has one.

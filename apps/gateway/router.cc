@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "apps/gateway/handlers.h"
@@ -20,6 +21,31 @@ namespace {
 using Handler = void (*)(Gateway* gateway, const Request& request,
                          Respond respond);
 
+// A caller that the server does not know any more is forgotten.
+Respond AndForget(Gateway* gateway, CallerPtr caller, Respond respond) {
+  return [gateway, caller = std::move(caller),
+          respond = std::move(respond)](Response response) mutable {
+    if (response.status == 401) gateway->Forget(*caller);
+    respond(std::move(response));
+  };
+}
+
+// Finds out in whose name it asks.
+template <void (*kHandler)(Gateway*, const CallerPtr&, const Request&, Respond)>
+void ForCaller(Gateway* gateway, const Request& request, Respond respond) {
+  gateway->FindCaller(
+      request, [gateway, &request, respond = std::move(respond)](
+                   std::variant<CallerPtr, Problem> found) mutable {
+        if (const auto* problem = std::get_if<Problem>(&found)) {
+          respond(ToResponse(*problem));
+          return;
+        }
+        const CallerPtr& caller = std::get<CallerPtr>(found);
+        kHandler(gateway, caller, request,
+                 AndForget(gateway, caller, std::move(respond)));
+      });
+}
+
 struct Route {
   std::string_view method;
   // The segments of the path; "*" is any name: of a channel, of a file, of
@@ -30,15 +56,20 @@ struct Route {
 
 const std::vector<Route>& Routes() {
   static const std::vector<Route> routes = {
-      {"POST", {"sendMessage"}, PostSendMessage},
+      {"POST", {"sendMessage"}, ForCaller<PostSendMessage>},
       {"POST", {"getAndFlushMessages"}, PostGetAndFlushMessages},
-      {"GET", {"v1", "channels"}, GetChannels},
-      {"GET", {"v1", "channels", "*"}, GetChannel},
-      {"DELETE", {"v1", "channels", "*"}, DeleteChannel},
-      {"GET", {"v1", "channels", "*", "messages"}, GetMessages},
-      {"POST", {"v1", "channels", "*", "messages"}, PostMessages},
-      {"GET", {"v1", "channels", "*", "messages", "*", "data"}, GetData},
-      {"GET", {"v1", "channels", "*", "stream"}, GetStream},
+      {"GET", {"v1", "channels"}, ForCaller<GetChannels>},
+      {"GET", {"v1", "channels", "*"}, ForCaller<GetChannel>},
+      {"DELETE", {"v1", "channels", "*"}, ForCaller<DeleteChannel>},
+      {"GET", {"v1", "channels", "*", "messages"}, ForCaller<GetMessages>},
+      {"POST", {"v1", "channels", "*", "messages"}, ForCaller<PostMessages>},
+      {"GET",
+       {"v1", "channels", "*", "messages", "*", "data"},
+       ForCaller<GetData>},
+      {"GET", {"v1", "channels", "*", "stream"}, ForCaller<GetStream>},
+      {"POST", {"v1", "session"}, PostSession},
+      {"GET", {"v1", "session"}, GetSession},
+      {"DELETE", {"v1", "session"}, DeleteSession},
       {"GET", {""}, GetPage},
       {"GET", {"page", "*"}, GetPageFile},
       {"GET", {"openapi.json"}, GetOpenApi},
@@ -91,6 +122,7 @@ std::optional<Problem> CheckChannel(const std::vector<std::string>& segments) {
 }  // namespace
 
 std::optional<Response> Router::AnswerHead(const Request& head) const {
+  if (auto refusal = peers_->Check(head)) return refusal;
   if (const auto problem = guard_->Check(head)) {
     return ToResponse(*problem);
   }

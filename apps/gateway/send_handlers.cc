@@ -31,13 +31,16 @@ using Finish = absl::AnyInvocable<void(Receipts)>;
 
 // Messages on their way, until the last of them has its receipt.
 struct Sending {
-  Sending(Gateway* gateway, std::size_t count, Finish done)
-      : messages(&gateway->messages()),
+  Sending(Gateway* gateway, CallerPtr sender, std::size_t count, Finish done)
+      : caller(std::move(sender)),
+        messages(&gateway->messages()),
         bytes(&gateway->bytes()),
         receipts(count, absl::UnknownError("not sent")),
         left(count),
         finish(std::move(done)) {}
 
+  // For as long as they are on their way.
+  const CallerPtr caller;
   Budget::Claim messages;
   Budget::Claim bytes;
   Receipts receipts;
@@ -47,12 +50,12 @@ struct Sending {
 
 // Sends all of them, or none if too many are on their way: then it returns the
 // problem, and `finish` is not called.
-std::optional<Problem> SendAll(Gateway* gateway,
+std::optional<Problem> SendAll(Gateway* gateway, const CallerPtr& caller,
                                const std::vector<NewMessage>& messages,
                                std::size_t bytes, Finish finish,
                                const SendOptions& options = {}) {
-  const auto sending =
-      std::make_shared<Sending>(gateway, messages.size(), std::move(finish));
+  const auto sending = std::make_shared<Sending>(
+      gateway, caller, messages.size(), std::move(finish));
   if (!sending->messages.Add(messages.size()) || !sending->bytes.Add(bytes)) {
     return Problem{.status = 503,
                    .detail =
@@ -60,7 +63,7 @@ std::optional<Problem> SendAll(Gateway* gateway,
                        "server; nothing was sent"};
   }
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    gateway->client().SendAsync(
+    caller->client().SendAsync(
         messages[i],
         [sending, i](absl::StatusOr<Receipt> receipt) {
           sending->receipts[i] = std::move(receipt);
@@ -151,7 +154,8 @@ Response AnswerKeyed(const std::string& channel, const std::string& key,
 
 }  // namespace
 
-void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
+void PostMessages(Gateway* gateway, const CallerPtr& caller,
+                  const Request& request, Respond respond) {
   const std::string& channel = request.target.segments[2];
   auto parsed =
       ParseBodyOfRequest(request, channel, gateway->max_message_bytes());
@@ -172,7 +176,7 @@ void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
   // Whichever of the two it is that answers.
   const auto answer = std::make_shared<Respond>(std::move(respond));
   const auto problem = SendAll(
-      gateway, body.messages, request.body.size(),
+      gateway, caller, body.messages, request.body.size(),
       [answer, channel, is_array = body.is_array,
        key = options.idempotency_key](const Receipts& receipts) {
         (*answer)(is_array ? AnswerAll(channel, receipts)
@@ -182,8 +186,8 @@ void PostMessages(Gateway* gateway, const Request& request, Respond respond) {
   if (problem) (*answer)(ToResponse(*problem));
 }
 
-void PostSendMessage(Gateway* gateway, const Request& request,
-                     Respond respond) {
+void PostSendMessage(Gateway* gateway, const CallerPtr& caller,
+                     const Request& request, Respond respond) {
   auto parsed = ParsePostboxBody(request.body, gateway->max_message_bytes());
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     respond(ToResponse(*problem));
@@ -192,7 +196,7 @@ void PostSendMessage(Gateway* gateway, const Request& request,
   const auto& body = std::get<MessageBody>(parsed);
   const auto answer = std::make_shared<Respond>(std::move(respond));
   const auto problem = SendAll(
-      gateway, body.messages, request.body.size(),
+      gateway, caller, body.messages, request.body.size(),
       [answer](const Receipts& receipts) {
         const auto& receipt = receipts.front();
         (*answer)(

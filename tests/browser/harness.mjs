@@ -4,9 +4,9 @@
 //   $SERVER, $GATEWAY    the programs
 //   $WORK                where node_modules is, and screenshots go
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -80,21 +80,56 @@ export async function startGateway(server, { port = 0, options = [] } = {}) {
     '1s',
     ...options,
   );
-  gateway.url = `http://127.0.0.1:${gateway.port}`;
+  const scheme = options.includes('--https-cert') ? 'https' : 'http';
+  gateway.url = `${scheme}://127.0.0.1:${gateway.port}`;
   started.push(gateway);
   return gateway;
 }
 
-export function fileLog() {
+function newFolder() {
   const folder = mkdtempSync(path.join(tmpdir(), 'messenger-browser-'));
   folders.push(folder);
-  return `file:${folder}/log`;
+  return folder;
 }
 
-export async function call(gateway, method, target, body) {
+export const fileLog = () => `file:${newFolder()}/log`;
+
+// What an operator has who secures a server: tokens, rights, and certificates.
+export class Door {
+  #folder = newFolder();
+  serverOptions = ['--tokens', `${this.#folder}/tokens`, '--rights', `${this.#folder}/rights`];
+  httpsOptions = ['--https-cert', `${this.#folder}/tls/server.pem`, '--https-key', `${this.#folder}/tls/server.key`];
+
+  constructor(rights) {
+    this.rights = rights;
+    writeFileSync(`${this.#folder}/tokens`, '');
+    this.#tool('init-tls', `${this.#folder}/tls`, '--name', '127.0.0.1');
+  }
+
+  set rights(text) {
+    writeFileSync(`${this.#folder}/rights.new`, text);
+    renameSync(`${this.#folder}/rights.new`, `${this.#folder}/rights`);
+  }
+
+  add(identity) {
+    return this.#tool('token', 'add', '--tokens', `${this.#folder}/tokens`, '--identity', identity).trim();
+  }
+
+  revoke(token) {
+    this.#tool('token', 'revoke', '--tokens', `${this.#folder}/tokens`, token.split('_')[1]);
+  }
+
+  #tool(...options) {
+    return execFileSync(SERVER, options, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  }
+}
+
+// `token`: of whoever calls.
+export async function call(gateway, method, target, body, token) {
   const response = await fetch(gateway.url + target, {
     method,
     body: body && JSON.stringify(body),
+    headers: token ? { Authorization: `Bearer ${token}` } : {},
   });
   if (!response.ok) throw new Error(`${method} ${target}: ${response.status} ${await response.text()}`);
   return response.json();

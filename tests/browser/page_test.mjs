@@ -13,6 +13,7 @@ import {
   call,
   cleanUp,
   complaints,
+  Door,
   fileLog,
   live,
   screenshots,
@@ -512,6 +513,152 @@ it('a name, a draft and the open channel are remembered', async () => {
   await until(async () => (await stored(gateway, 'general'))[1]?.author === 'Anna', 'it is sent as Anna');
 });
 
+// What the page says of messages that it may not show.
+const refusal = (page) => page.waitForSelector('.instead-title >> text=/Sign in to read|may not read/');
+
+async function signIn(page, token) {
+  await page.waitForSelector('#sign-in-dialog[open]');
+  await page.fill('#token', token);
+  await page.press('#token', 'Enter');
+}
+
+const WITH_TOKENS = 'ann send,read general\nbob send,read *\n';
+
+it('who has a token signs in, writes under its identity, and signs out', async () => {
+  const door = new Door(WITH_TOKENS);
+  const [ann, bob] = [door.add('ann'), door.add('bob')];
+  const server = await startServer({ options: door.serverOptions });
+  const gateway = await startGateway(server, { options: door.httpsOptions });
+  const plain = await startGateway(server);
+  const bobSays = (text) => call(plain, 'POST', '/v1/channels/general/messages', { text }, bob);
+  await bobSays('hello');
+  const page = await visit(gateway, { ignoreHTTPSErrors: true });
+  // A token that is none is told, and can be corrected.
+  await signIn(page, 'not a token');
+  await page.waitForSelector('#sign-in-error >> text=not known');
+  assert.deepEqual(await texts(page), []);
+  await signIn(page, ann);
+  await page.waitForSelector('#sign-in-dialog', { state: 'hidden' });
+  await live(page);
+  await shows(page, ['hello']);
+  // No name is asked for, and none is sent.
+  assert.equal(await page.locator('#name-dialog[open]').count(), 0);
+  assert.equal(await page.isVisible('#edit-name'), false);
+  await write(page, 'hi bob');
+  await shows(page, ['hello', 'hi bob']);
+  await until(async () => (await page.textContent('#signed-in')) === 'Signed in as ann', 'it knows who that is');
+  await until(async () => (await page.locator('.pending').count()) === 0, 'nothing waits');
+  assert.deepEqual(await page.$$eval('#rows .author', (nodes) => nodes.map((node) => node.textContent)), [
+    'bob',
+    'ann',
+  ]);
+  await bobSays('live');
+  await shows(page, ['hello', 'hi bob', 'live']);
+  // Scripts do not see it, and nothing of the page keeps it.
+  const kept = await page.evaluate(() => [
+    document.cookie,
+    JSON.stringify({ ...localStorage, ...sessionStorage }),
+    document.getElementById('token').value,
+  ]);
+  assert.ok(!kept.join().includes(ann), kept.join());
+  const [cookie] = await page.context().cookies();
+  assert.deepEqual(
+    [cookie.name, cookie.value, cookie.httpOnly, cookie.secure, cookie.sameSite],
+    ['__Host-messenger_token', ann, true, true, 'Strict'],
+  );
+  await page.reload();
+  await shows(page, ['hello', 'hi bob', 'live']);
+  assert.equal(await page.textContent('#signed-in'), 'Signed in');
+  await page.click('#sign-out');
+  await refusal(page);
+  assert.deepEqual(await texts(page), []);
+  await until(async () => (await page.locator('.channel').count()) <= 1, 'the channels are gone');
+  assert.deepEqual(await page.context().cookies(), []);
+  // The keyboard alone does, too.
+  await page.waitForSelector('#sign-in-dialog[open]');
+  await page.keyboard.press('Escape');
+  await page.focus('#sign-in');
+  await page.keyboard.press('Enter');
+  await signIn(page, bob);
+  await shows(page, ['hello', 'hi bob', 'live']);
+  assert.deepEqual(
+    complaints(page, { outage: true }),
+    [],
+  );
+});
+
+it('a server that knows no tokens says so, and signs nobody in', async () => {
+  const gateway = await startGateway(await startServer());
+  const page = await visit(gateway, { name: 'ann' });
+  await page.evaluate(() => document.getElementById('sign-in').click());
+  await signIn(page, 'anything');
+  await page.waitForSelector('#sign-in-error >> text=knows no tokens');
+  assert.deepEqual(await page.context().cookies(), []);
+  await page.reload();
+  await page.waitForSelector('#sign-in:not([hidden])', { state: 'attached' });
+  assert.deepEqual(complaints(page, { outage: true }), []);
+});
+
+it('a token that is revoked ends what is open, and is asked for again', async () => {
+  const door = new Door(WITH_TOKENS);
+  const [ann, bob] = [door.add('ann'), door.add('bob')];
+  const server = await startServer({ options: door.serverOptions });
+  const gateway = await startGateway(server);
+  const page = await visit(gateway);
+  await signIn(page, ann);
+  await live(page);
+  await write(page, 'mine');
+  await shows(page, ['mine']);
+  let streams = 0;
+  page.on('request', (request) => {
+    streams += request.url().includes('/stream?') ? 1 : 0;
+  });
+  door.revoke(ann);
+  await refusal(page);
+  await page.waitForSelector('#sign-in-dialog[open] >> text=not valid any more');
+  await call(gateway, 'POST', '/v1/channels/general/messages', { text: 'not for her' }, bob);
+  assert.deepEqual(await texts(page), []);
+  assert.equal(streams, 0);
+  await page.click('#sign-in-dialog >> text=Not now');
+  await page.waitForSelector('#connection[data-state=refused]');
+  await page.click('.instead button.primary');
+  await signIn(page, bob);
+  await shows(page, ['mine', 'not for her']);
+  assert.deepEqual(complaints(page, { outage: true }), []);
+});
+
+it('a channel that may not be read says so, and the others go on', async () => {
+  const door = new Door(WITH_TOKENS);
+  const [ann, bob] = [door.add('ann'), door.add('bob')];
+  const server = await startServer({ options: door.serverOptions });
+  const gateway = await startGateway(server);
+  await call(gateway, 'POST', '/v1/channels/general/messages', { text: 'for all' }, bob);
+  await call(gateway, 'POST', '/v1/channels/secret/messages', { text: 'for bob' }, bob);
+  const page = await visit(gateway, { channel: 'secret' });
+  await signIn(page, ann);
+  await page.waitForSelector('.instead >> text=may not read "secret"');
+  assert.deepEqual(await page.$$eval('.channel .name', (nodes) => nodes.map((node) => node.textContent)), [
+    'general',
+    'secret',
+  ]);
+  await page.click('a[href="#/general"]');
+  await shows(page, ['for all']);
+  await live(page);
+  // The right to read the open channel goes, and comes back.
+  door.rights = 'ann send,read other\n';
+  await page.waitForSelector('.instead >> text=may not read "general"');
+  await write(page, 'in vain');
+  await page.waitForSelector('.state.failed >> text=may not send');
+  door.rights = WITH_TOKENS;
+  await until(async () => {
+    if (await page.isVisible('.instead >> text=Try again')) await page.click('.instead >> text=Try again');
+    return (await texts(page)).length > 0;
+  }, 'it may be read again');
+  await page.click('.state.failed >> text=Retry');
+  await shows(page, ['for all', 'in vain']);
+  assert.deepEqual(complaints(page, { outage: true }), []);
+});
+
 it('a channel begins when it is written to', async () => {
   const { gateway } = await start();
   const page = await visit(gateway, { name: 'Ann' });
@@ -961,6 +1108,44 @@ const VIEWS = [
     'name',
     async (page) => {
       await page.evaluate(() => document.getElementById('edit-name').click());
+    },
+  ],
+  [
+    'sign-in',
+    async (page) => {
+      await page.evaluate(() => document.getElementById('sign-in').click());
+      await page.route('**/v1/session', (route) =>
+        route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{"detail":"no"}' }));
+      await page.fill('#token', 'messenger_0');
+      await page.press('#token', 'Enter');
+      await page.waitForSelector('#sign-in-error >> text=not known');
+      await page.unroute('**/v1/session');
+    },
+  ],
+  [
+    'signed-in',
+    async (page) => {
+      await page.route('**/v1/session', (route) => route.fulfill({ json: { signed_in: true } }));
+      await page.reload();
+      await page.waitForSelector('#signed-in:not([hidden])', { state: 'attached' });
+      if (await page.isVisible('#open-sidebar')) await page.click('#open-sidebar');
+      await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
+      await page.unroute('**/v1/session');
+    },
+  ],
+  [
+    'refused',
+    async (page) => {
+      await page.route('**/messages?*', (route) =>
+        route.fulfill({
+          status: 401,
+          contentType: 'application/problem+json',
+          body: '{"detail":"to read takes a token"}',
+        }));
+      await page.reload();
+      await page.click('#sign-in-dialog >> text=Not now');
+      await page.waitForSelector('.instead');
+      await page.unroute('**/messages?*');
     },
   ],
   [

@@ -12,15 +12,18 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
 import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import warnings
 
 SERVER, GATEWAY = sys.argv[1:3]
 DEADLINE = 30
@@ -40,7 +43,11 @@ def until(condition, what):
 class Program:
     """A server or gateway that has said that it listens."""
 
-    def __init__(self, *command, environment=None):
+    def __init__(self, *command, environment=None, tls=None):
+        # The context to speak TLS with, if that is what it speaks.
+        self.tls = tls
+        # Of a gateway: where its server is. No caller needs to know.
+        self.server = command[command.index("--server") + 1] if "--server" in command else None
         self.stderr = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr,
@@ -56,6 +63,18 @@ class Program:
     def said(self):
         self.stderr.seek(0)
         return self.stderr.read()
+
+    def times_said(self, text):
+        """How often, once it has been: notices are printed by a thread of their own."""
+        return until(lambda: self.said().count(text), f"it says {text}")
+
+    def freeze(self):
+        """It stands still when this returns, and not some time later."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self, number=signal.SIGTERM):
         if self.process.poll() is None:
@@ -76,9 +95,34 @@ def start_server(port=0, log="memory:", options=()):
     return Program(SERVER, "--listen", f"127.0.0.1:{port}", "--log", log, *options)
 
 
-def start_gateway(server, *options, port=0):
+def start_gateway(server, *options, port=0, host="127.0.0.1", timeout="2s", tls=None):
     return Program(GATEWAY, "--server", f"127.0.0.1:{server.port}",
-                   "--listen", f"127.0.0.1:{port}", "--timeout", "2s", *options)
+                   "--listen", f"{host}:{port}", "--timeout", timeout, *options, tls=tls)
+
+
+def connections(gateway):
+    """How many the gateway has to its server."""
+    port = int(gateway.server.rsplit(":", 1)[1])
+    inodes = set()
+    for name in os.listdir(f"/proc/{gateway.process.pid}/fd"):
+        with contextlib.suppress(OSError):
+            inodes.add(os.readlink(f"/proc/{gateway.process.pid}/fd/{name}"))
+    rows = []
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/net/{name}", encoding="ascii") as table:
+            rows += [line.split() for line in table][1:]
+    # The kernel may tell of one twice, if others come and go meanwhile.
+    return len({row[9] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01" and
+                f"socket:[{row[9]}]" in inodes})
+
+
+def is_closed(gateway, connection):
+    """Whether the gateway has no socket for it any more."""
+    port = f"{connection.getsockname()[1]:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table][1:]
+    return not any(row[2].endswith(":" + port) and
+                   row[1].endswith(f":{gateway.port:04X}") and row[3] == "01" for row in rows)
 
 
 class Answer:
@@ -96,15 +140,28 @@ class Answer:
         return self.headers["Content-Type"]
 
 
-def call(gateway, method, path, body=None, headers=None):
+def connect(gateway, host="127.0.0.1"):
+    if gateway.tls:
+        return http.client.HTTPSConnection(host, gateway.port, timeout=DEADLINE,
+                                           context=gateway.tls)
+    return http.client.HTTPConnection(host, gateway.port, timeout=DEADLINE)
+
+
+def call(gateway, method, path, body=None, headers=None, host="127.0.0.1"):
     if body is not None and not isinstance(body, (bytes, str)):
         body = json.dumps(body)
     if isinstance(body, str):
         body = body.encode()
-    with contextlib.closing(
-            http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)) as connection:
+    with contextlib.closing(connect(gateway, host)) as connection:
         connection.request(method, path, body, headers or {})
-        return Answer(connection.getresponse())
+        answer = Answer(connection.getresponse())
+    keeps_to_itself(gateway, answer.body)
+    return answer
+
+
+def keeps_to_itself(gateway, answer):
+    """Nothing that is answered says where the server is."""
+    assert gateway.server is None or gateway.server.encode() not in answer, answer
 
 
 def raw(gateway, data, shut=False):
@@ -135,9 +192,12 @@ def send(gateway, text, channel="general", author="ann"):
 class Stream:
     """Server-sent events, as a browser reads them."""
 
-    def __init__(self, gateway, channel, query="", last_id=None):
-        self.connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
-        headers = {"Last-Event-ID": last_id} if last_id else {}
+    def __init__(self, gateway, channel, query="", last_id=None, headers=None):
+        self.gateway = gateway
+        self.connection = connect(gateway)
+        headers = dict(headers or {})
+        if last_id:
+            headers["Last-Event-ID"] = last_id
         self.connection.request("GET", f"/v1/channels/{channel}/stream{query}", headers=headers)
         self.response = self.connection.getresponse()
         assert self.response.status == 200, self.response.read()
@@ -149,7 +209,9 @@ class Stream:
         """(type, data) of the next event; None at the end."""
         kind, data = "message", []
         while True:
-            line = self.response.readline().decode()
+            line = self.response.readline()
+            keeps_to_itself(self.gateway, line)
+            line = line.decode()
             if not line:
                 return None
             line = line.rstrip("\n")
@@ -375,6 +437,16 @@ class ApiTest(unittest.TestCase):
             self.check("GET", path, path)
         self.check("POST", "/sendMessage", "/sendMessage", {"author": "a", "text": "b"})
         self.check("POST", "/getAndFlushMessages", "/getAndFlushMessages")
+        session = "/v1/session"
+        self.check("GET", session, session)
+        self.check("POST", session, session, {"token": "none has blanks"}, 401)
+        # This server takes any, since it knows none.
+        problem = self.check("POST", session, session, {"token": "any"}, 409)
+        self.assertIn("knows no tokens", problem["detail"])
+        answer = call(self.gateway, "GET", session, headers=cookie("any"))
+        self.assertEqual((answer.json, answer.headers["Set-Cookie"]), ({"signed_in": False}, None))
+        self.check("POST", session, session, {}, 400)
+        self.check("DELETE", session, session, None, 204)
 
     def test_pages_follow_each_other(self):
         for i in range(25):
@@ -932,7 +1004,10 @@ class StreamTest(unittest.TestCase):
                     send(gateway, "1")
                     self.assertEqual(stream.texts(1), ["1"])
                     server.stop()
-                    self.assertIn(str(port), stream.until("waiting")[0]["reason"])
+                    self.assertTrue(
+                        stream.until("waiting")[0]["reason"].startswith("the server"))
+                    # The operator is told where that is.
+                    self.assertTrue(gateway.times_said(f"127.0.0.1:{port}"))
                     self.away(gateway)
                     with Stream(gateway, "general") as late:
                         late.until("waiting")
@@ -1058,19 +1133,11 @@ class StreamTest(unittest.TestCase):
                 # Only what the kernels hold has been sent; then comes the end.
                 taken = 0
                 with contextlib.suppress(ConnectionError):
-                    until(lambda: self.is_closed(gateway, stalled), "the gateway gives it up")
+                    until(lambda: is_closed(gateway, stalled), "the gateway gives it up")
                     while piece := stalled.recv(1 << 20):
                         taken += len(piece)
                 self.assertLess(taken, 12_000_000)
 
-    @staticmethod
-    def is_closed(gateway, connection):
-        """Whether the gateway has no socket for it any more."""
-        port = f"{connection.getsockname()[1]:04X}"
-        with open("/proc/net/tcp", encoding="ascii") as table:
-            rows = [line.split() for line in table][1:]
-        return not any(row[2].endswith(":" + port) and
-                       row[1].endswith(f":{gateway.port:04X}") and row[3] == "01" for row in rows)
 
 
 class ProgramTest(unittest.TestCase):
@@ -1121,40 +1188,77 @@ class ProgramTest(unittest.TestCase):
                     idle.request("GET", "/healthz")
                     Answer(idle.getresponse())
                     poll = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
-                    place = send(gateway, "1", "polled")
-                    poll.request("GET", "/v1/channels/polled/messages?wait=60&after="
+                    # One of its own: the server may still count the reader of the last round.
+                    polled = f"/v1/channels/polled.{number}"
+                    place = send(gateway, "1", f"polled.{number}")
+                    poll.request("GET", f"{polled}/messages?wait=60&after="
                                  f"{place['epoch']}:{place['sequence']}")
-                    until(lambda: call(gateway, "GET", "/v1/channels/polled").json["readers"] == 1,
-                          "the poll waits")
-                    # What comes to it after that has come to the poll as well.
-                    with Stream(gateway, "polled") as beside:
-                        beside.until("caught-up")
+                    # From then on it is answered, whether the gateway knows that already or not.
+                    until(lambda: call(gateway, "GET", polled).json["readers"] == 1,
+                          "the poll has reached the server")
                     self.assertEqual(gateway.stop(number), 0)
                     while stream.next():
                         pass
                     answer = Answer(poll.getresponse())
-                    self.assertEqual((answer.status, answer.json["messages"]), (200, []))
+                    self.assertEqual(answer.status, 200, answer.body)
+                    self.assertEqual(answer.json["messages"], [])
                     idle.close()
                     poll.close()
                     self.assertIn("stopped", gateway.said())
 
+    def test_what_the_server_has_not_answered_is_answered_before_the_end(self):
+        with start_server() as server, \
+                start_gateway(server, "--drain-timeout", "60s", timeout="60s") as gateway, \
+                socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as connection:
+            place = send(gateway, "1")
+            server.freeze()
+            try:
+                # The gateway has the second one when it answers the first one.
+                connection.sendall(
+                    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                    b"GET /v1/channels/general/messages?wait=60&after=%s:%d HTTP/1.1\r\n"
+                    b"Host: localhost\r\n\r\n" % (place["epoch"].encode(), place["sequence"]))
+                self.assertEqual(status_of(connection.recv(65536)), 200)
+                gateway.process.send_signal(signal.SIGTERM)
+
+                def is_draining():
+                    try:
+                        socket.create_connection(("127.0.0.1", gateway.port), DEADLINE).close()
+                    except ConnectionRefusedError:
+                        return True
+                    except ConnectionResetError:
+                        pass  # it was not accepted in time
+                    return False
+
+                until(is_draining, "it accepts nothing more")
+            finally:
+                server.thaw()
+            answer = b""
+            while piece := connection.recv(65536):
+                answer += piece
+            self.assertEqual(status_of(answer), 200, answer)
+            self.assertIn(b'"messages":[]', answer)
+            self.assertEqual(gateway.process.wait(DEADLINE), 0)
+            self.assertNotIn("cut off", gateway.said())
+
     def test_a_server_that_hangs_does_not_hold_up_the_end(self):
         with start_server() as server, start_gateway(server, "--drain-timeout",
                                                      "100ms") as gateway:
-            server.process.send_signal(signal.SIGSTOP)
+            server.freeze()
             asking = []
             try:
                 # More than can wait at once, one behind the other, until the deadline.
-                for _ in range(60):
+                for i in range(60):
                     connection = http.client.HTTPConnection("127.0.0.1", gateway.port,
                                                             timeout=DEADLINE)
-                    connection.request("GET", "/v1/channels")
+                    connection.request("GET", "/v1/channels",
+                                       headers=bearer(f"unknown{i}") if i % 2 else {})
                     asking.append(connection)
                 self.assertEqual(call(gateway, "GET", "/healthz").status, 200)
                 self.assertEqual(gateway.stop(signal.SIGTERM), 0)
                 self.assertRegex(gateway.said(), "cut off(.|\n)*stopped")
             finally:
-                server.process.send_signal(signal.SIGCONT)
+                server.thaw()
                 for connection in asking:
                     connection.close()
 
@@ -1176,5 +1280,671 @@ class ProgramTest(unittest.TestCase):
             until(lambda: call(gateway, "GET", "/healthz").status == 200, "there is room again")
 
 
+class Door:
+    """What an operator has who secures a server: certificates, tokens, rights."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = pathlib.Path(self.directory.name)
+        self.issue("tls")
+        self.write("rights", "")
+        self.write("tokens", "")
+
+    def write(self, name, text):
+        """Beside, and renamed, as an operator's tools do it."""
+        new = self.path / f"{name}.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.path / name)
+
+    def tool(self, *arguments):
+        return subprocess.run([SERVER, *arguments], check=True, capture_output=True, text=True,
+                              timeout=DEADLINE).stdout
+
+    def issue(self, directory):
+        """A CA, and a certificate by it."""
+        self.tool("init-tls", str(self.path / directory), "--name", "localhost",
+                  "--name", "127.0.0.1")
+
+    def add(self, identity):
+        return self.tool("token", "add", "--tokens", str(self.path / "tokens"),
+                         "--identity", identity).strip()
+
+    def revoke(self, token):
+        self.tool("token", "revoke", "--tokens", str(self.path / "tokens"), token.split("_")[1])
+
+    def server(self, *options):
+        return start_server(options=["--tokens", str(self.path / "tokens"),
+                                     "--rights", str(self.path / "rights"), *options])
+
+    def https(self, directory="tls"):
+        """The options of a gateway, and the context for its callers."""
+        files = self.path / directory
+        return (["--https-cert", str(files / "server.pem"), "--https-key", str(files / "server.key")],
+                ssl.create_default_context(cafile=files / "ca.pem"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.directory.cleanup()
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def cookie(token, name="messenger_token"):
+    return {"Cookie": f"theme=dark; {name}={token}"}
+
+
+def other_address():
+    """One of this machine that is not its loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with contextlib.suppress(OSError):
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+            return probe.getsockname()[0]
+    raise unittest.SkipTest("this machine has no address but its loopback")
+
+
+MESSAGES = "/v1/channels/general/messages"
+
+
+class TokensTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.door = Door()
+        cls.door.write("rights", "ann send,read general\n"
+                                 "ann admin general\n"
+                                 "bob read general\n"
+                                 "bob send other\n"
+                                 "* read news\n")
+        cls.ann, cls.bob = cls.door.add("ann"), cls.door.add("bob")
+        cls.server = cls.door.server()
+        cls.gateway = start_gateway(cls.server, "--cors-origin", "https://chat.example")
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.gateway.stop()
+        said = cls.gateway.said()
+        cls.server.stop()
+        cls.door.directory.cleanup()
+        assert code == 0, said
+        assert cls.ann not in said and cls.bob not in said, said
+
+    def new_token(self, identity):
+        """One that the server knows."""
+        token = self.door.add(identity)
+        until(lambda: call(self.gateway, "POST", "/v1/session", {"token": token}).status == 204,
+              "the server knows the new token")
+        return token
+
+    def problem(self, answer, status, reason):
+        self.assertEqual((answer.status, answer.json["reason"]), (status, reason), answer.body)
+        self.assertEqual(answer.type, "application/problem+json")
+        challenge = 'Bearer error="invalid_token"' if reason.startswith("TOKEN_") else "Bearer"
+        self.assertEqual(answer.headers["WWW-Authenticate"], challenge if status == 401 else None)
+
+    def test_the_server_decides_by_the_callers_token(self):
+        for identity, headers in ("ann", bearer(self.ann)), ("ann", cookie(self.ann)), \
+                ("ann", {"authorization": f"bearer {self.ann}"}):
+            with self.subTest(headers=headers):
+                answer = call(self.gateway, "POST", MESSAGES, {"text": "hello"}, headers)
+                self.assertEqual(answer.status, 201, answer.body)
+                page = call(self.gateway, "GET", f"{MESSAGES}?last=1", headers=headers).json
+                self.assertEqual([m["author"] for m in page["messages"]], [identity])
+        general = "/v1/channels/general"
+        for method, path, body in [("POST", MESSAGES, {"text": "x"}),
+                                   ("POST", MESSAGES, {"author": "ann", "text": "x"}),
+                                   ("DELETE", general, None)]:
+            answer = call(self.gateway, method, path, body, bearer(self.bob))
+            self.problem(answer, 403, "RIGHT_MISSING")
+            self.assertIn("bob", answer.json["detail"])
+        answer = call(self.gateway, "POST", MESSAGES, {"author": "eve", "text": "x"},
+                      bearer(self.ann))
+        self.assertEqual(answer.status, 403, answer.body)
+        for path in (MESSAGES, f"{MESSAGES}/1/data", f"{general}/stream", general):
+            self.problem(call(self.gateway, "GET", path), 401, "CREDENTIALS_REQUIRED")
+        self.assertEqual(
+            [channel["channel"] for channel in
+             call(self.gateway, "GET", "/v1/channels", headers=bearer(self.bob)).json["channels"]],
+            ["general"])
+
+    def test_refusals_are_as_the_document_says(self):
+        document = call(self.gateway, "GET", "/openapi.json").json
+        refused = 0
+        for template, item in document["paths"].items():
+            for method, operation in item.items():
+                if method == "parameters" or "401" not in operation["responses"]:
+                    continue
+                path = template.replace("{channel}", "general").replace("{message}", "1")
+                body = {"author": "", "text": "x"} if template != "/v1/session" else {"token": "x"}
+                answer = call(self.gateway, method.upper(), path,
+                              body if method == "post" else None, bearer("x"))
+                with self.subTest(method=method, path=path):
+                    self.problem(answer, 401, "TOKEN_INVALID")
+                    content = operation["responses"]["401"]["content"][answer.type]
+                    self.assertEqual(list(fits(content["schema"], answer.json, document)), [])
+                refused += 1
+        self.assertEqual(refused, 11)
+
+    def test_without_a_token_a_request_is_the_gateways_own(self):
+        self.assertEqual(call(self.gateway, "GET", "/v1/channels").json["channels"], [])
+        # A proxy before it may have passwords of its own.
+        answer = call(self.gateway, "GET", "/v1/channels", headers={"Authorization": "Basic YTpi"})
+        self.assertEqual(answer.status, 200, answer.body)
+        answer = call(self.gateway, "GET", "/v1/channels/news/messages")
+        self.assertEqual(answer.status, 200, answer.body)
+
+    def test_what_is_no_token_is_refused(self):
+        well_formed = self.ann[:-1] + ("A" if self.ann[-1] != "A" else "B")
+        for headers in ({"Authorization": "Bearer"}, {"Authorization": "Bearer "}, bearer("a b"),
+                        bearer("x"), bearer("x" * 5000), bearer(well_formed), cookie("a\\b"),
+                        cookie(well_formed), {"Authorization": f"Bearer\t{self.ann}"},
+                        {"Authorization": f"Bearer:{self.ann}"}, {"Authorization": self.ann},
+                        {"Authorization": ""}):
+            for method, path, body in [("GET", "/v1/channels", None),
+                                       ("POST", "/getAndFlushMessages", None),
+                                       ("POST", "/sendMessage", {"author": "", "text": "x"})]:
+                with self.subTest(headers=headers, path=path):
+                    self.problem(call(self.gateway, method, path, body, headers), 401,
+                                 "TOKEN_INVALID")
+            if "Authorization" in headers:
+                answer = call(self.gateway, "GET", "/v1/session", headers=headers)
+                self.problem(answer, 401, "TOKEN_INVALID")
+        # An empty cookie is none.
+        self.problem(call(self.gateway, "GET", MESSAGES, headers=cookie("")), 401,
+                     "CREDENTIALS_REQUIRED")
+
+    def test_what_is_no_token_costs_no_connection_and_no_place(self):
+        with Door() as door:
+            door.write("rights", "* read general\n")
+            ann = door.add("ann")
+            with door.server() as server, \
+                    start_gateway(server, "--max-tokens", "1", timeout="60s") as gateway, \
+                    Stream(gateway, "general", headers=bearer(ann)) as stream:
+                stream.until("caught-up")
+                until(lambda: connections(gateway) == 2, "the gateway has one, and ann")
+                for i in range(20):
+                    for path in ("/v1/channels", "/v1/channels/general/stream"):
+                        answer = call(gateway, "GET", path, headers=bearer(f"garbage{i}"))
+                        self.problem(answer, 401, "TOKEN_INVALID")
+                # One that was made would stay for a minute.
+                until(lambda: connections(gateway) == 2, "there are no others")
+                answer = call(gateway, "GET", "/v1/channels", headers=bearer(ann))
+                self.assertEqual(answer.status, 200, answer.body)
+
+    def test_a_token_that_is_revoked_is_forgotten_at_once(self):
+        with Door() as door:
+            door.write("rights", "* read general\n")
+            ann, bob = door.add("ann"), door.add("bob")
+            with door.server() as server, start_gateway(server, timeout="60s") as gateway:
+                until(lambda: connections(gateway) == 1, "the gateway has one")
+                with Stream(gateway, "general", headers=bearer(ann)) as stream:
+                    stream.until("caught-up")
+                    answer = call(gateway, "GET", MESSAGES, headers=bearer(bob))
+                    self.assertEqual(answer.status, 200, answer.body)
+                    until(lambda: connections(gateway) == 3, "each of them has one")
+                    door.revoke(ann)
+                    door.revoke(bob)
+                    self.assertEqual(stream.until("problem")[0]["status"], 401)
+                    until(lambda: call(gateway, "GET", MESSAGES, headers=bearer(bob)).status == 401,
+                          "it is revoked")
+                # One that is only not used is kept for a minute.
+                until(lambda: connections(gateway) == 1, "both are forgotten")
+
+    def test_tokens_that_are_asked_about_are_bounded(self):
+        most = 100
+        with Door() as door, contextlib.ExitStack() as stack:
+            ann = door.add("ann")
+            server = stack.enter_context(door.server())
+            gateway = stack.enter_context(start_gateway(server, timeout="60s"))
+
+            def ask(token):
+                connection = stack.enter_context(contextlib.closing(connect(gateway)))
+                connection.request("GET", "/v1/channels", headers=bearer(token))
+                return connection
+
+            server.freeze()
+            try:
+                asking = [ask(f"garbage{i}") for i in range(most + 5)]
+                waiting = {connection.sock: connection for connection in asking}
+                refused = []
+                while len(refused) < 5:
+                    ready, _, _ = select.select(list(waiting), [], [], DEADLINE)
+                    self.assertTrue(ready, f"{len(refused)} are refused")
+                    refused += [Answer(waiting.pop(one).getresponse()) for one in ready]
+            finally:
+                server.thaw()
+            for answer in refused:
+                self.assertEqual((answer.status, answer.headers["Retry-After"]), (503, "1"))
+                self.assertIn("too many tokens", answer.json["detail"])
+            self.assertEqual(len(refused), 5)
+            for connection in waiting.values():
+                self.problem(Answer(connection.getresponse()), 401, "TOKEN_INVALID")
+            self.assertEqual(gateway.times_said(f"asked about {most} tokens"), 1)
+            # It does not stay so.
+            answer = call(gateway, "GET", "/v1/session", headers=cookie(ann))
+            self.assertEqual(answer.json, {"signed_in": True})
+
+    def test_a_stream_ends_when_its_token_is_revoked(self):
+        token = self.new_token("bob")
+        with Stream(self.gateway, "general", headers=bearer(token)) as revoked, \
+                Stream(self.gateway, "general", headers=bearer(self.bob)) as other:
+            revoked.until("caught-up")
+            other.until("caught-up")
+            self.door.revoke(token)
+            problem, _ = revoked.until("problem")
+            self.assertEqual((problem["status"], problem["reason"]), (401, "TOKEN_INVALID"))
+            self.assertIsNone(revoked.next())
+            # A browser that comes back stays away, since it is answered with an error.
+            answer = call(self.gateway, "GET", "/v1/channels/general/stream", headers=bearer(token))
+            self.problem(answer, 401, "TOKEN_INVALID")
+            call(self.gateway, "POST", MESSAGES, {"text": "go on"}, bearer(self.ann))
+            self.assertEqual(other.texts(1), ["go on"])
+
+    def test_a_stream_ends_when_the_right_is_gone(self):
+        rights = (self.door.path / "rights").read_text(encoding="utf-8")
+        try:
+            token = self.door.add("eve")
+            self.door.write("rights", rights + "eve read general\n")
+            until(lambda: call(self.gateway, "GET", MESSAGES, headers=bearer(token)).status == 200,
+                  "she may read")
+            with Stream(self.gateway, "general", headers=bearer(token)) as stream:
+                stream.until("caught-up")
+                self.door.write("rights", rights)
+                problem, _ = stream.until("problem")
+                self.assertEqual((problem["status"], problem["reason"]), (403, "RIGHT_MISSING"))
+            answer = call(self.gateway, "GET", "/v1/channels/general/stream", headers=bearer(token))
+            self.problem(answer, 403, "RIGHT_MISSING")
+        finally:
+            self.door.write("rights", rights)
+
+    def readers(self):
+        answer = call(self.gateway, "GET", "/v1/channels/general", headers=bearer(self.ann))
+        return answer.json["readers"]
+
+    def test_streams_are_shared_by_token_and_never_across(self):
+        call(self.gateway, "POST", MESSAGES, {"text": "first"}, bearer(self.ann))
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(Stream(self.gateway, "general", headers=headers))
+                       for headers in (bearer(self.ann), cookie(self.ann), bearer(self.bob),
+                                       bearer(self.bob), bearer(self.bob))]
+            for stream in streams:
+                stream.until("caught-up")
+            until(lambda: self.readers() == 2, "each token has one reader")
+            call(self.gateway, "POST", MESSAGES, {"text": "for all"}, bearer(self.ann))
+            for stream in streams:
+                self.assertEqual(stream.texts(1), ["for all"])
+
+    def test_a_page_signs_in_and_out(self):
+        own = {"Origin": f"http://127.0.0.1:{self.gateway.port}", "Sec-Fetch-Site": "same-origin"}
+        session = "/v1/session"
+        self.assertEqual(call(self.gateway, "GET", session, headers=own).json,
+                         {"signed_in": False})
+        answer = call(self.gateway, "POST", session, {"token": self.ann}, own)
+        self.assertEqual((answer.status, answer.body), (204, b""))
+        kept, *attributes = answer.headers["Set-Cookie"].split("; ")
+        self.assertEqual(kept, f"messenger_token={self.ann}")
+        self.assertEqual(attributes, ["Path=/", "Max-Age=604800", "HttpOnly", "SameSite=Strict"])
+        with_cookie = {**own, "Cookie": kept}
+        self.assertEqual(call(self.gateway, "GET", session, headers=with_cookie).json,
+                         {"signed_in": True})
+        self.assertEqual(call(self.gateway, "GET", MESSAGES, headers=with_cookie).status, 200)
+        answer = call(self.gateway, "DELETE", session, headers=with_cookie)
+        self.assertEqual(answer.status, 204)
+        self.forgets_all(answer)
+        # Behind a proxy that speaks TLS, the cookie is for TLS and this host alone.
+        proxied = {"Host": "127.0.0.1", "Origin": "https://127.0.0.1"}
+        answer = call(self.gateway, "POST", session, {"token": self.ann}, proxied)
+        kept, *attributes = answer.headers["Set-Cookie"].split("; ")
+        self.assertEqual(kept, f"__Host-messenger_token={self.ann}")
+        self.assertEqual(attributes, ["Path=/", "Max-Age=604800", "HttpOnly", "SameSite=Strict",
+                                      "Secure"])
+        # A browser does not say where the page came from when it only reads. Another page of
+        # the site may have planted the other cookie.
+        for other in ("x", self.bob):
+            both = {"Cookie": f"messenger_token={other}; {kept}"}
+            answer = call(self.gateway, "POST", MESSAGES, {"text": "hello"}, {**proxied, **both})
+            self.assertEqual(answer.status, 201, answer.body)
+            self.assertEqual(call(self.gateway, "GET", session, headers=both).json,
+                             {"signed_in": True})
+        self.forgets_all(call(self.gateway, "DELETE", session, headers=proxied))
+        for body, status in [({"token": "x"}, 401), ({"token": ""}, 401), ({"token": "a b"}, 401),
+                             ({"token": 1}, 400), ({}, 400), ([], 400), ("{", 400),
+                             ({"token": self.ann, "more": 1}, 400)]:
+            answer = call(self.gateway, "POST", session, body, own)
+            self.assertEqual(answer.status, status, answer.body)
+            self.assertIsNone(answer.headers["Set-Cookie"])
+            self.assertNotIn(self.ann, answer.body.decode())
+        # One that is not valid any more is forgotten.
+        token = self.new_token("ann")
+        self.door.revoke(token)
+
+        def is_signed_out():
+            answer = call(self.gateway, "GET", session, headers={**own, **cookie(token)})
+            return answer if answer.json == {"signed_in": False} else None
+
+        self.forgets_all(until(is_signed_out, "the server knows that it is revoked"))
+        for headers in (cookie("x"), cookie("a\\b")):
+            self.forgets_all(call(self.gateway, "GET", session, headers={**own, **headers}))
+        # Somebody without any right is known all the same.
+        self.new_token("nobody")
+
+    def forgets_all(self, answer):
+        """Whichever cookie the browser has."""
+        gone = sorted(one.partition("; ")[0] for one in answer.headers.get_all("Set-Cookie")
+                      if "Path=/; Max-Age=0; " in one)
+        self.assertEqual(gone, ["__Host-messenger_token=", "messenger_token="])
+
+    def test_the_cookie_counts_for_the_gateways_own_pages_alone(self):
+        for headers, status in [
+                ({}, 200), ({"Origin": f"http://127.0.0.1:{self.gateway.port}"}, 200),
+                ({"Sec-Fetch-Site": "none"}, 200), ({"Origin": "https://chat.example"}, 401),
+                ({"Origin": "https://chat.example", "Sec-Fetch-Site": "cross-site"}, 401),
+                ({"Origin": "http://127.0.0.1:1"}, 403), ({"Sec-Fetch-Site": "same-site"}, 403)]:
+            for method, body in ("GET", None), ("POST", {"text": "x"}):
+                with self.subTest(headers=headers, method=method):
+                    answer = call(self.gateway, method, MESSAGES, body,
+                                  {**headers, **cookie(self.ann)})
+                    self.assertEqual(answer.status, 201 if (status, method) == (200, "POST")
+                                     else status, answer.body)
+        other = {"Origin": "https://chat.example"}
+        answer = call(self.gateway, "GET", MESSAGES, headers={**other, **bearer(self.ann)})
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "https://chat.example")
+        self.assertIsNone(answer.headers["Access-Control-Allow-Credentials"])
+        preflight = {**other, "Access-Control-Request-Method": "GET"}
+        answer = call(self.gateway, "OPTIONS", MESSAGES, headers=preflight)
+        self.assertIn("Authorization", answer.headers["Access-Control-Allow-Headers"])
+        for method in ("POST", "DELETE"):
+            answer = call(self.gateway, method, "/v1/session", {"token": self.ann}, other)
+            self.assertEqual(answer.status, 403, answer.body)
+            self.assertIsNone(answer.headers["Set-Cookie"])
+        answer = call(self.gateway, "GET", "/v1/session", headers={**other, **cookie(self.ann)})
+        self.assertEqual(answer.json, {"signed_in": False})
+
+    def test_there_is_no_postbox_while_the_gateway_may_not_read(self):
+        answer = call(self.gateway, "POST", "/getAndFlushMessages")
+        self.assertEqual(answer.status, 403, answer.body)
+        self.assertIn("there is no postbox", answer.json["detail"])
+        self.assertEqual(call(self.gateway, "GET", "/readyz").status, 200)
+        self.assertEqual(self.gateway.times_said("there is no postbox"), 1)
+
+    def test_the_gateway_has_an_identity_of_its_own(self):
+        with Door() as door:
+            token = door.add("web")
+            door.write("token", token)
+            door.write("rights", "web send,read general\n")
+            with door.server() as server, \
+                    start_gateway(server, "--token-file", str(door.path / "token")) as gateway:
+                self.assertEqual(call(gateway, "POST", MESSAGES, {"author": "ann", "text": "x"}).status,
+                                 403)
+                answer = call(gateway, "POST", MESSAGES, {"text": "as web"})
+                self.assertEqual(answer.status, 201, answer.body)
+                door.write("rights", "web send,read,send-as general\n")
+                until(lambda: call(gateway, "POST", "/sendMessage",
+                                   {"author": "ann", "text": "as ann"}).status == 200,
+                      "it may send as others")
+                with Stream(gateway, "general", "?from=1") as stream:
+                    self.assertEqual([stream.until("message")[0]["author"] for _ in range(2)],
+                                     ["web", "ann"])
+                posted = []
+
+                def flush():
+                    posted.extend(message["text"] for message in
+                                  call(gateway, "POST", "/getAndFlushMessages").json)
+                    return len(posted) >= 2
+
+                until(flush, "the postbox has them")
+                self.assertEqual(posted, ["as web", "as ann"])
+
+    def test_tokens_in_use_are_bounded(self):
+        with start_gateway(self.server, "--max-tokens", "1") as gateway:
+            with Stream(gateway, "general", headers=bearer(self.ann)):
+                answer = call(gateway, "GET", MESSAGES, headers=bearer(self.bob))
+                self.assertEqual(answer.status, 503, answer.body)
+                self.assertIn("--max-tokens", answer.json["detail"])
+            # One that nobody uses makes room.
+            until(lambda: call(gateway, "GET", MESSAGES, headers=bearer(self.bob)).status == 200,
+                  "there is room again")
+            # That the last one is answered does not say that it is not in use any more.
+            until(lambda: call(gateway, "GET", MESSAGES, headers=bearer(self.ann)).status == 200,
+                  "there is room again")
+
+    def test_no_token_goes_to_another_machine_in_the_clear(self):
+        with Program(GATEWAY, "--server", "192.0.2.1:1", "--listen", "127.0.0.1:0",
+                     "--timeout", "1s") as gateway:
+            for _ in range(2):
+                answer = call(gateway, "GET", MESSAGES, headers=bearer(self.ann))
+                self.assertEqual(answer.status, 502, answer.body)
+                self.assertIn("without encryption", answer.json["detail"])
+                self.assertNotIn("192.0.2.1", answer.json["detail"])
+            self.assertEqual(gateway.times_said("cannot pass tokens on"), 1)
+            self.assertEqual(call(gateway, "GET", "/healthz").status, 200)
+
+
+class HttpsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.door = Door()
+        cls.door.write("rights", "ann send,read *\n* send,read open\n* send,read general\n")
+        cls.ann = cls.door.add("ann")
+        files = cls.door.path / "tls"
+        # Both ways are encrypted.
+        cls.server = cls.door.server("--tls-cert", str(files / "server.pem"),
+                                     "--tls-key", str(files / "server.key"))
+        options, cls.tls = cls.door.https()
+        cls.options = ["--tls-ca", str(files / "ca.pem"), *options]
+        cls.gateway = start_gateway(cls.server, "--request-timeout", "1s", "--write-timeout", "1s",
+                                    *cls.options, tls=cls.tls)
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.gateway.stop()
+        said = cls.gateway.said()
+        cls.server.stop()
+        cls.door.directory.cleanup()
+        assert code == 0, said
+
+    def test_everything_is_served_over_tls(self):
+        answer = call(self.gateway, "POST", "/sendMessage", {"author": "", "text": "posted"})
+        self.assertEqual(answer.status, 200, answer.body)
+        # A token that is none takes nothing out; one that is one, may.
+        answer = call(self.gateway, "POST", "/getAndFlushMessages", headers=bearer("x"))
+        self.assertEqual((answer.status, answer.json["reason"]), (401, "TOKEN_INVALID"))
+        posted = until(lambda: call(self.gateway, "POST", "/getAndFlushMessages",
+                                    headers=bearer(self.ann)).json, "it comes")
+        self.assertEqual([message["text"] for message in posted], ["posted"])
+        text = "x" * 900_000
+        with Stream(self.gateway, "open", headers=bearer(self.ann)) as stream:
+            stream.until("caught-up")
+            for i in range(4):
+                answer = call(self.gateway, "POST", "/v1/channels/open/messages",
+                              {"text": f"{i} {text}"}, bearer(self.ann))
+                self.assertEqual(answer.status, 201, answer.body)
+                self.assertEqual(stream.texts(1), [f"{i} {text}"])
+        self.assertEqual(call(self.gateway, "GET", "/").status, 200)
+        with contextlib.closing(connect(self.gateway)) as connection:
+            for _ in range(3):
+                connection.request("GET", "/healthz")
+                self.assertEqual(Answer(connection.getresponse()).status, 200)
+
+    def test_its_cookie_is_for_this_host_and_tls_alone(self):
+        own = {"Origin": f"https://127.0.0.1:{self.gateway.port}"}
+        answer = call(self.gateway, "POST", "/v1/session", {"token": self.ann}, own)
+        self.assertEqual(answer.status, 204, answer.body)
+        kept, *attributes = answer.headers["Set-Cookie"].split("; ")
+        self.assertEqual(kept, f"__Host-messenger_token={self.ann}")
+        self.assertEqual(set(attributes) - {"Max-Age=604800"},
+                         {"Path=/", "HttpOnly", "SameSite=Strict", "Secure"})
+        answer = call(self.gateway, "GET", "/v1/session", headers={**own, "Cookie": kept})
+        self.assertEqual(answer.json, {"signed_in": True})
+        # Another page of the site may have planted the other one.
+        answer = call(self.gateway, "GET", "/v1/session", headers={**own, **cookie(self.ann)})
+        self.assertEqual(answer.json, {"signed_in": False})
+
+    def test_plain_http_is_told_to_speak_tls(self):
+        answer = raw(self.gateway, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertEqual(status_of(answer), 400)
+        self.assertIn(b"https://", answer)
+
+    def test_old_versions_of_tls_are_refused(self):
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname = False
+        old.verify_mode = ssl.CERT_NONE
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with socket.create_connection(("127.0.0.1", self.gateway.port), DEADLINE) as connection, \
+                self.assertRaisesRegex(ssl.SSLError, "(?i)alert.protocol.version"):
+            old.wrap_socket(connection)
+
+    def test_a_slow_handshake_is_cut_off(self):
+        for begin in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"):
+            with self.subTest(begin=begin):
+                self.assertEqual(raw(self.gateway, begin), b"")
+        self.assertEqual(call(self.gateway, "GET", "/healthz").status, 200)
+
+    def test_a_slow_request_is_answered_over_tls(self):
+        with socket.create_connection(("127.0.0.1", self.gateway.port), DEADLINE) as connection, \
+                self.tls.wrap_socket(connection, server_hostname="127.0.0.1") as encrypted:
+            encrypted.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
+            self.assertEqual(status_of(encrypted.recv(65536)), 408)
+
+    def test_a_stream_that_takes_nothing_is_cut_off(self):
+        with Stream(self.gateway, "open") as good, socket.socket() as stalled:
+            good.until("caught-up")
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stalled.settimeout(DEADLINE)
+            stalled.connect(("127.0.0.1", self.gateway.port))
+            with self.tls.wrap_socket(stalled, server_hostname="127.0.0.1") as encrypted:
+                encrypted.sendall(b"GET /v1/channels/open/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                self.assertTrue(encrypted.recv(16))
+                text = "x" * 500_000
+                for i in range(24):
+                    call(self.gateway, "POST", "/v1/channels/open/messages", {"text": f"{i} {text}"},
+                         bearer(self.ann))
+                    self.assertEqual(good.texts(1)[0].split()[0], str(i))
+                until(lambda: is_closed(self.gateway, encrypted), "the gateway gives it up")
+
+    def test_a_new_certificate_is_for_new_connections(self):
+        files = self.door.path / "changing"
+        self.door.issue("changing")
+        self.door.issue("next")
+        options, old = self.door.https("changing")
+        _, new = self.door.https("next")
+        options = [*self.options[:2], *options]
+
+        def replace(name, source):
+            self.door.write(f"changing/{name}", source.read_text(encoding="utf-8"))
+
+        def is_served(context):
+            gateway.tls = context
+            with contextlib.suppress(ssl.SSLCertVerificationError):
+                return call(gateway, "GET", "/healthz").status == 200
+            return False
+
+        with start_gateway(self.server, *options, tls=old) as gateway, \
+                Stream(gateway, "open") as stream:
+            stream.until("caught-up")
+            # The key of another certificate, for as long as that takes.
+            replace("server.key", self.door.path / "next" / "server.key")
+            self.assertEqual(gateway.times_said("that was there before is used"), 1)
+            self.assertTrue(is_served(old))
+            replace("server.pem", self.door.path / "next" / "server.pem")
+            until(lambda: is_served(new), "the new certificate is shown")
+            self.assertFalse(is_served(old))
+            gateway.tls = new
+            call(gateway, "POST", "/v1/channels/open/messages", {"text": "still there"},
+                 bearer(self.ann))
+            self.assertEqual(stream.texts(1), ["still there"])
+            (files / "server.pem").unlink()
+            until(lambda: gateway.said().count("that was there before is used") == 2, "it is told")
+            self.assertTrue(is_served(new))
+
+    def test_a_certificate_that_ends_soon_is_told(self):
+        self.door.tool("init-tls", str(self.door.path / "short"), "--name", "localhost",
+                       "--days", "2")
+        options, _ = self.door.https("short")
+        with start_gateway(self.server, *options) as gateway:
+            self.assertTrue(gateway.times_said("server.pem: expires on "))
+
+    def test_a_gateway_that_does_not_encrypt_towards_its_server_is_not_ready(self):
+        with start_gateway(self.server) as gateway:
+            answer = call(gateway, "GET", "/v1/channels")
+            self.assertEqual((answer.status, answer.json["reason"]), (502, "ENCRYPTION_REQUIRED"))
+            self.assertEqual(call(gateway, "GET", "/v1/channels/open/stream").status, 502)
+            self.assertEqual(call(gateway, "GET", "/readyz").status, 503)
+            # It is told once, though it tries again and again.
+            self.assertEqual(gateway.times_said("connect with TLS"), 1)
+
+    def test_it_drains(self):
+        with start_gateway(self.server, *self.options, tls=self.tls) as gateway, \
+                Stream(gateway, "open") as stream, contextlib.closing(connect(gateway)) as idle, \
+                socket.create_connection(("127.0.0.1", gateway.port)) as silent:
+            idle.request("GET", "/healthz")
+            self.assertEqual(Answer(idle.getresponse()).status, 200)
+            stream.until("caught-up")
+            self.assertEqual(gateway.stop(), 0)
+            self.assertIsNone(stream.next())
+            self.assertNotIn("cut off", gateway.said())
+            self.assertEqual(silent.recv(1), b"")
+
+    def test_wrong_files_are_wrong_usage(self):
+        key = str(self.door.path / "tls" / "server.key")
+        certificate = str(self.door.path / "tls" / "server.pem")
+        other = str(self.door.path / "tls" / "client.key")
+        for options, named in [(["--https-cert", certificate], "--https-key"),
+                               (["--https-key", key], "--https-cert"),
+                               (["--https-cert", "/nowhere", "--https-key", key], "/nowhere"),
+                               (["--https-cert", key, "--https-key", key], "--https-cert: "),
+                               (["--https-cert", certificate, "--https-key", other],
+                                "--https-key: "),
+                               (["--tls-ca", "/nowhere"], "tls.ca_file")]:
+            done = subprocess.run([GATEWAY, "--listen", "127.0.0.1:0", *options], check=False,
+                                  capture_output=True, text=True, timeout=DEADLINE)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+            self.assertIn(named, done.stderr)
+
+
+class ProtectedTest(unittest.TestCase):
+    def test_without_tls_it_serves_its_own_machine_only(self):
+        address = other_address()
+        with start_server() as server, start_gateway(server, host="0.0.0.0") as gateway:
+            self.assertTrue(gateway.times_said("only this machine is served"))
+            self.assertEqual(call(gateway, "GET", "/v1/channels").status, 200)
+            for method, path in [("GET", "/v1/channels"), ("POST", MESSAGES), ("GET", "/"),
+                                 ("GET", "/v1/channels/general/stream"), ("OPTIONS", "/"),
+                                 ("POST", "/getAndFlushMessages"), ("GET", "/nothing")]:
+                answer = call(gateway, method, path, host=address)
+                self.assertEqual((answer.status, answer.type), (403, "application/problem+json"))
+                self.assertIn("--https-cert", answer.json["detail"])
+            answer = call(gateway, "GET", "/", host=address, headers={"Accept": "text/html,*/*"})
+            self.assertEqual((answer.status, answer.type), (403, "text/plain; charset=utf-8"))
+            for path in ("/healthz", "/readyz"):
+                self.assertEqual(call(gateway, "GET", path, host=address).status, 200)
+            self.assertEqual(gateway.times_said(f"refused {address}"), 1)
+
+    def test_insecure_serves_all(self):
+        address = other_address()
+        with start_server() as server, \
+                start_gateway(server, "--insecure", host="0.0.0.0") as gateway:
+            self.assertEqual(call(gateway, "GET", "/v1/channels", host=address).status, 200)
+            self.assertTrue(gateway.times_said("not encrypted"))
+
+    def test_tls_serves_all(self):
+        address = other_address()
+        with Door() as door, start_server() as server:
+            options, tls = door.https()
+            tls.check_hostname = False
+            with start_gateway(server, *options, host="0.0.0.0", tls=tls) as gateway:
+                self.assertEqual(call(gateway, "GET", "/v1/channels", host=address).status, 200)
+                self.assertEqual(gateway.said(), "")
+
+
 if __name__ == "__main__":
+    # What is ignored here, as under nohup or in the background, programs would ignore as well.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     unittest.main(argv=[sys.argv[0], "-v", *sys.argv[3:]])

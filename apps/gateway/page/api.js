@@ -4,7 +4,7 @@
 const TIMEOUT_MS = 30_000;
 const MAX_CHANNELS = 5_000;
 
-class ApiError extends Error {
+export class ApiError extends Error {
   // `status` 0: there was no answer.
   constructor(status, problem = {}, retryAfter = 0) {
     super(problem.detail ?? (status === 0 ? 'there was no answer' : `HTTP status ${status}`));
@@ -15,6 +15,11 @@ class ApiError extends Error {
   // Nobody is there: not even the gateway, or a proxy says so on its behalf.
   get isLost() {
     return this.status === 0;
+  }
+
+  // It takes a token, or one that may do more.
+  get isRefused() {
+    return [401, 403].includes(this.status);
   }
 
   // The same request may succeed later.
@@ -28,7 +33,7 @@ async function request(path, options = {}) {
   let body = {};
   try {
     response = await fetch(path, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) });
-    body = await response.json();
+    if (response.status !== 204) body = await response.json();
   } catch {
     // A body that is cut off is no answer; one that is no JSON is a proxy's.
     if (!response || response.ok) throw new ApiError(0);
@@ -36,6 +41,19 @@ async function request(path, options = {}) {
   if (response.ok) return body;
   throw new ApiError(response.status, body, Number(response.headers.get('Retry-After')) || 0);
 }
+
+// {signed_in}: whether the cookie has a token that is valid.
+export const getSession = () => request('v1/session');
+
+export function signIn(token) {
+  return request('v1/session', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ token }),
+  });
+}
+
+export const signOut = () => request('v1/session', { method: 'DELETE' });
 
 const channelPath = (channel) => `v1/channels/${encodeURIComponent(channel)}`;
 

@@ -9,6 +9,7 @@ import { count } from './text.js';
 const INTERVAL_MS = 3_000;
 const HIDDEN_INTERVAL_MS = 15_000;
 const AWAY_INTERVAL_MS = 1_500;
+const REFUSED_INTERVAL_MS = 30_000;
 
 const href = (name) => `#/${encodeURIComponent(name)}`;
 const badge = (unread) => (unread > 99 ? '99+' : String(unread));
@@ -24,8 +25,11 @@ export class ChannelList {
   #open = null;
   #timer = 0;
   #isAsking = false;
+  // Something has changed while it was asked for.
+  #mustAskAgain = false;
 
-  // `on.unread(total)`; `on.update(channels)`: the server has told.
+  // `on.unread(total)`; `on.update(channels)`: the server has told;
+  // `on.refused(error)`: it does not tell who asks.
   constructor(connection, on) {
     this.#connection = connection;
     this.#on = on;
@@ -64,6 +68,7 @@ export class ChannelList {
 
   async ask() {
     clearTimeout(this.#timer);
+    this.#mustAskAgain = this.#isAsking;
     if (this.#isAsking) return;
     this.#isAsking = true;
     let wait = document.hidden ? HIDDEN_INTERVAL_MS : INTERVAL_MS;
@@ -72,10 +77,19 @@ export class ChannelList {
       // What is offline would only fill the console.
       if (navigator.onLine) this.#take(await listChannels());
     } catch (error) {
-      state = error.isLost ? 'lost' : 'away';
-      wait = Math.max(error.retryAfterMs ?? 0, AWAY_INTERVAL_MS);
+      if (error.isRefused) {
+        state = 'refused';
+        wait = REFUSED_INTERVAL_MS;
+        this.#channels = new Map();
+        this.#show();
+        this.#on.refused(error);
+      } else {
+        state = error.isLost ? 'lost' : 'away';
+        wait = Math.max(error.retryAfterMs ?? 0, AWAY_INTERVAL_MS);
+      }
     }
     this.#isAsking = false;
+    if (this.#mustAskAgain) wait = 0;
     this.#timer = setTimeout(() => this.ask(), wait);
     this.#connection.report('list', state, Date.now() + wait);
   }

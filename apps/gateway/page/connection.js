@@ -3,8 +3,9 @@
 import { byId } from './dom.js';
 
 // What each part of the page has met last: 'connecting', 'live', 'away' (the
-// gateway answers, and its server does not) or 'lost'. The worst counts.
-const ORDER = ['lost', 'away', 'connecting', 'live'];
+// gateway answers, and its server does not), 'refused' or 'lost'. The worst
+// counts.
+const ORDER = ['lost', 'away', 'refused', 'connecting', 'live'];
 
 const LABELS = {
   connecting: 'Connecting…',
@@ -12,6 +13,7 @@ const LABELS = {
   offline: 'Offline',
   away: 'Server down',
   lost: 'Reconnecting…',
+  refused: 'No access',
 };
 
 const BANNERS = {

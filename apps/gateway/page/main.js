@@ -6,6 +6,7 @@
 //   stream.js        those that come
 //   outbox.js        those that go
 //   log_view.js      shows them; message_row.js is one of them
+//   session.js       who is signed in
 //   composer.js, search.js, connection.js: as their names say
 //
 // The address has the open channel: #/general.
@@ -18,6 +19,7 @@ import { announce, button, byId, element } from './dom.js';
 import { LogView } from './log_view.js';
 import { Outbox } from './outbox.js';
 import { Search } from './search.js';
+import { Session } from './session.js';
 import { lastChannel, name, seen } from './store.js';
 import { Stream } from './stream.js';
 import { avatar, count, describeData } from './text.js';
@@ -35,7 +37,8 @@ let stream = null;
 let loadTimer = 0;
 let pauseTimer = 0;
 
-const outbox = new Outbox();
+const session = new Session();
+const outbox = new Outbox(() => session.isSignedIn);
 const connection = new Connection();
 const view = new LogView({
   older: loadOlder,
@@ -46,7 +49,11 @@ const view = new LogView({
 });
 const search = new Search(view, () => timeline?.messages ?? []);
 const composer = new Composer({ send, page: (direction) => view.scrollPages(direction) });
-const channels = new ChannelList(connection, { unread: showUnread, update: channelsTold });
+const channels = new ChannelList(connection, {
+  unread: showUnread,
+  update: channelsTold,
+  refused: (error) => session.refused(error),
+});
 
 // ---- the open channel
 
@@ -117,7 +124,26 @@ async function load(notice = '') {
   if (notice) announce(notice);
 }
 
+function loadRefused(error) {
+  leave();
+  connection.report('stream', 'refused');
+  view.showInstead(
+    instead(
+      error.status === 401 ? 'Sign in to read this channel' : 'You may not read this channel',
+      error.status === 401 ? 'Whoever runs this server gives you a token.' : `${error.message}.`,
+      button('Sign in', () => session.ask(), { class: 'primary' }),
+      button('Try again', () => load(), { class: 'quiet' }),
+    ),
+  );
+  showPending();
+  session.refused(error);
+}
+
 function loadFailed(error, notice) {
+  if (error.isRefused) {
+    loadRefused(error);
+    return;
+  }
   const again = () => load(notice);
   connection.report('stream', error.isLost ? 'lost' : 'away', Date.now() + LOAD_AGAIN_MS);
   view.showInstead(
@@ -137,6 +163,7 @@ function follow() {
     messages: arrived,
     // Messages are gone, or the log is another one: what is shown may be, too.
     gap: ({ reason }) => timeline === mine && load(`Messages of this channel are gone (${reason.replace('_', ' ')}).`),
+    refused: (error) => timeline === mine && loadRefused(error),
     state: (state, retryAt) => connection.report('stream', state, retryAt),
   });
 }
@@ -170,7 +197,8 @@ function spoken({ author, text, data }) {
 }
 
 function announceMessages(messages) {
-  const others = messages.filter(({ author }) => author !== name.get());
+  const mine = session.isSignedIn ? outbox.identity : name.get();
+  const others = messages.filter(({ author }) => author !== mine);
   if (others.length === 0) return;
   announce(
     others.length > MOST_ANNOUNCED
@@ -214,11 +242,11 @@ function channelsTold(list) {
 // ---- sending
 
 function send(text) {
-  if (!name.get()) {
+  if (!session.isSignedIn && !name.get()) {
     askName();
     return false;
   }
-  outbox.add(channel, name.get(), text);
+  outbox.add(channel, session.isSignedIn ? '' : name.get(), text);
   view.markUnread(null);
   hasUnreadLine = false;
   view.toEnd();
@@ -228,13 +256,40 @@ function send(text) {
 function settleOutbox(messages) {
   outbox.settle(channel, messages, timeline.last);
   view.lastSent = outbox.lastSent;
+  showIdentity();
 }
 
 function showPending() {
   view.setPending(outbox.of(channel));
 }
 
-// ---- the name, and new channels
+// ---- who writes, and new channels
+
+function showIdentity() {
+  const isSignedIn = session.isSignedIn;
+  byId('edit-name').hidden = isSignedIn;
+  byId('sign-in').hidden = isSignedIn;
+  byId('sign-out').hidden = !isSignedIn;
+  byId('signed-in').hidden = !isSignedIn;
+  byId('signed-in').textContent = outbox.identity === null ? 'Signed in' : `Signed in as ${outbox.identity}`;
+}
+
+// What was shown may be nobody else's business.
+function sessionChanged() {
+  outbox.identity = null;
+  showIdentity();
+  announce(session.isSignedIn ? 'Signed in' : 'Signed out');
+  if (!channelNameError(channel)) load();
+  channels.ask();
+  outbox.wake();
+}
+
+async function begin() {
+  await session.check();
+  showIdentity();
+  outbox.wake();
+  if (!session.isSignedIn && !name.get() && !document.querySelector('dialog[open]')) askName();
+}
 
 function showName() {
   const mine = name.get();
@@ -371,7 +426,11 @@ outbox.addEventListener('change', (event) => {
   if (timeline?.position) settleOutbox([]);
   showPending();
 });
-outbox.addEventListener('failed', (event) => announce(`Not sent: ${event.detail}`));
+outbox.addEventListener('failed', ({ detail: error }) => {
+  announce(`Not sent: ${error.message}`);
+  session.refused(error);
+});
+session.addEventListener('change', sessionChanged);
 document.addEventListener('visibilitychange', () => {
   clearTimeout(pauseTimer);
   if (document.hidden) {
@@ -402,5 +461,4 @@ document.querySelector('.skip-link').addEventListener('click', (event) => {
 
 showName();
 openAddress();
-outbox.wake();
-if (!name.get()) askName();
+begin();

@@ -15,7 +15,7 @@ function newKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-// Its events: 'change' of the channel `detail`; 'failed', with the reason.
+// Its events: 'change' of the channel `detail`; 'failed', with the error.
 export class Outbox extends EventTarget {
   // In order. `state`: 'sending'; 'waiting', until there is a connection;
   // 'sent', with its place (`epoch`, `sequence`); 'failed', with `error`.
@@ -27,6 +27,15 @@ export class Outbox extends EventTarget {
   #wake = new Map();
   // The place of the last one that was sent.
   lastSent = null;
+  // Under which name the server has stored what was sent without one.
+  identity = null;
+  #isSignedIn;
+
+  // `isSignedIn()`: then messages have no author; the server knows whose they are.
+  constructor(isSignedIn) {
+    super();
+    this.#isSignedIn = isSignedIn;
+  }
 
   // Those that are not to be seen in the channel yet.
   of(channel) {
@@ -61,11 +70,14 @@ export class Outbox extends EventTarget {
     const others = [...messages];
     for (const entry of this.of(channel)) {
       if (entry.state === 'sent') {
+        const own = messages.find(({ epoch, sequence }) => epoch === entry.epoch && sequence === entry.sequence);
+        if (own && this.#isSignedIn()) this.identity = own.author;
         if (entry.epoch !== last.epoch || entry.sequence <= last.sequence) this.discard(entry.id);
       } else if (entry.state === 'sending') {
         // Most likely. Should it be another one, the answer will tell.
         const index = others.findIndex(
-          ({ author, text, data }) => author === entry.author && text === entry.text && !data,
+          ({ author, text, data }) =>
+            (author === entry.author || this.#isSignedIn()) && text === entry.text && !data,
         );
         if (index >= 0) others.splice(index, 1);
         entry.hasCome = index >= 0;
@@ -123,7 +135,8 @@ export class Outbox extends EventTarget {
     set({ state: 'sending' });
     const { id, channel, author, text } = entry;
     try {
-      const { epoch, sequence } = await sendMessage(channel, { author, text }, id);
+      const message = this.#isSignedIn() || !author ? { text } : { author, text };
+      const { epoch, sequence } = await sendMessage(channel, message, id);
       this.lastSent = { epoch, sequence };
       set({ state: 'sent', epoch, sequence, hasCome: false });
       return null;
@@ -133,7 +146,7 @@ export class Outbox extends EventTarget {
         return error;
       }
       set({ state: 'failed', error: error.message, hasCome: false });
-      this.dispatchEvent(new CustomEvent('failed', { detail: error.message }));
+      this.dispatchEvent(new CustomEvent('failed', { detail: error }));
       return null;
     }
   }

@@ -2,7 +2,7 @@
 // with an error, such as 503; this one comes back, each time a little later, and
 // goes on after the last message that has arrived.
 
-import { streamUrl } from './api.js';
+import { ApiError, readPage, streamUrl } from './api.js';
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
@@ -19,7 +19,7 @@ export class Stream {
   #failures = 0;
 
   // `on.messages(list)`; `on.gap(gap)`, after which the stream is of no use;
-  // `on.state('connecting' | 'live' | 'away' | 'lost', retryAt)`.
+  // `on.refused(error)`, likewise; `on.state('connecting' | 'live' | 'away' | 'lost', retryAt)`.
   constructor(channel, after, on) {
     this.#channel = channel;
     this.#after = after;
@@ -32,6 +32,7 @@ export class Stream {
     this.#source = null;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#batchTimer);
+    this.#retryTimer = 0;
   }
 
   // Until `reconnect`.
@@ -65,7 +66,34 @@ export class Stream {
       this.#flush();
       this.#on.gap(JSON.parse(event.data));
     });
-    source.addEventListener('error', () => this.#lose());
+    // It ends: the right to read it is gone, for example.
+    source.addEventListener('problem', (event) => {
+      const problem = JSON.parse(event.data);
+      this.#flush();
+      this.#refuse(new ApiError(problem.status, problem));
+    });
+    source.addEventListener('error', () => {
+      // It does not say what it was answered.
+      const isAnswered = source.readyState === EventSource.CLOSED;
+      this.#lose();
+      if (isAnswered) this.#askWhy();
+    });
+  }
+
+  #refuse(error) {
+    if (!error.isRefused) return;
+    this.close();
+    this.#on.refused(error);
+  }
+
+  async #askWhy() {
+    const timer = this.#retryTimer;
+    try {
+      await readPage(this.#channel, { after: this.#after, limit: 1 });
+    } catch (error) {
+      // Unless it was closed meanwhile, or has connected.
+      if (this.#retryTimer === timer) this.#refuse(error);
+    }
   }
 
   #take(event) {
