@@ -1,7 +1,6 @@
 #include "bare_client.h"
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 
 #include <algorithm>
 #include <thread>
@@ -62,12 +61,13 @@ class BareUpload final
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(),
-                                   arguments);
+  return grpc::CreateCustomChannel(target, credentials, arguments);
 }
 
 BareReader::BareReader(const std::shared_ptr<grpc::Channel>& channel,
@@ -97,13 +97,13 @@ void BareReader::OnDone(const grpc::Status& status) {
   done_.Notify();
 }
 
-BareFanOut MeasureBareFanOut(const std::string& target,
-                             const ProcessProbe& server, int readers,
-                             int connections, const BareStreamRequest& request,
-                             double seconds) {
+BareFanOut MeasureBareFanOut(
+    const std::string& target, const ProcessProbe& server, int readers,
+    int connections, const BareStreamRequest& request, double seconds,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < std::min(readers, connections); ++i) {
-    channels.push_back(MakeChannel(target));
+    channels.push_back(MakeChannel(target, credentials));
   }
   std::vector<std::unique_ptr<BareReader>> streams;
   for (std::size_t i = 0; i < static_cast<std::size_t>(readers); ++i) {

@@ -4,6 +4,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/client_callback.h>
 
@@ -21,7 +22,10 @@
 namespace messenger::bench {
 
 // A channel with a connection of its own.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target);
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+        grpc::InsecureChannelCredentials());
 
 // Counts the bytes of a stream, from construction on.
 class BareReader final
@@ -60,10 +64,11 @@ struct BareFanOut {
   std::optional<double> server_cpu_seconds;
 };
 
-BareFanOut MeasureBareFanOut(const std::string& target,
-                             const ProcessProbe& server, int readers,
-                             int connections, const BareStreamRequest& request,
-                             double seconds);
+BareFanOut MeasureBareFanOut(
+    const std::string& target, const ProcessProbe& server, int readers,
+    int connections, const BareStreamRequest& request, double seconds,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+        grpc::InsecureChannelCredentials());
 
 // Bytes per second of preformed requests to the server.
 double MeasureBareUpload(const std::string& target, std::size_t request_bytes,

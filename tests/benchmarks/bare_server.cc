@@ -208,12 +208,13 @@ class BareServer::Service final : public RawService, public BareStream::Owner {
   std::thread pacer_;  // last: it uses all of the above
 };
 
-BareServer::BareServer(const std::string& address,
-                       const std::string& synced_file)
+BareServer::BareServer(
+    const std::string& address, const std::string& synced_file,
+    const std::shared_ptr<grpc::ServerCredentials>& credentials)
     : service_(std::make_unique<Service>(synced_file)) {
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address, credentials, &port);
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();
   if (!server_ || port == 0) {

@@ -1,6 +1,7 @@
 // The baseline: gRPC with the log's methods, and no log.
 #pragma once
 
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/support/byte_buffer.h>
 
@@ -37,7 +38,9 @@ class BareServer {
   // `synced_file`, each SendMessage writes its request there and syncs it, on
   // gRPC's thread, before it answers.
   explicit BareServer(const std::string& address,
-                      const std::string& synced_file = {});
+                      const std::string& synced_file = {},
+                      const std::shared_ptr<grpc::ServerCredentials>&
+                          credentials = grpc::InsecureServerCredentials());
   ~BareServer();
 
   BareServer(const BareServer&) = delete;

@@ -8,9 +8,24 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string>
 #include <system_error>
 
 namespace messenger::bench {
+namespace {
+
+// That the loopback has taken so far; 0 if that is not known.
+double LoopbackBytes() {
+  std::ifstream devices("/proc/net/dev");
+  std::string name;
+  double bytes = 0;
+  while (devices >> name) {
+    if (name == "lo:") devices >> bytes;
+  }
+  return bytes;
+}
+
+}  // namespace
 
 std::optional<double> ProcessProbe::CpuSeconds() const {
   // The clock behind utime and stime of /proc/PID/stat, not rounded to ticks.
@@ -55,6 +70,20 @@ std::optional<double> CpuMeter::Seconds() const {
   const std::optional<double> now = probe_.CpuSeconds();
   if (!now || !start_) return std::nullopt;
   return *now - *start_;
+}
+
+WorkMeter::WorkMeter(const ProcessProbe& server)
+    : server_(server),
+      self_(getpid()),
+      client_(self_),
+      bytes_(LoopbackBytes()) {}
+
+void WorkMeter::AddTo(Case* row) const {
+  const double bytes = LoopbackBytes() - bytes_;
+  const auto server = server_.Seconds();
+  const auto client = client_.Seconds();
+  if (!server || !client || bytes <= 0) return;
+  row->Add("CPU/MB", "ms", (*server + *client) / bytes * 1e9);
 }
 
 void AddServerCores(std::optional<double> cpu_seconds, double elapsed,

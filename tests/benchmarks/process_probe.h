@@ -44,6 +44,22 @@ class CpuMeter {
   std::optional<double> start_;
 };
 
+// What a server and this process, its client, do for what goes over the
+// loopback, between two moments. Nothing else should use that.
+class WorkMeter {
+ public:
+  explicit WorkMeter(const ProcessProbe& server);
+
+  // Adds the CPU time of both for each MB, if it is known.
+  void AddTo(Case* row) const;
+
+ private:
+  const CpuMeter server_;
+  const ProcessProbe self_;
+  const CpuMeter client_;
+  const double bytes_;
+};
+
 // Adds how many cores the server kept busy, if that is known.
 void AddServerCores(std::optional<double> cpu_seconds, double elapsed,
                     Case* row);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <stdexcept>
 
@@ -23,6 +25,12 @@ void Check(const absl::Status& status, std::string_view what) {
 
 void Check(bool condition, const std::string& what) {
   if (!condition) throw std::runtime_error(what);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  Check(file.is_open(), "cannot read " + path);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 double SecondsSince(Clock::time_point start) {

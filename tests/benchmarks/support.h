@@ -41,6 +41,9 @@ T Value(absl::StatusOr<T> result, std::string_view what) {
 // Throws std::runtime_error unless `condition`.
 void Check(bool condition, const std::string& what);
 
+// All that is in a file. Throws std::runtime_error if it cannot be read.
+std::string ReadFile(const std::string& path);
+
 double SecondsSince(Clock::time_point start);
 Clock::duration ToDuration(double seconds);
 

@@ -24,7 +24,7 @@ std::vector<std::string> CommandOf(const RunOptions& run) {
       "run",
       "--workload=" + run.workload,
       "--system=" + run.system,
-      "--address=" + run.address,
+      "--address=" + run.server.address,
       fmt::format("--server-pid={}", run.server_pid),
       "--directory=" + run.directory,
       fmt::format("--readers={}", run.readers),
@@ -36,6 +36,13 @@ std::vector<std::string> CommandOf(const RunOptions& run) {
       fmt::format("--rate={}", run.rate),
       fmt::format("--in-flight={}", run.in_flight),
       fmt::format("--heartbeat-ms={}", run.heartbeat_ms)};
+  if (!run.author.empty()) command.push_back("--author=" + run.author);
+  if (!run.server.ca_file.empty()) {
+    command.push_back("--ca-file=" + run.server.ca_file);
+  }
+  if (!run.server.token.empty()) {
+    command.push_back("--token=" + run.server.token);
+  }
   if (!run.gateway.empty()) {
     command.push_back("--gateway=" + run.gateway);
     command.push_back(fmt::format("--gateway-pid={}", run.gateway_pid));
@@ -130,14 +137,14 @@ TableResults Measure(const Table& table, const PeerOptions& options) {
   for (int round = 1; round <= options.rounds; ++round) {
     for (const Row* row : order) {
       progress.Show(round, options.rounds, row->name);
-      const PeerServer server(row->server, options.directory);
+      const PeerServer server(row->server, row->protection, options.directory);
       const PeerServer gateway(
-          row->through_gateway ? ServerKind::kGateway : ServerKind::kNone,
-          options.directory, server.address());
+          row->through_gateway ? ServerKind::kGateway : ServerKind::kNone, {},
+          options.directory, server.endpoint().address);
       RunOptions run = row->run;
-      run.address = server.address();
+      run.server = server.endpoint();
       run.server_pid = server.pid();
-      run.gateway = gateway.address();
+      run.gateway = gateway.endpoint().address;
       run.gateway_pid = gateway.pid();
       run.directory = server.directory();
       try {

@@ -59,7 +59,7 @@ Case RunEventStreams(const RunOptions& options) {
   const std::uint64_t pieces_before = sinks.pieces();
   const double opened = gateway.ResidentBytes().value_or(0);
 
-  Client client = Client::Connect({.target = options.address});
+  Client client = Client::Connect(ClientOptionsFor(options.server));
   const std::string text = MakeText(options.text_bytes);
   const auto send = [&] {
     client.SendAsync(

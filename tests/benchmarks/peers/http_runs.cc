@@ -195,7 +195,7 @@ class Requests {
 
 // What GET does, in a program that has the library: a read for each page.
 Samples ReadPages(const RunOptions& options) {
-  const Client client = Client::Connect({.target = options.address});
+  const Client client = Client::Connect(ClientOptionsFor(options.server));
   std::vector<Samples> samples(static_cast<std::size_t>(options.in_flight));
   std::vector<absl::Status> failures(samples.size());
   const Clock::time_point end = Clock::now() + ToDuration(options.seconds);
@@ -233,7 +233,7 @@ Samples ReadPages(const RunOptions& options) {
 
 // What the pages are of.
 void SendOnePage(const RunOptions& options) {
-  Client client = Client::Connect({.target = options.address});
+  Client client = Client::Connect(ClientOptionsFor(options.server));
   const std::string text = MakeText(options.text_bytes);
   for (std::uint64_t i = 0; i < kPage; ++i) {
     client.SendAsync({.channel = kHttpChannel, .text = text});

@@ -68,12 +68,15 @@ Case RunTcpCopy(const RunOptions& options) {
 // Preformed frames of a gRPC server without a log, to readers that only count.
 Case RunBareStream(const RunOptions& options) {
   constexpr std::size_t kFrameBytes = std::size_t{1} << 20;
+  const ProcessProbe server(options.server_pid);
+  const WorkMeter work(server);
   const BareFanOut result = MeasureBareFanOut(
-      options.address, ProcessProbe(options.server_pid),
-      static_cast<int>(options.readers), static_cast<int>(options.connections),
-      {.frame_bytes = kFrameBytes}, options.seconds);
+      options.server.address, server, static_cast<int>(options.readers),
+      static_cast<int>(options.connections), {.frame_bytes = kFrameBytes},
+      options.seconds, CredentialsFor(options.server));
   Case row;
   row.Add("volume", "MB/s", result.bytes / result.seconds / 1e6);
+  work.AddTo(&row);
   return row;
 }
 

@@ -84,8 +84,7 @@ void AddFigures(const RunOptions& options, double sent, double elapsed,
 Case RunFanOutToClients(const RunOptions& options) {
   const ProcessProbe server(options.server_pid);
   std::vector<Reader> readers(options.readers);
-  const std::unique_ptr<LivePeer> peer =
-      MakeLive(options.system, options.address);
+  const std::unique_ptr<LivePeer> peer = MakeLive(options);
   peer->Subscribe(options.readers, options.connections,
                   [&readers](std::size_t i, std::string_view text, bool last) {
                     Reader& reader = readers[i];
@@ -107,6 +106,7 @@ Case RunFanOutToClients(const RunOptions& options) {
     return least;
   };
   const CpuMeter cpu(server);
+  const WorkMeter work(server);
   const Clock::time_point start = Clock::now();
   const std::uint64_t sent = SendFlatOut(options, *peer, slowest);
   std::uint64_t arrived = 0;
@@ -129,6 +129,7 @@ Case RunFanOutToClients(const RunOptions& options) {
   Case row;
   AddFigures(options, static_cast<double>(sent), elapsed,
              cpu.Seconds().value_or(0), &row);
+  work.AddTo(&row);
   if (options.system == "messenger") {
     row.Add("per frame", "msg",
             static_cast<double>(sent * options.readers) / frames);
@@ -142,11 +143,10 @@ Case RunFanOutToSinks(const RunOptions& options) {
   RawSinks sinks({.protocol = options.system == "nats"
                                   ? SinkProtocol::kNats
                                   : SinkProtocol::kMessenger,
-                  .address = options.address,
+                  .address = options.server.address,
                   .readers = options.readers,
                   .connections = options.connections});
-  const std::unique_ptr<LivePeer> peer =
-      MakeLive(options.system, options.address);
+  const std::unique_ptr<LivePeer> peer = MakeLive(options);
   // What a message takes on the wire, so that bytes tell how many have arrived.
   constexpr std::uint64_t kFirst = 1000;
   NumberedText text(options.text_bytes);

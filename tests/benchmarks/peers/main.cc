@@ -2,6 +2,7 @@
 // the same minutes.
 #include <fmt/format.h>
 #include <grpc/grpc.h>
+#include <grpcpp/security/server_credentials.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -19,6 +21,7 @@
 #include "peers/plan.h"
 #include "peers/results.h"
 #include "peers/run.h"
+#include "support.h"
 
 namespace messenger::bench {
 namespace {
@@ -47,6 +50,7 @@ Tables:
   streams      5,000 event streams of one gateway, paced and all at once
   latency      from the send to the callback, paced
   paced        1000 messages a second to 100 and 1000 readers
+  tls          what TLS and rights cost, live, stored and one a call
   idle         what waiting readers cost
   stalled      what readers cost that do not read
   machine      the loopback interface and the disk, bare)";
@@ -102,9 +106,23 @@ void PrintRun(const RunOptions& run) {
   fmt::print("{}\n", figures.dump());
 }
 
-[[noreturn]] void ServeBare(const std::string& address,
-                            const std::string& synced_file) {
-  const BareServer server(address, synced_file);
+struct BareOptions {
+  std::string listen;
+  std::string synced_file;
+  std::string certificate_file;  // empty: no TLS
+  std::string private_key_file;
+};
+
+[[noreturn]] void ServeBare(const BareOptions& options) {
+  std::shared_ptr<grpc::ServerCredentials> credentials =
+      grpc::InsecureServerCredentials();
+  if (!options.certificate_file.empty()) {
+    grpc::SslServerCredentialsOptions tls;
+    tls.pem_key_cert_pairs.push_back({ReadFile(options.private_key_file),
+                                      ReadFile(options.certificate_file)});
+    credentials = grpc::SslServerCredentials(tls);
+  }
+  const BareServer server(options.listen, options.synced_file, credentials);
   while (true) pause();
 }
 
@@ -133,7 +151,7 @@ int Main(int argc, char** argv) {
       ->option_text("NAME,...")
       ->check(CLI::IsMember({"fan-out", "fan-out-raw", "sizes", "replay",
                              "batched", "unary", "http", "streams", "latency",
-                             "paced", "idle", "stalled", "machine"}));
+                             "paced", "tls", "idle", "stalled", "machine"}));
   CLI::Option* const rounds =
       app.add_option("--rounds", options.rounds, "Rounds")
           ->check(CLI::Range(1, 1000))
@@ -159,7 +177,9 @@ int Main(int argc, char** argv) {
   CLI::App* const hidden = app.add_subcommand("run")->group("");
   hidden->add_option("--workload", run.workload);
   hidden->add_option("--system", run.system);
-  hidden->add_option("--address", run.address);
+  hidden->add_option("--address", run.server.address);
+  hidden->add_option("--ca-file", run.server.ca_file);
+  hidden->add_option("--token", run.server.token);
   hidden->add_option("--server-pid", run.server_pid);
   hidden->add_option("--gateway", run.gateway);
   hidden->add_option("--gateway-pid", run.gateway_pid);
@@ -173,11 +193,13 @@ int Main(int argc, char** argv) {
   hidden->add_option("--rate", run.rate);
   hidden->add_option("--in-flight", run.in_flight);
   hidden->add_option("--heartbeat-ms", run.heartbeat_ms);
-  std::string listen;
-  std::string synced_file;
+  hidden->add_option("--author", run.author);
+  BareOptions bare_options;
   CLI::App* const bare = app.add_subcommand("bare")->group("");
-  bare->add_option("--listen", listen);
-  bare->add_option("--sync", synced_file);
+  bare->add_option("--listen", bare_options.listen);
+  bare->add_option("--sync", bare_options.synced_file);
+  bare->add_option("--tls-cert", bare_options.certificate_file);
+  bare->add_option("--tls-key", bare_options.private_key_file);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -198,7 +220,7 @@ int Main(int argc, char** argv) {
     }
   }
   try {
-    if (bare->parsed()) ServeBare(listen, synced_file);
+    if (bare->parsed()) ServeBare(bare_options);
     if (hidden->parsed()) {
       PrintRun(run);
     } else {

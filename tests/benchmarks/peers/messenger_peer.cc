@@ -17,14 +17,16 @@ constexpr const char* kChannel = "bench";
 
 class MessengerLive final : public LivePeer {
  public:
-  explicit MessengerLive(const std::string& address)
-      : address_(address), sender_(Client::Connect({.target = address})) {}
+  explicit MessengerLive(const RunOptions& run)
+      : options_(ClientOptionsFor(run.server)),
+        author_(run.author),
+        sender_(Client::Connect(options_)) {}
 
   void Subscribe(std::size_t readers, std::size_t connections,
                  OnText on_text) override {
     on_text_ = std::move(on_text);
     for (std::size_t i = 0; i < std::min(readers, connections); ++i) {
-      clients_.push_back(Client::Connect({.target = address_}));
+      clients_.push_back(Client::Connect(options_));
     }
     absl::BlockingCounter joined(static_cast<int>(readers));
     for (std::size_t i = 0; i < readers; ++i) {
@@ -40,12 +42,13 @@ class MessengerLive final : public LivePeer {
   }
 
   void Publish(std::string_view text) override {
-    sender_.SendAsync({.channel = kChannel, .author = "", .text = text});
+    sender_.SendAsync({.channel = kChannel, .author = author_, .text = text});
   }
   void Flush() override { Check(sender_.Flush(), "send"); }
 
  private:
-  const std::string address_;
+  const ClientOptions options_;
+  const std::string author_;
   OnText on_text_;
   Client sender_;
   std::vector<Client> clients_;
@@ -54,8 +57,9 @@ class MessengerLive final : public LivePeer {
 
 class MessengerStore final : public StorePeer {
  public:
-  explicit MessengerStore(const std::string& address)
-      : client_(Client::Connect({.target = address})) {}
+  explicit MessengerStore(const RunOptions& run)
+      : author_(run.author),
+        client_(Client::Connect(ClientOptionsFor(run.server))) {}
 
   std::uint64_t SendFor(double seconds, std::string_view text) override {
     const Clock::time_point end = Clock::now() + ToDuration(seconds);
@@ -73,7 +77,7 @@ class MessengerStore final : public StorePeer {
   }
 
   void SendOne(std::string_view text) override {
-    Check(client_.Send({.channel = kChannel, .author = "", .text = text})
+    Check(client_.Send({.channel = kChannel, .author = author_, .text = text})
               .status(),
           "send");
   }
@@ -89,20 +93,21 @@ class MessengerStore final : public StorePeer {
 
  private:
   void Send(std::string_view text) {
-    client_.SendAsync({.channel = kChannel, .author = "", .text = text});
+    client_.SendAsync({.channel = kChannel, .author = author_, .text = text});
   }
 
+  const std::string author_;
   Client client_;
 };
 
 }  // namespace
 
-std::unique_ptr<LivePeer> MakeMessengerLive(const std::string& address) {
-  return std::make_unique<MessengerLive>(address);
+std::unique_ptr<LivePeer> MakeMessengerLive(const RunOptions& run) {
+  return std::make_unique<MessengerLive>(run);
 }
 
-std::unique_ptr<StorePeer> MakeMessengerStore(const std::string& address) {
-  return std::make_unique<MessengerStore>(address);
+std::unique_ptr<StorePeer> MakeMessengerStore(const RunOptions& run) {
+  return std::make_unique<MessengerStore>(run);
 }
 
 }  // namespace messenger::bench

@@ -35,12 +35,19 @@ struct DestroyNats {
 template <typename T>
 using NatsPtr = std::unique_ptr<T, DestroyNats>;
 
-NatsPtr<natsConnection> Connect(const std::string& address,
+NatsPtr<natsConnection> Connect(const Endpoint& server,
                                 const NatsLiveOptions& live) {
   natsOptions* options = nullptr;
   CheckNats(natsOptions_Create(&options), "options");
   const NatsPtr<natsOptions> owner(options);
-  CheckNats(natsOptions_SetURL(options, ("nats://" + address).c_str()), "url");
+  CheckNats(natsOptions_SetURL(options, ("nats://" + server.address).c_str()),
+            "url");
+  if (!server.ca_file.empty()) {
+    CheckNats(
+        natsOptions_LoadCATrustedCertificates(options, server.ca_file.c_str()),
+        "the CA's certificate");
+    CheckNats(natsOptions_SetSecure(options, true), "TLS");
+  }
   CheckNats(natsOptions_UseGlobalMessageDelivery(options, live.pool),
             "options");
   CheckNats(natsOptions_SetSendAsap(options, live.send_asap), "options");
@@ -56,17 +63,15 @@ std::string_view TextOf(natsMsg* message) {
 
 class NatsLive final : public LivePeer {
  public:
-  NatsLive(const std::string& address, const NatsLiveOptions& options)
-      : address_(address),
-        options_(options),
-        sender_(Connect(address, options)) {}
+  NatsLive(const Endpoint& server, const NatsLiveOptions& options)
+      : server_(server), options_(options), sender_(Connect(server, options)) {}
 
   void Subscribe(std::size_t readers, std::size_t connections,
                  OnText on_text) override {
     on_text_ = std::move(on_text);
     nats_SetMessageDeliveryPoolSize(2);
     for (std::size_t i = 0; i < std::min(readers, connections); ++i) {
-      connections_.push_back(Connect(address_, options_));
+      connections_.push_back(Connect(server_, options_));
     }
     readers_.reserve(readers);
     for (std::size_t i = 0; i < readers; ++i) {
@@ -109,7 +114,7 @@ class NatsLive final : public LivePeer {
     natsMsg_Destroy(message);
   }
 
-  const std::string address_;
+  const Endpoint server_;
   const NatsLiveOptions options_;
   OnText on_text_;
   NatsPtr<natsConnection> sender_;
@@ -120,8 +125,8 @@ class NatsLive final : public LivePeer {
 
 class NatsStore final : public StorePeer {
  public:
-  NatsStore(const std::string& address, bool in_memory)
-      : connection_(Connect(address, {.pool = false})) {
+  NatsStore(const Endpoint& server, bool in_memory)
+      : connection_(Connect(server, {.pool = false})) {
     jsOptions options;
     CheckNats(jsOptions_Init(&options), "options");
     // What `nats bench` recommends is 500; more is faster with small messages.
@@ -229,14 +234,14 @@ class NatsStore final : public StorePeer {
 
 }  // namespace
 
-std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address,
+std::unique_ptr<LivePeer> MakeNatsLive(const Endpoint& server,
                                        const NatsLiveOptions& options) {
-  return std::make_unique<NatsLive>(address, options);
+  return std::make_unique<NatsLive>(server, options);
 }
 
-std::unique_ptr<StorePeer> MakeNatsStore(const std::string& address,
+std::unique_ptr<StorePeer> MakeNatsStore(const Endpoint& server,
                                          bool in_memory) {
-  return std::make_unique<NatsStore>(address, in_memory);
+  return std::make_unique<NatsStore>(server, in_memory);
 }
 
 }  // namespace messenger::bench

@@ -39,8 +39,7 @@ Case RunPaced(const RunOptions& options) {
   std::vector<std::uint64_t> received(options.readers);
   std::atomic<std::uint64_t> complete{0};
   std::atomic<bool> failed{false};
-  const std::unique_ptr<LivePeer> peer =
-      MakeLive(options.system, options.address);
+  const std::unique_ptr<LivePeer> peer = MakeLive(options);
   peer->Subscribe(
       options.readers, options.connections,
       [&](std::size_t i, std::string_view text, bool /*last*/) {

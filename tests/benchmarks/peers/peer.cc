@@ -4,24 +4,28 @@
 
 namespace messenger::bench {
 
-std::unique_ptr<LivePeer> MakeLive(const std::string& system,
-                                   const std::string& address) {
-  if (system == "messenger") return MakeMessengerLive(address);
-  if (system == "nats") return MakeNatsLive(address, {});
-  if (system == "nats-asap") return MakeNatsLive(address, {.send_asap = true});
-  if (system == "nats-threads") return MakeNatsLive(address, {.pool = false});
-  throw std::runtime_error("no such live system: " + system);
+std::unique_ptr<LivePeer> MakeLive(const RunOptions& run) {
+  if (run.system == "messenger") return MakeMessengerLive(run);
+  if (run.system == "nats") return MakeNatsLive(run.server, {});
+  if (run.system == "nats-asap") {
+    return MakeNatsLive(run.server, {.send_asap = true});
+  }
+  if (run.system == "nats-threads") {
+    return MakeNatsLive(run.server, {.pool = false});
+  }
+  throw std::runtime_error("no such live system: " + run.system);
 }
 
-std::unique_ptr<StorePeer> MakeStore(const std::string& system,
-                                     const std::string& address) {
-  if (system == "messenger") return MakeMessengerStore(address);
-  if (system == "jetstream") return MakeNatsStore(address, /*in_memory=*/false);
-  if (system == "jetstream-memory") {
-    return MakeNatsStore(address, /*in_memory=*/true);
+std::unique_ptr<StorePeer> MakeStore(const RunOptions& run) {
+  if (run.system == "messenger") return MakeMessengerStore(run);
+  if (run.system == "jetstream") {
+    return MakeNatsStore(run.server, /*in_memory=*/false);
   }
-  if (system == "redis") return MakeRedisStore(address);
-  throw std::runtime_error("no such storing system: " + system);
+  if (run.system == "jetstream-memory") {
+    return MakeNatsStore(run.server, /*in_memory=*/true);
+  }
+  if (run.system == "redis") return MakeRedisStore(run.server.address);
+  throw std::runtime_error("no such storing system: " + run.system);
 }
 
 }  // namespace messenger::bench

@@ -8,6 +8,9 @@
 #include <string>
 #include <string_view>
 
+#include "peers/endpoint.h"
+#include "peers/run.h"
+
 namespace messenger::bench {
 
 // Reader, text, and whether more of what arrived together with it follows (only
@@ -53,15 +56,13 @@ class StorePeer {
   virtual void Replay(std::uint64_t count, OnText on_text) = 0;
 };
 
-// By name: messenger, nats, nats-asap, nats-threads; messenger, jetstream,
-// jetstream-memory, redis. The address is host:port.
-std::unique_ptr<LivePeer> MakeLive(const std::string& system,
-                                   const std::string& address);
-std::unique_ptr<StorePeer> MakeStore(const std::string& system,
-                                     const std::string& address);
+// By the system that is to run: messenger, nats, nats-asap, nats-threads;
+// messenger, jetstream, jetstream-memory, redis.
+std::unique_ptr<LivePeer> MakeLive(const RunOptions& run);
+std::unique_ptr<StorePeer> MakeStore(const RunOptions& run);
 
-std::unique_ptr<LivePeer> MakeMessengerLive(const std::string& address);
-std::unique_ptr<StorePeer> MakeMessengerStore(const std::string& address);
+std::unique_ptr<LivePeer> MakeMessengerLive(const RunOptions& run);
+std::unique_ptr<StorePeer> MakeMessengerStore(const RunOptions& run);
 struct NatsLiveOptions {
   // Callbacks on a pool of threads that all subscriptions share; else, as
   // libnats has it by default, on a thread for each.
@@ -70,10 +71,10 @@ struct NatsLiveOptions {
   // its flusher comes around, for throughput.
   bool send_asap = false;
 };
-std::unique_ptr<LivePeer> MakeNatsLive(const std::string& address,
+std::unique_ptr<LivePeer> MakeNatsLive(const Endpoint& server,
                                        const NatsLiveOptions& options);
 // JetStream.
-std::unique_ptr<StorePeer> MakeNatsStore(const std::string& address,
+std::unique_ptr<StorePeer> MakeNatsStore(const Endpoint& server,
                                          bool in_memory);
 // Streams.
 std::unique_ptr<StorePeer> MakeRedisStore(const std::string& address);

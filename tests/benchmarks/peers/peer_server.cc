@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "messenger/security_tools.h"
 #include "support.h"
 
 namespace messenger::bench {
@@ -53,16 +54,77 @@ bool Accepts(int port) {
   return ok;
 }
 
-std::vector<std::string> Messenger(int port, const std::string& log,
-                                   const char* durability) {
-  return {MESSENGER_SERVER_PROGRAM, fmt::format("--listen=127.0.0.1:{}", port),
-          "--log=" + log, fmt::format("--durability={}", durability)};
+// Where a server has what it is protected with. Empty: it is not.
+struct Secrets {
+  std::string certificate;
+  std::string key;
+  std::string tokens;
+  std::string rights;
+};
+
+// Makes what the protection takes, and tells the endpoint what clients need.
+Secrets MakeSecrets(const Protection& protection, const std::string& directory,
+                    Endpoint* endpoint) {
+  Secrets secrets;
+  if (protection.tls) {
+    const TlsFiles files = Value(
+        InitTls({.directory = directory + "/tls", .names = {"127.0.0.1"}}),
+        "certificates");
+    secrets.certificate = files.server_certificate;
+    secrets.key = files.server_key;
+    endpoint->ca_file = files.ca_certificate;
+  }
+  if (protection.rights) {
+    secrets.tokens = directory + "/tokens";
+    secrets.rights = directory + "/rights";
+    endpoint->token =
+        Value(AddToken(secrets.tokens, "bench", std::nullopt), "token").token;
+    std::ofstream(secrets.rights) << "ops    admin      *\n"
+                                  << "ann    send,read  general\n"
+                                  << "*      read       news.*\n"
+                                  << "build  send       builds.*\n"
+                                  << "bench  send,read  bench\n";
+  }
+  return secrets;
 }
 
-std::vector<std::string> Nats(int port, const std::string& directory) {
+std::vector<std::string> Messenger(int port, const std::string& log,
+                                   const char* durability,
+                                   const Secrets& secrets) {
+  std::vector<std::string> command = {
+      MESSENGER_SERVER_PROGRAM, fmt::format("--listen=127.0.0.1:{}", port),
+      "--log=" + log, fmt::format("--durability={}", durability)};
+  if (!secrets.certificate.empty()) {
+    command.push_back("--tls-cert=" + secrets.certificate);
+    command.push_back("--tls-key=" + secrets.key);
+  }
+  if (!secrets.tokens.empty()) {
+    command.push_back("--tokens=" + secrets.tokens);
+    command.push_back("--rights=" + secrets.rights);
+  }
+  return command;
+}
+
+std::vector<std::string> Bare(int port, const Secrets& secrets) {
+  std::vector<std::string> command = {
+      "/proc/self/exe", "bare", fmt::format("--listen=127.0.0.1:{}", port)};
+  if (!secrets.certificate.empty()) {
+    command.push_back("--tls-cert=" + secrets.certificate);
+    command.push_back("--tls-key=" + secrets.key);
+  }
+  return command;
+}
+
+std::vector<std::string> Nats(int port, const std::string& directory,
+                              const Secrets& secrets) {
   const std::string file = directory + "/nats.conf";
-  std::ofstream(file) << "max_payload: 8MB\n"  // for texts of 1 MB
-                      << "jetstream { store_dir: \"" << directory << "\" }\n";
+  std::ofstream config(file);
+  config << "max_payload: 8MB\n"  // for texts of 1 MB
+         << "jetstream { store_dir: \"" << directory << "\" }\n";
+  if (!secrets.certificate.empty()) {
+    config << "tls { cert_file: \"" << secrets.certificate << "\", key_file: \""
+           << secrets.key << "\" }\n";
+  }
   return {"nats-server",           "-a", "127.0.0.1", "-p",
           fmt::format("{}", port), "-c", file};
 }
@@ -92,25 +154,24 @@ std::vector<std::string> Gateway(int port, const std::string& behind) {
 
 std::vector<std::string> CommandOf(ServerKind kind, int port,
                                    const std::string& directory,
+                                   const Secrets& secrets,
                                    const std::string& behind) {
-  std::vector<std::string> bare = {"/proc/self/exe", "bare",
-                                   fmt::format("--listen=127.0.0.1:{}", port)};
   switch (kind) {
     case ServerKind::kNone:
       break;
     case ServerKind::kMessengerMemory:
-      return Messenger(port, "memory:", "fsync");
+      return Messenger(port, "memory:", "fsync", secrets);
     case ServerKind::kMessengerOs:
-      return Messenger(port, "file:" + directory + "/log", "os");
+      return Messenger(port, "file:" + directory + "/log", "os", secrets);
     case ServerKind::kMessengerFsync:
-      return Messenger(port, "file:" + directory + "/log", "fsync");
+      return Messenger(port, "file:" + directory + "/log", "fsync", secrets);
     case ServerKind::kMessengerSmall: {
-      auto command = Messenger(port, "memory:", "fsync");
+      auto command = Messenger(port, "memory:", "fsync", secrets);
       command.emplace_back("--retention-bytes=64Mi");
       return command;
     }
     case ServerKind::kNats:
-      return Nats(port, directory);
+      return Nats(port, directory, secrets);
     case ServerKind::kRedisNoSync:
       return Redis(port, directory, "no");
     case ServerKind::kRedisEverySec:
@@ -118,10 +179,12 @@ std::vector<std::string> CommandOf(ServerKind kind, int port,
     case ServerKind::kRedisAlways:
       return Redis(port, directory, "always");
     case ServerKind::kBare:
-      return bare;
-    case ServerKind::kBareSynced:
-      bare.push_back("--sync=" + directory + "/synced");
-      return bare;
+      return Bare(port, secrets);
+    case ServerKind::kBareSynced: {
+      auto command = Bare(port, secrets);
+      command.push_back("--sync=" + directory + "/synced");
+      return command;
+    }
     case ServerKind::kGateway:
       return Gateway(port, behind);
   }
@@ -149,8 +212,6 @@ pid_t Spawn(std::vector<std::string> command, const std::string& log) {
   if (pid < 0) throw std::system_error(errno, std::generic_category(), "fork");
   return pid;
 }
-
-}  // namespace
 
 std::string Describe(ServerKind kind) {
   switch (kind) {
@@ -183,12 +244,28 @@ std::string Describe(ServerKind kind) {
   return "";
 }
 
-PeerServer::PeerServer(ServerKind kind, const std::string& parent_directory,
+}  // namespace
+
+std::string ToWords(const Protection& protection) {
+  if (protection.tls) return protection.rights ? "TLS and rights" : "TLS";
+  return protection.rights ? "rights" : "plain";
+}
+
+std::string Describe(ServerKind kind, const Protection& protection) {
+  std::string words = Describe(kind);
+  if (protection.tls) words += ", TLS";
+  if (protection.rights) words += ", a token and five rights";
+  return words;
+}
+
+PeerServer::PeerServer(ServerKind kind, const Protection& protection,
+                       const std::string& parent_directory,
                        const std::string& behind)
     : directory_(parent_directory) {
   const int port = FreePort();
   const std::vector<std::string> command =
-      CommandOf(kind, port, directory_.path(), behind);
+      CommandOf(kind, port, directory_.path(),
+                MakeSecrets(protection, directory_.path(), &endpoint_), behind);
   if (command.empty()) return;
   const std::string log = directory_.path() + "/output";
   pid_ = Spawn(command, log);
@@ -196,14 +273,12 @@ PeerServer::PeerServer(ServerKind kind, const std::string& parent_directory,
   while (!Accepts(port)) {
     if (waitpid(pid_, nullptr, WNOHANG) == pid_ ||
         Clock::now() - start > kStartPatience) {
-      std::ifstream output(log);
-      const std::string said((std::istreambuf_iterator<char>(output)), {});
       throw std::runtime_error(
-          fmt::format("{} did not start: {}", command[0], said));
+          fmt::format("{} did not start: {}", command[0], ReadFile(log)));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  address_ = fmt::format("127.0.0.1:{}", port);
+  endpoint_.address = fmt::format("127.0.0.1:{}", port);
 }
 
 PeerServer::~PeerServer() {

@@ -364,6 +364,92 @@ Table Paced(const PeerOptions& options) {
   return table;
 }
 
+// Ours in all four ways; the peers, which have no such rights, in two.
+Table Tls(const PeerOptions& options) {
+  Table table = {
+      .name = "tls",
+      .about =
+          "what TLS costs, and what a token and five rights cost; memory log",
+      .note = fmt::format(
+          "{} The bare stream has frames of 1 MiB. libmessenger's messages "
+          "have an author, as those sent with a token do. What TLS adds is the "
+          "time of a call, or the CPU time of both ends for a megabyte on the "
+          "wire, with TLS, less that without.",
+          kWhoShares)};
+  const auto add = [&](const std::string& name, const std::string& figure,
+                       const RunOptions& run) {
+    const bool ours = run.system == "messenger";
+    const ServerKind server = ours ? ServerKind::kMessengerMemory
+                              : run.system == "nats" ? ServerKind::kNats
+                                                     : ServerKind::kBare;
+    for (const Protection& protection :
+         {kPlain, kRights, kTls, kTlsAndRights}) {
+      if (protection.rights && !ours) continue;
+      table.rows.push_back({.name = RowName(name, protection),
+                            .server = server,
+                            .run = run,
+                            .protection = protection});
+    }
+    table.lines.push_back({.name = name, .figure = figure});
+    return name;
+  };
+  const auto compare = [&](const std::string& ours, const std::string& peer,
+                           const std::string& figure) {
+    table.goals.push_back({.row = RowName(ours, kTls),
+                           .base = RowName(peer, kTls),
+                           .figure = figure,
+                           .ratio = 0});
+  };
+  const std::string work = "CPU/MB";
+  const auto limit = [&](const std::string& ours, const std::string& bare,
+                         const std::string& figure) {
+    table.tls_costs.push_back({.line = ours,
+                               .base = bare,
+                               .figure = figure,
+                               .is_cost = figure == work,
+                               .least = 0.95});
+  };
+  const auto run = [&](const char* workload, const char* system) {
+    return RunOptions{.workload = workload,
+                      .system = system,
+                      .seconds = options.seconds,
+                      .text_bytes = options.text_bytes,
+                      .author = "bench"};
+  };
+  const std::string stream =
+      add("bare gRPC stream", "volume", run("bare-stream", "bare"));
+  for (const std::size_t connections : {1U, 10U}) {
+    RunOptions live = run("fan-out", "messenger");
+    live.readers = 10;
+    live.connections = connections;
+    const std::string what = On(live.readers, connections);
+    const std::string ours =
+        add(fmt::format("{} {}", kOurs, what), "deliveries", live);
+    live.system = "nats";
+    compare(ours, add(fmt::format("{} {}", kNats, what), "deliveries", live),
+            "deliveries");
+    limit(ours, stream, work);
+  }
+  for (const int in_flight : {1, 64}) {
+    RunOptions unary = run("unary", "messenger");
+    unary.in_flight = in_flight;
+    const std::string ours = add(
+        fmt::format("{} SendMessage, {}", kOurs, in_flight), "calls", unary);
+    unary.system = "bare";
+    const std::string echo =
+        add(fmt::format("bare gRPC echo, {}", in_flight), "calls", unary);
+    compare(ours, echo, "calls");
+    limit(ours, echo, "calls");
+  }
+  RunOptions replay = run("replay", "messenger");
+  replay.count = options.quick ? 100'000U : 2'000'000U;
+  limit(add(fmt::format("{} replay", kOurs), "messages", replay), stream, work);
+  limit(add(fmt::format("{} pipelined sends", kOurs), "acknowledged",
+            run("batched", "messenger")),
+        stream, work);
+  return table;
+}
+
 Table Idle(const PeerOptions& options) {
   Table table = {.name = "idle",
                  .about = "what readers cost the server that wait"};
@@ -439,12 +525,16 @@ Table Machine(const PeerOptions& options) {
 
 }  // namespace
 
+std::string RowName(const std::string& line, const Protection& protection) {
+  return fmt::format("{}: {}", line, ToWords(protection));
+}
+
 std::vector<Table> MakePlan(const PeerOptions& options) {
   std::vector<Table> tables = {
       FanOut(options),  FanOutRaw(options), Sizes(options), Replay(options),
       Batched(options), Unary(options),     Http(options),  Streams(options),
-      Latency(options), Paced(options),     Idle(options),  Stalled(options),
-      Machine(options)};
+      Latency(options), Paced(options),     Tls(options),   Idle(options),
+      Stalled(options), Machine(options)};
   std::erase_if(tables, [&](const Table& table) {
     return !options.only.empty() &&
            std::find(options.only.begin(), options.only.end(), table.name) ==

@@ -25,7 +25,17 @@ struct Row {
   ServerKind server;
   RunOptions run;
   bool through_gateway = false;
+  Protection protection = {};
 };
+
+// Rows that differ in their protection alone, side by side: one figure of each.
+struct Line {
+  std::string name;
+  std::string figure;
+};
+
+// The name of the row of a line that has this protection.
+std::string RowName(const std::string& line, const Protection& protection);
 
 // How many times as much the figure of one row is to be as that of another.
 struct Goal {
@@ -43,6 +53,18 @@ struct Limit {
   double most;
 };
 
+// Whether TLS costs a line no more than it has to. Expected is what a unit (a
+// call, a megabyte on the wire) costs without TLS, and what TLS adds to one of
+// the base. That is to be so many times what the unit costs with TLS, at least.
+struct TlsCost {
+  std::string line;
+  std::string base;
+  std::string figure;
+  // That the figure is what a unit costs, and not how many there are a second.
+  bool is_cost;
+  double least;
+};
+
 struct Table {
   std::string name;
   std::string about;
@@ -50,6 +72,8 @@ struct Table {
   std::vector<Row> rows;
   std::vector<Goal> goals;
   std::vector<Limit> limits;
+  std::vector<Line> lines;  // instead of a line for each row
+  std::vector<TlsCost> tls_costs;
 };
 
 std::vector<Table> MakePlan(const PeerOptions& options);

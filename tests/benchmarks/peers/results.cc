@@ -69,6 +69,26 @@ std::vector<double> Ratios(const TableResults& results, const Goal& goal) {
   return ratios;
 }
 
+// What was expected, to what TLS costs.
+std::vector<double> Ratios(const TableResults& results, const TlsCost& cost) {
+  const auto of_one = [&](const std::string& line, const Protection& protection,
+                          std::size_t round) {
+    const double value =
+        results.Find(RowName(line, protection), cost.figure)->values.at(round);
+    return cost.is_cost ? value : 1 / value;
+  };
+  const std::size_t rounds =
+      results.Find(RowName(cost.line, kTls), cost.figure)->values.size();
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < rounds; ++i) {
+    const double tls =
+        of_one(cost.base, kTls, i) - of_one(cost.base, kPlain, i);
+    ratios.push_back((of_one(cost.line, kPlain, i) + tls) /
+                     of_one(cost.line, kTls, i));
+  }
+  return ratios;
+}
+
 bool Reached(const Goal& goal, double ratio) {
   return goal.at_most ? ratio <= goal.ratio : ratio >= goal.ratio;
 }
@@ -93,7 +113,8 @@ Conditions GatherPeerConditions(const PeerOptions& options) {
   conditions.emplace_back("Redis", VersionOf("redis-server --version"));
   conditions.emplace_back("hiredis", fmt::format("{}.{}.{}", HIREDIS_MAJOR,
                                                  HIREDIS_MINOR, HIREDIS_PATCH));
-  conditions.emplace_back("transport", "TCP over loopback, no TLS");
+  conditions.emplace_back("transport",
+                          "TCP over loopback, without TLS unless said");
   conditions.emplace_back(
       "text", fmt::format("{} bytes, unless said", options.text_bytes));
   conditions.emplace_back("rounds", fmt::format("{}", options.rounds));
@@ -117,7 +138,7 @@ nlohmann::ordered_json ToJson(const TableResults& results) {
                          {"values", series.values}});
     }
     table["rows"].push_back({{"name", row.name},
-                             {"server", Describe(row.server)},
+                             {"server", Describe(row.server, row.protection)},
                              {"through_gateway", row.through_gateway},
                              {"figures", figures}});
   }
@@ -134,7 +155,77 @@ nlohmann::ordered_json ToJson(const TableResults& results) {
     }
     table["ratios"].push_back(std::move(entry));
   }
+  for (const TlsCost& cost : results.table->tls_costs) {
+    const std::vector<double> ratios = Ratios(results, cost);
+    table["tls_costs"].push_back({{"line", cost.line},
+                                  {"base", cost.base},
+                                  {"figure", cost.figure},
+                                  {"median", Median(ratios)},
+                                  {"values", ratios},
+                                  {"at_least", cost.least},
+                                  {"reached", Median(ratios) >= cost.least}});
+  }
   return table;
+}
+
+std::string RowsAsMarkdown(const TableResults& results) {
+  std::string out = "|  |";
+  const auto figures = FiguresOf(results);
+  for (const auto& [name, unit] : figures) {
+    out += fmt::format(" {}, {} |", name, unit);
+  }
+  out += "\n|---|";
+  for (std::size_t i = 0; i < figures.size(); ++i) out += "--:|";
+  out += "\n";
+  for (const Row& row : results.table->rows) {
+    out += fmt::format("| {} |", row.name);
+    for (const auto& [name, unit] : figures) {
+      const Series* const series = results.Find(row.name, name);
+      out += fmt::format(" {} |", series == nullptr ? "" : Cell(*series));
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+std::string LinesAsMarkdown(const TableResults& results) {
+  constexpr std::array kFigures = {kPlain, kRights, kTls, kTlsAndRights};
+  constexpr std::array kRatios = {std::pair(kTls, kPlain),
+                                  std::pair(kRights, kPlain),
+                                  std::pair(kTlsAndRights, kTls)};
+  std::string out = "|  | figure |";
+  std::string under = "\n|---|---|";
+  for (const Protection& protection : kFigures) {
+    out += fmt::format(" {} |", ToWords(protection));
+    under += "--:|";
+  }
+  for (const auto& [with, without] : kRatios) {
+    out += fmt::format(" {} / {} |", ToWords(with), ToWords(without));
+    under += "--:|";
+  }
+  out += under + "\n";
+  for (const Line& line : results.table->lines) {
+    const auto find = [&](const Protection& protection) {
+      return results.Find(RowName(line.name, protection), line.figure);
+    };
+    out += fmt::format("| {} | {}, {} |", line.name, line.figure,
+                       find(kPlain)->unit);
+    for (const Protection& protection : kFigures) {
+      const Series* const series = find(protection);
+      out += fmt::format(" {} |", series == nullptr ? "" : Cell(*series));
+    }
+    for (const auto& [with, without] : kRatios) {
+      const std::vector<double> ratios =
+          Ratios(results, {.row = RowName(line.name, with),
+                           .base = RowName(line.name, without),
+                           .figure = line.figure,
+                           .ratio = 0});
+      out += fmt::format(
+          " {} |", ratios.empty() ? "" : Cell({.unit = "", .values = ratios}));
+    }
+    out += "\n";
+  }
+  return out;
 }
 
 void WriteFile(const std::string& path, const std::string& text) {
@@ -147,22 +238,9 @@ void WriteFile(const std::string& path, const std::string& text) {
 
 std::string ToMarkdown(const TableResults& results) {
   const Table& table = *results.table;
-  std::string out = fmt::format("## {}\n\n{}\n\n|  |", table.name, table.about);
-  const auto figures = FiguresOf(results);
-  for (const auto& [name, unit] : figures) {
-    out += fmt::format(" {}, {} |", name, unit);
-  }
-  out += "\n|---|";
-  for (std::size_t i = 0; i < figures.size(); ++i) out += "--:|";
-  out += "\n";
-  for (const Row& row : table.rows) {
-    out += fmt::format("| {} |", row.name);
-    for (const auto& [name, unit] : figures) {
-      const Series* const series = results.Find(row.name, name);
-      out += fmt::format(" {} |", series == nullptr ? "" : Cell(*series));
-    }
-    out += "\n";
-  }
+  std::string out = fmt::format(
+      "## {}\n\n{}\n\n{}", table.name, table.about,
+      table.lines.empty() ? RowsAsMarkdown(results) : LinesAsMarkdown(results));
   if (!table.note.empty()) out += fmt::format("\n{}\n", table.note);
   if (!table.goals.empty() || !table.limits.empty()) {
     out += "\n| compared | figure | ratio | goal |  |\n|---|---|--:|--:|---|\n";
@@ -179,6 +257,14 @@ std::string ToMarkdown(const TableResults& results) {
         Cell({.unit = "", .values = ratios}), wanted,
         goal.ratio == 0 ? "" : (Reached(goal, ratio) ? "reached" : "missed"));
   }
+  for (const TlsCost& cost : table.tls_costs) {
+    const std::vector<double> ratios = Ratios(results, cost);
+    out += fmt::format(
+        "| {} to plain and what TLS adds to {} | {} | {} | ≥ {:g} | {} |\n",
+        RowName(cost.line, kTls), cost.base, cost.figure,
+        Cell({.unit = "", .values = ratios}), cost.least,
+        Median(ratios) >= cost.least ? "reached" : "missed");
+  }
   for (const Limit& limit : table.limits) {
     const Series* const series = results.Find(limit.row, limit.figure);
     if (series == nullptr) continue;
@@ -189,8 +275,8 @@ std::string ToMarkdown(const TableResults& results) {
   }
   std::set<std::string> servers;
   for (const Row& row : table.rows) {
-    servers.insert(Describe(row.server));
-    if (row.through_gateway) servers.insert(Describe(ServerKind::kGateway));
+    servers.insert(Describe(row.server, row.protection));
+    if (row.through_gateway) servers.insert(Describe(ServerKind::kGateway, {}));
   }
   out += "\nServers:\n";
   for (const std::string& server : servers) {

@@ -7,14 +7,15 @@
 #include <cstdint>
 #include <string>
 
+#include "peers/endpoint.h"
 #include "report.h"
 
 namespace messenger::bench {
 
 struct RunOptions {
   std::string workload;
-  std::string system;   // messenger, nats, jetstream, redis, bare, …
-  std::string address;  // of its server
+  std::string system;  // messenger, nats, jetstream, redis, bare, …
+  Endpoint server;
   pid_t server_pid = 0;
   std::string gateway;  // address of the gateway before it, if there is one
   pid_t gateway_pid = 0;
@@ -28,6 +29,7 @@ struct RunOptions {
   int rate = 0;       // messages a second
   int in_flight = 1;  // calls
   int heartbeat_ms = 0;
+  std::string author;  // of libmessenger's messages
 };
 
 // Throws std::runtime_error if the system does not do its work: for example, if

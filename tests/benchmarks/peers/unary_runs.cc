@@ -25,8 +25,10 @@ class Calls {
  public:
   explicit Calls(const RunOptions& options)
       : options_(options),
-        stub_(v1::MessengerServer::NewStub(MakeChannel(options.address))) {
+        stub_(v1::MessengerServer::NewStub(MakeChannel(
+            options.server.address, CredentialsFor(options.server)))) {
     request_.set_channel("bench");
+    request_.mutable_message()->set_author(options.author);
     request_.mutable_message()->set_text(MakeText(options.text_bytes));
   }
 
@@ -59,11 +61,15 @@ class Calls {
   };
 
   void Start() {
+    const std::string& token = options_.server.token;
     {
       absl::MutexLock lock(&mu_);
       ++calls_;
     }
     auto* const raw = new Call;
+    if (!token.empty()) {
+      raw->context.AddMetadata("authorization", "Bearer " + token);
+    }
     // A call refers to its channel, which must not end on a thread of gRPC's:
     // so Finish waits until there are no calls any more.
     const std::shared_ptr<Call> call(raw, [this](Call* ended) {
@@ -106,8 +112,7 @@ class Calls {
 };
 
 Samples CallPeer(const RunOptions& options) {
-  const std::unique_ptr<StorePeer> peer =
-      MakeStore(options.system, options.address);
+  const std::unique_ptr<StorePeer> peer = MakeStore(options);
   const std::string text = MakeText(options.text_bytes);
   Samples samples;
   const Clock::time_point end = Clock::now() + ToDuration(options.seconds);

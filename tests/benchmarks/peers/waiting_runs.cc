@@ -18,7 +18,7 @@ SinkOptions Sinks(const RunOptions& options) {
   return {
       .protocol = options.system == "nats" ? SinkProtocol::kNats
                                            : SinkProtocol::kMessenger,
-      .address = options.address,
+      .address = options.server.address,
       .readers = options.readers,
       .connections = options.connections,
       .heartbeat_interval = std::chrono::milliseconds(options.heartbeat_ms)};
@@ -30,8 +30,8 @@ Case RunIdleReaders(const RunOptions& options) {
   const ProcessProbe server(options.server_pid);
   {
     // What the first reader needs once.
-    RawSinks first(
-        {.protocol = Sinks(options).protocol, .address = options.address});
+    RawSinks first({.protocol = Sinks(options).protocol,
+                    .address = options.server.address});
   }
   const double before = server.ResidentBytes().value_or(0);
   const RawSinks sinks(Sinks(options));
@@ -51,8 +51,7 @@ Case RunIdleReaders(const RunOptions& options) {
 
 Case RunStalledReaders(const RunOptions& options) {
   const ProcessProbe server(options.server_pid);
-  const std::unique_ptr<StorePeer> peer =
-      MakeStore(options.system, options.address);
+  const std::unique_ptr<StorePeer> peer = MakeStore(options);
   const std::string text = MakeText(options.text_bytes);
   // So that what the server needs once is there, and retention at work.
   peer->SendCount(options.count, text);
