@@ -2,11 +2,9 @@
 #   docker build -t messenger-server .
 #   docker build -t messenger-cli --target cli .
 #   docker build -t messenger-gateway --target gateway .
-#   docker run --rm -p 51075:51075 messenger-server
-#   docker run --rm -i --network host messenger-cli send - < some.txt
-#   docker run --rm -p 127.0.0.1:8080:8080 -e MESSENGER_SERVER_ADDR=log.example messenger-gateway
-# None runs as root, needs a capability, or writes to its file system; the
-# server keeps its log in the volume /var/lib/messenger.
+# The README says how to run them: a published port is on a network, so server and
+# gateway take a certificate. None runs as root, needs a capability, or writes to
+# its file system; the server keeps its log in the volume /var/lib/messenger.
 
 FROM debian:bookworm-slim AS build
 WORKDIR /src
@@ -36,12 +34,13 @@ COPY --from=build /out/messenger-gateway /usr/local/bin/
 # the health check knows, too.
 ENV MESSENGER_HTTP_HOST=0.0.0.0
 EXPOSE 8080
+# With --https-cert, the answer to plain HTTP is 400.
 # Whether it runs, not whether its server does (/readyz): to start it again would
 # not help then, and would empty its postbox. bash is in the image, curl is not.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s \
   CMD bash -c 'exec 3<>"/dev/tcp/127.0.0.1/${MESSENGER_HTTP_PORT:-8080}" && \
     printf "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && \
-    read -r -t 4 _ status _ <&3 && [ "$status" = 200 ]' || exit 1
+    read -r -t 4 _ status _ <&3 && [[ $status == [24]00 ]]' || exit 1
 ENTRYPOINT ["messenger-gateway"]
 
 FROM runtime AS cli
@@ -56,12 +55,15 @@ LABEL org.opencontainers.image.title="messenger-server" \
 COPY --from=build /out/messenger-server /usr/local/bin/
 # The log. Without a volume of your own, a new container has a new one.
 USER root
-RUN install -d -o 65532 -g 65532 /var/lib/messenger
+# Certificates, tokens and rights go into a volume at /etc/messenger, if they are
+# made there: it takes over this owner.
+RUN install -d -o 65532 -g 65532 /var/lib/messenger && \
+    install -d -o 65532 -g 65532 -m 0700 /etc/messenger
 USER 65532:65532
 ENV MESSENGER_SERVER_LOG=file:/var/lib/messenger
 VOLUME /var/lib/messenger
 # Another port: MESSENGER_SERVER_PORT, which the health check knows, too.
 EXPOSE 51075
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s \
-  CMD messenger-cli ping --server "localhost:${MESSENGER_SERVER_PORT:-51075}" || exit 1
+  CMD messenger-cli ping --health --server "localhost:${MESSENGER_SERVER_PORT:-51075}" || exit 1
 ENTRYPOINT ["messenger-server"]

@@ -53,10 +53,23 @@ make_base() {
   rm "$work/base.tar"
 }
 
+# What an earlier build of the same sources has compiled, if there is a $CCACHE_DIR.
+compiled=()
+share_compiled() {
+  local ccache file
+  ccache=$(command -v ccache) && mkdir -p "$CCACHE_DIR" || return 0
+  printf '%s\n' 'base_dir = /src' 'hash_dir = false' 'sloppiness = locale' \
+    >"$CCACHE_DIR/ccache.conf"
+  compiled=(--volume "$CCACHE_DIR:/root/.cache/ccache")
+  for file in "$ccache" $(ldd "$ccache" | awk '/libhiredis/ {print $3}'); do
+    compiled+=(--volume "$file:$file:ro")
+  done
+}
+
 # build_image TARGET IMAGE
 build_image() {
   pod build --isolation chroot --format docker --layers --pull=never \
-    --target "$1" --tag "$2" . >"$work/log" 2>&1 ||
+    "${compiled[@]}" --target "$1" --tag "$2" . >"$work/log" 2>&1 ||
     { tail -n 40 "$work/log" >&2 && fail "$1 does not build"; }
   took "built $2: $(pod images --format '{{.Size}}' "$2"), of which base $(
     pod images --format '{{.Size}}' docker.io/library/debian)"
@@ -82,20 +95,29 @@ inspect() { pod image inspect --format "$2" "$1"; }
 locked_down=(--read-only --cap-drop=all --security-opt=no-new-privileges
   --ulimit=nofile=4096:4096 --ulimit=nproc=2048:2048)
 
+# The volume with certificates and tokens, and what clients take of them.
+etc=(--volume messenger:/etc/messenger)
+client=(--env MESSENGER_TLS_CA=/etc/messenger/tls/ca.pem --env MESSENGER_TOKEN)
+
+# podman_make ARGUMENT...: with the server's program, into the volume.
+podman_make() {
+  pod run --rm --network none "${locked_down[@]}" "${etc[@]}" $server_image "$@"
+}
 # podman_start NAME [ARGUMENT...]
 podman_start() {
   local name=$1 network=none
   shift
   [ "$name" = server ] || network=container:server
   pod run --detach --name "$name" --network $network --health-interval=disable \
-    "${locked_down[@]}" "localhost/messenger-$name" "$@" >"$work/log" 2>&1
+    "${locked_down[@]}" "${etc[@]}" "${client[@]}" "localhost/messenger-$name" \
+    "$@" >"$work/log" 2>&1
 }
 podman_log() { pod logs "$1" 2>&1; }
 podman_status() { pod exec "$1" cat /proc/1/status; }
 podman_health() { pod healthcheck run "$1"; }
 podman_cli() {
   pod run --rm --interactive --network container:server "${locked_down[@]}" \
-    $cli_image "$@"
+    "${etc[@]}" "${client[@]}" $cli_image "$@"
 }
 podman_http() {
   pod exec gateway bash -c "$(declare -f http)"' && http "$@"' bash \
@@ -121,7 +143,18 @@ in_chroot() {
   shift
   exec chroot "$root" setpriv --reuid "${user%:*}" --regid "${user#*:}" \
     --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
-    env -i PATH=/usr/local/bin:/usr/bin:/bin "${environment[@]}" "$@"
+    env -i PATH=/usr/local/bin:/usr/bin:/bin "${environment[@]}" \
+    MESSENGER_TLS_CA=/etc/messenger/tls/ca.pem \
+    MESSENGER_TOKEN="${MESSENGER_TOKEN:-}" "$@"
+}
+# Each has an /etc of its own, so that it is copied.
+chroot_make() {
+  local image
+  (in_chroot $server_image messenger-server "$@") || return
+  for image in $cli_image $gateway_image; do
+    cp -a "$(pod image mount $server_image)/etc/messenger" \
+      "$(pod image mount "$image")/etc/"
+  done
 }
 chroot_start() {
   local name=$1
@@ -216,7 +249,7 @@ check_http() {
     "$(on http POST $messages '{"author":"ann","text":"hi bob"}')" '"sequence":1'
   is "what it is to the client" "$(on cli read --channel chat --from earliest \
     --until-caught-up --text </dev/null)" 'hi bob'
-  on cli send --channel chat --author bob 'hi ann' >/dev/null </dev/null ||
+  on cli send --channel chat 'hi ann' >/dev/null </dev/null ||
     fail "send: exit code $?"
   has "what both wrote" "$(on http GET "$messages?from=earliest")" \
     '"text":"hi bob".*"text":"hi ann"'
@@ -265,6 +298,7 @@ check_health_is_bad() {
 
 pod info >/dev/null 2>&1 || { rm -rf "${work:?}"/* && driver=vfs; }
 make_base
+[ -z "${CCACHE_DIR:-}" ] || share_compiled
 took "made a base system (storage driver: $driver)"
 build_image server $server_image
 build_image cli $cli_image
@@ -273,11 +307,20 @@ build_image gateway $gateway_image
 check_images
 
 runner=${1:-podman}
-if ! on start server && [ -z "${1:-}" ]; then
+certify() {
+  on make init-tls /etc/messenger/tls --name localhost --name 127.0.0.1 \
+    >"$work/log" 2>&1
+}
+if ! certify && [ -z "${1:-}" ]; then
   echo "podman cannot run it here: $(tail -n 1 "$work/log")"
   runner=chroot
-  on start server
+  certify
 fi
+MESSENGER_TOKEN=$(on make token add --tokens /etc/messenger/tokens \
+  --identity ann 2>"$work/log")
+export MESSENGER_TOKEN
+on start server --tls-cert /etc/messenger/tls/server.pem \
+  --tls-key /etc/messenger/tls/server.key --tokens /etc/messenger/tokens
 await "the server listens" listens server
 took "started the server with $runner"
 check_locked_down server

@@ -10,6 +10,8 @@ source "$root/tests/support/http.sh"
 work=$(mktemp -d)
 # In the environment of all that a demo starts, and of nothing else.
 mark=MESSENGER_DEMO_TEST=$$
+# With another build of the same sources, elsewhere.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale
 unset NO_COLOR "${!MESSENGER_SERVER_@}" "${!MESSENGER_HTTP_@}"
 cd "$work"
 
