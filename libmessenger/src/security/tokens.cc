@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
@@ -51,9 +52,10 @@ absl::string_view AbslView(std::string_view text) {
 std::optional<TokenDigest> DigestOf(std::string_view token) {
   TokenDigest digest{};
   static_assert(digest.size() == SHA256_DIGEST_LENGTH);
-  const auto* const bytes =
-      reinterpret_cast<const unsigned char*>(token.data());
-  if (SHA256(bytes, token.size(), digest.data()) == nullptr) {
+  // SHA256() would look it up by its name for each call.
+  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  if (EVP_Digest(token.data(), token.size(), digest.data(), nullptr, sha256,
+                 nullptr) != 1) {
     return std::nullopt;
   }
   return digest;

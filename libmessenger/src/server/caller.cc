@@ -67,6 +67,17 @@ std::string IdentityIn(const grpc::AuthContext& auth) {
   return {};
 }
 
+void AddToken(const grpc::ServerContextBase& context, Caller* caller) {
+  const auto [begin, end] =
+      context.client_metadata().equal_range("authorization");
+  if (begin == end) return;
+  const auto token = BearerToken(View(begin->second));
+  // Of several, nobody can say which one counts.
+  const bool is_one = std::next(begin) == end;
+  caller->has_token = token || !is_one;
+  if (is_one && token) caller->token = ParseToken(*token);
+}
+
 }  // namespace
 
 Caller::Place WhereIs(std::string_view peer) {
@@ -112,21 +123,15 @@ std::string PeerAt(const sockaddr_storage& address) {
 
 Caller CallerOf(const grpc::ServerContextBase& context, std::string_view peer) {
   Caller caller = UnencryptedCaller(peer);
+  AddToken(context, &caller);
   if (const auto auth = context.auth_context()) {
     for (const grpc::string_ref& level : auth->FindPropertyValues(
              GRPC_TRANSPORT_SECURITY_LEVEL_PROPERTY_NAME)) {
       caller.encrypted = View(level) == "TSI_PRIVACY_AND_INTEGRITY";
     }
-    caller.certificate = IdentityIn(*auth);
+    // A token counts more.
+    if (!caller.has_token) caller.certificate = IdentityIn(*auth);
   }
-  const auto [begin, end] =
-      context.client_metadata().equal_range("authorization");
-  if (begin == end) return caller;
-  const auto token = BearerToken(View(begin->second));
-  // Of several, nobody can say which one counts.
-  const bool is_one = std::next(begin) == end;
-  caller.has_token = token || !is_one;
-  if (is_one && token) caller.token = ParseToken(*token);
   return caller;
 }
 
