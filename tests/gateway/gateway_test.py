@@ -48,7 +48,7 @@ class Program:
         self.tls = tls
         # Of a gateway: where its server is. No caller needs to know.
         self.server = command[command.index("--server") + 1] if "--server" in command else None
-        self.stderr = tempfile.TemporaryFile("w+")
+        self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr,
             text=True, env={**os.environ, **(environment or {})})
@@ -61,8 +61,9 @@ class Program:
         self.host, self.port = found.group(1), int(found.group(2))
 
     def said(self):
-        self.stderr.seek(0)
-        return self.stderr.read()
+        # A seek would move where the program writes: both have one position.
+        size = os.fstat(self.stderr.fileno()).st_size
+        return os.pread(self.stderr.fileno(), size, 0).decode()
 
     def times_said(self, text):
         """How often, once it has been: notices are printed by a thread of their own."""

@@ -13,6 +13,7 @@ attribute messenger.source.
 
 import argparse
 import json
+import os
 import random
 import re
 import signal
@@ -35,7 +36,7 @@ class Process:
     def __init__(self, name, command, directory):
         self.name = name
         self.command = command
-        self.errors = open(f"{directory}/{name}.err", "w+", encoding="utf-8")
+        self.errors = open(f"{directory}/{name}.err", "w+b")
         self.process = None
         self.kills = 0
 
@@ -58,8 +59,9 @@ class Process:
             raise Failure(f"{self.name} has ended with {self.process.returncode}: {self.said()}")
 
     def said(self):
-        self.errors.seek(0)
-        return self.errors.read()[-2000:]
+        # A seek would move where the process writes: both have one position.
+        size = os.fstat(self.errors.fileno()).st_size
+        return os.pread(self.errors.fileno(), size, 0).decode()[-2000:]
 
 
 class Server(Process):
