@@ -103,21 +103,20 @@ ClientOptions ConnectTo(const CommonOptions& common) {
 }
 
 void PrintFailure(const absl::Status& status, const std::string& text,
-                  const CommonOptions& common) {
+                  const ClientOptions& server) {
   constexpr std::chrono::seconds kTimeout{3};
   PrintError(text);
-  const ClientOptions options = ConnectTo(common);
-  if (ReasonOf(status) != reason::kHandshakeFailed || !options.tls ||
-      !options.http_proxy.empty()) {
+  if (ReasonOf(status) != reason::kHandshakeFailed || !server.tls ||
+      !server.http_proxy.empty()) {
     return;
   }
-  const absl::Status why = DiagnoseTls(options.target, *options.tls, kTimeout);
+  const absl::Status why = DiagnoseTls(server.target, *server.tls, kTimeout);
   const bool is_said = text.find(MessageOf(why)) != std::string::npos;
   if (!why.ok() && !is_said) PrintError(MessageOf(why));
 }
 
 int Fail(const absl::Status& status, const CommonOptions& common) {
-  PrintFailure(status, Explain(status, common.server), common);
+  PrintFailure(status, Explain(status, common.server), ConnectTo(common));
   return ExitCodeOf(status);
 }
 

@@ -82,11 +82,11 @@ void AddGiveUpAfter(CLI::App& app, RetryOptions* retry,
 // The server, and the way to it.
 ClientOptions ConnectTo(const CommonOptions& common);
 
-// Prints why a command has failed. If client and server do not agree on TLS,
+// Prints why a command has failed. If it and the server do not agree on TLS,
 // finds out why by a handshake of its own, for 3 s at most, and says so in
 // another line.
 void PrintFailure(const absl::Status& status, const std::string& text,
-                  const CommonOptions& common);
+                  const ClientOptions& server);
 // The same with the explanation of the status; returns the exit code.
 int Fail(const absl::Status& status, const CommonOptions& common);
 

@@ -24,6 +24,7 @@
 #include "apps/common/addresses.h"
 #include "apps/common/exit_code.h"
 #include "apps/common/json.h"
+#include "apps/common/option_names.h"
 #include "apps/common/position.h"
 #include "apps/common/standard_streams.h"
 #include "apps/common/status_text.h"
@@ -93,13 +94,17 @@ Exit codes:
   3        a server was away for longer than --give-up-after
   130,143  ended by SIGINT (Ctrl-C), SIGTERM: go on whenever you like)";
 
+// One of the two servers.
+struct ForwardSide {
+  const char* option;
+  std::string server;      // as ParseTarget returns it, once it is parsed
+  std::string http_proxy;  // empty: --http-proxy, or none
+  ClientSecurity security;
+};
+
 struct ForwardCommand {
-  std::string from;  // as ParseTarget returns it, once it is parsed
-  std::string to;
-  std::string from_proxy;  // empty: --http-proxy, or none
-  std::string to_proxy;
-  ClientSecurity from_security;
-  ClientSecurity to_security;
+  ForwardSide source = {.option = "--from"};
+  ForwardSide destination = {.option = "--to"};
   std::vector<std::string> channels;  // CHANNEL or FROM=TO
   std::string name = ForwarderOptions().name;
   bool until_caught_up = false;
@@ -134,13 +139,13 @@ std::string CheckForwarderName(const std::string& name) {
 void AddServers(CLI::App& command, CommonOptions* common,
                 ForwardCommand* options) {
   command
-      .add_option("--from", options->from,
+      .add_option("--from", options->source.server,
                   "The source: the address of its server, port 51075 if\n"
                   "there is none")
       ->option_text("HOST[:PORT]")
       ->check(CheckTarget)
       ->required();
-  command.add_option("--to", options->to, "The destination")
+  command.add_option("--to", options->destination.server, "The destination")
       ->option_text("HOST[:PORT]")
       ->check(CheckTarget)
       ->required();
@@ -152,19 +157,19 @@ void AddServers(CLI::App& command, CommonOptions* common,
           ->option_text("HOST:PORT")
           ->check(CheckAddress);
   command
-      .add_option("--from-http-proxy", options->from_proxy,
+      .add_option("--from-http-proxy", options->source.http_proxy,
                   "Reach only the source through it")
       ->option_text("HOST:PORT")
       ->check(CheckAddress)
       ->excludes(both);
   command
-      .add_option("--to-http-proxy", options->to_proxy,
+      .add_option("--to-http-proxy", options->destination.http_proxy,
                   "Reach only the destination through it")
       ->option_text("HOST:PORT")
       ->check(CheckAddress)
       ->excludes(both);
-  AddClientSecurityOf(command, "from", &options->from_security);
-  AddClientSecurityOf(command, "to", &options->to_security);
+  AddClientSecurityOf(command, "from", &options->source.security);
+  AddClientSecurityOf(command, "to", &options->destination.security);
 }
 
 void AddForwardOptions(CLI::App& command, ForwardCommand* options) {
@@ -254,20 +259,6 @@ std::string Summarize(const ForwardProgress& progress, double seconds) {
   if (!IsKnown(progress)) return text;
   return fmt::format("{}, up to {}; {} behind", text,
                      PositionString(progress.position), progress.lag());
-}
-
-std::string ExplainEnd(const absl::Status& status,
-                       const ForwardCommand& command) {
-  std::string text(MessageOf(status));
-  if (ReasonOf(status) == reason::kProducerFenced) {
-    text += ". Another process forwards the channel under this --name";
-  }
-  if (IsServerAway(status)) {
-    const bool is_source = text.find(command.from) != std::string::npos;
-    text += fmt::format(". Is messenger-server running there? ({})",
-                        is_source ? "--from" : "--to");
-  }
-  return text;
 }
 
 // How many there were a second, lately.
@@ -399,30 +390,41 @@ void ForwardReporter::End(const std::vector<ForwardProgress>& channels) {
 
 // ---- The command
 
-ClientOptions ConnectTo(const std::string& server, const std::string& proxy,
-                        const ClientSecurity& security,
-                        const ForwardCommand& command, const Context& context) {
-  ClientOptions options = {
-      .target = server,
-      .retry = command.retry,
-      .http_proxy = proxy.empty() ? context.common.http_proxy : proxy};
-  SetSecurity(security, &options);
+ClientOptions ConnectTo(const ForwardSide& side, const ForwardCommand& command,
+                        const Context& context) {
+  ClientOptions options = {.target = side.server,
+                           .retry = command.retry,
+                           .http_proxy = side.http_proxy.empty()
+                                             ? context.common.http_proxy
+                                             : side.http_proxy};
+  SetSecurity(side.security, &options);
   return options;
 }
 
 ForwarderOptions OptionsOf(const ForwardCommand& command,
                            const Context& context) {
   ForwarderOptions options = {
-      .source = ConnectTo(command.from, command.from_proxy,
-                          command.from_security, command, context),
-      .destination = ConnectTo(command.to, command.to_proxy,
-                               command.to_security, command, context),
+      .source = ConnectTo(command.source, command, context),
+      .destination = ConnectTo(command.destination, command, context),
       .name = command.name,
       .until_caught_up = command.until_caught_up};
   for (const std::string& channel : command.channels) {
     options.channels.push_back(ParseChannel(channel));
   }
   return options;
+}
+
+void PrintEnd(const absl::Status& status, const ForwardCommand& command,
+              const Context& context) {
+  // Errors of a server name its address.
+  const bool is_of_source =
+      MessageOf(status).find(command.source.server) != std::string_view::npos;
+  const ForwardSide& side = is_of_source ? command.source : command.destination;
+  std::string text = Explain(status, side.server, side.option);
+  if (ReasonOf(status) == reason::kProducerFenced) {
+    text += ". Another process forwards the channel under this --name";
+  }
+  PrintFailure(status, text, ConnectTo(side, command, context));
 }
 
 int RunForward(const ForwardCommand& command, Context& context) {
@@ -439,7 +441,7 @@ int RunForward(const ForwardCommand& command, Context& context) {
   options.destination.on_notice = on_notice;
   const auto started = Forwarder::Start(std::move(options));
   if (!started.ok()) {
-    PrintError(MessageOf(started.status()));
+    PrintError(WithOptionNames(MessageOf(started.status())));
     return absl::IsInvalidArgument(started.status()) ? kUsage : kFailed;
   }
   Forwarder& forwarder = **started;
@@ -454,7 +456,7 @@ int RunForward(const ForwardCommand& command, Context& context) {
   reporter.End(forwarder.Progress());
   const int signal = context.interrupt.signal();
   const absl::Status status = finished ? forwarder.status() : absl::OkStatus();
-  if (signal == 0 && !status.ok()) PrintError(ExplainEnd(status, command));
+  if (signal == 0 && !status.ok()) PrintEnd(status, command, context);
   const int exit_code =
       signal != 0 ? ExitCodeOfSignal(signal) : ExitCodeOf(status);
   if (!finished) {
@@ -478,10 +480,11 @@ void AddForward(CLI::App& app, CommonOptions* common, Run* run) {
     if (app.count("--server") > 0) {
       throw CLI::ValidationError("--server", "forward has --from and --to");
     }
-    options->from = *ParseTarget(options->from);
-    options->to = *ParseTarget(options->to);
+    for (ForwardSide* const side : {&options->source, &options->destination}) {
+      side->server = *ParseTarget(side->server);
+    }
     // There is no other server, whatever the environment says.
-    common->server = options->from;
+    common->server = options->source.server;
     *run = [options](Context& context) {
       return RunForward(*options, context);
     };

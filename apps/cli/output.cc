@@ -58,7 +58,8 @@ std::string WithServer(const absl::Status& status, std::string_view server) {
   return fmt::format("{}: {}", server, reason);
 }
 
-std::string Explain(const absl::Status& status, std::string_view server) {
+std::string Explain(const absl::Status& status, std::string_view server,
+                    std::string_view options) {
   if (!IsServerAway(status)) {
     return WithOptionNames(MessageOf(status));
   }
@@ -75,10 +76,8 @@ std::string Explain(const absl::Status& status, std::string_view server) {
   if (reason == reason::kHandshakeFailed) {
     return fmt::format("{}{}", is_reason ? "cannot connect to " : "", text);
   }
-  return fmt::format(
-      "{}{}. Is messenger-server running there? (--server, "
-      "$MESSENGER_SERVER_ADDR)",
-      is_reason ? "cannot reach " : "", text);
+  return fmt::format("{}{}. Is messenger-server running there? ({})",
+                     is_reason ? "cannot reach " : "", text, options);
 }
 
 void PrintError(std::string_view message) {

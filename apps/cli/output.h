@@ -53,8 +53,10 @@ bool IsServerAway(const absl::Status& status);
 int ExitCodeOf(const absl::Status& status);
 
 // The status as a sentence: what to look at if the server cannot be reached,
-// else its message.
-std::string Explain(const absl::Status& status, std::string_view server);
+// such as the options that name it, else its message.
+std::string Explain(
+    const absl::Status& status, std::string_view server,
+    std::string_view options = "--server, $MESSENGER_SERVER_ADDR");
 
 // The status as a sentence that names the server, if only by being about it:
 // "localhost:51075: Connection refused".

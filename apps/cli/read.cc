@@ -378,7 +378,7 @@ int FailRead(const absl::Status& status, const Subscription& subscription,
       status,
       fmt::format("lost {}. Go on with: --after {}",
                   WithServer(status, common.server), PositionString(*position)),
-      common);
+      ConnectTo(common));
   return ExitCodeOf(status);
 }
 

@@ -488,7 +488,7 @@ int SendRecords(const SendCommand& command, Context& context) {
   const std::string report = reporter.Report(state, signal, common.server);
   if (!report.empty()) {
     PrintFailure(state.failed ? state.failed->status : absl::OkStatus(), report,
-                 common);
+                 ConnectTo(common));
   }
   if (state.duplicates > 0 && !common.json && !progress.watched()) {
     PrintError(fmt::format("sent {}", reporter.Sent(state)));

@@ -389,12 +389,14 @@ TEST_CASE("a client with options out of bounds says so in every call") {
                std::string::npos;
   };
   CHECK(named(client.Send({}).status()));
+  CHECK(named(client.status()));
   CHECK(named(client.Ping().status()));
   CHECK(named(client.ListChannels().status()));
   CHECK(named(client.Read({}, {}).Wait()));
   Results results;
   client.SendAsync({}, results.Add());
   CHECK(named(results.Await(1)[0].status()));
+  CHECK(Client::Connect().status() == absl::OkStatus());
 }
 
 }  // namespace

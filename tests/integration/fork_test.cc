@@ -192,6 +192,7 @@ class Everything {
     found->ExpectRefused(client.ListChannels().status(), "ListChannels");
     found->ExpectRefused(client.GetChannel("").status(), "GetChannel");
     found->ExpectRefused(client.DeleteChannel("x"), "DeleteChannel");
+    found->ExpectRefused(client.status(), "status");
     found->ExpectRefused(client.Ping().status(), "Ping");
     found->ExpectRefused(client.CheckHealth(), "CheckHealth");
     std::vector<absl::Status> ends;

@@ -222,6 +222,31 @@ refused "a message that has become too large" 1 \
 is "it is left there" "$(copies large --text)" small
 refused "a channel too many" 1 'one more than the 1 channels' --channel short
 
+# ---- Encryption
+
+for directory in tls other; do
+  "$server" init-tls $directory --name 127.0.0.1 >/dev/null
+done
+kill_destination
+start_destination 127.0.0.1:0 --log memory: \
+  --tls-cert tls/server.pem --tls-key tls/server.key
+"$cli" send --channel one 'a secret' >/dev/null
+forward --channel one --until-caught-up --to-tls-ca tls/ca.pem >out ||
+  fail "encrypted: exit code $?"
+has "encrypted" "$(cat out)" '^one: 1 forwarded'
+refused "a CA of others" 3 "^messenger-cli: cannot connect to $to: .*
+messenger-cli: the server's certificate comes from .*, but from \"CN=messenger CA [0-9a-f]+\"\$" \
+  --channel one --to-tls-ca other/ca.pem --give-up-after 0s
+refused "no encryption" 1 "$to: .*takes encrypted connections only" --channel one
+refused "encryption that the source does not have" 3 \
+  "^messenger-cli: $MESSENGER_SERVER_ADDR does not speak TLS
+messenger-cli: it answers without TLS" \
+  --channel one --from-tls-ca tls/ca.pem --to-tls-ca tls/ca.pem --give-up-after 0s
+refused "a CA that is not there" 2 '^messenger-cli: --to-tls-ca: nowhere: ' \
+  --channel one --to-tls-ca nowhere
+kill_destination
+start_destination "$to" --log memory:
+
 # ---- Wrong usage
 
 refused "no channel" 2 '--channel is required'

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/narrow.h"
+#include "base/status.h"
 #include "integration/subscribe.h"
 #include "messenger/error.h"
 #include "messenger/server.h"
@@ -558,6 +559,17 @@ TEST_CASE("what cannot be forwarded is told") {
     options.name = name;
     CHECK(absl::IsInvalidArgument(FailureOf(options)));
   }
+  // Of a client: of which one.
+  options = Between(from, small->target());
+  options.source.call_timeout = milliseconds(-1);
+  absl::Status wrong = FailureOf(options);
+  CHECK(absl::IsInvalidArgument(wrong));
+  CHECK(MessageOf(wrong).starts_with("source.call_timeout: "));
+  options = Between(from, small->target());
+  options.destination.tls = {.ca_file = "/nowhere/ca.pem"};
+  wrong = FailureOf(options);
+  CHECK(MessageOf(wrong).starts_with(
+      "destination.tls.ca_file: /nowhere/ca.pem: "));
   // Nobody is there.
   options = Between("127.0.0.1:1", small->target());
   options.source.retry.give_up_after = milliseconds(100);

@@ -447,7 +447,7 @@ using SendCallback = absl::AnyInvocable<void(absl::StatusOr<Receipt>)>;
 class Client {
  public:
   // Never fails: an option that is out of bounds is INVALID_ARGUMENT from every
-  // call.
+  // call, and from `status`.
   static Client Connect(ClientOptions options = {});
 
   // A client over a connected stream socket, such as one end of a socketpair,
@@ -555,6 +555,11 @@ class Client {
   // Drops a channel's messages and takes it off the list; sequences continue if
   // it is sent to again. NOT_FOUND if it is not there. Blocks.
   absl::Status DeleteChannel(std::string_view channel);
+
+  // What every call returns because of the options, as long as there is such an
+  // error: the option that is wrong, or whose file cannot be used. Asks no
+  // server.
+  absl::Status status() const;
 
   // Asks the server for a small answer; returns the round-trip time. Blocks.
   absl::StatusOr<std::chrono::nanoseconds> Ping();

@@ -111,7 +111,8 @@ struct ForwardProgress {
 class Forwarder {
  public:
   // Begins to copy; the servers need not be there yet. INVALID_ARGUMENT names
-  // the option that is wrong; of an option of the clients, `status` tells.
+  // the option that is wrong; an option of the clients, or a file of theirs
+  // that cannot be used, is named as "source.OPTION" or "destination.OPTION".
   static absl::StatusOr<std::unique_ptr<Forwarder>> Start(
       ForwarderOptions options);
 

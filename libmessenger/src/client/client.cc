@@ -515,6 +515,11 @@ absl::Status Client::DeleteProducer(std::string_view channel,
                      [] { return absl::OkStatus(); });
 }
 
+absl::Status Client::status() const {
+  if (absl::Status s = CheckNotForked(); !s.ok()) return s;
+  return impl_->status();
+}
+
 absl::StatusOr<std::chrono::nanoseconds> Client::Ping() {
   if (absl::Status s = CheckNotForked(); !s.ok()) return s;
   return impl_->Ping();

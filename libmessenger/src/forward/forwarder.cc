@@ -59,14 +59,21 @@ absl::Status CheckChannels(std::vector<ForwardedChannel>* channels) {
   return absl::OkStatus();
 }
 
+// What is wrong with the options of the source or the destination.
+absl::Status CheckClient(std::string_view which, const Client& client) {
+  absl::Status status = client.status();
+  if (status.ok()) return status;
+  return WithMessage(status, fmt::format("{}.{}", which, MessageOf(status)));
+}
+
 }  // namespace
 
 class Forwarder::Impl {
  public:
-  explicit Impl(ForwarderOptions options)
+  Impl(ForwarderOptions options, Client source, Client destination)
       : options_(std::move(options)),
-        source_(Client::Connect(options_.source)),
-        destination_(Client::Connect(options_.destination)) {
+        source_(std::move(source)),
+        destination_(std::move(destination)) {
     for (const ForwardedChannel& channel : options_.channels) {
       lanes_.push_back(
           std::make_unique<Lane>(source_, destination_, options_, channel));
@@ -142,8 +149,15 @@ absl::StatusOr<std::unique_ptr<Forwarder>> Forwarder::Start(
   options.destination.when_full = WhenFull::kBlock;
   // The largest there can be: the destination knows what it takes.
   options.destination.max_message_bytes = ClientOptions::kMaxMessageBytes.most;
+  Client source = Client::Connect(options.source);
+  if (absl::Status s = CheckClient("source", source); !s.ok()) return s;
+  Client destination = Client::Connect(options.destination);
+  if (absl::Status s = CheckClient("destination", destination); !s.ok()) {
+    return s;
+  }
   return std::unique_ptr<Forwarder>(new Forwarder(std::shared_ptr<Impl>(
-      new Impl(std::move(options)), DeleteUnlessForked())));
+      new Impl(std::move(options), std::move(source), std::move(destination)),
+      DeleteUnlessForked())));
 }
 
 Forwarder::Forwarder(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
