@@ -66,9 +66,6 @@ class Callers {
   Callers(const Callers&) = delete;
   Callers& operator=(const Callers&) = delete;
 
-  // What is wrong with the options of the gateway's own client.
-  absl::Status CheckOwn() const;
-
   // The gateway itself.
   const std::shared_ptr<Caller>& own() const { return own_; }
 

@@ -58,6 +58,10 @@ Response TooManyCalls() {
 
 }  // namespace
 
+absl::Status CheckOptions(const GatewayOptions& options) {
+  return Client::Connect(OptionsOfClient(options)).status();
+}
+
 Gateway::Gateway(GatewayOptions options, boost::asio::any_io_executor executor)
     : options_(std::move(options)),
       executor_(std::move(executor)),

@@ -16,6 +16,7 @@
 #include <variant>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "apps/common/client_security.h"
 #include "apps/gateway/budget.h"
 #include "apps/gateway/callers.h"
@@ -47,6 +48,10 @@ struct GatewayOptions {
   // Told what an operator should know; called from any thread.
   std::function<void(std::string_view)> on_notice = nullptr;
 };
+
+// What is wrong with the options, as far as that can be told without the
+// server.
+absl::Status CheckOptions(const GatewayOptions& options);
 
 // Thread safety: all members may be called from any thread. What runs on
 // `executor` must have ended before it is destroyed.
@@ -80,9 +85,6 @@ class Gateway {
 
   // The gateway itself.
   Client& own_client() { return callers_.own()->client(); }
-  // What is wrong with the options, as far as that can be told without the
-  // server.
-  absl::Status CheckOptions() const { return callers_.CheckOwn(); }
 
   Postbox& postbox() { return postbox_; }
   const PostboxReader& postbox_reader() const { return reader_; }

@@ -105,12 +105,12 @@ int Serve(const GatewayCommand& command, Interrupt& interrupt,
     if (!loaded.ok()) return Fail(loaded.status());
     certificate = *std::move(loaded);
   }
+  if (const absl::Status status = CheckOptions(command.gateway); !status.ok()) {
+    return Fail(status);
+  }
   const OriginGuard guard(command.allowed_hosts, command.cors_origins);
   PeerGuard peers(command.insecure, command.gateway.on_notice);
   Gateway gateway(command.gateway, io.get_executor());
-  if (const absl::Status status = gateway.CheckOptions(); !status.ok()) {
-    return Fail(status);
-  }
   const Router router(&gateway, &peers, &guard);
   const auto server = HttpServer::Start(io, command.listen, command.limits,
                                         router, certificate.get());

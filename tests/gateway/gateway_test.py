@@ -1164,6 +1164,7 @@ class ProgramTest(unittest.TestCase):
             done = self.run_program(*options, environment=environment)
             self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
             self.assertIn(named, done.stderr)
+            self.assertNotIn("postbox", done.stderr)
 
     def test_the_environment_says_where_it_listens(self):
         with start_server() as server:
@@ -1902,11 +1903,12 @@ class HttpsTest(unittest.TestCase):
                                (["--https-cert", key, "--https-key", key], "--https-cert: "),
                                (["--https-cert", certificate, "--https-key", other],
                                 "--https-key: "),
-                               (["--tls-ca", "/nowhere"], "tls.ca_file")]:
+                               (["--tls-ca", "/nowhere"], "--tls-ca: /nowhere: ")]:
             done = subprocess.run([GATEWAY, "--listen", "127.0.0.1:0", *options], check=False,
                                   capture_output=True, text=True, timeout=DEADLINE)
             self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
             self.assertIn(named, done.stderr)
+            self.assertNotIn("postbox", done.stderr)
 
 
 class ProtectedTest(unittest.TestCase):
