@@ -53,6 +53,31 @@ absl::StatusOr<std::string> ReadPem(std::string_view option,
   return contents;
 }
 
+// What is to be told of the end of its certificate: nothing if there is time,
+// and something else each day if not.
+std::string ExpiryOf(ssl::context& context) {
+  const X509* const certificate =
+      SSL_CTX_get0_certificate(context.native_handle());
+  const ASN1_TIME* const end = X509_get0_notAfter(certificate);
+  int days = 0;
+  int seconds = 0;
+  std::tm date{};
+  if (ASN1_TIME_diff(&days, &seconds, nullptr, end) != 1 ||
+      ASN1_TIME_to_tm(end, &date) != 1 || days >= kSoonDays) {
+    return {};
+  }
+  constexpr int kFirstYear = 1900;
+  const std::string day =
+      fmt::format("{:04}-{:02}-{:02}", kFirstYear + date.tm_year,
+                  date.tm_mon + 1, date.tm_mday);
+  if (days < 0 || seconds < 0) {
+    return fmt::format("has expired on {} (days ago: {})", day, -days);
+  }
+  // Rounded up: it is not another one a moment after the certificate was made.
+  const int left = days + (seconds > 0 ? 1 : 0);
+  return fmt::format("expires on {} (days left: {})", day, left);
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<ssl::context>> MakeTlsContext(
@@ -101,9 +126,11 @@ absl::StatusOr<std::unique_ptr<Certificate>> Certificate::Load(
   made->read_ = made->seen_ = made->Look();
   auto context = MakeTlsContext(made->files_);
   if (!context.ok()) return context.status();
-  made->TellExpiry(**context);
-  absl::MutexLock lock(&made->mu_);
-  made->context_ = *std::move(context);
+  {
+    absl::MutexLock lock(&made->mu_);
+    made->context_ = *std::move(context);
+  }
+  made->TellExpiry();
   return made;
 }
 
@@ -142,6 +169,7 @@ void Certificate::LookAgain() {
       Reload();
     }
     seen_ = std::move(now);
+    TellExpiry();
     LookAgain();
   });
 }
@@ -154,27 +182,17 @@ void Certificate::Reload() {
     return;
   }
   notice_(fmt::format("read {} and {} again", files_.certificate, files_.key));
-  TellExpiry(**context);
+  told_.clear();
   absl::MutexLock lock(&mu_);
   context_ = *std::move(context);
 }
 
-void Certificate::TellExpiry(ssl::context& context) const {
-  const X509* const certificate =
-      SSL_CTX_get0_certificate(context.native_handle());
-  const ASN1_TIME* const end = X509_get0_notAfter(certificate);
-  int days = 0;
-  int seconds = 0;
-  std::tm date{};
-  if (ASN1_TIME_diff(&days, &seconds, nullptr, end) != 1 ||
-      ASN1_TIME_to_tm(end, &date) != 1 || days >= kSoonDays) {
-    return;
-  }
-  constexpr int kFirstYear = 1900;
-  notice_(fmt::format("{}: {} on {:04}-{:02}-{:02}", files_.certificate,
-                      days < 0 || seconds < 0 ? "has expired" : "expires",
-                      kFirstYear + date.tm_year, date.tm_mon + 1,
-                      date.tm_mday));
+void Certificate::TellExpiry() {
+  std::string expiry = ExpiryOf(*context());
+  if (expiry == told_) return;
+  told_ = std::move(expiry);
+  if (told_.empty()) return;
+  notice_(fmt::format("{}: {}", files_.certificate, told_));
 }
 
 }  // namespace messenger::app

@@ -33,7 +33,8 @@ absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> MakeTlsContext(
 
 // Looks at the files several times a second: connections that come from then on
 // get what is new, and those that there are go on. While what is new cannot be
-// used, the old is, and a notice says why.
+// used, the old is, and a notice says why. From two weeks before it expires,
+// one says so every day.
 //
 // Thread safety: `context` may be called from any thread.
 class Certificate {
@@ -72,13 +73,15 @@ class Certificate {
   Stamps Look() const;
   void LookAgain();
   void Reload();
-  void TellExpiry(boost::asio::ssl::context& context) const;
+  void TellExpiry();
 
   const CertificateFiles files_;
   const Notice notice_;
   // As they were when they were read last, and at the last look.
   Stamps read_;
   Stamps seen_;
+  // Of its end.
+  std::string told_;
   std::unique_ptr<boost::asio::steady_timer> timer_;
   mutable absl::Mutex mu_;
   std::shared_ptr<boost::asio::ssl::context> context_ ABSL_GUARDED_BY(mu_);

@@ -1870,7 +1870,15 @@ class HttpsTest(unittest.TestCase):
                        "--days", "2")
         options, _ = self.door.https("short")
         with start_gateway(self.server, *options) as gateway:
-            self.assertTrue(gateway.times_said("server.pem: expires on "))
+            text = "server.pem: expires on "
+            self.assertEqual(gateway.times_said(text), 1)
+            # Of one that is read again it is told again, and not at each look.
+            os.utime(self.door.path / "short" / "server.pem")
+            until(lambda: gateway.said().count(text) == 2, "it is told again")
+            os.utime(self.door.path / "short" / "server.pem")
+            until(lambda: gateway.said().count(text) >= 3, "it is told again")
+            self.assertEqual(gateway.times_said(text), 3)
+            self.assertIn("(days left: 2)", gateway.said())
 
     def test_a_gateway_that_does_not_encrypt_towards_its_server_is_not_ready(self):
         with start_gateway(self.server) as gateway:
