@@ -443,6 +443,9 @@ TEST_CASE("security: the author is who sends, unless one may send as others") {
   CHECK(absl::IsPermissionDenied(refused));
   CHECK(ReasonDetail(refused, "right") == "send-as");
   CHECK_FALSE(MayBeStored(refused));
+  const absl::Status of_long = SendTo(ann, "c", std::string(100'000, 'b'));
+  CHECK(absl::IsPermissionDenied(of_long));
+  CHECK(ReasonDetail(of_long, "right") == "send-as");
   CHECK(SendTo(gateway, "c", "bob") == absl::OkStatus());
   CHECK(SendTo(gateway, "c") == absl::OkStatus());
   CHECK(SendTo(anonymous, "c") == absl::OkStatus());
@@ -617,11 +620,34 @@ TEST_CASE("security: a token in a file can be replaced") {
   REQUIRE(SendTo(local, "c").ok());
   REQUIRE(recorder.AwaitMessages(1));
   ReplaceFile(door.Path("token"), second + "\n");
+  SUBCASE("") {}
+  SUBCASE("and other calls bring the new one already") {
+    CHECK(client.Ping().ok());
+  }
   REQUIRE(RevokeToken(door.tokens_file(), first.info.id).ok());
   // The call ends for the first token, and goes on with the second one.
   REQUIRE(door.AwaitNotice("read "));
   REQUIRE(SendTo(local, "c").ok());
   CHECK(subscription.Wait() == absl::OkStatus());
+  CHECK(SendTo(client, "c") == absl::OkStatus());
+}
+
+TEST_CASE("security: what was read when the client was made counts") {
+  Door door;
+  const std::string token = door.AddToken("ann");
+  ServerOptions options = door.Options();
+  options.service.access.rights_file.clear();
+  const auto server = Server::Start(std::move(options)).value();
+  const std::string ca = door.Path("ca of the client");
+  ReplaceFile(ca, door.authority().certificate());
+  ReplaceFile(door.Path("token"), token);
+  ClientOptions client_options = Encrypted(door, *server);
+  client_options.tls->ca_file = ca;
+  client_options.token_file = door.Path("token");
+  Client client = Client::Connect(client_options);
+  // Before it has connected.
+  ReplaceFile(ca, "");
+  ReplaceFile(door.Path("token"), "");
   CHECK(SendTo(client, "c") == absl::OkStatus());
 }
 

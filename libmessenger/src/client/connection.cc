@@ -199,11 +199,13 @@ absl::Status OfOurCall(const absl::Status& status) {
 
 }  // namespace
 
-void Connection::PrepareStream(grpc::ClientContext* context, const char* method,
-                               ByteStream* reactor) {
-  token_->AddTo(context);
+CallToken::Version Connection::PrepareStream(grpc::ClientContext* context,
+                                             const char* method,
+                                             ByteStream* reactor) {
+  const CallToken::Version token = token_->AddTo(context);
   stub_.PrepareBidiStreamingCall(context, FullName(kServiceName, method), {},
                                  reactor);
+  return token;
 }
 
 void Connection::StartCall(grpc::ClientContext* context, const char* method,
@@ -215,9 +217,10 @@ void Connection::StartCall(grpc::ClientContext* context, const char* method,
                   response, std::move(on_end));
 }
 
-absl::Status Connection::StatusOf(const grpc::Status& status) const {
+absl::Status Connection::StatusOf(const grpc::Status& status,
+                                  CallToken::Version token) const {
   absl::Status s = StatusOfOurCall(status);
-  if (!absl::IsUnauthenticated(s) || !token_->WasReplaced()) return s;
+  if (!absl::IsUnauthenticated(s) || !token_->WasReplaced(token)) return s;
   return absl::UnavailableError(fmt::format(
       "{}does not know the token any more, which was replaced", kIt));
 }

@@ -45,10 +45,11 @@ class Connection {
              std::shared_ptr<CallToken> token)
       : token_(std::move(token)), stub_(std::move(channel)) {}
 
-  // Prepares a streaming call; StartCall on the reactor starts it. `method` is
-  // its name within the service.
-  void PrepareStream(grpc::ClientContext* context, const char* method,
-                     ByteStream* reactor);
+  // Prepares a streaming call, whose token is returned; StartCall on the
+  // reactor starts it. `method` is its name within the service.
+  [[nodiscard]] CallToken::Version PrepareStream(grpc::ClientContext* context,
+                                                 const char* method,
+                                                 ByteStream* reactor);
 
   // Starts a call that is not a stream; `on_end` runs on a thread of gRPC's,
   // never before this has returned on the same one.
@@ -57,8 +58,9 @@ class Connection {
                  std::function<void(grpc::Status)> on_end);
 
   // The status of a stream that has ended: as StatusOfOurCall, but UNAVAILABLE
-  // if its token was not valid, and is another one by now.
-  absl::Status StatusOf(const grpc::Status& status) const;
+  // if its token was not valid, and there is another one by now.
+  absl::Status StatusOf(const grpc::Status& status,
+                        CallToken::Version token) const;
 
   // Blocks until the answer is there or `timeout` is over. DATA_LOSS if it is
   // not an encoded Response. `token`, if there is one, takes the place of the

@@ -156,6 +156,11 @@ void AddToken(grpc::ClientContext* context, const std::string& token) {
   context->AddMetadata("authorization", "Bearer " + token);
 }
 
+ConnectionCredentials::ConnectionCredentials(const ClientOptions& options)
+    : tls_(options.tls), target_(options.target) {
+  Get();
+}
+
 std::shared_ptr<grpc::ChannelCredentials> ConnectionCredentials::Get() {
   if (!tls_) return grpc::InsecureChannelCredentials();
   auto made = MakeCredentials(*tls_, target_);
@@ -169,21 +174,31 @@ std::string ConnectionCredentials::server_name() const {
 }
 
 CallToken::CallToken(const ClientOptions& options)
-    : file_(options.token_file), token_(options.token) {}
-
-void CallToken::AddTo(grpc::ClientContext* context) {
+    : file_(options.token_file), token_(options.token) {
   absl::MutexLock lock(&mu_);
-  if (!file_.empty()) {
-    if (auto token = ReadToken(file_); token.ok()) token_ = *std::move(token);
-  }
-  if (!token_.empty()) AddToken(context, token_);
+  Read();
 }
 
-bool CallToken::WasReplaced() {
-  if (file_.empty()) return false;
-  const auto token = ReadToken(file_);
+CallToken::Version CallToken::AddTo(grpc::ClientContext* context) {
   absl::MutexLock lock(&mu_);
-  return token.ok() && *token != token_;
+  Read();
+  if (!token_.empty()) AddToken(context, token_);
+  return version_;
+}
+
+bool CallToken::WasReplaced(Version version) {
+  absl::MutexLock lock(&mu_);
+  // Another call may have read the new one already.
+  Read();
+  return version != version_;
+}
+
+void CallToken::Read() {
+  if (file_.empty()) return;
+  auto token = ReadToken(file_);
+  if (!token.ok() || *token == token_) return;
+  token_ = *std::move(token);
+  ++version_;
 }
 
 }  // namespace messenger

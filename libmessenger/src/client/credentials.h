@@ -4,6 +4,7 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/security/credentials.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,9 +34,9 @@ void AddToken(grpc::ClientContext* context, const std::string& token);
 // Thread safety: all members may be called from any thread.
 class ConnectionCredentials {
  public:
-  // Of options that were checked.
-  explicit ConnectionCredentials(const ClientOptions& options)
-      : tls_(options.tls), target_(options.target) {}
+  // Of options that were checked. Reads the files: from then on there is
+  // something to go on with.
+  explicit ConnectionCredentials(const ClientOptions& options);
 
   std::shared_ptr<grpc::ChannelCredentials> Get() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -56,17 +57,24 @@ class CallToken {
  public:
   explicit CallToken(const ClientOptions& options);
 
-  // Adds it to a call. A file is read for each.
-  void AddTo(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mu_);
+  // Which of the tokens that have been in the file.
+  using Version = std::uint64_t;
 
-  // A call was told that its token is not valid: whether there is another one
-  // in the file by now.
-  bool WasReplaced() ABSL_LOCKS_EXCLUDED(mu_);
+  // Adds it to a call, and says which one that is. A file is read for each.
+  Version AddTo(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // A call was told that its token, which is this one, is not valid: whether
+  // there is another one by now.
+  bool WasReplaced(Version version) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  // Takes what is in the file, unless that cannot be used.
+  void Read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const std::string file_;
   absl::Mutex mu_;
-  std::string token_ ABSL_GUARDED_BY(mu_);  // that was used last
+  std::string token_ ABSL_GUARDED_BY(mu_);  // that was read last
+  Version version_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace messenger

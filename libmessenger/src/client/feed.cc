@@ -58,7 +58,7 @@ class Feed::Call final : public ByteStream, public rpc::SelfOwned<Feed::Call> {
 
   void Start(const wire::ReadRequest& request) {
     request_ = rpc::MakeBuffer(wire::EncodeReadMessagesRequest(request));
-    connection_->PrepareStream(&context_, "ReadMessages", this);
+    token_ = connection_->PrepareStream(&context_, "ReadMessages", this);
     AddHold();  // since StartRead is called outside of reactions
     StartWriteLast(&request_, grpc::WriteOptions());
     StartCall();
@@ -73,15 +73,17 @@ class Feed::Call final : public ByteStream, public rpc::SelfOwned<Feed::Call> {
   void OnDone(const grpc::Status& status) override {
     // The task may be over, and *this gone, before Post returns.
     const std::shared_ptr<Strand> strand = owner_->strand_;
-    strand->Post([self = Release(), status = connection_->StatusOf(status)] {
-      self->owner_->OnCallEnd(status, self->connection_);
-    });
+    strand->Post(
+        [self = Release(), status = connection_->StatusOf(status, token_)] {
+          self->owner_->OnCallEnd(status, self->connection_);
+        });
   }
 
  private:
   const std::shared_ptr<Feed> owner_;
   const std::shared_ptr<Connection> connection_;
   grpc::ClientContext context_;
+  CallToken::Version token_ = 0;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer frame_;  // while it is being read
 };

@@ -83,7 +83,7 @@ class SendPipeline::Stream final : public ByteStream,
       : pipeline_(std::move(pipeline)), connection_(std::move(connection)) {}
 
   void Start() {
-    connection_->PrepareStream(&context_, "SendMessages", this);
+    token_ = connection_->PrepareStream(&context_, "SendMessages", this);
     AddHold();  // since StartWrite is called outside of reactions
     StartRead(&response_);
     StartCall();
@@ -110,7 +110,7 @@ class SendPipeline::Stream final : public ByteStream,
   }
   void OnWriteDone(bool ok) override { pipeline_->OnWritten(ok); }
   void OnDone(const grpc::Status& status) override {
-    pipeline_->OnEnd(connection_->StatusOf(status));
+    pipeline_->OnEnd(connection_->StatusOf(status, token_));
     const std::shared_ptr<Strand> strand = pipeline_->strand_;
     strand->Post([self = Release()]() mutable {
       const std::shared_ptr<SendPipeline> pipeline = self->pipeline_;
@@ -123,6 +123,7 @@ class SendPipeline::Stream final : public ByteStream,
   const std::shared_ptr<SendPipeline> pipeline_;
   const std::shared_ptr<Connection> connection_;
   grpc::ClientContext context_;
+  CallToken::Version token_ = 0;
   grpc::ByteBuffer request_;   // while a write is under way
   grpc::ByteBuffer response_;  // always being read, but in OnReadDone
 };
