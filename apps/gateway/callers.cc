@@ -48,11 +48,17 @@ Callers::Callers(CallersOptions options)
 
 Callers::~Callers() {
   own_->End();
+  std::vector<std::shared_ptr<Caller>> callers;
   {
     absl::MutexLock lock(&mu_);
-    for (auto& [_, entry] : entries_) entry.caller->End();
-    for (const auto& caller : displaced_) caller->End();
+    callers.swap(displaced_);
+    for (auto& [_, entry] : entries_) {
+      callers.push_back(std::move(entry.caller));
+    }
+    entries_.clear();
   }
+  // Without mu_: their callbacks may want it.
+  for (const auto& caller : callers) caller->End();
   threads_->Join();
 }
 
@@ -71,6 +77,9 @@ std::shared_ptr<Caller> Callers::FindLocked(const TokenDigest& digest) {
 
 absl::StatusOr<std::shared_ptr<Caller>> Callers::Add(const std::string& token) {
   const TokenDigest digest = DigestOf(token);
+  // Without mu_: it reads files.
+  auto caller = std::make_shared<Caller>(WithToken(options_.client, token));
+  if (absl::Status s = caller->client().status(); !s.ok()) return s;
   absl::MutexLock lock(&mu_);
   // It may have come twice at the same time.
   if (auto known = FindLocked(digest)) return known;
@@ -81,7 +90,6 @@ absl::StatusOr<std::shared_ptr<Caller>> Callers::Add(const std::string& token) {
                     "the same time (--max-tokens); try again",
                     entries_.size()));
   }
-  auto caller = std::make_shared<Caller>(WithToken(options_.client, token));
   entries_[digest] = {.caller = caller, .used = now};
   return caller;
 }

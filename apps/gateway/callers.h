@@ -78,7 +78,8 @@ class Callers {
 
   // The same for a token that the server has said to take, and that can be
   // passed on: from now on, it is known. RESOURCE_EXHAUSTED if too many are in
-  // use.
+  // use; INVALID_ARGUMENT says what is wrong with the files of the gateway,
+  // which may have changed. Blocks.
   absl::StatusOr<std::shared_ptr<Caller>> Add(const std::string& token);
 
   // The server does not take this caller's token any more: nobody is known by

@@ -127,7 +127,14 @@ std::variant<std::shared_ptr<Caller>, Problem> Gateway::AddCaller(
   auto caller = callers_.Add(token);
   if (caller.ok()) return *std::move(caller);
   if (told_no_room_.IsDue()) options_.on_notice(MessageOf(caller.status()));
-  return ProblemOf(caller.status());
+  if (absl::IsResourceExhausted(caller.status())) {
+    return ProblemOf(caller.status());
+  }
+  // The names of the gateway's files are not for its callers.
+  return Problem{.status = 503,
+                 .detail =
+                     "the gateway cannot connect to its server in "
+                     "another name at present; try again"};
 }
 
 void Gateway::CheckToken(const std::string& token, Checked done) {

@@ -170,7 +170,8 @@ void AddOptions(CLI::App& app, GatewayCommand* command) {
   AddSize(app, "--postbox-bytes", &command->gateway.postbox.max_bytes,
           "Most bytes of authors and texts in it (default 16Mi)");
   AddCount(app, "--max-connections", &command->limits.max_connections,
-           "Most connections; one more is answered with 503\n"
+           "Most connections; one more is answered with 503,\n"
+           "or closed if there is a certificate\n"
            "(default 10000)");
   AddCount(app, "--max-tokens", &command->gateway.max_tokens,
            "Most tokens of callers that are in use at the same\n"

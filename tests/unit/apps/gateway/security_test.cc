@@ -266,6 +266,14 @@ TEST_CASE("gateway: each token has a caller of its own") {
   CHECK(callers.CheckPassingOn().ok());
 }
 
+TEST_CASE("gateway: nobody is known by a client that cannot connect") {
+  CallersOptions options = Options(1);
+  options.client.tls = {.ca_file = "/nowhere/ca.pem"};
+  Callers callers(options);
+  CHECK(absl::IsInvalidArgument(callers.Add("ann").status()));
+  CHECK(callers.Find("ann") == nullptr);
+}
+
 TEST_CASE("gateway: who is not known takes no place") {
   Callers callers(Options(1));
   const CallerPtr ann = *callers.Add("ann");
