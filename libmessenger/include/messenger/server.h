@@ -118,10 +118,12 @@ struct ServerOptions {
   // Default, as 0: 1,024, or half of max_connections if that is less. Behind a
   // proxy, or a bridge that hides addresses, it has to be larger.
   std::size_t max_connections_per_address = 0;
-  // Told what an operator should know, a line without its end: that
-  // connections were refused, how many and why, once a minute at most. Called
-  // by a thread of the server; must not block, nor call the server. Default:
-  // nobody is told.
+  // Told what an operator should know, a line without its end: that connections
+  // were refused, how many and why, once a minute at most; who was refused,
+  // once for each peer; and what is to be known of the files of `tls` and of
+  // `service.access`. Called by Start and by threads of the server, perhaps by
+  // several at a time; must not block, nor call the server. Default: nobody is
+  // told.
   std::function<void(std::string_view)> on_notice = nullptr;
   // Opens the log, if `log` is not set. Start calls it when the options are
   // found to be valid and the address is this server's: so a start that fails,

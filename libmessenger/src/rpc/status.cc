@@ -13,7 +13,9 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const absl::Status printable = MakePrintable(status);
   return {static_cast<grpc::StatusCode>(status.code()),
-          std::string(MessageOf(printable)),
+          // More might exceed what a client takes of headers: then it would get
+          // neither this nor the reason.
+          std::string(Excerpt(MessageOf(printable))),
           wire::EncodeStatusDetails(printable)};
 }
 

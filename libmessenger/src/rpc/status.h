@@ -17,7 +17,8 @@ absl::Status FromGrpc(const grpc::Status& status);
 // With the reason that the other end gave, if it gave one.
 absl::Status WithDetailsOf(const grpc::Status& from, absl::Status status);
 
-// What is kept of a text that the other end has chosen: at most 1 KiB of it.
+// What is kept of a text that the other end has chosen, or is told: at most 1
+// KiB of it.
 std::string_view Excerpt(std::string_view text);
 
 }  // namespace messenger::rpc

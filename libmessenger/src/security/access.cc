@@ -156,8 +156,8 @@ absl::Status Access::Load(AccessRules* rules) const {
   const auto load = [](std::string_view option, const std::string& file,
                        auto parse, auto* result) -> absl::Status {
     if (file.empty()) return absl::OkStatus();
-    const auto text = ReadSecurityFile(file);
-    if (!text.ok()) return WrongOption(option, text.status());
+    const auto text = ReadOptionFile(option, file);
+    if (!text.ok()) return text.status();
     auto parsed = parse(*text);
     if (!parsed.ok()) {
       return WrongOption(option, WithPath(parsed.status(), file));
@@ -282,8 +282,13 @@ void Access::Reload() {
                    : fmt::format("{}; what was there before stays in force",
                                  MessageOf(status)));
   TellExposure();
-  overdue_ = SteadyClock::now() + kOverdueAfter;
+  SetOverdue();
   changes_.on_change();
+}
+
+void Access::SetOverdue() {
+  // Changes that follow each other put nothing off.
+  overdue_ = std::min(overdue_, SteadyClock::now() + kOverdueAfter);
 }
 
 void Access::TellExposure() {
@@ -302,7 +307,7 @@ void Access::Look() {
       present->tokens ? present->tokens->NextExpiry(last_look_) : std::nullopt;
   last_look_ = now;
   if (expires && *expires <= now) {
-    overdue_ = SteadyClock::now() + kOverdueAfter;
+    SetOverdue();
     changes_.on_change();
   }
   if (overdue_ <= SteadyClock::now()) {

@@ -129,6 +129,7 @@ class Access {
   // Tells the operator if others may read the tokens.
   void TellExposure();
   void Look();
+  void SetOverdue();
   void Tell(std::string_view notice) const;
 
   const AccessOptions options_;

@@ -24,7 +24,8 @@ absl::Status CheckAuthors(const wire::SendRequest& request,
   if (!other) return absl::OkStatus();
   return WithReason(
       absl::PermissionDeniedError(fmt::format(
-          "messages[{}]: author: \"{}\"; {} sends under no other name, unless "
+          "messages[{}]: author: \"{:.100}\"; {} sends under no other name, "
+          "unless "
           "it has the right send-as in \"{}\"",
           *other, wire::AuthorOf(request.messages[*other]),
           sender.identity.empty() ? "who is anonymous"

@@ -111,12 +111,10 @@ grpc_ssl_server_certificate_config* ServerCertificates::TakeNew() {
 
 absl::Status ServerCertificates::LoadOwn(Pem* pem) const {
   CertificateAndKey own;
-  auto certificate = ReadSecurityFile(tls_.certificate_file);
-  if (!certificate.ok()) {
-    return WrongOption("certificate_file", certificate.status());
-  }
-  auto key = ReadSecurityFile(tls_.private_key_file);
-  if (!key.ok()) return WrongOption("private_key_file", key.status());
+  auto certificate = ReadOptionFile("certificate_file", tls_.certificate_file);
+  if (!certificate.ok()) return certificate.status();
+  auto key = ReadOptionFile("private_key_file", tls_.private_key_file);
+  if (!key.ok()) return key.status();
   own = {.certificate = *std::move(certificate), .key = *std::move(key)};
   if (absl::Status s = CheckPair(own); !s.ok()) {
     return WithPath(s,
@@ -130,10 +128,8 @@ absl::Status ServerCertificates::LoadOwn(Pem* pem) const {
 absl::Status ServerCertificates::LoadAuthorities(Pem* pem) const {
   const std::string& file = tls_.client_ca_file;
   if (file.empty()) return absl::OkStatus();
-  auto authorities = ReadSecurityFile(file);
-  if (!authorities.ok()) {
-    return WrongOption("client_ca_file", authorities.status());
-  }
+  auto authorities = ReadOptionFile("client_ca_file", file);
+  if (!authorities.ok()) return authorities.status();
   if (absl::Status s = CheckAuthorities(*authorities); !s.ok()) {
     return WithPath(s, fmt::format("client_ca_file: {}", file));
   }
