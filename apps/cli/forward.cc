@@ -416,10 +416,16 @@ ForwarderOptions OptionsOf(const ForwardCommand& command,
 
 void PrintEnd(const absl::Status& status, const ForwardCommand& command,
               const Context& context) {
-  // Errors of a server name its address.
-  const bool is_of_source =
-      MessageOf(status).find(command.source.server) != std::string_view::npos;
-  const ForwardSide& side = is_of_source ? command.source : command.destination;
+  // Errors of a server name its address, of which the other one's may be a
+  // part.
+  const auto named = [&](const ForwardSide& side) {
+    const bool is_named =
+        MessageOf(status).find(side.server) != std::string_view::npos;
+    return is_named ? side.server.size() : 0;
+  };
+  const ForwardSide& side = named(command.source) > named(command.destination)
+                                ? command.source
+                                : command.destination;
   std::string text = Explain(status, side.server, side.option);
   if (ReasonOf(status) == reason::kProducerFenced) {
     text += ". Another process forwards the channel under this --name";
