@@ -33,6 +33,8 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
+using End = LogOnDisk::End;
+
 using Texts = std::vector<std::string>;
 
 bool IsOfAnother(const absl::Status& status) {
@@ -144,18 +146,6 @@ class Owned {
   std::vector<Stored> keyed_;
 };
 
-enum class End : std::uint8_t { kClose, kKill, kPowerCut };
-
-void Reopen(LogOnDisk& log, End end) {
-  if (end == End::kClose) {
-    log.Close();
-  } else {
-    log.Crash(end == End::kKill ? CrashMode::kKillProcess
-                                : CrashMode::kPowerCut);
-  }
-  log.Open();
-}
-
 TEST_CASE(
     "durable log: owners are there when it is opened again, however it ended") {
   for (const End end : {End::kClose, End::kKill, End::kPowerCut}) {
@@ -169,7 +159,7 @@ TEST_CASE(
       Owned owned(log);
       owned.Check();
       for (int i = 0; i < 3; ++i) {
-        Reopen(log, end);
+        log.Reopen(end);
         owned.Check();
         Fill(log);
       }
@@ -183,7 +173,7 @@ TEST_CASE(
   log.Open();
   Owned owned(log);
   for (const End end : {End::kClose, End::kKill, End::kClose}) {
-    Reopen(log, end);
+    log.Reopen(end);
     CHECK(JournalsOn(log.files()).size() > 0);
     owned.Check();
     Fill(log);
@@ -219,7 +209,7 @@ TEST_CASE(
   const std::uint64_t epoch = log.log().epoch();
   MustAppend(log.log(), By("ann", BatchOf("c", Producer(1), 1, {"a"})));
   MustOpenProducer(log.log(), "c", "p", "ann");
-  Reopen(log, End::kKill);
+  log.Reopen(End::kKill);
   CHECK(log.log().epoch() != epoch);
   CHECK(IsKeptFrom(log.log(), "bob", "c", Producer(1), 2));
   CHECK(IsOfAnother(OpenProducer(log.log(), "c", "p", "bob").status()));
@@ -328,7 +318,7 @@ TEST_CASE("durable log: what could not be written leaves no owner behind") {
   for (int i = 0; i < 2; ++i) {
     CHECK(IsKeptFrom(log.log(), "bob", "c", Producer(9), 2));
     CHECK(MustListProducers(log.log()).front().owner.empty());
-    Reopen(log, End::kKill);
+    log.Reopen(End::kKill);
   }
   MustAppend(log.log(), By("bob", BatchOf("c", Producer(1), 2, {"b"})));
   MustAppend(log.log(), By("bob", BatchOf("c", Producer(2), 1, {"b"})));
@@ -350,7 +340,7 @@ TEST_CASE(
   CHECK(ReasonOfAppend(log.log(),
                        By("ann", BatchOf("c", Producer(2), 2, {"a"}))) ==
         "PRODUCER_UNKNOWN");
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK(VersionOn(log.files()) == kBasicCheckpointVersion);
   log.Fail(Failing({Operation::kRename}, "checkpoint.new"));
   const absl::Status refusal =
@@ -361,7 +351,7 @@ TEST_CASE(
   log.Heal();
   MustAppend(log.log(), By("ann", BatchOf("c", Producer(1), 3, {"c"})));
   CHECK(VersionOn(log.files()) == kCheckpointVersion);
-  Reopen(log, End::kPowerCut);
+  log.Reopen(End::kPowerCut);
   CHECK(VersionOn(log.files()) == kCheckpointVersion);
   CHECK(IsKeptFrom(log.log(), "bob", "c", Producer(1), 4));
 }

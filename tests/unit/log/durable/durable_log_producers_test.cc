@@ -29,6 +29,8 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
+using End = LogOnDisk::End;
+
 using Texts = std::vector<std::string>;
 
 std::uint32_t VersionOn(const FaultyFileSystem& files) {
@@ -54,23 +56,6 @@ AppendBatch WithContentType() {
   return BatchOf("c", std::vector<NewMessage>{{.content_type = "text/plain"}});
 }
 
-enum class End : std::uint8_t { kClose, kKill, kPowerCut };
-
-void Reopen(LogOnDisk& log, End end) {
-  switch (end) {
-    case End::kClose:
-      log.Close();
-      break;
-    case End::kKill:
-      log.Crash(CrashMode::kKillProcess);
-      break;
-    case End::kPowerCut:
-      log.Crash(CrashMode::kPowerCut);
-      break;
-  }
-  log.Open();
-}
-
 TEST_CASE(
     "durable log: named producers and idempotency keys are there when it "
     "is opened again, however it ended") {
@@ -92,7 +77,7 @@ TEST_CASE(
       const auto keyed =
           ReceiptsOf(Append(log.log(), BatchWithKey("c", "k", "keyed")));
       for (std::uint64_t i = 0; i < 3; ++i) {
-        Reopen(log, end);
+        log.Reopen(end);
         log.clock().Advance(std::chrono::minutes(1));
         CHECK(Append(log.log(), BatchOf("c", Texts{std::string(1500, 'x')}))
                   .ok());
@@ -145,17 +130,17 @@ TEST_CASE("durable log: the bounds of idempotency keys hold over restarts") {
   };
   for (int i = 0; i < 1000; ++i) {
     send(i);
-    if (i % 300 == 299) Reopen(log, End::kKill);
+    if (i % 300 == 299) log.Reopen(End::kKill);
   }
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK(log.log().Stats().idempotency_keys == 500);
   CHECK(send(500).duplicate);
   CHECK(send(999).duplicate);
   log.clock().Advance(std::chrono::minutes(59));
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK(send(999).duplicate);
   log.clock().Advance(std::chrono::minutes(2));
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK_FALSE(send(999).duplicate);
   CHECK_FALSE(send(500).duplicate);
 }
@@ -241,7 +226,7 @@ TEST_CASE(
       CHECK(after[k].last_producer_sequence ==
             before[k].last_producer_sequence);
     }
-    Reopen(log, End::kKill);
+    log.Reopen(End::kKill);
   }
   CHECK(SequenceOf(Append(log.log(), BatchOf(p, 2, {"b"}))) == 3);
   CHECK_FALSE(ReceiptsOf(Append(log.log(), BatchWithKey("c", "k", "other")))
@@ -295,7 +280,7 @@ TEST_CASE(
   CHECK(absl::IsFailedPrecondition(
       Append(log.log(), std::move(fenced)).status()));
   CHECK(VersionOn(log.files()) == kBasicCheckpointVersion);
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK(VersionOn(log.files()) == kBasicCheckpointVersion);
   SUBCASE("data") {
     CHECK(use(0));
@@ -310,12 +295,12 @@ TEST_CASE(
     CHECK(use(3));
   }
   CHECK(VersionOn(log.files()) == kCheckpointVersion);
-  Reopen(log, End::kPowerCut);
+  log.Reopen(End::kPowerCut);
   CHECK(VersionOn(log.files()) == kCheckpointVersion);
   for (int i = 0; i < 20; ++i) {
     CHECK(Append(log.log(), BatchOf("c", Texts{std::string(500, 'x')})).ok());
   }
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK(VersionOn(log.files()) == kCheckpointVersion);
 }
 
@@ -376,7 +361,7 @@ TEST_CASE(
   }
   log.Heal();
   CHECK(VersionOn(log.files()) == kCheckpointVersion);
-  Reopen(log, End::kPowerCut);
+  log.Reopen(End::kPowerCut);
   CHECK(VersionOn(log.files()) == kCheckpointVersion);
 }
 
@@ -425,7 +410,7 @@ TEST_CASE(
     CHECK(VersionOn(log.files()) == kCheckpointVersion);
     others.join();
     CHECK(VersionOn(log.files()) == kCheckpointVersion);
-    Reopen(log, End::kClose);
+    log.Reopen(End::kClose);
     CHECK(VersionOn(log.files()) == kCheckpointVersion);
     const auto reader = log.log().OpenReader("d", Start::Earliest(), {});
     CHECK(ReadToHead(*reader).messages.size() == 100);
@@ -439,9 +424,9 @@ TEST_CASE(
   log.Open();
   const ProducerInfo before = MustOpenProducer(log.log(), "c", "p");
   CHECK(Append(log.log(), BatchOf(before, 1, {"a"})).ok());
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK(Append(log.log(), BatchOf(before, 2, {"b"})).ok());
-  Reopen(log, End::kKill);
+  log.Reopen(End::kKill);
   CHECK(log.log().epoch() != before.epoch);
   CHECK(ReasonOf(Append(log.log(), BatchOf(before, 3, {"c"})).status()) ==
         "PRODUCER_FENCED");
@@ -449,7 +434,7 @@ TEST_CASE(
   CHECK(after.generation > before.generation + 1'000'000);
   CHECK(after.last_producer_sequence == 2);
   // It does so once.
-  Reopen(log, End::kClose);
+  log.Reopen(End::kClose);
   CHECK(MustOpenProducer(log.log(), "c", "p").generation ==
         after.generation + 1);
 }

@@ -82,6 +82,8 @@ Contents ReadAll(MessageLog& log, std::string_view channel, const Start& start,
 // sent again, before anything else.
 class LogOnDisk {
  public:
+  enum class End : std::uint8_t { kClose, kKill, kPowerCut };
+
   explicit LogOnDisk(LogOptions options = {}, DurableLogOptions durable = {},
                      std::shared_ptr<FaultyFileSystem> files =
                          std::make_shared<FaultyFileSystem>())
@@ -136,6 +138,15 @@ class LogOnDisk {
     log_.reset();
     Heal();
     files_->Crash(mode, random);
+  }
+  // Whatever has ended it, it is opened again.
+  void Reopen(End end) {
+    if (end == End::kClose) {
+      Close();
+    } else {
+      Crash(end == End::kKill ? CrashMode::kKillProcess : CrashMode::kPowerCut);
+    }
+    Open();
   }
   // While the log is closed.
   void Reboot() { since_boot_ = clock_.steady_now().time_since_epoch(); }
