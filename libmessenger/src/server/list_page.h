@@ -1,15 +1,17 @@
 // A page of a list, of which not everybody may see all.
 #pragma once
 
-#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "base/out_of_memory.h"
 
 namespace messenger {
 
@@ -36,36 +38,58 @@ class ListPage : public std::enable_shared_from_this<ListPage<Info>> {
 
   // `done` gets at most `size` of them; fewer only at the end of the list.
   static void Get(Options options, Done done) {
-    std::make_shared<ListPage>(std::move(options), std::move(done))
-        ->Continue(nullptr);
+    std::make_shared<ListPage>(std::move(options), std::move(done))->Ask();
   }
 
   ListPage(Options options, Done done)
       : options_(std::move(options)), done_(std::move(done)) {}
 
  private:
-  void Continue(const Info* last) {
-    options_.fetch(last, options_.piece,
-                   [self = this->shared_from_this()](Infos infos) {
-                     self->Take(std::move(infos));
-                   });
+  // A piece may come before `fetch` returns, or later on another thread. What
+  // happens second asks for the next one: calls do not nest, however much is
+  // hidden.
+  void Ask() {
+    const auto self = this->shared_from_this();
+    do {
+      one_has_happened_ = false;
+      options_.fetch(last_ ? &*last_ : nullptr, options_.piece,
+                     [self](Infos infos) {
+                       if (self->Take(std::move(infos)) &&
+                           self->one_has_happened_.exchange(true)) {
+                         self->Ask();
+                       }
+                     });
+    } while (one_has_happened_.exchange(true));
   }
 
-  void Take(Infos infos) {
-    if (!infos.ok()) return done_(infos.status());
-    for (Info& info : *infos) {
-      if (page_.size() == options_.size) break;
-      if (options_.is_visible(info)) page_.push_back(info);
+  // Whether there is more to ask for. If not, the page is done.
+  bool Take(Infos infos) {
+    const auto has_more = RefuseIfOutOfMemory([&]() -> absl::StatusOr<bool> {
+      if (!infos.ok()) return infos.status();
+      for (const Info& info : *infos) {
+        if (page_.size() == options_.size) return false;
+        if (options_.is_visible(info)) page_.push_back(info);
+      }
+      if (page_.size() == options_.size || infos->size() < options_.piece) {
+        return false;
+      }
+      last_ = std::move(infos->back());
+      return true;
+    });
+    if (!has_more.ok()) {
+      done_(has_more.status());
+    } else if (!*has_more) {
+      done_(std::move(page_));
     }
-    if (page_.size() == options_.size || infos->size() < options_.piece) {
-      return done_(std::move(page_));
-    }
-    Continue(&infos->back());
+    return has_more.ok() && *has_more;
   }
 
   const Options options_;
   Done done_;
   std::vector<Info> page_;
+  std::optional<Info> last_;
+  // Of the two: that `fetch` has returned, and that its piece was taken.
+  std::atomic<bool> one_has_happened_{false};
 };
 
 }  // namespace messenger
