@@ -164,9 +164,10 @@ void Certificate::LookAgain() {
     Stamps now = Look();
     // Certificate and key are seldom replaced in one step: they have to have
     // stayed as they are for a while.
-    if (now != read_ && now == seen_) {
+    const bool has_changed = now != read_;
+    if (now == seen_ && (has_changed || !wrong_.empty())) {
       read_ = now;
-      Reload();
+      Reload(has_changed);
     }
     seen_ = std::move(now);
     TellExpiry();
@@ -174,13 +175,17 @@ void Certificate::LookAgain() {
   });
 }
 
-void Certificate::Reload() {
+void Certificate::Reload(bool has_changed) {
   auto context = MakeTlsContext(files_);
   if (!context.ok()) {
+    const std::string before =
+        std::exchange(wrong_, std::string(MessageOf(context.status())));
+    if (!has_changed && wrong_ == before) return;
     notice_(fmt::format("{}; the certificate that was there before is used",
-                        MessageOf(context.status())));
+                        wrong_));
     return;
   }
+  wrong_.clear();
   notice_(fmt::format("read {} and {} again", files_.certificate, files_.key));
   told_.clear();
   absl::MutexLock lock(&mu_);

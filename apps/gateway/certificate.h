@@ -33,8 +33,9 @@ absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> MakeTlsContext(
 
 // Looks at the files several times a second: connections that come from then on
 // get what is new, and those that there are go on. While what is new cannot be
-// used, the old is, and a notice says why. From two weeks before it expires,
-// one says so every day.
+// used, the old is, a notice says why, and it is tried again at each look: what
+// has failed may be no fault of the files. From two weeks before it expires, a
+// notice says so every day.
 //
 // Thread safety: `context` may be called from any thread.
 class Certificate {
@@ -72,7 +73,7 @@ class Certificate {
   static Stamp StampOf(const std::string& path);
   Stamps Look() const;
   void LookAgain();
-  void Reload();
+  void Reload(bool has_changed);
   void TellExpiry();
 
   const CertificateFiles files_;
@@ -80,6 +81,8 @@ class Certificate {
   // As they were when they were read last, and at the last look.
   Stamps read_;
   Stamps seen_;
+  // Why they cannot be used; empty: they can.
+  std::string wrong_;
   // Of its end.
   std::string told_;
   std::unique_ptr<boost::asio::steady_timer> timer_;

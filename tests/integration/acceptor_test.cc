@@ -5,7 +5,6 @@
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +24,7 @@
 #include "base/descriptor.h"
 #include "messenger/server.h"
 #include "server/listener.h"
+#include "support/low_descriptor_limit.h"
 #include "support/printing.h"
 #include "support/raw_client.h"
 #include "support/tcp_socket.h"
@@ -173,23 +173,6 @@ TEST_CASE("the bound for one address does not hold for this machine") {
   for (auto& socket : sockets) CHECK(IsServed(server->port(), &socket));
   CHECK(server->refused_connections() == 0);
 }
-
-// The limit of descriptors, while it lives.
-class LowDescriptorLimit {
- public:
-  explicit LowDescriptorLimit(rlim_t limit) {
-    getrlimit(RLIMIT_NOFILE, &before_);
-    rlimit low = before_;
-    low.rlim_cur = limit;
-    setrlimit(RLIMIT_NOFILE, &low);
-  }
-  ~LowDescriptorLimit() { setrlimit(RLIMIT_NOFILE, &before_); }
-  LowDescriptorLimit(const LowDescriptorLimit&) = delete;
-  LowDescriptorLimit& operator=(const LowDescriptorLimit&) = delete;
-
- private:
-  rlimit before_{};
-};
 
 TEST_CASE(
     "without descriptors it refuses at once, leaks none, and goes on when "

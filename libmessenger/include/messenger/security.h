@@ -18,7 +18,8 @@ enum class ClientCertificates : std::uint8_t {
 // The encryption of a server: TLS 1.2 or newer. The files hold PEM. They are
 // looked at several times a second: when they change, connections that come
 // from then on get what is new, and those that there are go on. While what is
-// new cannot be used, the old is, and a notice says why.
+// new cannot be used, the old is, and a notice says why; what could not be read
+// is tried again.
 struct ServerTls {
   // The server's certificate, followed by those that lead from it to a CA.
   std::string certificate_file = {};
@@ -58,7 +59,7 @@ enum class Transport : std::uint8_t {
 // The files are looked at several times a second. When they change, or a token
 // expires, live streams are checked again: one whose caller may not have it any
 // more ends within a second. While a file cannot be used, what it said last is,
-// and a notice says why.
+// and a notice says why; one that could not be read is tried again.
 struct AccessOptions {
   // The tokens that the service knows (see messenger/security_tools.h, and
   // messenger-server token). Empty: none.

@@ -23,6 +23,9 @@ constexpr std::chrono::milliseconds kOverdueAfter{500};
 constexpr std::size_t kMaxTold = 1000;
 constexpr std::chrono::hours kForgetToldAfter{1};
 
+constexpr std::string_view kTokensFile = "tokens_file";
+constexpr std::string_view kRightsFile = "rights_file";
+
 Timestamp Now() {
   return std::chrono::time_point_cast<Timestamp::duration>(
       std::chrono::system_clock::now());
@@ -127,7 +130,8 @@ absl::StatusOr<std::unique_ptr<Access>> Access::Open(AccessOptions options) {
   std::unique_ptr<Access> access(new Access(std::move(options)));
   AccessRules rules = {.transport = access->options_.transport,
                        .identify = access->options_.identify};
-  if (absl::Status s = access->Load(&rules); !s.ok()) return s;
+  const FileWatch::Contents files = access->watch_->Read();
+  if (absl::Status s = access->Load(files, &rules); !s.ok()) return s;
   access->TellExposure();
   absl::MutexLock lock(&access->mu_);
   access->rules_ = std::make_shared<const AccessRules>(std::move(rules));
@@ -141,26 +145,21 @@ Access::Access(AccessOptions options)
         return std::move(options);
       }()),
       last_look_(Now()) {
-  if (!Files().empty()) watch_.emplace(Files());
+  watch_.emplace(
+      std::vector<FileWatch::File>{{kTokensFile, options_.tokens_file},
+                                   {kRightsFile, options_.rights_file}});
 }
 
-std::vector<std::string> Access::Files() const {
-  std::vector<std::string> files;
-  for (const std::string& file : {options_.tokens_file, options_.rights_file}) {
-    if (!file.empty()) files.push_back(file);
-  }
-  return files;
-}
-
-absl::Status Access::Load(AccessRules* rules) const {
-  const auto load = [](std::string_view option, const std::string& file,
-                       auto parse, auto* result) -> absl::Status {
-    if (file.empty()) return absl::OkStatus();
-    const auto text = ReadOptionFile(option, file);
-    if (!text.ok()) return text.status();
-    auto parsed = parse(*text);
+absl::Status Access::Load(const FileWatch::Contents& files,
+                          AccessRules* rules) const {
+  const auto load = [&files](std::string_view option, const std::string& path,
+                             auto parse, auto* result) -> absl::Status {
+    const auto text = files.find(option);
+    if (text == files.end()) return absl::OkStatus();
+    if (!text->second.ok()) return text->second.status();
+    auto parsed = parse(*text->second);
     if (!parsed.ok()) {
-      return WrongOption(option, WithPath(parsed.status(), file));
+      return WrongOption(option, WithPath(parsed.status(), path));
     }
     *result = *std::move(parsed);
     return absl::OkStatus();
@@ -168,9 +167,9 @@ absl::Status Access::Load(AccessRules* rules) const {
   // Each by itself: a mistake in one must not keep a token that was revoked in
   // the other.
   const absl::Status tokens =
-      load("tokens_file", options_.tokens_file, Tokens::Parse, &rules->tokens);
+      load(kTokensFile, options_.tokens_file, Tokens::Parse, &rules->tokens);
   const absl::Status rights =
-      load("rights_file", options_.rights_file, Rights::Parse, &rules->rights);
+      load(kRightsFile, options_.rights_file, Rights::Parse, &rules->rights);
   return tokens.ok() ? rights : tokens;
 }
 
@@ -261,24 +260,25 @@ void Access::Tell(std::string_view notice) const {
 }
 
 void Access::Watch(Changes changes) {
-  if (!watch_) return;
+  if (watch_->empty()) return;
   changes_ = std::move(changes);
   watch_->Start(
-      {.on_change = [this] { Reload(); }, .on_look = [this] { Look(); }});
+      {.on_change = [this](const FileWatch::Contents& files) { Reload(files); },
+       .on_look = [this] { Look(); }});
 }
 
 void Access::Unwatch() {
   watch_.reset();
 }
 
-void Access::Reload() {
+void Access::Reload(const FileWatch::Contents& files) {
   auto next = std::make_shared<AccessRules>(*rules());
-  const absl::Status status = Load(next.get());
+  const absl::Status status = Load(files, next.get());
   {
     absl::MutexLock lock(&mu_);
     rules_ = std::move(next);
   }
-  Tell(status.ok() ? fmt::format("read {} again", fmt::join(Files(), " and "))
+  Tell(status.ok() ? fmt::format("read {} again", watch_->Names())
                    : fmt::format("{}; what was there before stays in force",
                                  MessageOf(status)));
   TellExposure();
@@ -295,7 +295,7 @@ void Access::TellExposure() {
   if (options_.tokens_file.empty()) return;
   const auto exposure = ExposureOf(options_.tokens_file);
   if (exposure && exposure != exposure_) {
-    Tell(fmt::format("tokens_file: {}", *exposure));
+    Tell(fmt::format("{}: {}", kTokensFile, *exposure));
   }
   exposure_ = exposure;
 }

@@ -122,10 +122,9 @@ class Access {
                                                 const Caller& caller,
                                                 std::optional<Right> right,
                                                 std::string_view channel);
-  std::vector<std::string> Files() const;
-  // Takes what its files say into the rules, each file that can be used.
-  absl::Status Load(AccessRules* rules) const;
-  void Reload();
+  // Takes what the files say into the rules, each file that can be used.
+  absl::Status Load(const FileWatch::Contents& files, AccessRules* rules) const;
+  void Reload(const FileWatch::Contents& files);
   // Tells the operator if others may read the tokens.
   void TellExposure();
   void Look();
@@ -133,7 +132,7 @@ class Access {
   void Tell(std::string_view notice) const;
 
   const AccessOptions options_;
-  std::optional<FileWatch> watch_;  // of the files, if there are any
+  std::optional<FileWatch> watch_;  // until Unwatch
 
   // On the thread of the watch, once it runs.
   std::optional<std::string> exposure_;  // as it was told

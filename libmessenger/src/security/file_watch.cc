@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "security/files.h"
+
 namespace messenger {
 namespace {
 
@@ -13,8 +15,13 @@ std::int64_t Nanoseconds(const timespec& time) {
 
 }  // namespace
 
-FileWatch::FileWatch(std::vector<std::string> paths)
-    : paths_(std::move(paths)), told_(Look()) {}
+FileWatch::FileWatch(std::vector<File> files)
+    : files_([&files] {
+        std::erase_if(files,
+                      [](const File& file) { return file.path.empty(); });
+        return std::move(files);
+      }()),
+      read_(Look()) {}
 
 FileWatch::~FileWatch() {
   if (!thread_.joinable()) return;
@@ -26,6 +33,22 @@ FileWatch::~FileWatch() {
   thread_.join();
 }
 
+std::string FileWatch::Names() const {
+  std::string names;
+  for (const File& file : files_) {
+    names += (names.empty() ? "" : " and ") + file.path;
+  }
+  return names;
+}
+
+FileWatch::Contents FileWatch::Read() const {
+  Contents contents;
+  for (const auto& [option, path] : files_) {
+    contents.emplace(option, ReadOptionFile(option, path));
+  }
+  return contents;
+}
+
 void FileWatch::Start(Callbacks callbacks) {
   callbacks_ = std::move(callbacks);
   thread_ = std::thread([this] { Run(); });
@@ -33,9 +56,9 @@ void FileWatch::Start(Callbacks callbacks) {
 
 FileWatch::Stamps FileWatch::Look() const {
   Stamps stamps;
-  for (const std::string& path : paths_) {
+  for (const File& file : files_) {
     struct stat status {};
-    if (stat(path.c_str(), &status) != 0) {
+    if (stat(file.path.c_str(), &status) != 0) {
       stamps.emplace_back();
       continue;
     }
@@ -49,17 +72,26 @@ FileWatch::Stamps FileWatch::Look() const {
   return stamps;
 }
 
+void FileWatch::ReadAgain(const Stamps& now) {
+  const Contents contents = Read();
+  std::map<std::string_view, absl::Status> unread;
+  for (const auto& [option, content] : contents) {
+    if (!content.ok()) unread.emplace(option, content.status());
+  }
+  const bool is_news = now != read_ || unread != unread_;
+  read_ = now;
+  unread_ = std::move(unread);
+  if (is_news) callbacks_.on_change(contents);
+}
+
 void FileWatch::Run() {
-  Stamps last = told_;
+  Stamps last = read_;
   absl::MutexLock lock(&mu_);
   while (!stopping_) {
     const CondVar::Clock::time_point next = CondVar::After(kInterval);
     mu_.Unlock();
     Stamps now = Look();
-    if (now == last && now != told_) {
-      told_ = now;
-      callbacks_.on_change();
-    }
+    if (now == last && (now != read_ || !unread_.empty())) ReadAgain(now);
     last = std::move(now);
     if (callbacks_.on_look) callbacks_.on_look();
     mu_.Lock();

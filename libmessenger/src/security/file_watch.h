@@ -1,4 +1,4 @@
-// Files that an operator changes while the program runs.
+// Files that an operator changes while the program runs: the values of options.
 #pragma once
 
 #include <sys/types.h>
@@ -6,11 +6,14 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cond_var.h"
 
@@ -26,22 +29,38 @@ class FileWatch {
  public:
   static constexpr std::chrono::milliseconds kInterval{200};
 
+  struct File {
+    std::string_view option;
+    std::string path;
+  };
+  // What is in the file of each option, as ReadOptionFile returns it.
+  using Contents = std::map<std::string_view, absl::StatusOr<std::string>>;
+
   struct Callbacks {
-    // One of them has changed since the last call, and none within the last
-    // interval: files that belong together are seldom replaced in one step.
-    std::function<void()> on_change;
+    // One of them has changed since they were read last, and none within the
+    // last interval: files that belong together are seldom replaced in one
+    // step. One that could not be read is tried again at each look, since what
+    // has failed may be no fault of the file, and this is called again once it
+    // fails in another way, or no longer.
+    std::function<void(const Contents&)> on_change;
     // At each look, after the other one. May be empty.
     std::function<void()> on_look = nullptr;
   };
 
-  // `paths` as they were read last, or are about to be.
-  explicit FileWatch(std::vector<std::string> paths);
+  // Those without a path are left out.
+  explicit FileWatch(std::vector<File> files);
   // Stops, and waits until no callback runs.
   ~FileWatch();
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
-  // At most once.
+  bool empty() const { return files_.empty(); }
+  // "PATH and PATH", for notices.
+  std::string Names() const;
+  // Blocks.
+  Contents Read() const;
+
+  // Tells of changes since it was constructed. At most once.
   void Start(Callbacks callbacks);
 
  private:
@@ -59,11 +78,14 @@ class FileWatch {
   using Stamps = std::vector<Stamp>;
 
   Stamps Look() const;
+  void ReadAgain(const Stamps& now);
   void Run();
 
-  const std::vector<std::string> paths_;
+  const std::vector<File> files_;
   Callbacks callbacks_;
-  Stamps told_;
+  // As they were when they were read last, and of which that failed, and how.
+  Stamps read_;
+  std::map<std::string_view, absl::Status> unread_;
   absl::Mutex mu_;
   CondVar stopped_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;

@@ -16,11 +16,9 @@
 namespace messenger {
 namespace {
 
-std::vector<std::string> FilesOf(const ServerTls& tls) {
-  std::vector<std::string> files = {tls.certificate_file, tls.private_key_file};
-  if (!tls.client_ca_file.empty()) files.push_back(tls.client_ca_file);
-  return files;
-}
+constexpr std::string_view kCertificate = "certificate_file";
+constexpr std::string_view kPrivateKey = "private_key_file";
+constexpr std::string_view kClientCa = "client_ca_file";
 
 grpc_ssl_client_certificate_request_type RequestFor(const ServerTls& tls) {
   if (tls.client_ca_file.empty()) {
@@ -76,21 +74,31 @@ absl::StatusOr<std::unique_ptr<ServerCertificates>> ServerCertificates::Open(
   std::unique_ptr<ServerCertificates> certificates(
       new ServerCertificates(tls, std::move(on_notice)));
   Pem pem;
-  if (absl::Status s = certificates->Load(&pem); !s.ok()) return s;
+  if (absl::Status s = certificates->Load(certificates->watch_.Read(), &pem);
+      !s.ok()) {
+    return s;
+  }
   certificates->Examine(pem);
   {
     absl::MutexLock lock(&certificates->mu_);
     certificates->pem_ = std::move(pem);
   }
   certificates->watch_.Start(
-      {.on_change = [raw = certificates.get()] { raw->Reload(); },
+      {.on_change =
+           [raw = certificates.get()](const FileWatch::Contents& files) {
+             raw->Reload(files);
+           },
        .on_look = [raw = certificates.get()] { raw->TellExpiry(); }});
   return certificates;
 }
 
 ServerCertificates::ServerCertificates(
     const ServerTls& tls, std::function<void(std::string_view)> on_notice)
-    : tls_(tls), on_notice_(std::move(on_notice)), watch_(FilesOf(tls)) {}
+    : tls_(tls),
+      on_notice_(std::move(on_notice)),
+      watch_({{kCertificate, tls.certificate_file},
+              {kPrivateKey, tls.private_key_file},
+              {kClientCa, tls.client_ca_file}}) {}
 
 std::shared_ptr<grpc::ServerCredentials> ServerCertificates::Credentials() {
   return std::make_shared<SslCredentials>(this);
@@ -109,51 +117,53 @@ grpc_ssl_server_certificate_config* ServerCertificates::TakeNew() {
                                                    1);
 }
 
-absl::Status ServerCertificates::LoadOwn(Pem* pem) const {
-  CertificateAndKey own;
-  auto certificate = ReadOptionFile("certificate_file", tls_.certificate_file);
+absl::Status ServerCertificates::LoadOwn(const FileWatch::Contents& files,
+                                         Pem* pem) const {
+  const absl::StatusOr<std::string>& certificate = files.at(kCertificate);
   if (!certificate.ok()) return certificate.status();
-  auto key = ReadOptionFile("private_key_file", tls_.private_key_file);
+  const absl::StatusOr<std::string>& key = files.at(kPrivateKey);
   if (!key.ok()) return key.status();
-  own = {.certificate = *std::move(certificate), .key = *std::move(key)};
+  CertificateAndKey own = {.certificate = *certificate, .key = *key};
   if (absl::Status s = CheckPair(own); !s.ok()) {
     return WithPath(s,
-                    fmt::format("certificate_file, private_key_file: {}, {}",
+                    fmt::format("{}, {}: {}, {}", kCertificate, kPrivateKey,
                                 tls_.certificate_file, tls_.private_key_file));
   }
   pem->own = std::move(own);
   return absl::OkStatus();
 }
 
-absl::Status ServerCertificates::LoadAuthorities(Pem* pem) const {
-  const std::string& file = tls_.client_ca_file;
-  if (file.empty()) return absl::OkStatus();
-  auto authorities = ReadOptionFile("client_ca_file", file);
+absl::Status ServerCertificates::LoadAuthorities(
+    const FileWatch::Contents& files, Pem* pem) const {
+  const auto file = files.find(kClientCa);
+  if (file == files.end()) return absl::OkStatus();
+  const absl::StatusOr<std::string>& authorities = file->second;
   if (!authorities.ok()) return authorities.status();
   if (absl::Status s = CheckAuthorities(*authorities); !s.ok()) {
-    return WithPath(s, fmt::format("client_ca_file: {}", file));
+    return WithPath(s, fmt::format("{}: {}", kClientCa, tls_.client_ca_file));
   }
-  pem->authorities = *std::move(authorities);
+  pem->authorities = *authorities;
   return absl::OkStatus();
 }
 
-absl::Status ServerCertificates::Load(Pem* pem) const {
+absl::Status ServerCertificates::Load(const FileWatch::Contents& files,
+                                      Pem* pem) const {
   // Each by itself: a mistake in one must not keep a CA that was taken out of
   // the other.
-  absl::Status own = LoadOwn(pem);
-  absl::Status authorities = LoadAuthorities(pem);
+  absl::Status own = LoadOwn(files, pem);
+  absl::Status authorities = LoadAuthorities(files, pem);
   return own.ok() ? authorities : own;
 }
 
-void ServerCertificates::Reload() {
+void ServerCertificates::Reload(const FileWatch::Contents& files) {
   Pem pem;
   {
     absl::MutexLock lock(&mu_);
     pem = pem_;
   }
-  const absl::Status status = Load(&pem);
+  const absl::Status status = Load(files, &pem);
   Tell(status.ok()
-           ? fmt::format("read {} again", fmt::join(FilesOf(tls_), " and "))
+           ? fmt::format("read {} again", watch_.Names())
            : fmt::format("{}; new connections get what was there before",
                          MessageOf(status)));
   if (status.ok()) Examine(pem);
@@ -173,14 +183,14 @@ void ServerCertificates::Examine(const Pem& pem) {
   TellExpiry();
   const auto exposure = ExposureOf(tls_.private_key_file);
   if (exposure && exposure != exposure_) {
-    Tell(fmt::format("private_key_file: {}", *exposure));
+    Tell(fmt::format("{}: {}", kPrivateKey, *exposure));
   }
   exposure_ = exposure;
 }
 
 void ServerCertificates::TellExpiry() {
   if (const auto due = expiry_.Due(std::chrono::system_clock::now())) {
-    Tell(fmt::format("certificate_file: {} {}", tls_.certificate_file, *due));
+    Tell(fmt::format("{}: {} {}", kCertificate, tls_.certificate_file, *due));
   }
 }
 

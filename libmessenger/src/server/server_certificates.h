@@ -49,14 +49,15 @@ class ServerCertificates {
 
   ServerCertificates(const ServerTls& tls,
                      std::function<void(std::string_view)> on_notice);
-  // Takes what its files say, each that can be used, and the pair of the first
+  // Takes what the files say, each that can be used, and the pair of the first
   // two as one.
-  absl::Status Load(Pem* pem) const;
-  absl::Status LoadOwn(Pem* pem) const;
-  absl::Status LoadAuthorities(Pem* pem) const;
+  absl::Status Load(const FileWatch::Contents& files, Pem* pem) const;
+  absl::Status LoadOwn(const FileWatch::Contents& files, Pem* pem) const;
+  absl::Status LoadAuthorities(const FileWatch::Contents& files,
+                               Pem* pem) const;
   // What gRPC asks for each connection: null if it has what there is.
   grpc_ssl_server_certificate_config* TakeNew() ABSL_LOCKS_EXCLUDED(mu_);
-  void Reload();
+  void Reload(const FileWatch::Contents& files);
   void Tell(std::string_view notice) const;
   // Tells the operator what is wrong with them, though they can be used.
   void Examine(const Pem& pem);

@@ -4,14 +4,19 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cond_var.h"
 #include "messenger/error.h"
 #include "messenger/security_tools.h"
 #include "support/certificates.h"
+#include "support/low_descriptor_limit.h"
 #include "support/printing.h"
 #include "support/temporary_directory.h"
 
@@ -176,36 +181,73 @@ TEST_CASE("access: a token that others may have read is told of") {
   CHECK(notices.size() == 2);
 }
 
+// How often an access that is watched has told of a change.
+class Watched {
+ public:
+  explicit Watched(Access* access) : access_(access) {
+    access_->Watch({.on_change = [this] { Count(&changes_); },
+                    .on_overdue = [this] { Count(&overdue_); }});
+  }
+  ~Watched() { access_->Unwatch(); }
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+
+  // Awaits that what has changed is overdue so many times; how often it has.
+  int ChangesUntilOverdue(int times) {
+    absl::MutexLock lock(&mu_);
+    const auto deadline = CondVar::After(std::chrono::seconds(20));
+    while (overdue_ < times && told_.WaitUntil(&mu_, deadline)) {
+    }
+    CHECK(overdue_ == times);
+    return changes_;
+  }
+
+ private:
+  void Count(int* what) {
+    absl::MutexLock lock(&mu_);
+    ++*what;
+    told_.SignalAll();
+  }
+
+  Access* const access_;
+  absl::Mutex mu_;
+  CondVar told_;
+  int changes_ ABSL_GUARDED_BY(mu_) = 0;
+  int overdue_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
 TEST_CASE("access: files are read again when they have changed") {
   const test::TemporaryDirectory directory;
   const std::string path = directory.path() + "/rights";
   test::ReplaceFile(path, "ann read *\n");
   const auto access = Access::Open({.rights_file = path}).value();
   CHECK(access->identifies());
-  absl::Mutex mu;
-  CondVar changed;
-  int changes = 0;
-  int overdue = 0;
-  const auto count = [&](int* what) {
-    absl::MutexLock lock(&mu);
-    ++*what;
-    changed.SignalAll();
-  };
-  access->Watch({.on_change = [&] { count(&changes); },
-                 .on_overdue = [&] { count(&overdue); }});
+  Watched watched(access.get());
   const Caller ann = {.place = Place::kMachine, .certificate = "ann"};
   CHECK(access->Admit(ann, Right::kRead, "c").ok());
   test::ReplaceFile(path, "bob read *\n");
-  {
-    absl::MutexLock lock(&mu);
-    const auto deadline = CondVar::After(std::chrono::seconds(20));
-    while (overdue == 0 && changed.WaitUntil(&mu, deadline)) {
-    }
-    CHECK(changes == 1);
-    CHECK(overdue == 1);
-  }
+  CHECK(watched.ChangesUntilOverdue(1) == 1);
   CHECK(absl::IsPermissionDenied(access->Admit(ann, Right::kRead, "c")));
-  access->Unwatch();
+}
+
+TEST_CASE("access: a right that is lost while no file can be read ends later") {
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path() + "/rights";
+  test::ReplaceFile(path, "ann read *\n");
+  test::ReplaceFile(path + ".next", "bob read *\n");
+  const auto access = Access::Open({.rights_file = path}).value();
+  Watched watched(access.get());
+  const Caller ann = {.place = Place::kMachine, .certificate = "ann"};
+  std::filesystem::remove(path);
+  CHECK(watched.ChangesUntilOverdue(1) == 1);
+  {
+    const test::LowDescriptorLimit none(3);
+    std::filesystem::rename(path + ".next", path);
+    CHECK(watched.ChangesUntilOverdue(2) == 2);
+    CHECK(access->Admit(ann, Right::kRead, "c").ok());
+  }
+  CHECK(watched.ChangesUntilOverdue(3) == 3);
+  CHECK(absl::IsPermissionDenied(access->Admit(ann, Right::kRead, "c")));
 }
 
 }  // namespace
