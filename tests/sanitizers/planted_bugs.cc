@@ -3,6 +3,7 @@
 //   planted_bugs none            works, and nothing is reported
 //   planted_bugs race            a reaction and a thread share a field unlocked
 //   planted_bugs use-after-free  OnDone touches the reactor it has deleted
+//   planted_bugs leak            a reactor is forgotten
 // Exit codes: 0 worked, 2 wrong usage, 3 the call failed; a sanitizer that
 // reports something has its own.
 
@@ -24,7 +25,7 @@
 
 namespace {
 
-enum class Bug { kNone, kRace, kUseAfterFree };
+enum class Bug { kNone, kRace, kUseAfterFree, kLeak };
 
 struct Shared {
   Bug bug = Bug::kNone;
@@ -53,7 +54,7 @@ class Reactor : public grpc::ServerGenericBidiReactor {
   void OnDone() override {
     Shared& shared = shared_;
     grpc::ByteBuffer& request = request_;
-    delete this;
+    if (shared.bug != Bug::kLeak) delete this;
     if (shared.bug == Bug::kUseAfterFree) {
       request.Clear();  // NOLINT(clang-analyzer-cplusplus.NewDelete)
     }
@@ -146,6 +147,7 @@ int main(int argc, char** argv) {
     return exit_code;
   }
   if (bug == "use-after-free") return Run(Bug::kUseAfterFree);
-  std::fputs("usage: planted_bugs none|race|use-after-free\n", stderr);
+  if (bug == "leak") return Run(Bug::kLeak);
+  std::fputs("usage: planted_bugs none|race|use-after-free|leak\n", stderr);
   return 2;
 }
