@@ -185,11 +185,13 @@ void Certificate::Reload(bool has_changed) {
                         wrong_));
     return;
   }
+  {
+    absl::MutexLock lock(&mu_);
+    context_ = *std::move(context);
+  }
   wrong_.clear();
-  notice_(fmt::format("read {} and {} again", files_.certificate, files_.key));
   told_.clear();
-  absl::MutexLock lock(&mu_);
-  context_ = *std::move(context);
+  notice_(fmt::format("read {} and {} again", files_.certificate, files_.key));
 }
 
 void Certificate::TellExpiry() {

@@ -130,7 +130,7 @@ absl::StatusOr<std::unique_ptr<Access>> Access::Open(AccessOptions options) {
   std::unique_ptr<Access> access(new Access(std::move(options)));
   AccessRules rules = {.transport = access->options_.transport,
                        .identify = access->options_.identify};
-  const FileWatch::Contents files = access->watch_->Read();
+  const FileWatch::Contents files = access->watch_.Read();
   if (absl::Status s = access->Load(files, &rules); !s.ok()) return s;
   access->TellExposure();
   absl::MutexLock lock(&access->mu_);
@@ -144,11 +144,9 @@ Access::Access(AccessOptions options)
                            !options.rights_file.empty();
         return std::move(options);
       }()),
-      last_look_(Now()) {
-  watch_.emplace(
-      std::vector<FileWatch::File>{{kTokensFile, options_.tokens_file},
-                                   {kRightsFile, options_.rights_file}});
-}
+      last_look_(Now()),
+      watch_({{kTokensFile, options_.tokens_file},
+              {kRightsFile, options_.rights_file}}) {}
 
 absl::Status Access::Load(const FileWatch::Contents& files,
                           AccessRules* rules) const {
@@ -260,15 +258,15 @@ void Access::Tell(std::string_view notice) const {
 }
 
 void Access::Watch(Changes changes) {
-  if (watch_->empty()) return;
+  if (watch_.empty()) return;
   changes_ = std::move(changes);
-  watch_->Start(
+  watch_.Start(
       {.on_change = [this](const FileWatch::Contents& files) { Reload(files); },
        .on_look = [this] { Look(); }});
 }
 
 void Access::Unwatch() {
-  watch_.reset();
+  watch_.Stop();
 }
 
 void Access::Reload(const FileWatch::Contents& files) {
@@ -278,12 +276,12 @@ void Access::Reload(const FileWatch::Contents& files) {
     absl::MutexLock lock(&mu_);
     rules_ = std::move(next);
   }
-  Tell(status.ok() ? fmt::format("read {} again", watch_->Names())
+  Tell(status.ok() ? fmt::format("read {} again", watch_.Names())
                    : fmt::format("{}; what was there before stays in force",
                                  MessageOf(status)));
   TellExposure();
-  SetOverdue();
   changes_.on_change();
+  SetOverdue();
 }
 
 void Access::SetOverdue() {
@@ -307,8 +305,8 @@ void Access::Look() {
       present->tokens ? present->tokens->NextExpiry(last_look_) : std::nullopt;
   last_look_ = now;
   if (expires && *expires <= now) {
-    SetOverdue();
     changes_.on_change();
+    SetOverdue();
   }
   if (overdue_ <= SteadyClock::now()) {
     overdue_ = SteadyClock::time_point::max();

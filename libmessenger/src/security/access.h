@@ -132,8 +132,6 @@ class Access {
   void Tell(std::string_view notice) const;
 
   const AccessOptions options_;
-  std::optional<FileWatch> watch_;  // until Unwatch
-
   // On the thread of the watch, once it runs.
   std::optional<std::string> exposure_;  // as it was told
   Changes changes_;
@@ -145,6 +143,7 @@ class Access {
   std::shared_ptr<const AccessRules> rules_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_set<std::string> told_ ABSL_GUARDED_BY(mu_);
   std::chrono::steady_clock::time_point told_since_ ABSL_GUARDED_BY(mu_);
+  FileWatch watch_;  // last: its callbacks use all of the above
 };
 
 }  // namespace messenger

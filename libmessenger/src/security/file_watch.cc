@@ -23,16 +23,6 @@ FileWatch::FileWatch(std::vector<File> files)
       }()),
       read_(Look()) {}
 
-FileWatch::~FileWatch() {
-  if (!thread_.joinable()) return;
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_ = true;
-    stopped_.Signal();
-  }
-  thread_.join();
-}
-
 std::string FileWatch::Names() const {
   std::string names;
   for (const File& file : files_) {
@@ -52,6 +42,16 @@ FileWatch::Contents FileWatch::Read() const {
 void FileWatch::Start(Callbacks callbacks) {
   callbacks_ = std::move(callbacks);
   thread_ = std::thread([this] { Run(); });
+}
+
+void FileWatch::Stop() {
+  if (!thread_.joinable()) return;
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+    stopped_.Signal();
+  }
+  thread_.join();
 }
 
 FileWatch::Stamps FileWatch::Look() const {

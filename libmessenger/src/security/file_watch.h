@@ -49,8 +49,7 @@ class FileWatch {
 
   // Those without a path are left out.
   explicit FileWatch(std::vector<File> files);
-  // Stops, and waits until no callback runs.
-  ~FileWatch();
+  ~FileWatch() { Stop(); }
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
@@ -62,6 +61,8 @@ class FileWatch {
 
   // Tells of changes since it was constructed. At most once.
   void Start(Callbacks callbacks);
+  // Waits until no callback runs. From then on none is called.
+  void Stop();
 
  private:
   // What is different if the file is.

@@ -230,7 +230,8 @@ absl::StatusOr<std::string> LockedFile::Read() const {
 
 absl::Status LockedFile::Replace(std::string_view contents) {
   absl::Status s = Prepare(contents);
-  return s.ok() ? Commit() : s;
+  if (s.ok()) s = Commit();
+  return s.ok() ? Sync() : s;
 }
 
 absl::Status LockedFile::Prepare(std::string_view contents) {
@@ -259,6 +260,10 @@ absl::Status LockedFile::Commit() {
   }
   beside_.clear();
   is_new_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status LockedFile::Sync() {
   return SyncPath(DirectoryOf(path_));
 }
 

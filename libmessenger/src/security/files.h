@@ -56,10 +56,13 @@ class LockedFile {
   // one once this has returned OK. Mode and owner stay.
   absl::Status Replace(std::string_view contents);
 
-  // The same in two steps, for several files at about the same time: the first
-  // one, which writes them beside, is the one that fails if there is no room.
+  // The same in three steps, for several files at about the same time: the
+  // first one, which writes them beside, is the one that fails if there is no
+  // room; the second one takes no time; and the third one is what makes it
+  // durable.
   absl::Status Prepare(std::string_view contents);
   absl::Status Commit();
+  absl::Status Sync();
 
  private:
   LockedFile(std::string path, Descriptor file, bool is_new)

@@ -324,6 +324,8 @@ absl::Status ReplacePair(const TlsPair& pair, const CertificateAndKey& made) {
   if (s.ok()) s = certificate->Prepare(made.certificate);
   if (s.ok()) s = key->Commit();
   if (s.ok()) s = certificate->Commit();
+  if (s.ok()) s = key->Sync();
+  if (s.ok()) s = certificate->Sync();
   return s;
 }
 

@@ -23,8 +23,8 @@ class ListPage : public std::enable_shared_from_this<ListPage<Info>> {
  public:
   using Infos = absl::StatusOr<std::vector<Info>>;
   using Done = absl::AnyInvocable<void(Infos)>;
-  // Gets at most `max` of them: after `last`, or, if that is null, from where
-  // the page begins.
+  // Gets at most `max` of them: after `last`, which is valid until it gives
+  // them, or, if that is null, from where the page begins.
   using Fetch =
       std::function<void(const Info* last, std::size_t max, Done done)>;
 

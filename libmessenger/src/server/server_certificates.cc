@@ -162,14 +162,16 @@ void ServerCertificates::Reload(const FileWatch::Contents& files) {
     pem = pem_;
   }
   const absl::Status status = Load(files, &pem);
+  {
+    absl::MutexLock lock(&mu_);
+    pem_ = pem;
+    ++version_;
+  }
   Tell(status.ok()
            ? fmt::format("read {} again", watch_.Names())
            : fmt::format("{}; new connections get what was there before",
                          MessageOf(status)));
   if (status.ok()) Examine(pem);
-  absl::MutexLock lock(&mu_);
-  pem_ = std::move(pem);
-  ++version_;
 }
 
 void ServerCertificates::Tell(std::string_view notice) const {
