@@ -160,9 +160,11 @@ TEST_CASE_FIXTURE(Fixture,
     absl::MutexLock lock(&mu);
     threads.insert(std::this_thread::get_id());
   };
+  absl::Notification joined;
   callbacks.on_joined = [&](const Joined&) {
     enter();
     --running;
+    joined.Notify();
   };
   callbacks.on_message = [&](const Message&) {
     enter();
@@ -176,10 +178,8 @@ TEST_CASE_FIXTURE(Fixture,
   };
   const Reading subscription =
       Subscribe(client, {.limit = 2000}, std::move(callbacks));
+  REQUIRE(joined.WaitForNotificationWithTimeout(kDeadline));
   SendMany(client, "m", 2000);
-  for (int sent = 2000; count < 2000 && sent < 20000; sent += 100) {
-    SendMany(client, "more", 100);  // in case the reader joined late
-  }
   CHECK(subscription.Wait() == absl::OkStatus());
   CHECK(count == 2000);
   CHECK(most == 1);

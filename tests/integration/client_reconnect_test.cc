@@ -333,11 +333,11 @@ TEST_CASE_FIXTURE(Fixture, "a bookmark brings a new program to where it was") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "it can be told when to give up") {
-  Client client =
-      Client::Connect(AsTested({.target = address_,
-                                .retry = {.initial_backoff = milliseconds(1),
-                                          .max_backoff = milliseconds(5),
-                                          .give_up_after = milliseconds(50)}}));
+  Client client = Client::Connect(
+      AsTested({.target = address_,
+                .retry = {.initial_backoff = milliseconds(1),
+                          .max_backoff = milliseconds(5),
+                          .give_up_after = milliseconds(2000)}}));
   Recorder recorder;
   const Reading subscription = Subscribe(client, {}, recorder.Callbacks());
   REQUIRE(recorder.AwaitJoined());
@@ -424,12 +424,17 @@ TEST_CASE("a silent connection is noticed within 2.5 heartbeats") {
   REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
     return events.heartbeats.size() >= 3;
   }));
-  CHECK(recorder.events().states.back().kind == Kind::kCaughtUp);
+  // On a busy machine a heartbeat may have been late before.
+  REQUIRE(recorder.AwaitEvents([](const Recorder::Events& events) {
+    return events.states.back().kind == Kind::kCaughtUp;
+  }));
+  const std::size_t before = recorder.events().states.size();
   server->proxy().Set({.stall_to_server = true, .stall_to_client = true});
   // It tries again at once, so that this is not the state for long.
   std::string reason;
   REQUIRE(recorder.AwaitEvents([&](const Recorder::Events& events) {
-    for (const SubscriptionState& state : events.states) {
+    for (std::size_t i = before; i < events.states.size(); ++i) {
+      const SubscriptionState& state = events.states[i];
       if (state.kind != Kind::kWaiting) continue;
       reason = std::string(state.reason.message());
       return true;

@@ -142,9 +142,14 @@ is "who takes over: exit code" $? 143
 is "both are there once" "$(copies fenced --text)" $'one\ntwo'
 
 # On a terminal there is a line that shows how far it is.
-TERM=dumb script -qec "timeout -s INT --foreground 2 $cli forward --from \
-  $MESSENGER_SERVER_ADDR --to $to --channel many=shown" /dev/null >out </dev/null
-has "on a terminal" "$(tr '\r' '\n' <out)" '^forwarded 500, [0-9]+/s, 0 behind'
+: >out
+TERM=dumb script -qefc "echo \$\$ >pid; exec env --default-signal=INT $cli forward \
+  --from $MESSENGER_SERVER_ADDR --to $to --channel many=shown" /dev/null >out </dev/null &
+terminal=$!
+shows() { terminal_lines out | grep -qE "$1"; }
+await "on a terminal" shows '^forwarded 500, [0-9]+/s, 0 behind'
+kill -INT "$(cat pid)"
+wait $terminal
 has "on a terminal: the summary" "$(cat out)" 'many to shown: 500 forwarded in'
 
 # ---- Who is not there

@@ -140,7 +140,7 @@ has "lines in JSON" "$(cat out)" \
   '"sent":150,"duplicates":150,"refused":0,.*"first_sequence":1,"last_sequence":150'
 seq 1 150 >numbers
 TERM=dumb script -qec "$cli ${lines[*]} <numbers" /dev/null >out </dev/null
-has "on a terminal" "$(tr '\r' '\n' <out)" \
+has "on a terminal" "$(terminal_lines out)" \
   '^sent 150 lines \(150 of them stored before\) to lines in '
 is "each line once" "$(all lines)" "$(seq 1 150)"
 has "without a name there are no duplicates" \

@@ -11,6 +11,10 @@ has_reader() {
   "$cli" channels --channel "$1" "${@:2}" --json | grep -q '"readers":1'
 }
 
+has_no_reader() {
+  "$cli" channels --channel "$1" --json | grep -q '"readers":0'
+}
+
 has_head() {
   "$cli" channels --channel "$1" --json | grep -q "\"head\":$2\b"
 }
@@ -148,6 +152,7 @@ is "an unknown TZ where it does not matter" "$(cat err)" ""
 
 # Ctrl-C and SIGTERM. (A background job ignores SIGINT unless it is told not to.)
 for signal in INT TERM HUP; do
+  await "nobody reads" has_no_reader general
   env --default-signal=INT,HUP "$cli" read --channel general >out 2>err &
   reader=$!
   await "the reader stands" has_reader general
@@ -155,6 +160,7 @@ for signal in INT TERM HUP; do
   wait $reader
   is "read and SIG$signal: exit code" $? $((128 + $(kill -l $signal)))
 done
+await "it has gone" has_no_reader general
 "$cli" read --channel general >out 2>err &
 reader=$!
 await "the reader stands" has_reader general
@@ -164,6 +170,7 @@ kill -USR2 $reader
 kill -TERM $reader
 wait $reader
 is "an ignored SIGINT and SIGTERM: exit code" $? 143
+await "it has gone" has_no_reader general
 nohup "$cli" read --channel general >out 2>err &
 reader=$!
 await "the reader stands" has_reader general

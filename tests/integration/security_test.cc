@@ -626,7 +626,7 @@ TEST_CASE("security: a token in a file can be replaced") {
   }
   REQUIRE(RevokeToken(door.tokens_file(), first.info.id).ok());
   // The call ends for the first token, and goes on with the second one.
-  REQUIRE(door.AwaitNotice("read "));
+  REQUIRE(door.AwaitNotice("read " + door.tokens_file()));
   REQUIRE(SendTo(local, "c").ok());
   CHECK(subscription.Wait() == absl::OkStatus());
   CHECK(SendTo(client, "c") == absl::OkStatus());
@@ -1043,16 +1043,16 @@ TEST_CASE("security: that the certificate expires is told, and that it has") {
              door.authority().Issue({.names = {"DNS:localhost"},
                                      .valid_until = std::chrono::seconds(3)}));
   const auto server = Server::Start(door.Options()).value();
-  CHECK(door.NoticesWith("expires on 20") +
-            door.NoticesWith("has expired on 20") ==
-        1);
+  // Of a machine that is slow, the server begins when it has expired.
+  const std::size_t told = door.NoticesWith("expires on 20");
+  CHECK(told + door.NoticesWith("has expired on 20") == 1);
   CHECK(door.AwaitNotice("server.pem has expired on 20"));
   // A new one, which is good for long.
   WriteFiles(door.directory(), "server",
              door.authority().Issue({.names = {"DNS:localhost"},
                                      .valid_until = std::chrono::hours(9999)}));
   CHECK(door.AwaitNotice("read " + door.server_files().certificate));
-  CHECK(door.NoticesWith("expire") == 2);
+  CHECK(door.NoticesWith("expire") == told + 1);
 }
 
 TEST_CASE("security: secrets that others may read are told of, once each") {

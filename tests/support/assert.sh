@@ -31,6 +31,9 @@ await() {
   done
 }
 
+# terminal_lines FILE: what a terminal was sent, each state of its lines.
+terminal_lines() { tr '\r' '\n' <"$1" | sed 's/\x1b\[K//g'; }
+
 took_since=$EPOCHREALTIME
 # took WHAT: says how long it is since the last time.
 took() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "support/printing.h"
 
@@ -66,15 +67,23 @@ TEST_CASE("list page: calls do not nest, however much is hidden") {
 TEST_CASE("list page: pieces may come later, on other threads") {
   constexpr int kLast = 2'000;
   const auto is_last = [](int i) { return i == kLast; };
+  absl::Mutex mu;
   std::vector<std::thread> threads;
   const Deliver later = [&](Page::Done give, Page::Infos infos) {
+    // The thread that began the last one may still be here when that is done.
+    absl::MutexLock lock(&mu);
     threads.emplace_back(
         [give = std::move(give), infos = std::move(infos)]() mutable {
           give(std::move(infos));
         });
   };
   CHECK(Get(kLast, 1, 2, is_last, later).value() == std::vector{kLast});
-  for (std::thread& thread : threads) thread.join();
+  std::vector<std::thread> begun;
+  {
+    absl::MutexLock lock(&mu);
+    begun.swap(threads);
+  }
+  for (std::thread& thread : begun) thread.join();
 }
 
 TEST_CASE("list page: a piece that cannot be had ends it") {
